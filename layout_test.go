@@ -1,0 +1,101 @@
+// Package latchkey_test holds what is true of the module as a whole.
+package latchkey_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/latchkey-go/latchkey"
+
+// deps returns all packages that a package of this module is built from.
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", pkg, err)
+	}
+	list := strings.Fields(string(out))
+	if len(list) < 10 || !slices.Contains(list, pkg) {
+		t.Fatalf("go list -deps %s names %d packages, without itself: %v", pkg, len(list), list)
+	}
+	return list
+}
+
+// TestImportArrows holds each package to what it may be built from: the stores
+// know nothing of activities, and package async nothing of backends.
+func TestImportArrows(t *testing.T) {
+	external := func(p string) bool { return strings.Contains(strings.SplitN(p, "/", 2)[0], ".") }
+	for pkg, allowed := range map[string]func(dep string) bool{
+		"/store":           func(d string) bool { return !external(d) },
+		"/store/storetest": func(d string) bool { return !external(d) || d == module+"/store" },
+		"/store/bolt": func(d string) bool {
+			return !external(d) || d == module+"/store" || strings.HasPrefix(d, "go.etcd.io/bbolt") || strings.HasPrefix(d, "golang.org/x/")
+		},
+		"/store/redis": func(d string) bool {
+			return !strings.HasPrefix(d, module) || d == module+"/store"
+		},
+		"/async": func(d string) bool {
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/recordpb"
+		},
+		"/async/asynctest": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/")
+		},
+	} {
+		if _, err := os.Stat("." + pkg); err != nil {
+			t.Errorf("%s is gone: take it off this list", pkg)
+			continue
+		}
+		for _, d := range deps(t, module+pkg) {
+			if d != module+pkg && !allowed(d) {
+				t.Errorf("%s is built from %s", pkg, d)
+			}
+		}
+	}
+}
+
+// TestBackendsStayOut: who embeds async is not given a database's driver.
+func TestBackendsStayOut(t *testing.T) {
+	for _, pkg := range []string{"/async", "/async/asynctest"} {
+		for _, d := range deps(t, module+pkg) {
+			for _, no := range []string{"go.etcd.io/bbolt", "github.com/redis/", "github.com/alicebob/"} {
+				if strings.HasPrefix(d, no) {
+					t.Errorf("%s is built from %s", pkg, d)
+				}
+			}
+		}
+	}
+}
+
+// TestRequirements keeps go.mod lean: what it requires directly, every
+// application gets.
+func TestRequirements(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{
+		"go.temporal.io/sdk", "go.temporal.io/api", "google.golang.org/protobuf",
+		"go.etcd.io/bbolt", "github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2",
+	}
+	direct := 0
+	for _, m := range regexp.MustCompile(`(?m)^\s*(?:require )?([a-z0-9.]+\.[a-z]+/\S+) v\S+( // indirect)?$`).FindAllStringSubmatch(string(mod), -1) {
+		if m[2] != "" {
+			continue
+		}
+		direct++
+		if !slices.Contains(allowed, m[1]) && !strings.HasPrefix(m[1], "golang.org/x/") {
+			t.Errorf("go.mod requires %s directly", m[1])
+		}
+	}
+	if direct < 3 {
+		t.Errorf("only %d direct requirements were found: is go.mod read right?", direct)
+	}
+	if strings.Contains(string(mod), "\ntool ") {
+		t.Error("go.mod names a tool: those live in tools/go.mod")
+	}
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What a store answers. They come wrapped in an [*Error]: use errors.Is.
+var (
+	// ErrNotFound means that there is no entry with this ID.
+	ErrNotFound = errors.New("store: not found")
+	// ErrExists means that an insert found an entry.
+	ErrExists = errors.New("store: exists")
+	// ErrConflict means that the entry is at another version, or gone.
+	ErrConflict = errors.New("store: version conflict")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("store: closed")
+	// ErrCorrupt means that what is kept is damaged, or isn't Latchkey's.
+	ErrCorrupt = errors.New("store: corrupt entry")
+	// ErrInvalid means that an argument is outside what the contract allows.
+	// Nothing was changed.
+	ErrInvalid = errors.New("store: invalid argument")
+)
+
+// Error is what every method of a store returns: the operation that failed, on
+// which backend and entry, and why.
+type Error struct {
+	Op      string // "get", "put", "delete", "claim", "list", "open" or "close"
+	Backend string // "memory", "bolt", "redis" or another's name
+	ID      string // shortened; may be empty
+	Err     error  // never nil, and never an *Error
+}
+
+// Error names the operation, the backend and the shortened ID.
+func (e *Error) Error() string {
+	cause := strings.TrimPrefix(e.Err.Error(), "store: ")
+	if e.ID == "" {
+		return fmt.Sprintf("store: %s %s: %s", e.Backend, e.Op, cause)
+	}
+	return fmt.Sprintf("store: %s %s %s: %s", e.Backend, e.Op, e.ID, cause)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Wrap returns err as an *Error, with id shortened; a nil error stays nil, and
+// one that is an *Error already is returned as it is. Backends return through
+// it, so that everything is wrapped once.
+func Wrap(op, backend, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	return &Error{Op: op, Backend: backend, ID: ShortID(id), Err: err}
+}
+
+// ShortID returns the first 16 characters of an ID and an ellipsis: enough to
+// find the entry, and nothing that could be used in its place. What isn't of
+// an ID's alphabet is not repeated at all.
+func ShortID(id string) string {
+	const keep = 16
+	short := id
+	if len(id) > keep {
+		short = id[:keep]
+	}
+	if CheckID(short) != nil {
+		return ""
+	}
+	if len(id) > keep {
+		short += "…"
+	}
+	return short
+}
+
+// CheckID returns ErrInvalid, with the reason, unless id is 1 to 128 bytes of
+// A-Z a-z 0-9 - _ and dot. Every method of a backend begins with it.
+func CheckID(id string) error {
+	if len(id) == 0 || len(id) > 128 {
+		return fmt.Errorf("%w: an ID of %d bytes, not of 1 to 128", ErrInvalid, len(id))
+	}
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return fmt.Errorf("%w: byte %d of the ID is not one of A-Z a-z 0-9 - _ .", ErrInvalid, i)
+		}
+	}
+	return nil
+}
+
+// Check returns ErrInvalid, with the reason, unless the entry is one that a
+// store takes. Every backend's Put begins with it.
+func (e Entry) Check() error {
+	if err := CheckID(e.ID); err != nil {
+		return err
+	}
+	if len(e.Body) > MaxBody {
+		return fmt.Errorf("%w: a body of %d bytes, over %d", ErrInvalid, len(e.Body), MaxBody)
+	}
+	if e.Due.IsZero() {
+		return nil
+	}
+	return checkTime("due", e.Due)
+}
+
+// CheckClaim returns ErrInvalid, with the reason, unless these are arguments
+// that a store's Claim takes.
+func CheckClaim(now, until time.Time, n int) error {
+	if n < 1 {
+		return fmt.Errorf("%w: a claim of %d entries", ErrInvalid, n)
+	}
+	if err := checkTime("now", now); err != nil {
+		return err
+	}
+	if err := checkTime("until", until); err != nil {
+		return err
+	}
+	if until.UnixMilli() <= now.UnixMilli() {
+		return fmt.Errorf("%w: a claim that ends when it begins", ErrInvalid)
+	}
+	return nil
+}
+
+// endOfTime is the start of the year 10000, in Unix milliseconds: a float64,
+// as Redis orders by, holds every one before it exactly.
+const endOfTime = 253402300800000
+
+func checkTime(name string, t time.Time) error {
+	if ms := t.UnixMilli(); ms <= 0 || ms >= endOfTime {
+		return fmt.Errorf("%w: %s is not between 1970 and 9999", ErrInvalid, name)
+	}
+	return nil
+}
