@@ -1,0 +1,20 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// memory is the harness of the in-memory store. It keeps nothing that could be
+// broken or damaged from outside.
+func memory() Harness {
+	return Harness{
+		Features: Features{Ordered: true},
+		Open:     func(*testing.T) store.Store { return store.NewMemory() },
+	}
+}
+
+func TestMemory(t *testing.T) { Run(t, memory()) }
+
+func FuzzMemory(f *testing.F) { Fuzz(f, memory()) }

@@ -1,0 +1,362 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// world is the data that handles of the reference store share.
+type world struct {
+	mu      sync.Mutex
+	entries map[string]store.Entry
+	damaged map[string]bool
+	last    uint64 // version given
+}
+
+func newWorld() *world {
+	return &world{entries: make(map[string]store.Entry), damaged: make(map[string]bool)}
+}
+
+// ref is a handle to a world: the contract in as few lines as it takes, slow
+// and right. The wrong stores are made of it.
+type ref struct {
+	w      *world
+	broken atomic.Bool
+
+	mu     sync.RWMutex // held by calls, so that Close waits for them
+	closed bool
+
+	// What wrong stores turn.
+	version func(id string) uint64
+	isDue   func(e store.Entry, now time.Time) bool
+	older   func(a, b store.Entry) int
+	cut     func(t time.Time) time.Time
+	room    int // bytes of bodies in an answer of Claim
+}
+
+var errUnreachable = errors.New("reference: out of reach")
+
+func newRef(w *world) *ref {
+	r := &ref{w: w, room: store.MaxClaim}
+	r.version = func(string) uint64 { w.last++; return w.last }
+	r.isDue = func(e store.Entry, now time.Time) bool { return !e.Due.IsZero() && !e.Due.After(now) }
+	r.older = func(a, b store.Entry) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) }
+	r.cut = func(t time.Time) time.Time {
+		if t.IsZero() {
+			return t
+		}
+		return time.UnixMilli(t.UnixMilli())
+	}
+	return r
+}
+
+func (r *ref) handle() *ref { return r }
+
+// begin admits a call. end must be called unless there is an error.
+func (r *ref) begin(ctx context.Context) (end func(), err error) {
+	r.mu.RLock()
+	switch {
+	case r.closed:
+		err = store.ErrClosed
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case r.broken.Load():
+		err = errUnreachable
+	}
+	if err != nil {
+		r.mu.RUnlock()
+		return nil, err
+	}
+	r.w.mu.Lock()
+	return func() { r.w.mu.Unlock(); r.mu.RUnlock() }, nil
+}
+
+func wrapped(op, id string, err error) error { return store.Wrap(op, "reference", id, err) }
+
+func (r *ref) Get(ctx context.Context, id string) (store.Entry, error) {
+	e, err := r.get(ctx, id)
+	return e, wrapped("get", id, err)
+}
+
+func (r *ref) get(ctx context.Context, id string) (store.Entry, error) {
+	if err := store.CheckID(id); err != nil {
+		return store.Entry{}, err
+	}
+	end, err := r.begin(ctx)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	defer end()
+	return r.read(id)
+}
+
+// read is to be called between begin and end.
+func (r *ref) read(id string) (store.Entry, error) {
+	e, there := r.w.entries[id]
+	switch {
+	case !there:
+		return store.Entry{}, store.ErrNotFound
+	case r.w.damaged[id]:
+		return store.Entry{}, store.ErrCorrupt
+	}
+	e.Body = bytes.Clone(e.Body)
+	return e, nil
+}
+
+func (r *ref) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	v, err := r.put(ctx, e)
+	return v, wrapped("put", e.ID, err)
+}
+
+func (r *ref) put(ctx context.Context, e store.Entry) (uint64, error) {
+	if err := e.Check(); err != nil {
+		return 0, err
+	}
+	end, err := r.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	return r.swap(e)
+}
+
+// swap is the compare-and-swap; to be called between begin and end.
+func (r *ref) swap(e store.Entry) (uint64, error) {
+	current, there := r.w.entries[e.ID]
+	switch {
+	case r.w.damaged[e.ID]:
+		return 0, store.ErrCorrupt
+	case there && e.Version == 0:
+		return 0, store.ErrExists
+	case e.Version != current.Version:
+		return 0, store.ErrConflict
+	}
+	return r.write(e), nil
+}
+
+// write stores e whatever is there; to be called between begin and end.
+func (r *ref) write(e store.Entry) uint64 {
+	e.Version = r.version(e.ID)
+	e.Due = r.cut(e.Due)
+	e.Body = bytes.Clone(e.Body)
+	r.w.entries[e.ID] = e
+	return e.Version
+}
+
+func (r *ref) Delete(ctx context.Context, id string, version uint64) error {
+	return wrapped("delete", id, r.del(ctx, id, version))
+}
+
+func (r *ref) del(ctx context.Context, id string, version uint64) error {
+	if err := store.CheckID(id); err != nil {
+		return err
+	}
+	end, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	e, there := r.w.entries[id]
+	switch {
+	case !there:
+		return nil
+	case r.w.damaged[id]:
+		return store.ErrCorrupt
+	case e.Version != version:
+		return store.ErrConflict
+	}
+	delete(r.w.entries, id)
+	return nil
+}
+
+func (r *ref) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	got, err := r.claim(ctx, now, until, n)
+	return got, wrapped("claim", "", err)
+}
+
+func (r *ref) claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	if err := store.CheckClaim(now, until, n); err != nil {
+		return nil, err
+	}
+	end, err := r.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var got []store.Entry
+	size := 0
+	for _, e := range r.due(now) {
+		if size += len(e.Body); len(got) == n || len(got) > 0 && size > r.room {
+			break
+		}
+		got = append(got, r.take(e, until))
+	}
+	return got, nil
+}
+
+// due returns what is due, oldest first; to be called between begin and end.
+func (r *ref) due(now time.Time) []store.Entry {
+	now = r.cut(now)
+	var due []store.Entry
+	for id, e := range r.w.entries {
+		if !r.w.damaged[id] && r.isDue(e, now) {
+			due = append(due, e)
+		}
+	}
+	slices.SortFunc(due, r.older)
+	return due
+}
+
+// take claims one entry; to be called between begin and end.
+func (r *ref) take(e store.Entry, until time.Time) store.Entry {
+	e.Due = until
+	r.write(e)
+	e = r.w.entries[e.ID]
+	e.Body = bytes.Clone(e.Body)
+	return e
+}
+
+func (r *ref) List(ctx context.Context) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		ids, err := r.ids(ctx)
+		for _, id := range ids {
+			var e store.Entry
+			if e, err = r.get(ctx, id); errors.Is(err, store.ErrNotFound) {
+				err = nil
+				continue
+			}
+			if err != nil {
+				break
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(store.Entry{}, wrapped("list", "", err))
+		}
+	}
+}
+
+func (r *ref) ids(ctx context.Context) ([]string, error) {
+	end, err := r.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return slices.Sorted(maps.Keys(r.w.entries)), nil
+}
+
+func (r *ref) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return nil
+}
+
+// everything is a harness with all that a harness can have. wrap makes a store
+// of each handle that is opened, reopened or a peer; reopened, where it isn't
+// nil, may change the data between Close and Reopen.
+func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness {
+	of := func(s store.Store) *ref { return s.(interface{ handle() *ref }).handle() }
+	return Harness{
+		Features: Features{Durable: true, Shared: true, Ordered: true},
+		Open:     func(*testing.T) store.Store { return wrap(newRef(newWorld())) },
+		Reopen: func(_ *testing.T, s store.Store) store.Store {
+			w := of(s).w
+			if reopened != nil {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				reopened(w)
+			}
+			return wrap(newRef(w))
+		},
+		Peer:  func(_ *testing.T, s store.Store) store.Store { return wrap(newRef(of(s).w)) },
+		Break: func(_ *testing.T, s store.Store) { of(s).broken.Store(true) },
+		Corrupt: func(_ *testing.T, s store.Store, id string) {
+			w := of(s).w
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.damaged[id] = true
+		},
+	}
+}
+
+func reference() Harness {
+	return everything(func(r *ref) store.Store { return r }, nil)
+}
+
+func TestReference(t *testing.T) { Run(t, reference()) }
+
+// twisted is a reference store of which single methods are replaced.
+type twisted struct {
+	*ref
+	get   func(ctx context.Context, id string) (store.Entry, error)
+	put   func(ctx context.Context, e store.Entry) (uint64, error)
+	del   func(ctx context.Context, id string, version uint64) error
+	claim func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error)
+	list  func(ctx context.Context) iter.Seq2[store.Entry, error]
+	close func() error
+}
+
+func (s *twisted) Get(ctx context.Context, id string) (store.Entry, error) {
+	if s.get == nil {
+		return s.ref.Get(ctx, id)
+	}
+	e, err := s.get(ctx, id)
+	return e, wrapped("get", id, err)
+}
+
+func (s *twisted) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	if s.put == nil {
+		return s.ref.Put(ctx, e)
+	}
+	v, err := s.put(ctx, e)
+	return v, wrapped("put", e.ID, err)
+}
+
+func (s *twisted) Delete(ctx context.Context, id string, version uint64) error {
+	if s.del == nil {
+		return s.ref.Delete(ctx, id, version)
+	}
+	return wrapped("delete", id, s.del(ctx, id, version))
+}
+
+func (s *twisted) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	if s.claim == nil {
+		return s.ref.Claim(ctx, now, until, n)
+	}
+	got, err := s.claim(ctx, now, until, n)
+	return got, wrapped("claim", "", err)
+}
+
+func (s *twisted) List(ctx context.Context) iter.Seq2[store.Entry, error] {
+	if s.list == nil {
+		return s.ref.List(ctx)
+	}
+	return func(yield func(store.Entry, error) bool) {
+		for e, err := range s.list(ctx) {
+			if !yield(e, wrapped("list", "", err)) {
+				return
+			}
+		}
+	}
+}
+
+func (s *twisted) Close() error {
+	if s.close == nil {
+		return s.ref.Close()
+	}
+	return s.close()
+}

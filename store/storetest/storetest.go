@@ -1,0 +1,237 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Features says what a backend can do beyond what every backend must. The zero
+// value is right for one that keeps entries in one process's memory.
+type Features struct {
+	// Durable means that what Put acknowledged survives the process. Requires
+	// Harness.Reopen.
+	Durable bool
+
+	// Shared means that several handles, in several processes, see the same
+	// data. Requires Harness.Peer.
+	Shared bool
+
+	// Ordered means that Claim is oldest first over the whole store, not only
+	// within a shard.
+	Ordered bool
+}
+
+// Harness is how the suite gets at a backend. Its functions are called from
+// one goroutine at a time, with the T of the subtest that needs the store, so
+// that they may use TempDir, Cleanup, Fatal and Skip, but not Parallel.
+// Cleanups that they register run after the suite has closed its stores.
+type Harness struct {
+	// Features are what the backend declares. Defaults to none.
+	Features Features
+
+	// Open returns a store that is fresh and empty. The suite closes it.
+	// Required.
+	Open func(t *testing.T) store.Store
+
+	// Reopen returns the data of s again. The suite has closed s, and closes
+	// what Reopen returns. Required with Features.Durable.
+	Reopen func(t *testing.T, s store.Store) store.Store
+
+	// Peer returns a second handle to the data of s, as another process would
+	// have it. The suite closes both. Required with Features.Shared.
+	Peer func(t *testing.T, s store.Store) store.Store
+
+	// Break cuts s off: from here on what it keeps its entries in can't be
+	// reached. Calls may fail at once or when their context ends. Optional.
+	Break func(t *testing.T, s store.Store)
+
+	// Corrupt damages what is kept for id, in a way that the backend is meant
+	// to notice. Optional.
+	Corrupt func(t *testing.T, s store.Store, id string)
+}
+
+// SeedVariable is the environment variable with the seed of the random
+// operations. They are seeded from the system's randomness where it is unset.
+const SeedVariable = "LATCHKEY_SEED"
+
+// patience is how long a check may take before it is said to hang.
+const patience = 2 * time.Minute
+
+// Run runs every check on stores from h, each as a subtest of t. A harness
+// that can't work, such as one without Open, fails t at once.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	if err := h.validate(); err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	seed, err := seedFrom(os.Getenv(SeedVariable))
+	if err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+	var sum summary
+	for _, k := range checks() {
+		t.Run(k.name, func(t *testing.T) {
+			if reason := k.missing(h); reason != "" {
+				sum.skip(k, reason)
+				t.Skip(reason)
+			}
+			c := newChecker(t, t.Context(), h.Features, h.bind(t))
+			c.seed = seed
+			c.run(k)
+			if t.Skipped() {
+				sum.skip(k, "the harness skipped it")
+				return
+			}
+			sum.done(k, t.Failed())
+		})
+	}
+	t.Log(sum.String())
+}
+
+func (h Harness) validate() error {
+	switch {
+	case h.Open == nil:
+		return errors.New("Harness.Open is nil: it is required, and returns a store that is fresh and empty")
+	case h.Features.Durable && h.Reopen == nil:
+		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
+	case h.Features.Shared && h.Peer == nil:
+		return errors.New("Harness.Peer is nil: it is required with Features.Shared, and returns a second handle to a store's data")
+	}
+	return nil
+}
+
+// backend is a Harness bound to the test that uses it.
+type backend struct {
+	open   func() store.Store
+	reopen func(s store.Store) store.Store
+	peer   func(s store.Store) store.Store
+	sever  func(s store.Store)
+	damage func(s store.Store, id string)
+}
+
+func (h Harness) bind(t *testing.T) backend {
+	return backend{
+		open:   func() store.Store { return h.Open(t) },
+		reopen: func(s store.Store) store.Store { return h.Reopen(t, s) },
+		peer:   func(s store.Store) store.Store { return h.Peer(t, s) },
+		sever:  func(s store.Store) { h.Break(t, s) },
+		damage: func(s store.Store, id string) { h.Corrupt(t, s, id) },
+	}
+}
+
+// check is one check of the suite.
+type check struct {
+	name  string // subject/what is expected; stable, since authors run them by name
+	says  string // the sentence of the contract
+	needs need
+	run   func(c *checker)
+}
+
+// need is what a harness must have for a check to make sense.
+type need int
+
+const (
+	anyStore need = iota
+	durable
+	shared
+	ordered
+	breakable
+	corruptible
+)
+
+// missing returns why the check can't run with h, or "".
+func (k check) missing(h Harness) string {
+	switch {
+	case k.needs == durable && !h.Features.Durable:
+		return "the harness doesn't declare Features.Durable"
+	case k.needs == shared && !h.Features.Shared:
+		return "the harness doesn't declare Features.Shared"
+	case k.needs == ordered && !h.Features.Ordered:
+		return "the harness doesn't declare Features.Ordered"
+	case k.needs == breakable && h.Break == nil:
+		return "the harness has no Break"
+	case k.needs == corruptible && h.Corrupt == nil:
+		return "the harness has no Corrupt"
+	}
+	return ""
+}
+
+// checks returns the suite, in the order in which an author meets the contract.
+func checks() []check {
+	return slices.Concat(
+		putChecks(), deleteChecks(), versionChecks(), bodyChecks(), ownershipChecks(), idChecks(),
+		dueChecks(), claimChecks(), drainChecks(), listChecks(), contextChecks(),
+		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), corruptChecks(),
+		durableChecks(), sharedChecks(), modelChecks(),
+	)
+}
+
+// summary is what Run tells at its end.
+type summary struct {
+	subjects []string       // in order
+	ran      map[string]int // by subject
+	total    int
+	failed   []string
+	reasons  []string            // in order
+	skipped  map[string][]string // by reason
+}
+
+func (s *summary) done(k check, failed bool) {
+	subject, _, _ := strings.Cut(k.name, "/")
+	if s.ran == nil {
+		s.ran = make(map[string]int)
+	}
+	if s.ran[subject] == 0 {
+		s.subjects = append(s.subjects, subject)
+	}
+	s.ran[subject]++
+	s.total++
+	if failed {
+		s.failed = append(s.failed, k.name)
+	}
+}
+
+func (s *summary) skip(k check, reason string) {
+	if s.skipped == nil {
+		s.skipped = make(map[string][]string)
+	}
+	if s.skipped[reason] == nil {
+		s.reasons = append(s.reasons, reason)
+	}
+	s.skipped[reason] = append(s.skipped[reason], k.name)
+}
+
+func (s *summary) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "storetest: %d checks ran, %d failed", s.total, len(s.failed))
+	for i, subject := range s.subjects {
+		sep := ", "
+		if i == 0 {
+			sep = " ("
+		}
+		fmt.Fprintf(&b, "%s%s %d", sep, subject, s.ran[subject])
+	}
+	if len(s.subjects) > 0 {
+		b.WriteString(")")
+	}
+	skipped := 0
+	for _, names := range s.skipped {
+		skipped += len(names)
+	}
+	fmt.Fprintf(&b, "; %d skipped", skipped)
+	for i, reason := range s.reasons {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		fmt.Fprintf(&b, "%s%s (%s)", sep, reason, strings.Join(s.skipped[reason], ", "))
+	}
+	return b.String()
+}
