@@ -1,0 +1,261 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+	"unicode/utf8"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Callback is one activity that waits for the outside, whatever its result:
+// what other SDKs call an async activity handle. It is a small value, safe for
+// concurrent use. What it tells is as of when it was got; what it does is done
+// to the entry as it is then.
+//
+// The zero Callback answers ErrNotFound.
+type Callback struct {
+	hub   *Hub
+	id    string
+	entry entry // never written to
+}
+
+// ID returns the callback ID: 54 characters that are safe in a URL. Who has it
+// may answer, so it is to be sent only to those, and not to be logged.
+func (c Callback) ID() string { return c.id }
+
+// Reference returns what Remember kept, or "".
+func (c Callback) Reference() string { return c.entry.rec.GetReference() }
+
+// String names the callback by its shortened ID, which is safe in a log.
+func (c Callback) String() string { return "callback " + shortID(c.id) }
+
+// GoString is String, so that %#v doesn't print the task token.
+func (c Callback) GoString() string { return c.String() }
+
+// LogValue is the shortened ID.
+func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.id)) }
+
+// Fail has the attempt fail with err, and the activity retried by its retry
+// policy: the next attempt asks again, under a new callback ID. An error that
+// is itself a non-retryable temporal.ApplicationError stays one.
+//
+// Nil means that the failure is accepted: it will be delivered. See
+// [Pending.Complete] for that, for repeats and for what is answered else.
+// A nil error and activity.ErrResultPending are refused with
+// ErrInvalidFailure. A failure over the blob limit is cut (stack traces, then
+// details, then messages), and keeps its retryability. A cancellation among
+// its causes is sent as a failure of type "Canceled": the SDK's own client
+// would send the whole as a cancellation, and lose it.
+func (c Callback) Fail(ctx context.Context, err error) error {
+	return failed("fail", c.id, c.fail(ctx, err, true))
+}
+
+// Reject is Fail without retries: the activity ends with err.
+func (c Callback) Reject(ctx context.Context, err error) error {
+	return failed("reject", c.id, c.fail(ctx, err, false))
+}
+
+func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
+	if c.hub == nil {
+		return errZero
+	}
+	o, err := c.hub.encoder.failed(err, retryable)
+	if err != nil {
+		return err
+	}
+	return c.hub.settle(ctx, c, o)
+}
+
+// ReportCanceled ends the activity as cancelled, with these details. Temporal
+// takes that only where a cancellation was requested: unless it was,
+// ReportCanceled returns ErrCancelNotRequested and changes nothing. It asks
+// Temporal where that isn't known yet, so it needs a hub with a completer.
+//
+// It is ReportCanceled and not Cancel, which in Temporal's SDK requests a
+// cancellation.
+func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
+	return failed("report canceled", c.id, c.reportCanceled(ctx, details))
+}
+
+func (c Callback) reportCanceled(ctx context.Context, details []any) error {
+	if c.hub == nil {
+		return errZero
+	}
+	o, err := c.hub.encoder.cancellation(details)
+	if err != nil {
+		return err
+	}
+	return c.hub.settle(ctx, c, o)
+}
+
+// Remember keeps the outside's own reference, such as a job's number, for
+// later attempts of this round: they find it with Reference, and submit
+// nothing twice. At most 4 KiB of UTF-8; "" forgets.
+func (c Callback) Remember(ctx context.Context, ref string) error {
+	return failed("remember", c.id, c.remember(ctx, ref))
+}
+
+func (c Callback) remember(ctx context.Context, ref string) error {
+	if c.hub == nil {
+		return errZero
+	}
+	if len(ref) > maxReference || !utf8.ValidString(ref) {
+		return fmt.Errorf("a reference of %d bytes, not of at most %d in UTF-8", len(ref), maxReference)
+	}
+	for range maxConflicts {
+		e, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+		if e.rec.Reference == ref {
+			return nil
+		}
+		e.rec.Reference = ref
+		if _, err = c.hub.save(ctx, e); !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return errConflicts
+}
+
+// current reads the entry, whose round must be the callback's.
+func (c Callback) current(ctx context.Context) (entry, error) {
+	e, before, err := c.read(ctx)
+	if err == nil && before != nil {
+		err = ErrSuperseded
+	}
+	return e, err
+}
+
+// read reads the entry anew, and the callback's round where it is over.
+func (c Callback) read(ctx context.Context) (entry, *recordpb.Round, error) {
+	e, err := c.hub.load(ctx, c.entry.id)
+	if errors.Is(err, store.ErrNotFound) {
+		return entry{}, nil, errUnknown
+	}
+	if err != nil {
+		return entry{}, nil, err
+	}
+	current, before := roundOf(e, c.id)
+	if !current && before == nil {
+		return entry{}, nil, errUnknown
+	}
+	return e, before, nil
+}
+
+// errZero answers a callback that no hub gave.
+var errZero = fmt.Errorf("%w: the zero Callback", ErrNotFound)
+
+// State is where an entry stands.
+type State int
+
+const (
+	// Waiting for an answer.
+	Waiting State = iota + 1
+	// Settled: an outcome is accepted, and will be delivered.
+	Settled
+	// Closed: the activity is over.
+	Closed
+)
+
+// String names the state in lower case.
+func (s State) String() string {
+	switch s {
+	case Waiting:
+		return "waiting"
+	case Settled:
+		return "settled"
+	case Closed:
+		return "closed"
+	default:
+		return fmt.Sprintf("state %d", int(s))
+	}
+}
+
+// Info is what is known of a callback. It holds neither the task token, nor the
+// outcome, nor the callback ID, and is safe to show to operators.
+type Info struct {
+	ID         string // of the entry in the store: nothing can be answered with it
+	ResultType string
+	State      State
+
+	Namespace, WorkflowID, WorkflowType, RunID string // the last three empty for a standalone activity
+	ActivityID, ActivityType                   string
+	ActivityRunID                              string // of a standalone activity
+	TaskQueue                                  string
+	Attempt                                    int32
+
+	Outcome   string // "result", "failure", "cancellation" or ""
+	Delivered bool
+	Settled   time.Time
+	Ended     time.Time
+	End       error // why it ended undelivered: ErrExpired, ErrOver or ErrUnknownEnd
+
+	Reference       string
+	Labels          map[string]string
+	CancelRequested bool // as far as known
+
+	Created, Started, Deadline time.Time // Started and Deadline of the attempt
+	NextDelivery               time.Time // while Settled
+	Deliveries                 int       // tries
+	LastError                  string    // the class of the last try's error
+}
+
+// Info returns what was known when the callback was got.
+func (c Callback) Info() Info {
+	r := c.entry.rec
+	if r == nil {
+		return Info{}
+	}
+	i := Info{
+		ID:              c.entry.id,
+		ResultType:      r.ResultType,
+		State:           State(r.State),
+		Namespace:       r.Namespace,
+		WorkflowID:      r.WorkflowId,
+		WorkflowType:    r.WorkflowType,
+		RunID:           r.RunId,
+		ActivityID:      r.ActivityId,
+		ActivityType:    r.ActivityType,
+		ActivityRunID:   r.ActivityRunId,
+		TaskQueue:       r.TaskQueue,
+		Attempt:         r.Attempt,
+		Outcome:         kindName(r.Outcome.GetKind()),
+		Delivered:       r.Delivery.GetDelivered(),
+		Settled:         fromNano(r.Outcome.GetSettled()),
+		Ended:           fromNano(r.Ended),
+		End:             endError(r.End),
+		Reference:       r.Reference,
+		Labels:          maps.Clone(r.Labels),
+		CancelRequested: r.CancelRequested,
+		Created:         fromNano(r.Created),
+		Started:         fromNano(r.Started),
+		Deadline:        fromNano(r.Deadline),
+		Deliveries:      int(r.Delivery.GetTries()),
+		LastError:       r.Delivery.GetLastError(),
+	}
+	if i.State == Settled {
+		i.NextDelivery = c.entry.due
+	}
+	return i
+}
+
+// endError is the reason for which an entry closed undelivered.
+func endError(e recordpb.End) error {
+	switch e {
+	case recordpb.End_END_TIMED_OUT:
+		return ErrExpired
+	case recordpb.End_END_OTHER:
+		return ErrOver
+	case recordpb.End_END_UNKNOWN:
+		return ErrUnknownEnd
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,212 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+	// refusedRetry is for what somebody has to mend first.
+	refusedRetry = 5 * time.Minute
+)
+
+// verdict is what is known after a try to deliver.
+type verdict struct {
+	end   recordpb.End // set: the entry closes
+	class string       // else: why it stays settled
+	err   error
+	after time.Duration // until the next try; zero: by the number of tries
+}
+
+// deliver tries to report the settled outcome, whose entry this caller has
+// claimed, and writes down what came of it. There is one way out for an
+// outcome, and it is the completer: it never returns to the worker.
+//
+// The error is only that of the store: what Temporal answers is in the entry.
+func (h *Hub) deliver(ctx context.Context, e entry) (entry, error) {
+	if h.completer == nil {
+		return e, nil
+	}
+	o, err := outcome(e.rec)
+	if err != nil {
+		h.log.ErrorContext(ctx, "async: a settled outcome can't be read", slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		return e, err
+	}
+	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	v := h.report(call, e.rec, o)
+	cancel()
+
+	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
+	switch {
+	case v.end == recordpb.End_END_DELIVERED:
+		log.DebugContext(ctx, "async: delivered")
+	case v.end != recordpb.End_END_UNSPECIFIED:
+		log.WarnContext(ctx, "async: the activity ended without the outcome that was accepted", slog.Any("reason", endError(v.end)))
+	default:
+		log.WarnContext(ctx, "async: not delivered yet", slog.String("class", v.class), slog.String("error_type", fmt.Sprintf("%T", v.err)))
+	}
+	// What was learned is kept, whatever has become of the caller.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	return h.conclude(ctx, e, o.Mark, v)
+}
+
+// report makes the calls, by the state table.
+func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome) verdict {
+	t := target(r)
+	if o.Result == nil && r.Outcome.Started != r.Started {
+		// Another attempt runs than the one that this was meant for. If the one
+		// before ended by it, the new one must not: nothing fences a failure.
+		status, err := h.completer.Describe(ctx, t.ByID(), o.Mark)
+		switch {
+		case err != nil:
+			return undelivered(err)
+		case !status.Pending:
+			return ended(status.End)
+		case status.LastMark == o.Mark:
+			return verdict{end: recordpb.End_END_DELIVERED}
+		}
+	}
+	err := h.completer.Complete(ctx, t, o)
+	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
+		if err == nil {
+			r.Outcome.Started = r.Started
+		}
+		return undelivered(err)
+	}
+	// The token's attempt is over. That says nothing of the activity.
+	status, err := h.completer.Describe(ctx, t.ByID(), o.Mark)
+	switch {
+	case err != nil:
+		return undelivered(err)
+	case !status.Pending:
+		return ended(status.End)
+	case o.Result != nil, status.Running && status.Started.Equal(t.Started):
+		// A result is the activity's, whatever attempt. A failure is this
+		// attempt's, which a reset has renumbered.
+		return undelivered(h.completer.Complete(ctx, t.ByID(), o))
+	case status.LastMark == o.Mark:
+		return verdict{end: recordpb.End_END_DELIVERED}
+	default:
+		// It was not taken, and there is no attempt that it was meant for: the
+		// next one's Start delivers it.
+		return verdict{class: "no attempt to fail", err: ErrNotStarted}
+	}
+}
+
+// undelivered judges the error of a call; nil means that it was taken.
+func undelivered(err error) verdict {
+	v := verdict{err: err}
+	switch {
+	case err == nil:
+		v.end = recordpb.End_END_DELIVERED
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrCancelNotRequested):
+		v.class, v.after = "refused", refusedRetry
+	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
+		v.class = "no attempt" // it changed state between two calls
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		v.class = "timed out"
+	default:
+		v.class = "unavailable"
+	}
+	return v
+}
+
+// ended judges the evidence of how an activity ended.
+func ended(end End) verdict {
+	switch end {
+	case EndOurs:
+		return verdict{end: recordpb.End_END_DELIVERED}
+	case EndBuffered:
+		return verdict{class: "ended, not yet in history", err: ErrOver}
+	case EndTimedOut:
+		return verdict{end: recordpb.End_END_TIMED_OUT}
+	case EndOther:
+		return verdict{end: recordpb.End_END_OTHER}
+	default:
+		return verdict{end: recordpb.End_END_UNKNOWN}
+	}
+}
+
+// conclude writes the verdict to the entry, as long as it is about the outcome
+// that stands there.
+func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (entry, error) {
+	meant := e.rec.Outcome.Started
+	for range maxConflicts {
+		if e.rec.State != recordpb.State_STATE_SETTLED || e.rec.Outcome.GetMark() != mark {
+			return e, nil
+		}
+		now := time.Now()
+		e.rec.Delivery.Tries++
+		if v.end != recordpb.End_END_UNSPECIFIED {
+			closed(e.rec, v.end, now)
+			e.rec.Outcome.Started = meant
+			e.due = now.Add(h.retention)
+		} else {
+			e.rec.Delivery.LastError = v.class
+			after := v.after
+			if after == 0 {
+				after = backoff(int(e.rec.Delivery.Tries))
+			}
+			e.due = now.Add(jitter(after))
+		}
+		saved, err := h.save(ctx, e)
+		if err == nil || !errors.Is(err, errConflict) {
+			return saved, err
+		}
+		if e, err = h.load(ctx, e.id); err != nil {
+			return entry{}, err
+		}
+	}
+	return entry{}, errConflicts
+}
+
+// deliverDue delivers what is settled and not claimed by another.
+func (h *Hub) deliverDue(ctx context.Context, e entry) {
+	now := time.Now()
+	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || e.due.After(now) {
+		return
+	}
+	e.due = now.Add(h.claimTime)
+	if e, err := h.save(ctx, e); err == nil {
+		h.deliver(ctx, e)
+	}
+}
+
+// close ends an entry that waits, by Temporal's word.
+func (h *Hub) close(ctx context.Context, e entry, end End) (entry, error) {
+	why := ended(end).end
+	if why == recordpb.End_END_DELIVERED {
+		why = recordpb.End_END_OTHER // by an outcome that this entry never had
+	}
+	now := time.Now()
+	closed(e.rec, why, now)
+	e.due = now.Add(h.retention)
+	return h.save(ctx, e)
+}
+
+// backoff doubles from try to try.
+func backoff(tries int) time.Duration {
+	d := firstRetry
+	for range tries - 1 {
+		if d >= lastRetry/2 {
+			return lastRetry
+		}
+		d *= 2
+	}
+	return d
+}
+
+// jitter spreads d by a quarter to either side, so that what failed together
+// doesn't come back together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/4 + rand.N(d/2)
+}

@@ -1,0 +1,253 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	activitypb "go.temporal.io/api/activity/v1"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// historyPage is how many events are read at once, backwards from the end.
+const historyPage = 250
+
+// Describe asks for the state of the activity and, where that doesn't tell
+// which of several with one ID it is or how it ended, for the history back to
+// where it was scheduled.
+func (cc *clientCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	_, c, err := cc.clientFor(ctx, t)
+	if err != nil {
+		return Status{}, err
+	}
+	d := describer{service: c.WorkflowService(), target: t, mark: mark}
+	if t.Standalone() {
+		return d.standalone(ctx)
+	}
+	return d.ofWorkflow(ctx)
+}
+
+type describer struct {
+	service workflowservice.WorkflowServiceClient
+	target  Target
+	mark    string
+}
+
+func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
+	execution := &commonpb.WorkflowExecution{WorkflowId: d.target.WorkflowID, RunId: d.target.RunID}
+	answer, err := d.service.DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
+		Namespace: d.target.Namespace, Execution: execution,
+	})
+	if err := classify(err); errors.Is(err, ErrOver) {
+		return Status{End: EndUnknown}, nil // past the namespace's retention
+	} else if err != nil {
+		return Status{}, err
+	}
+	running := answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	var pending *workflowpb.PendingActivityInfo
+	for _, p := range answer.GetPendingActivities() {
+		// A workflow that was terminated still lists what it had.
+		if running && p.GetActivityId() == d.target.ActivityID {
+			pending = p
+		}
+	}
+	// The time at which an attempt started tells it from one of another
+	// activity with the same ID; nothing else in this answer does.
+	if pending != nil && !d.target.Started.IsZero() && asTime(pending.GetLastStartedTime()).Equal(d.target.Started) {
+		return pendingStatus(pending), nil
+	}
+	found, closing, err := d.history(ctx, execution)
+	switch {
+	case err != nil:
+		return Status{}, err
+	case !found:
+		return Status{End: EndUnknown}, nil
+	case closing != nil:
+		return Status{End: d.evidence(closing)}, nil
+	case pending != nil:
+		return pendingStatus(pending), nil
+	case running:
+		return Status{End: EndBuffered}, nil
+	default:
+		return Status{End: EndOther}, nil
+	}
+}
+
+func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
+	return Status{
+		Pending:         true,
+		Running:         p.GetLastStartedTime() != nil,
+		CancelRequested: p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+		Paused:          p.GetPaused(),
+		Attempt:         p.GetAttempt(),
+		Started:         asTime(p.GetLastStartedTime()),
+		LastMark:        failureMark(p.GetLastFailure()),
+		Details:         p.GetHeartbeatDetails(),
+		LastHeartbeat:   asTime(p.GetLastHeartbeatTime()),
+	}
+}
+
+// ending is what history tells of an activity that has closed.
+type ending struct {
+	event *historypb.HistoryEvent
+	// retried is the mark of the failure that ended the attempt before the
+	// last. The event of a start is written when the activity closes, and
+	// bears it.
+	retried string
+}
+
+// history reads backwards as far as the event that scheduled the target, and
+// returns whether it is there, and how the activity closed, if it has.
+func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExecution) (found bool, closing *ending, err error) {
+	closed := make(map[int64]*ending) // by the ID of the scheduled event
+	retried := make(map[int64]string)
+	request := &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
+		Namespace: d.target.Namespace, Execution: execution, MaximumPageSize: historyPage,
+	}
+	for {
+		answer, err := d.service.GetWorkflowExecutionHistoryReverse(ctx, request)
+		if err := classify(err); errors.Is(err, ErrOver) {
+			return false, nil, nil
+		} else if err != nil {
+			return false, nil, err
+		}
+		for _, e := range answer.GetHistory().GetEvents() {
+			switch e.GetEventType() {
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+				closed[e.GetActivityTaskCompletedEventAttributes().GetScheduledEventId()] = &ending{event: e}
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+				closed[e.GetActivityTaskFailedEventAttributes().GetScheduledEventId()] = &ending{event: e}
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+				closed[e.GetActivityTaskTimedOutEventAttributes().GetScheduledEventId()] = &ending{event: e}
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+				closed[e.GetActivityTaskCanceledEventAttributes().GetScheduledEventId()] = &ending{event: e}
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+				started := e.GetActivityTaskStartedEventAttributes()
+				retried[started.GetScheduledEventId()] = failureMark(started.GetLastFailure())
+			case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+				if e.GetActivityTaskScheduledEventAttributes().GetActivityId() != d.target.ActivityID ||
+					!asTime(e.GetEventTime()).Equal(d.target.Scheduled) {
+					continue
+				}
+				closing := closed[e.GetEventId()]
+				if closing != nil {
+					closing.retried = retried[e.GetEventId()]
+				}
+				return true, closing, nil
+			}
+		}
+		if request.NextPageToken = answer.GetNextPageToken(); len(request.NextPageToken) == 0 {
+			return false, nil, nil
+		}
+	}
+}
+
+// evidence judges how an activity of a workflow ended.
+func (d describer) evidence(e *ending) End {
+	if d.mark != "" && e.retried == d.mark {
+		return EndOurs
+	}
+	switch a := e.event; a.GetEventType() {
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+		return d.byIdentity("r", a.GetActivityTaskCompletedEventAttributes().GetIdentity())
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+		return d.byIdentity("c", a.GetActivityTaskCanceledEventAttributes().GetIdentity())
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+		if d.ours(failureMark(a.GetActivityTaskTimedOutEventAttributes().GetFailure())) {
+			return EndOurs
+		}
+		return EndTimedOut
+	default:
+		if d.ours(failureMark(a.GetActivityTaskFailedEventAttributes().GetFailure())) {
+			return EndOurs
+		}
+		return EndOther
+	}
+}
+
+// byIdentity judges an end that has no failure to carry a mark: an activity
+// completes or is cancelled once, so the kind of the outcome is enough.
+func (d describer) byIdentity(kind, identity string) End {
+	if strings.HasPrefix(d.mark, kind) && strings.HasSuffix(identity, identitySuffix) {
+		return EndOurs
+	}
+	return EndOther
+}
+
+func (d describer) ours(mark string) bool { return d.mark != "" && mark == d.mark }
+
+func (d describer) standalone(ctx context.Context) (Status, error) {
+	answer, err := d.service.DescribeActivityExecution(ctx, &workflowservice.DescribeActivityExecutionRequest{
+		Namespace: d.target.Namespace, ActivityId: d.target.ActivityID, RunId: d.target.ActivityRunID,
+		IncludeOutcome: true, IncludeLastFailure: true, IncludeHeartbeatDetails: true,
+	})
+	if err := classify(err); errors.Is(err, ErrOver) {
+		return Status{End: EndUnknown}, nil
+	} else if err != nil {
+		return Status{}, err
+	}
+	info := answer.GetInfo()
+	switch info.GetStatus() {
+	case enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED:
+		return standaloneStatus(info), nil
+	}
+	return Status{End: d.standaloneEvidence(info, answer.GetOutcome())}, nil
+}
+
+func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
+	s := Status{
+		Pending:       true,
+		Attempt:       info.GetAttempt(),
+		LastMark:      failureMark(info.GetLastFailure()),
+		Details:       info.GetHeartbeatDetails(),
+		LastHeartbeat: asTime(info.GetLastHeartbeatTime()),
+	}
+	switch info.GetRunState() {
+	case enumspb.PENDING_ACTIVITY_STATE_STARTED:
+		s.Running = true
+	case enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED:
+		s.Running, s.CancelRequested = true, true
+	case enumspb.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED:
+		s.Running, s.Paused = true, true
+	case enumspb.PENDING_ACTIVITY_STATE_PAUSED:
+		s.Paused = true
+	}
+	// In back-off it is still that of the attempt before.
+	if s.Running {
+		s.Started = asTime(info.GetLastStartedTime())
+	}
+	return s
+}
+
+func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o *activitypb.ActivityExecutionOutcome) End {
+	if d.ours(failureMark(info.GetLastFailure())) || d.ours(failureMark(o.GetFailure())) {
+		return EndOurs
+	}
+	switch info.GetStatus() {
+	case enumspb.ACTIVITY_EXECUTION_STATUS_COMPLETED:
+		return d.byIdentity("r", info.GetLastWorkerIdentity())
+	case enumspb.ACTIVITY_EXECUTION_STATUS_CANCELED:
+		// Nothing there says by whom it was, and the outcome is the same.
+		if strings.HasPrefix(d.mark, "c") {
+			return EndOurs
+		}
+		return EndOther
+	case enumspb.ACTIVITY_EXECUTION_STATUS_TIMED_OUT:
+		return EndTimedOut
+	default:
+		return EndOther
+	}
+}
+
+func asTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}

@@ -1,0 +1,173 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// recordFormat is the first byte of a body: a recordpb.Record follows.
+const recordFormat = 1
+
+// entry is a record and what the store says of it.
+type entry struct {
+	id      string
+	version uint64
+	due     time.Time
+	rec     *recordpb.Record
+}
+
+func decodeEntry(e store.Entry) (entry, error) {
+	if len(e.Body) == 0 {
+		return entry{}, fmt.Errorf("%w: an empty body", store.ErrCorrupt)
+	}
+	if e.Body[0] != recordFormat {
+		return entry{}, fmt.Errorf("%w: body format %d", errNewer, e.Body[0])
+	}
+	rec := new(recordpb.Record)
+	if err := proto.Unmarshal(e.Body[1:], rec); err != nil {
+		// The error of protobuf can repeat what it read.
+		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
+	}
+	return entry{id: e.ID, version: e.Version, due: e.Due, rec: rec}, nil
+}
+
+func (e entry) encode() (store.Entry, error) {
+	body := make([]byte, 1, 1+proto.Size(e.rec))
+	body[0] = recordFormat
+	// Deterministic, so that a write can be known again by its bytes.
+	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(body, e.rec)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
+}
+
+// load reads an entry.
+func (h *Hub) load(ctx context.Context, id string) (entry, error) {
+	e, err := h.store.Get(ctx, id)
+	if err != nil {
+		return entry{}, err
+	}
+	return decodeEntry(e)
+}
+
+// errConflict means that somebody else wrote: read again, and decide again.
+var errConflict = errors.New("async: the entry changed meanwhile")
+
+// save writes an entry where nobody else has written since it was read, and
+// returns it with its new version; else errConflict. A store whose driver
+// repeats a write can answer a conflict to its own first try, so the bodies
+// are compared before it is believed.
+func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
+	w, err := e.encode()
+	if err != nil {
+		return entry{}, err
+	}
+	e.version, err = h.store.Put(ctx, w)
+	if err == nil {
+		return e, nil
+	}
+	if !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) {
+		return entry{}, err
+	}
+	found, getErr := h.store.Get(ctx, e.id)
+	switch {
+	case errors.Is(getErr, store.ErrNotFound):
+		return entry{}, errConflict
+	case getErr != nil:
+		return entry{}, getErr
+	case bytes.Equal(found.Body, w.Body):
+		e.version, e.due = found.Version, found.Due
+		return e, nil
+	}
+	return entry{}, errConflict
+}
+
+// maxConflicts bounds how often one call reads again. Each conflict is a step
+// that another call has taken, and an entry takes few: only a store that
+// answers conflicts without end comes near.
+const maxConflicts = 100
+
+var errConflicts = fmt.Errorf("%w, %d times: nothing was accepted, try again", errConflict, maxConflicts)
+
+func (e entry) clone() entry {
+	e.rec = proto.CloneOf(e.rec)
+	return e
+}
+
+// target returns the attempt that the record knows last.
+func target(r *recordpb.Record) Target {
+	return Target{
+		Namespace:     r.Namespace,
+		WorkflowID:    r.WorkflowId,
+		WorkflowType:  r.WorkflowType,
+		RunID:         r.RunId,
+		ActivityID:    r.ActivityId,
+		ActivityType:  r.ActivityType,
+		ActivityRunID: r.ActivityRunId,
+		TaskQueue:     r.TaskQueue,
+		TaskToken:     r.TaskToken,
+		Scheduled:     fromNano(r.Scheduled),
+		Started:       fromNano(r.Started),
+	}
+}
+
+// outcome returns what the record has settled on.
+func outcome(r *recordpb.Record) (Outcome, error) {
+	o := Outcome{Mark: r.GetOutcome().GetMark()}
+	var m proto.Message
+	switch kind := r.GetOutcome().GetKind(); kind {
+	case recordpb.Kind_KIND_RESULT:
+		o.Result = new(commonpb.Payloads)
+		m = o.Result
+	case recordpb.Kind_KIND_FAILURE:
+		o.Failure = new(failurepb.Failure)
+		m = o.Failure
+	case recordpb.Kind_KIND_CANCELLATION:
+		o.Canceled = new(commonpb.Payloads)
+		m = o.Canceled
+	default:
+		return o, fmt.Errorf("%w: outcome kind %d", errNewer, kind)
+	}
+	if err := proto.Unmarshal(r.Outcome.Payload, m); err != nil {
+		return o, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
+	}
+	return o, nil
+}
+
+func kindName(k recordpb.Kind) string {
+	switch k {
+	case recordpb.Kind_KIND_RESULT:
+		return "result"
+	case recordpb.Kind_KIND_FAILURE:
+		return "failure"
+	case recordpb.Kind_KIND_CANCELLATION:
+		return "cancellation"
+	default:
+		return ""
+	}
+}
+
+func toNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

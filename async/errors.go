@@ -1,0 +1,96 @@
+package async
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What the methods of Hub, Callback and Pending answer. Use errors.Is: they
+// come wrapped with the operation and the shortened callback ID.
+var (
+	// ErrNotFound means that nothing waits under this callback ID: it is
+	// malformed, unknown, of another store, has a wrong secret, or its entry
+	// is gone.
+	ErrNotFound = errors.New("async: no such callback")
+	// ErrTypeMismatch comes as a [TypeMismatchError].
+	ErrTypeMismatch = errors.New("async: another type is awaited")
+	// ErrInvalidResult means that the result is a nil pointer, fails its own
+	// Validate, or can't be encoded.
+	ErrInvalidResult = errors.New("async: invalid result")
+	// ErrInvalidFailure means that there is no failure in what was given.
+	ErrInvalidFailure = errors.New("async: invalid failure")
+	// ErrTooLarge means that what was given is, encoded, over the blob limit,
+	// where Temporal would have failed the activity for it.
+	ErrTooLarge = errors.New("async: over the blob limit")
+	// ErrSettled means that another outcome was accepted before this one.
+	ErrSettled = errors.New("async: another outcome was accepted before")
+	// ErrSuperseded means that the asking that this callback ID belongs to
+	// ended without an outcome, and another is under way with an ID of its own.
+	ErrSuperseded = errors.New("async: a later attempt has another callback ID")
+	// ErrClosed means that the activity is over without this outcome. The
+	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd or ErrOver.
+	ErrClosed = errors.New("async: the activity is over")
+	// ErrExpired is a reason: the activity timed out.
+	ErrExpired = errors.New("async: the activity timed out")
+	// ErrUnknownEnd is a reason: Temporal no longer keeps the history that
+	// would tell how the activity ended. The outcome may have reached it.
+	ErrUnknownEnd = errors.New("async: how the activity ended is no longer known")
+)
+
+// What a [Completer] answers, too. An error that is none of these means: try
+// again.
+var (
+	// ErrCancelNotRequested means that Temporal takes no cancellation, since
+	// nobody has requested one. ReportCanceled returns it as well.
+	ErrCancelNotRequested = errors.New("async: cancellation was not requested")
+	// ErrOver means that the attempt, or by ID the activity, is over or not
+	// known. It is not yet known how it ended: see [Completer].Describe.
+	ErrOver = errors.New("async: attempt or activity is over")
+	// ErrNotStarted means that the activity is pending, and no attempt runs.
+	ErrNotStarted = errors.New("async: no attempt is running")
+	// ErrRefused means that Temporal refuses the call, and would refuse the
+	// same again until somebody mends something: permission, namespace, an
+	// argument.
+	ErrRefused = errors.New("async: refused for now")
+)
+
+// errNewer means that the entry was written by a release that knows more.
+var errNewer = errors.New("async: the entry was written by a newer release of Latchkey, and is left alone")
+
+// TypeMismatchError says which result type an activity awaits and which was
+// offered. errors.Is finds [ErrTypeMismatch] in it.
+type TypeMismatchError struct{ Want, Got string }
+
+// Error names both types.
+func (e *TypeMismatchError) Error() string {
+	return fmt.Sprintf("async: the activity awaits a result of type %q, not of %q", e.Want, e.Got)
+}
+
+// Is reports whether target is ErrTypeMismatch.
+func (e *TypeMismatchError) Is(target error) bool { return target == ErrTypeMismatch }
+
+// opError says which operation failed on which callback.
+type opError struct {
+	op  string
+	id  string // shortened
+	err error
+}
+
+func (e *opError) Error() string {
+	cause := strings.TrimPrefix(e.err.Error(), "async: ")
+	if e.id != "" {
+		return fmt.Sprintf("async: %s %s: %s", e.op, e.id, cause)
+	}
+	return fmt.Sprintf("async: %s: %s", e.op, cause)
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+// failed wraps err once, for the caller.
+func failed(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{op: op, id: shortID(id), err: err}
+}

@@ -1,0 +1,45 @@
+package async
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// StartAttempt is Start for an attempt that the test makes up.
+func StartAttempt[T any](ctx context.Context, h *Hub, info activity.Info, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) error {
+	name, err := resultType[T]()
+	if err != nil {
+		return err
+	}
+	return h.startActivity(ctx, info, o, name, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
+}
+
+// DecodeRecord reads the record in an entry.
+func DecodeRecord(e store.Entry) (*recordpb.Record, error) {
+	d, err := decodeEntry(e)
+	return d.rec, err
+}
+
+// EncodeRecord writes a record back into its entry.
+func EncodeRecord(e store.Entry, r *recordpb.Record) (store.Entry, error) {
+	return entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()
+}
+
+// CallbackID is the callback ID of a record's current round.
+func CallbackID(e store.Entry, r *recordpb.Record) string { return callbackID(e.ID, r.Secret) }
+
+var (
+	ShortID       = shortID
+	FailureMark   = failureMark
+	SplitCallback = splitCallbackID
+	ToFailure     = asApplicationFailure
+	Backoff       = backoff
+	Jitter        = jitter
+)
+
+// TypeName is the stored name of T.
+func TypeName[T any]() (string, error) { return resultType[T]() }

@@ -1,0 +1,164 @@
+package async
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
+)
+
+// sourcePrefix begins Failure.Source of every failure that Latchkey sends. The
+// mark behind it is how a failure is known again: a retried one leaves no event
+// in history, only the last failure of the pending activity.
+const sourcePrefix = "latchkey:"
+
+func failureSource(mark string) string { return sourcePrefix + mark }
+
+// failureMark returns the mark that a failure carries, or "". Above 4 KiB the
+// server wraps a failure in one of its own; a time-out has the last failure as
+// its cause too.
+func failureMark(f *failurepb.Failure) string {
+	for ; f != nil; f = f.GetCause() {
+		if mark, ok := strings.CutPrefix(f.GetSource(), sourcePrefix); ok {
+			return mark
+		}
+	}
+	return ""
+}
+
+// toFailure converts, and gives back as an error what the converter panics
+// with: the SDK's does where details or attributes can't be encoded.
+func toFailure(c converter.FailureConverter, err error) (f *failurepb.Failure, convErr error) {
+	defer func() {
+		if p := recover(); p != nil {
+			convErr = fmt.Errorf("%v", p)
+		}
+	}()
+	// A failure that an error carries must not be changed in place.
+	return proto.CloneOf(c.ErrorToFailure(err)), nil
+}
+
+// asApplicationFailure makes a failure of one that Temporal takes as the
+// activity's own. A cancellation anywhere inside would end the workflow as
+// cancelled; a time-out or a termination on top has a retryability of its own.
+func asApplicationFailure(f *failurepb.Failure, retryable bool) *failurepb.Failure {
+	for c := f; c != nil; c = c.GetCause() {
+		if info := c.GetCanceledFailureInfo(); info != nil {
+			c.FailureInfo = &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{
+				Type: "Canceled", Details: info.GetDetails(),
+			}}
+		}
+	}
+	if f.GetApplicationFailureInfo() == nil {
+		f = &failurepb.Failure{
+			Message: f.GetMessage(),
+			Cause:   f,
+			FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+				ApplicationFailureInfo: new(failurepb.ApplicationFailureInfo),
+			},
+		}
+	}
+	if !retryable {
+		f.GetApplicationFailureInfo().NonRetryable = true
+	}
+	return f
+}
+
+// cutFailure makes a failure fit the limit: the server would turn a larger one
+// into a terminal failure, whatever its retryability. Stack traces go first,
+// then details, then the tails of messages and the deepest causes.
+//
+// f is as encoded, plain as by the default converter, and encode makes the
+// former of an error. What is encrypted can't be cut, so a shorter error is
+// encoded in its place.
+func cutFailure(f, plain *failurepb.Failure, limit int, encode func(error) (*failurepb.Failure, error)) (*failurepb.Failure, error) {
+	whole := proto.Size(f)
+	if whole <= limit {
+		return f, nil
+	}
+	note := fmt.Sprintf(" [cut by Latchkey from %d bytes]", whole)
+	if !hasEncodedAttributes(f) {
+		f.Message += note
+		for _, cut := range []func(*failurepb.Failure){cutStackTrace, cutDetails} {
+			for _, c := range causes(f) {
+				cut(c)
+			}
+			if proto.Size(f) <= limit {
+				return f, nil
+			}
+		}
+	}
+	for budget := limit; budget > len(note); budget /= 2 {
+		shorter, err := encode(cutError(plain, budget, note))
+		if err != nil || proto.Size(shorter) <= limit {
+			return shorter, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the failure has %d bytes as encoded, over %d, and can't be cut", ErrTooLarge, whole, limit)
+}
+
+func hasEncodedAttributes(f *failurepb.Failure) bool {
+	return slices.ContainsFunc(causes(f), func(c *failurepb.Failure) bool { return c.GetEncodedAttributes() != nil })
+}
+
+func cutStackTrace(f *failurepb.Failure) { f.StackTrace = "" }
+
+func cutDetails(f *failurepb.Failure) {
+	if info := f.GetApplicationFailureInfo(); info != nil {
+		info.Details = nil
+	}
+	if info := f.GetTimeoutFailureInfo(); info != nil {
+		info.LastHeartbeatDetails = nil
+	}
+}
+
+// cutError returns an error with the messages and types of a failure and its
+// causes in about budget bytes, and nothing else of them but what decides on
+// the retry.
+func cutError(f *failurepb.Failure, budget int, note string) error {
+	const level = 512 // bytes that a cause is worth
+	chain := causes(f)
+	chain = chain[:min(len(chain), max(1, budget/level))]
+	each := budget / len(chain)
+	var err error
+	for i, c := range slices.Backward(chain) {
+		info := c.GetApplicationFailureInfo()
+		o := temporal.ApplicationErrorOptions{
+			NonRetryable: info.GetNonRetryable(),
+			Cause:        err,
+			Category:     temporal.ApplicationErrorCategory(info.GetCategory()),
+		}
+		message := validPrefix(c.GetMessage(), each)
+		if i == 0 {
+			o.NextRetryDelay = info.GetNextRetryDelay().AsDuration()
+			message += note
+		}
+		err = temporal.NewApplicationErrorWithOptions(message, validPrefix(info.GetType(), each/4), o)
+	}
+	return err
+}
+
+// causes returns a failure and all below it.
+func causes(f *failurepb.Failure) []*failurepb.Failure {
+	var chain []*failurepb.Failure
+	for ; f != nil; f = f.GetCause() {
+		chain = append(chain, f)
+	}
+	return chain
+}
+
+// validPrefix returns at most n bytes of s, cut between characters.
+func validPrefix(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,75 @@
+package async
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// A fingerprint tells whether two outcomes are the same: those of a repeat
+// are, although a codec with random nonces encodes them to different bytes.
+// It is keyed with the round's secret, so that the store's keeper can't try
+// values against it.
+type fingerprint func(secret []byte) []byte
+
+func fingerprintOf(kind recordpb.Kind, write func(h hash.Hash)) fingerprint {
+	return func(secret []byte) []byte {
+		h := hmac.New(sha256.New, secret)
+		writeField(h, []byte(kind.String()))
+		write(h)
+		return h.Sum(nil)[:16]
+	}
+}
+
+func writeField(h hash.Hash, b []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	h.Write(n[:])
+	h.Write(b)
+}
+
+// plainEncode is a value's encoding by the SDK's default converter, before any
+// codec. Protobuf messages are taken in deterministic binary, since their JSON
+// has random white space.
+func plainEncode(v any) ([]byte, error) {
+	if m, ok := v.(proto.Message); ok {
+		return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	}
+	p, err := converter.GetDefaultDataConverter().ToPayload(v)
+	if err != nil {
+		return nil, err
+	}
+	return p.GetData(), nil
+}
+
+// plainPayloads joins the encodings of details that have been through the
+// default converter.
+func writePayloads(h hash.Hash, ps *commonpb.Payloads) {
+	for _, p := range ps.GetPayloads() {
+		writeField(h, p.GetData())
+	}
+}
+
+// writeFailure takes type, message, retryability and details, of the failure
+// and of each cause: no stack traces, which differ from one call to the next.
+func writeFailure(h hash.Hash, f *failurepb.Failure) {
+	for ; f != nil; f = f.GetCause() {
+		writeField(h, []byte(f.GetMessage()))
+		info := f.GetApplicationFailureInfo()
+		writeField(h, []byte(info.GetType()))
+		if info.GetNonRetryable() {
+			writeField(h, []byte{1})
+		} else {
+			writeField(h, []byte{0})
+		}
+		writePayloads(h, info.GetDetails())
+	}
+}

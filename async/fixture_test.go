@@ -1,0 +1,195 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Decision is what most tests await.
+type Decision struct {
+	Approved bool
+	Reason   string
+}
+
+var scheduled = time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC)
+
+// world is one activity, what it is kept in and who it is reported to.
+type world struct {
+	t         *testing.T
+	store     store.Store
+	completer *asynctest.Completer
+	hub       *async.Hub
+	logs      *strings.Builder
+}
+
+func newWorld(t *testing.T, change ...func(*async.Options)) *world {
+	t.Helper()
+	w := &world{t: t, store: store.NewMemory(), completer: new(asynctest.Completer), logs: new(strings.Builder)}
+	o := async.Options{
+		Store: w.store, Completer: w.completer,
+		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	w.store = o.Store
+	h, err := async.New(o)
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	w.hub = h
+	return w
+}
+
+// attempt is the n-th attempt, started n seconds after the activity was
+// scheduled.
+func attempt(n int) activity.Info {
+	return activity.Info{
+		TaskToken:         fmt.Appendf(nil, "token-%d", n),
+		WorkflowType:      &workflow.Type{Name: "Expense"},
+		WorkflowExecution: workflow.Execution{ID: "expense-7", RunID: "run-1"},
+		ActivityID:        "5",
+		ActivityType:      activity.Type{Name: "Approve"},
+		TaskQueue:         "expenses",
+		Namespace:         "default",
+		ScheduledTime:     scheduled,
+		StartedTime:       scheduled.Add(time.Duration(n) * time.Second),
+		Deadline:          scheduled.Add(time.Duration(n)*time.Second + time.Hour),
+		Attempt:           int32(n),
+	}
+}
+
+// start runs an attempt that awaits a Decision, and returns the callback ID
+// that the outside was given, or "" where it wasn't asked.
+func (w *world) start(n int, o async.StartOptions) string {
+	w.t.Helper()
+	id := ""
+	err := async.StartAttempt(w.t.Context(), w.hub, attempt(n), o, func(_ context.Context, p async.Pending[Decision]) error {
+		id = p.ID()
+		return nil
+	})
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of attempt %d returned %v, not the bare activity.ErrResultPending", n, err)
+	}
+	return id
+}
+
+// open opens the callback as awaiting a Decision.
+func (w *world) open(id string) async.Pending[Decision] {
+	w.t.Helper()
+	p, err := async.Open[Decision](w.t.Context(), w.hub, id)
+	if err != nil {
+		w.t.Fatalf("Open: %v", err)
+	}
+	return p
+}
+
+// record returns the only entry's record.
+func (w *world) record() *recordpb.Record {
+	w.t.Helper()
+	_, r := w.stored()
+	return r
+}
+
+func (w *world) stored() (store.Entry, *recordpb.Record) {
+	w.t.Helper()
+	for e, err := range w.store.List(w.t.Context()) {
+		if err != nil {
+			w.t.Fatalf("list: %v", err)
+		}
+		r, err := async.DecodeRecord(e)
+		if err != nil {
+			w.t.Fatalf("decode: %v", err)
+		}
+		return e, r
+	}
+	w.t.Fatal("the store is empty")
+	return store.Entry{}, nil
+}
+
+// change writes to the record behind the hub's back.
+func (w *world) change(f func(r *recordpb.Record)) {
+	w.t.Helper()
+	e, r := w.stored()
+	f(r)
+	e, err := async.EncodeRecord(e, r)
+	if err != nil {
+		w.t.Fatalf("encode: %v", err)
+	}
+	if _, err := w.store.Put(w.t.Context(), e); err != nil {
+		w.t.Fatalf("put: %v", err)
+	}
+}
+
+// state is the entry's state.
+func (w *world) state() async.State {
+	w.t.Helper()
+	return async.State(w.record().State)
+}
+
+func (w *world) wantState(want async.State) {
+	w.t.Helper()
+	if got := w.state(); got != want {
+		w.t.Fatalf("the entry is %v, want %v", got, want)
+	}
+}
+
+// wantSent checks how many outcomes Temporal has taken.
+func (w *world) wantSent(want int) []asynctest.Call {
+	w.t.Helper()
+	calls := w.completer.Completed()
+	if len(calls) != want {
+		w.t.Fatalf("Temporal has taken %d outcomes, want %d: %v", len(calls), want, calls)
+	}
+	return calls
+}
+
+func wantErr(t *testing.T, err error, want ...error) {
+	t.Helper()
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			t.Errorf("the error is %v, want one that is %v", err, w)
+		}
+	}
+}
+
+func wantNil(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("unexpected error: %v", err)
+	}
+}
+
+// faulty is a store of which calls can be made to fail.
+type faulty struct {
+	store.Store
+	put func(ctx context.Context, e store.Entry) (uint64, error)
+	get func(ctx context.Context, id string) (store.Entry, error)
+}
+
+func (f *faulty) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	if f.put != nil {
+		return f.put(ctx, e)
+	}
+	return f.Store.Put(ctx, e)
+}
+
+func (f *faulty) Get(ctx context.Context, id string) (store.Entry, error) {
+	if f.get != nil {
+		return f.get(ctx, id)
+	}
+	return f.Store.Get(ctx, id)
+}

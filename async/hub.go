@@ -1,0 +1,205 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+const (
+	defaultBlobLimit = 2 << 20
+	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
+	maxBlobLimit = 3584 << 10
+	// callMargin is how long before the end of its claim a call of Temporal ends.
+	callMargin = time.Second
+)
+
+// Options say what a [Hub] works with.
+type Options struct {
+	// Store keeps what waits. The hub doesn't close it. Required.
+	Store store.Store
+
+	// Completer reports to Temporal, usually a [ClientCompleter]. A hub
+	// without one settles only: what it accepts is for another hub on the same
+	// store to deliver. Defaults to none.
+	Completer Completer
+
+	// DataConverter encodes results and details. It must be the workers' own;
+	// New refuses another than the one of ClientCompleter's clients. Defaults
+	// to that one, else to the SDK's.
+	DataConverter converter.DataConverter
+
+	// FailureConverter encodes failures, as DataConverter does results.
+	// Defaults to that of ClientCompleter's clients, else to the SDK's.
+	FailureConverter converter.FailureConverter
+
+	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
+	Retention time.Duration
+
+	// BlobLimit is how large a result, a failure or details may be, in bytes as
+	// encoded, after codecs. It is that of the namespace; with external storage
+	// it may be raised, at most to 3.5 MiB. Defaults to 2 MiB, Temporal's own.
+	BlobLimit int
+
+	// ClaimTime is for how long a hub has an entry to itself while it calls
+	// Temporal, and so how soon another takes over from one that died. A call
+	// is given up a second before. At least 2 s. Defaults to 10 s.
+	ClaimTime time.Duration
+
+	// Logger is told what no caller learns. Defaults to slog.DiscardHandler's.
+	Logger *slog.Logger
+}
+
+// Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
+// in any number of processes, may share a store. Its methods may be called by
+// any number of goroutines. It starts none of its own, and needs no closing.
+type Hub struct {
+	store     store.Store
+	completer Completer
+	encoder   encoder
+	retention time.Duration
+	claimTime time.Duration
+	log       *slog.Logger
+}
+
+// converting is a completer that knows how its workers encode.
+type converting interface {
+	converters() (converter.DataConverter, converter.FailureConverter)
+}
+
+// New returns a hub, or says which option is wrong.
+func New(o Options) (*Hub, error) {
+	if isNilInterface(o.Store) {
+		return nil, errors.New("async: Options.Store is required")
+	}
+	if o.Completer != nil && isNilInterface(o.Completer) {
+		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
+	}
+	h := &Hub{store: o.Store, completer: o.Completer, retention: o.Retention, claimTime: o.ClaimTime, log: o.Logger}
+	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: o.BlobLimit}
+	if h.encoder.limit == 0 {
+		h.encoder.limit = defaultBlobLimit
+	}
+	if h.encoder.limit < 1024 || h.encoder.limit > maxBlobLimit {
+		return nil, fmt.Errorf("async: Options.BlobLimit is %d bytes, not of 1 KiB to 3.5 MiB", o.BlobLimit)
+	}
+	if h.retention == 0 {
+		h.retention = 24 * time.Hour
+	}
+	if h.retention < 0 {
+		return nil, fmt.Errorf("async: Options.Retention is %v, below zero", o.Retention)
+	}
+	if h.claimTime == 0 {
+		h.claimTime = 10 * time.Second
+	}
+	if h.claimTime < 2*callMargin {
+		return nil, fmt.Errorf("async: Options.ClaimTime is %v, below %v", o.ClaimTime, 2*callMargin)
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if err := h.encoder.agree(h.completer); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// agree takes the converters of the completer's clients where none are set,
+// and refuses others than those.
+func (e *encoder) agree(c Completer) error {
+	theirs, known := c.(converting)
+	if known {
+		data, failure := theirs.converters()
+		if e.data != nil && !reflect.DeepEqual(e.data, data) {
+			return errors.New("async: Options.DataConverter is not that of the completer's clients: workflows could not read what it encodes")
+		}
+		if e.failure != nil && !reflect.DeepEqual(e.failure, failure) {
+			return errors.New("async: Options.FailureConverter is not that of the completer's clients: workflows could not read what it encodes")
+		}
+		e.data, e.failure = data, failure
+	}
+	if e.data == nil {
+		e.data = converter.GetDefaultDataConverter()
+	}
+	if e.failure == nil {
+		e.failure = temporal.GetDefaultFailureConverter()
+	}
+	return nil
+}
+
+// isNilInterface also finds a nil pointer in an interface, which would panic
+// far from the mistake.
+func isNilInterface(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// Open returns the callback with this ID, whatever its result, also where the
+// activity is over: its Info tells. ErrNotFound means that nothing is known
+// under the ID. It says the same of a wrong secret.
+func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
+	c, err := h.open(ctx, id)
+	return c, failed("open", id, err)
+}
+
+func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
+	if h == nil {
+		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
+	}
+	entryID, _, ok := splitCallbackID(id)
+	if !ok {
+		return Callback{}, fmt.Errorf("%w: this is no callback ID, which has %d characters of A-Z a-z 0-9 - _", ErrNotFound, callbackLen)
+	}
+	e, err := h.load(ctx, entryID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Callback{}, errUnknown
+	}
+	if err != nil {
+		return Callback{}, err
+	}
+	if current, before := roundOf(e, id); !current && before == nil {
+		return Callback{}, errUnknown
+	}
+	return Callback{hub: h, id: id, entry: e}, nil
+}
+
+// errUnknown is the same for an unknown ID and a wrong secret.
+var errUnknown = fmt.Errorf("%w: it is not in this store, or its retention is over", ErrNotFound)
+
+// List yields a callback for each entry of the store, in no order, ended ones
+// included. An entry that can't be read is yielded as an error that names it,
+// and the loop goes on; an error of the store ends it. The loop's body may use
+// the hub.
+func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
+	return func(yield func(Callback, error) bool) {
+		for stored, err := range h.store.List(ctx) {
+			if err != nil {
+				yield(Callback{}, failed("list", "", err))
+				return
+			}
+			var c Callback
+			e, err := decodeEntry(stored)
+			if err == nil {
+				c = Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e}
+			}
+			if err != nil {
+				err = &opError{op: "list", id: store.ShortID(stored.ID), err: err}
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package async_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Nothing that is printed, logged or returned holds a token, a payload or a
+// whole callback ID.
+func TestNothingLeaks(t *testing.T) {
+	const payload = "the-payload-itself"
+	w := newWorld(t)
+	id := w.start(1, async.StartOptions{})
+	p := w.open(id)
+	_, secret, _ := async.SplitCallback(id)
+
+	var shown strings.Builder
+	show := func(v any) {
+		fmt.Fprintf(&shown, "%v\n%+v\n%#v\n%s\n", v, v, v, v)
+		slog.New(slog.NewTextHandler(&shown, nil)).Info("x", "v", v)
+		b, _ := json.Marshal(v)
+		shown.Write(b)
+	}
+	show(p)
+	show(p.Callback)
+	show(&p)
+	show(p.Info())
+	// Each way for an outcome to go, and each error.
+	for _, answer := range []error{async.ErrOver, errors.New("away"), async.ErrRefused, nil} {
+		v := newWorld(t)
+		v.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
+			show(tg)
+			show(o.String())
+			return answer
+		}
+		v.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+			return async.Status{End: async.EndOther}, nil
+		}
+		q := v.open(v.start(1, async.StartOptions{}))
+		show(q.Fail(t.Context(), errors.New(payload)))
+		show(q.Complete(t.Context(), Decision{Reason: payload}))
+		show(q.ReportCanceled(t.Context(), payload))
+		_, err := async.Open[int](t.Context(), v.hub, q.ID())
+		show(err)
+		if strings.Contains(shown.String()+v.logs.String(), q.ID()[32:]) {
+			t.Errorf("a secret is shown where Temporal answers %v", answer)
+		}
+		shown.WriteString(v.logs.String())
+	}
+	_, err := w.hub.Open(t.Context(), id[:53]+"!")
+	show(err)
+	wantNil(t, w.store.Close())
+	show(p.Complete(t.Context(), Decision{Reason: payload}))
+
+	all := shown.String() + w.logs.String()
+	for what, leak := range map[string]string{
+		"callback ID":    id,
+		"secret":         id[32:],
+		"raw secret":     string(secret),
+		"token":          "token-1",
+		"token's hex":    fmt.Sprintf("%x", "token-1"),
+		"token's bytes":  strings.Trim(fmt.Sprint([]byte("token-1")), "[]"),
+		"token's base64": base64.StdEncoding.EncodeToString([]byte("token-1")),
+		"payload":        payload,
+	} {
+		if i := strings.Index(all, leak); i >= 0 {
+			t.Errorf("the %s is shown: …%s…", what, all[max(0, i-80):min(len(all), i+80)])
+		}
+	}
+	if !strings.Contains(all, async.ShortID(id)) {
+		t.Error("the shortened ID is nowhere: nothing could be found by it")
+	}
+}
+
+// What lies in the store is in clear, which the documentation says: a test so
+// that it stays true, or the documentation is changed.
+func TestStoreHoldsTheTokenInClear(t *testing.T) {
+	w := newWorld(t)
+	w.start(1, async.StartOptions{})
+	var e store.Entry
+	e, _ = w.stored()
+	if !bytes.Contains(e.Body, []byte("token-1")) {
+		t.Error("the token isn't in the entry")
+	}
+}

@@ -1,0 +1,88 @@
+package async
+
+import (
+	"context"
+	"fmt"
+)
+
+// Pending is a [Callback] whose activity awaits a T. Only it can complete the
+// activity, so an outcome of another type never reaches Temporal.
+//
+// The zero Pending answers ErrNotFound.
+type Pending[T any] struct{ Callback }
+
+// Open returns the activity that waits under this callback ID, where it awaits
+// a T; else a [*TypeMismatchError] that names both types, or ErrNotFound. It
+// opens ended ones too: their Info tells, and repeats of what ended them
+// succeed.
+func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
+	p, err := open[T](ctx, h, id)
+	return p, failed("open", id, err)
+}
+
+func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
+	name, err := resultType[T]()
+	if err != nil {
+		return Pending[T]{}, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+	}
+	c, err := h.open(ctx, id)
+	if err != nil {
+		return Pending[T]{}, err
+	}
+	// A callback ID of an earlier round is judged by that round's outcome.
+	if current, _ := roundOf(c.entry, id); current && c.entry.rec.ResultType != name {
+		return Pending[T]{}, &TypeMismatchError{Want: c.entry.rec.ResultType, Got: name}
+	}
+	return Pending[T]{c}, nil
+}
+
+// Complete ends the activity with this result.
+//
+// Nil means that the result is accepted, in the store, and will be delivered
+// to Temporal; usually it has been within the call. On a durable store it is
+// then not lost, whatever dies. The same result again succeeds and changes
+// nothing, also long after; once another outcome was accepted, it is
+// ErrSettled.
+//
+// ErrClosed means that the activity is over without this result, by Temporal's
+// word. ErrInvalidResult (a nil pointer, a failed Validate method, a value
+// that can't be encoded), ErrTooLarge and ErrTypeMismatch mean that the value
+// was refused: the activity still waits. After any other error it isn't known
+// whether the result was accepted: repeat it.
+//
+// Where cancellation has been requested, the workflow may have stopped to wait
+// for the result.
+func (p Pending[T]) Complete(ctx context.Context, result T) error {
+	return failed("complete", p.id, p.complete(ctx, result))
+}
+
+func (p Pending[T]) complete(ctx context.Context, result T) error {
+	if p.hub == nil {
+		return errZero
+	}
+	name, err := resultType[T]()
+	if err != nil {
+		return err
+	}
+	o, err := p.hub.encoder.result(name, result)
+	if err == nil {
+		err = validate(result, &result)
+	}
+	if err != nil {
+		return err
+	}
+	return p.hub.settle(ctx, p.Callback, o)
+}
+
+// validate honours a Validate method of the value, also one on its pointer.
+func validate(forms ...any) error {
+	for _, form := range forms {
+		if v, ok := form.(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return fmt.Errorf("%w: %w", ErrInvalidResult, err)
+			}
+			break
+		}
+	}
+	return nil
+}

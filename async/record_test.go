@@ -1,0 +1,163 @@
+package async_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+var update = flag.Bool("update", false, "write testdata/ anew for this release")
+
+// full is a record with every field set.
+func full() *recordpb.Record {
+	return &recordpb.Record{
+		Namespace: "default", WorkflowId: "expense-7", WorkflowType: "Expense", RunId: "run-1",
+		ActivityId: "5", ActivityType: "Approve", ActivityRunId: "arun-1", TaskQueue: "expenses",
+		Scheduled: scheduled.UnixNano(), Attempt: 2, Started: scheduled.UnixNano() + 1, TaskToken: []byte("token"),
+		Deadline: scheduled.UnixNano() + 2, HeartbeatTimeout: 3, Asked: scheduled.UnixNano() + 1,
+		State: recordpb.State_STATE_CLOSED, ResultType: "expenses.Decision", Secret: bytes.Repeat([]byte{7}, 16),
+		Rounds:    []*recordpb.Round{{CallbackDigest: []byte("digest"), Fingerprint: []byte("print"), Kind: recordpb.Kind_KIND_FAILURE}},
+		Once:      true,
+		Reference: "job-3",
+		Labels:    map[string]string{"team": "travel"},
+		Created:   scheduled.UnixNano() + 4,
+		Outcome: &recordpb.Outcome{
+			Kind: recordpb.Kind_KIND_RESULT, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
+			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1,
+		},
+		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable"},
+		Ended:           scheduled.UnixNano() + 6,
+		End:             recordpb.End_END_DELIVERED,
+		CancelRequested: true,
+	}
+}
+
+// TestGolden reads what each release wrote. The files of a release are never
+// changed once it is out.
+func TestGolden(t *testing.T) {
+	const current = "testdata/record-v0.1.hex"
+	e, err := async.EncodeRecord(store.Entry{ID: "x"}, full())
+	wantNil(t, err)
+	if *update {
+		wantNil(t, os.WriteFile(current, []byte(hex.EncodeToString(e.Body)+"\n"), 0o644))
+	}
+	files, err := filepath.Glob("testdata/record-*.hex")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		wantNil(t, err)
+		body, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		wantNil(t, err)
+		r, err := async.DecodeRecord(store.Entry{ID: "x", Body: body})
+		if err != nil {
+			t.Fatalf("%s can no longer be read: %v", f, err)
+		}
+		if !proto.Equal(r, full()) {
+			t.Errorf("%s reads as\n%v, want\n%v", f, r, full())
+		}
+		if f == current && !bytes.Equal(body, e.Body) {
+			t.Errorf("this release writes other bytes than %s: run with -update before it is out", f)
+		}
+	}
+}
+
+func TestUnknownFieldsSurvive(t *testing.T) {
+	w := newWorld(t)
+	id := w.start(1, async.StartOptions{})
+	w.change(func(r *recordpb.Record) {
+		unknown := protowire.AppendTag(nil, 1000, protowire.BytesType)
+		r.ProtoReflect().SetUnknown(protowire.AppendString(unknown, "of a newer release"))
+	})
+	wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
+	if got := w.record().ProtoReflect().GetUnknown(); !bytes.Contains(got, []byte("of a newer release")) {
+		t.Errorf("a field of a newer release was dropped: %q", got)
+	}
+}
+
+func TestForeignBodies(t *testing.T) {
+	for name, c := range map[string]struct {
+		body []byte
+		want error
+	}{
+		"empty":      {nil, store.ErrCorrupt},
+		"not a wire": {[]byte{1, 0xff}, store.ErrCorrupt},
+		"format 2":   {[]byte{2}, nil},
+	} {
+		_, err := async.DecodeRecord(store.Entry{ID: "x", Body: c.body})
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestRecordIsSmall(t *testing.T) {
+	w := newWorld(t)
+	w.start(1, async.StartOptions{})
+	if e, _ := w.stored(); len(e.Body) > 400 {
+		t.Errorf("a waiting activity is kept in %d bytes, want at most 400", len(e.Body))
+	}
+}
+
+func TestOutcomeOfUnknownKindStays(t *testing.T) {
+	w := newWorld(t)
+	w.completer.CompleteFunc = unavailable
+	id := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(id).Reject(t.Context(), temporal.NewApplicationError("no", "No")))
+	w.change(func(r *recordpb.Record) { r.Outcome.Kind = 99 })
+	w.start(2, async.StartOptions{})
+	w.wantState(async.Settled)
+	w.wantSent(0)
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	e, err := async.EncodeRecord(store.Entry{ID: "x"}, full())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(e.Body)
+	f.Add([]byte{1})
+	f.Add([]byte{2, 3})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := async.DecodeRecord(store.Entry{ID: "x", Body: body})
+		if err != nil {
+			return
+		}
+		again, err := async.EncodeRecord(store.Entry{ID: "x"}, r)
+		if err != nil {
+			t.Fatalf("what was read can't be written: %v", err)
+		}
+		back, err := async.DecodeRecord(again)
+		if err != nil || !proto.Equal(back, r) {
+			t.Fatalf("what was written reads differently: %v", err)
+		}
+	})
+}
+
+func FuzzCallbackID(f *testing.F) {
+	f.Add("01JABCDEFGAAAAAAAAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBBBBBBA")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, id string) {
+		entryID, secret, ok := async.SplitCallback(id)
+		if ok && (len(secret) != 16 || len(id) != 54 || store.CheckID(entryID) != nil) {
+			t.Errorf("%q was taken as a callback ID", id)
+		}
+		if short := async.ShortID(id); len(id) > 0 && strings.Contains(short, id) {
+			t.Errorf("%q is shown whole", id)
+		}
+	})
+}

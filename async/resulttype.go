@@ -1,0 +1,94 @@
+package async
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// typeNamer lets a result type keep its name when its Go name changes.
+type typeNamer interface{ ResultType() string }
+
+// maxTypeName bounds what is kept with each entry, in bytes.
+const maxTypeName = 255
+
+// resultType returns the stored name of T: what its method ResultType says,
+// else its import path and name. A pointer has the name of what it points to,
+// since both are encoded alike.
+func resultType[T any]() (string, error) {
+	t := reflect.TypeFor[T]()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() == reflect.Interface {
+		return "", fmt.Errorf("%s is an interface: name the type that the result has, or async.None", t)
+	}
+	name := ""
+	if n, ok := reflect.New(t).Interface().(typeNamer); ok {
+		name = n.ResultType()
+	} else {
+		var err error
+		if name, err = typeName(t); err != nil {
+			return "", err
+		}
+	}
+	if name == "" || len(name) > maxTypeName {
+		return "", fmt.Errorf("%s has a name of %d bytes, not of 1 to %d: give it a method ResultType() string", t, len(name), maxTypeName)
+	}
+	return name, nil
+}
+
+func typeName(t reflect.Type) (string, error) {
+	switch t.Kind() {
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
+		return "", fmt.Errorf("%s can't be encoded", t)
+	}
+	if t.Name() != "" {
+		if t.PkgPath() == "" {
+			return t.Name(), nil
+		}
+		return t.PkgPath() + "." + t.Name(), nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return prefixed("*", t.Elem())
+	case reflect.Slice:
+		return prefixed("[]", t.Elem())
+	case reflect.Array:
+		return prefixed(fmt.Sprintf("[%d]", t.Len()), t.Elem())
+	case reflect.Map:
+		key, err := typeName(t.Key())
+		if err != nil {
+			return "", err
+		}
+		return prefixed("map["+key+"]", t.Elem())
+	case reflect.Interface:
+		return t.String(), nil // below a named map or slice
+	default:
+		return "", fmt.Errorf("%s is an unnamed struct: give it a name, which the other side can use too", t)
+	}
+}
+
+func prefixed(prefix string, t reflect.Type) (string, error) {
+	name, err := typeName(t)
+	return prefix + name, err
+}
+
+// isNil reports whether v is a nil pointer, or a pointer to one. Temporal
+// would take it, and the workflow read a zero value as the answer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	for r.Kind() == reflect.Pointer {
+		if r.IsNil() {
+			return true
+		}
+		r = r.Elem()
+	}
+	return false
+}
+
+// None is the result of an activity that returns only an error. It is sent as
+// no payload.
+type None struct{}
+
+// ResultType keeps the name short and for good.
+func (None) ResultType() string { return "none" }

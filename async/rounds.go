@@ -1,0 +1,155 @@
+package async
+
+import (
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// keptRounds is how many askings that are over an entry remembers, so that a
+// sender that repeats an old answer is recognised.
+const keptRounds = 8
+
+// step is what Start does once an attempt has arrived at its entry.
+type step int
+
+const (
+	stepPending step = iota // nothing: the outside has been asked, or nothing is due
+	stepAsk                 // the function runs
+	stepDeliver             // an outcome stands: the completer reports it
+)
+
+// arrive brings an attempt to the record of its activity, by the state table.
+// now is a record as if this attempt were the first. It reports what Start has
+// to do, and whether r has changed and must be saved before.
+//
+// Attempts are ordered by when they started, never by number: a reset sets
+// numbers back.
+func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err error) {
+	later, same := now.Started > r.Started, now.Started == r.Started
+	if !later && !same {
+		return stepPending, false, nil
+	}
+	if r.State == recordpb.State_STATE_CLOSED {
+		// A delivered failure ended the attempt that it was meant for. It may be
+		// known only now, when the attempt after it has left its token already.
+		endedByFailure := r.End == recordpb.End_END_DELIVERED && r.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE
+		switch {
+		case endedByFailure && now.Started > r.Outcome.Started:
+			newRound(id, r, true)
+			adopt(r, now)
+			return stepAsk, true, nil
+		case !later || r.End == recordpb.End_END_DELIVERED:
+			return stepPending, false, nil
+		case r.Outcome == nil:
+			newRound(id, r, true)
+			adopt(r, now)
+			return stepAsk, true, nil
+		}
+		// It was not over after all, and what was answered was never delivered.
+		r.State = recordpb.State_STATE_SETTLED
+		r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
+		changed = true
+	}
+	switch r.State {
+	case recordpb.State_STATE_WAITING:
+		if r.ResultType != now.ResultType {
+			newRound(id, r, true)
+			adopt(r, now)
+			return stepAsk, true, nil
+		}
+		if same {
+			if r.Asked == r.Started {
+				return stepPending, false, nil
+			}
+			return stepAsk, false, nil
+		}
+		known := r.Asked != 0 || r.Reference != ""
+		adopt(r, now)
+		if now.Once && known {
+			r.Asked = r.Started
+			return stepPending, true, nil
+		}
+		return stepAsk, true, nil
+	case recordpb.State_STATE_SETTLED:
+		if later && r.ResultType != now.ResultType {
+			// Its sender is told that it was superseded, if it asks again:
+			// what it sent was never reported.
+			newRound(id, r, false)
+			adopt(r, now)
+			return stepAsk, true, nil
+		}
+		if later {
+			adopt(r, now)
+		}
+		return stepDeliver, changed || later, nil
+	default:
+		return stepPending, false, errNewer
+	}
+}
+
+// adopt makes the record that of this attempt. What an operator sees, and what
+// the worker's code says today, follow the latest attempt.
+func adopt(r, now *recordpb.Record) {
+	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
+	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
+	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
+	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
+	r.CancelRequested = false // a signal of the attempt before
+}
+
+// newRound ends the asking that was, and begins another with a secret of its
+// own. remember keeps how the old one was answered.
+func newRound(id string, r *recordpb.Record, remember bool) {
+	over := &recordpb.Round{CallbackDigest: callbackDigest(callbackID(id, r.Secret))}
+	if remember && r.Outcome != nil {
+		over.Fingerprint, over.Kind = r.Outcome.Fingerprint, r.Outcome.Kind
+	}
+	r.Rounds = append(r.Rounds, over)
+	if n := len(r.Rounds) - keptRounds; n > 0 {
+		r.Rounds = r.Rounds[n:]
+	}
+	r.Secret = newSecret()
+	r.State = recordpb.State_STATE_WAITING
+	r.Outcome, r.Delivery = nil, nil
+	r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
+	r.Asked, r.Reference = 0, ""
+}
+
+// roundOf returns whether the callback ID is that of the record's current
+// round, else the one before that it belongs to, or nil.
+func roundOf(e entry, callback string) (current bool, before *recordpb.Round) {
+	_, secret, ok := splitCallbackID(callback)
+	if !ok {
+		return false, nil
+	}
+	if sameSecret(secret, e.rec.Secret) {
+		return true, nil
+	}
+	d := callbackDigest(callback)
+	for _, r := range e.rec.Rounds {
+		if sameSecret(d, r.CallbackDigest) {
+			return false, r
+		}
+	}
+	return false, nil
+}
+
+// settle makes o the record's outcome.
+func settle(r *recordpb.Record, o *recordpb.Outcome) {
+	r.State = recordpb.State_STATE_SETTLED
+	r.Outcome = o
+	r.Delivery = new(recordpb.Delivery)
+}
+
+// closed ends the record. Its outcome, if any, stays: it answers repeats, and
+// it is delivered after all where the activity turns out not to be over.
+func closed(r *recordpb.Record, end recordpb.End, now time.Time) {
+	r.State = recordpb.State_STATE_CLOSED
+	r.End = end
+	r.Ended = now.UnixNano()
+	if end == recordpb.End_END_DELIVERED {
+		r.Delivery.Delivered = true
+		r.Delivery.LastError = ""
+	}
+}

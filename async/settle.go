@@ -1,0 +1,138 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// settle accepts an outcome durably, and then delivers it as far as that can
+// be done within the call. Of all outcomes offered for a round at most one is
+// accepted: the store's compare-and-swap decides.
+func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
+	mark := newMark(o.kind)
+	_, secret, _ := splitCallbackID(c.id)
+	print := o.fingerprint(secret)
+	var payload []byte
+	for range maxConflicts {
+		e, before, err := c.read(ctx)
+		if err != nil {
+			return err
+		}
+		if before != nil {
+			return judge(before.Kind, before.Fingerprint, print)
+		}
+		switch e.rec.State {
+		case recordpb.State_STATE_WAITING:
+		case recordpb.State_STATE_SETTLED:
+			return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
+		case recordpb.State_STATE_CLOSED:
+			if e.rec.End == recordpb.End_END_DELIVERED {
+				return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
+			}
+			return closedError(e.rec)
+		default:
+			return errNewer
+		}
+		if o.kind == recordpb.Kind_KIND_RESULT && e.rec.ResultType != o.resultType {
+			return &TypeMismatchError{Want: e.rec.ResultType, Got: o.resultType}
+		}
+		if o.kind == recordpb.Kind_KIND_CANCELLATION {
+			if e, err = h.cancelRequested(ctx, e); errors.Is(err, errConflict) {
+				continue
+			} else if err != nil {
+				return err
+			}
+		}
+		if payload == nil {
+			if payload, err = o.encode(e.rec, mark); err != nil {
+				return err
+			}
+			print = o.fingerprint(secret)
+		}
+		settle(e.rec, &recordpb.Outcome{
+			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
+			Settled: time.Now().UnixNano(), Started: e.rec.Started,
+		})
+		// To settle is to claim: the one who accepts is the one who delivers.
+		e.due = time.Now()
+		if h.completer != nil {
+			e.due = e.due.Add(h.claimTime)
+		}
+		e, err = h.save(ctx, e)
+		if errors.Is(err, errConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if h.completer == nil {
+			return nil
+		}
+		e, err = h.deliver(ctx, e)
+		if err == nil && e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
+			return closedError(e.rec)
+		}
+		return nil
+	}
+	return errConflicts
+}
+
+// judge answers an outcome that comes when the round has one already, or is
+// over without.
+func judge(kind recordpb.Kind, accepted, offered []byte) error {
+	switch {
+	case len(accepted) == 0:
+		return ErrSuperseded
+	case bytes.Equal(accepted, offered):
+		return nil
+	default:
+		return fmt.Errorf("%w: a %s", ErrSettled, kindName(kind))
+	}
+}
+
+func closedError(r *recordpb.Record) error {
+	if why := endError(r.End); why != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, why)
+	}
+	return ErrClosed
+}
+
+// newMark returns what tells an outcome from an equal one: the letter of its
+// kind, and 65 random bits or more.
+func newMark(kind recordpb.Kind) string {
+	return kindName(kind)[:1] + rand.Text()[:13]
+}
+
+// cancelRequested makes sure that Temporal would take a cancellation, and
+// records that it would. A request isn't withdrawn within a run, so what is
+// settled on the strength of it is not refused later.
+func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
+	if e.rec.CancelRequested {
+		return e, nil
+	}
+	if h.completer == nil {
+		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", ErrCancelNotRequested)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	defer cancel()
+	status, err := h.completer.Describe(ctx, target(e.rec).ByID(), "")
+	switch {
+	case err != nil:
+		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
+	case !status.Pending && status.End != EndBuffered:
+		if e, err = h.close(ctx, e, status.End); err != nil {
+			return e, err
+		}
+		return e, closedError(e.rec)
+	case !status.CancelRequested:
+		return e, ErrCancelNotRequested
+	}
+	e.rec.CancelRequested = true
+	return e, nil
+}

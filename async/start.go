@@ -1,0 +1,259 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// StartOptions say how an activity asks. The zero value is good.
+type StartOptions struct {
+	// Once asks once for each round, not for each attempt: an attempt that
+	// finds that the outside has been asked, or that a reference is
+	// remembered, doesn't run the function. Defaults to false.
+	Once bool
+
+	// Labels are shown to operators, at most 4 KiB in all. No secrets.
+	// Defaults to none.
+	Labels map[string]string
+}
+
+const (
+	maxLabels    = 4 << 10 // bytes
+	maxReference = 4 << 10 // bytes
+
+	// askAgain is how soon after a failed hand-off it is asked whether the
+	// activity is over.
+	askAgain = 5 * time.Second
+
+	// wrapUp bounds what Start still does when its activity's context has ended.
+	wrapUp = 5 * time.Second
+)
+
+// misuse is the type of the failure by which a programming error fails the
+// activity. It isn't retried, since the next attempt would make it again.
+const misuse = "latchkey.Misuse"
+
+// Start hands an activity over to the outside. It is called in an activity's
+// function, which returns what Start returns:
+//
+//	func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
+//		return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+//			return a.mailer.Ask(ctx, e, p.ID())
+//		})
+//	}
+//
+// It saves the task token first, then runs ask, which tells the outside the
+// callback ID, and returns activity.ErrResultPending, bare: the SDK compares it
+// with ==, so it must not be wrapped. Whoever has the callback ID answers with
+// [Open], from any process that shares the store; the answer may come while
+// ask still runs.
+//
+// ask is run at least once for each round, and again by a later attempt unless
+// Once is set: what it does should be safe to repeat, and the callback ID is
+// the same, so that it can serve as the outside's idempotency key. An error of
+// ask goes to the worker as the activity's own, and a panic goes on; the entry
+// stays, since the outside may have been told. Where an answer was accepted
+// before, ask doesn't run or its error is only logged, and the answer is
+// delivered.
+//
+// An error that is not ask's own means that the store failed, or that Start
+// was misused: outside an activity, in a local activity, without a hub or a
+// function, or with a T that is an interface or has no name. Misuse within an
+// activity fails it without retries.
+func Start[T any](ctx context.Context, h *Hub, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) (T, error) {
+	var none T // what an activity returns beside an error isn't read
+	name, err := resultType[T]()
+	if err == nil && ask == nil {
+		err = errors.New("the function is nil")
+	}
+	return none, h.start(ctx, o, name, err, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
+}
+
+func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wrong error, ask func(context.Context, Callback) error) error {
+	if !activity.IsActivity(ctx) {
+		return failed("start", "", errors.New("the context is not an activity's"))
+	}
+	info := activity.GetInfo(ctx)
+	switch {
+	case wrong != nil:
+	case h == nil:
+		wrong = errors.New("the hub is nil")
+	case info.IsLocalActivity:
+		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
+	case len(info.TaskToken) == 0:
+		wrong = errors.New("the activity has no task token")
+	default:
+		wrong = checkLabels(o.Labels)
+	}
+	if wrong != nil {
+		return temporal.NewNonRetryableApplicationError("async: start: "+wrong.Error(), misuse, nil)
+	}
+	return h.startActivity(ctx, info, o, resultType, ask)
+}
+
+func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
+	r := recordOf(info, o, resultType)
+	e, next, err := h.begin(ctx, entryID(r), r)
+	if err != nil {
+		return failed("start", entryID(r), err)
+	}
+	if next == stepPending {
+		return activity.ErrResultPending
+	}
+	return h.handOff(ctx, e, ask)
+}
+
+// recordOf returns the record of an activity as if this attempt were its first.
+func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.Record {
+	r := &recordpb.Record{
+		Namespace:        info.Namespace,
+		WorkflowId:       info.WorkflowExecution.ID,
+		RunId:            info.WorkflowExecution.RunID,
+		ActivityId:       info.ActivityID,
+		ActivityType:     info.ActivityType.Name,
+		ActivityRunId:    info.ActivityRunID,
+		TaskQueue:        info.TaskQueue,
+		Scheduled:        toNano(info.ScheduledTime),
+		Attempt:          info.Attempt,
+		Started:          toNano(info.StartedTime),
+		TaskToken:        info.TaskToken,
+		Deadline:         toNano(info.Deadline),
+		HeartbeatTimeout: int64(info.HeartbeatTimeout),
+		State:            recordpb.State_STATE_WAITING,
+		ResultType:       resultType,
+		Secret:           newSecret(),
+		Once:             o.Once,
+		Labels:           o.Labels,
+		Created:          time.Now().UnixNano(),
+	}
+	if info.WorkflowType != nil {
+		r.WorkflowType = info.WorkflowType.Name
+	}
+	return r
+}
+
+func checkLabels(labels map[string]string) error {
+	size := 0
+	for k, v := range labels {
+		size += len(k) + len(v)
+	}
+	if size > maxLabels {
+		return fmt.Errorf("the labels have %d bytes, over %d", size, maxLabels)
+	}
+	return nil
+}
+
+// begin brings the attempt to its entry, making one where there is none, and
+// delivers what has been answered before. It returns stepAsk or stepPending.
+func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
+	for range maxConflicts {
+		e, err := h.load(ctx, id)
+		next, changed := stepAsk, true
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			e = entry{id: id, rec: r}
+		case err != nil:
+			return entry{}, 0, err
+		default:
+			answered := e.rec.Outcome != nil
+			if next, changed, err = arrive(id, e.rec, r); err != nil {
+				return entry{}, 0, err
+			}
+			if rounds := e.rec.Rounds; answered && e.rec.Outcome == nil && rounds[len(rounds)-1].Fingerprint == nil {
+				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
+					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
+			}
+		}
+		if changed {
+			e.due = e.waitsUntil()
+			if next == stepDeliver {
+				e.due = time.Now().Add(h.claimTime)
+			}
+			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
+				continue
+			} else if err != nil {
+				return entry{}, 0, err
+			}
+		}
+		if next != stepDeliver {
+			return e, next, nil
+		}
+		e, _ = h.deliver(ctx, e)
+		// A failure may turn out to have ended the attempt before this one:
+		// then this one asks.
+		if e.rec.State != recordpb.State_STATE_CLOSED || e.rec.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE ||
+			e.rec.Outcome.Started >= r.Started {
+			return e, stepPending, nil
+		}
+	}
+	return entry{}, 0, errConflicts
+}
+
+// waitsUntil is when it is asked whether a waiting activity is over: a
+// deadline is a question, since a pause or changed options move it.
+func (e entry) waitsUntil() time.Time { return fromNano(e.rec.Deadline) }
+
+// handOff runs ask, and records that the outside has been asked.
+func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Callback) error) (err error) {
+	returned := false
+	defer func() {
+		if !returned { // a panic, which goes on
+			h.handedOff(ctx, e, errors.New("the function panicked"))
+		}
+	}()
+	err = ask(ctx, Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e.clone()})
+	returned = true
+	if answered := h.handedOff(ctx, e, err); err != nil && !answered {
+		return err
+	}
+	return activity.ErrResultPending
+}
+
+// handedOff writes what came of the hand-off to the entry, as it was before
+// the function ran. It reports whether the activity has been answered, so that
+// an error of the function is no longer the activity's.
+func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bool) {
+	// The hand-off has happened, whatever has become of the activity's context.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	log := h.log.With(slog.String("callback", shortID(e.id)))
+	started := e.rec.Started
+	for range maxConflicts {
+		switch {
+		case e.rec.State == recordpb.State_STATE_WAITING && e.rec.Started != started:
+			return false // a later attempt asks for itself
+		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
+			e.rec.Asked = started
+			e.due = e.waitsUntil()
+		case e.rec.State == recordpb.State_STATE_WAITING:
+			e.due = time.Now().Add(askAgain)
+		default:
+			if askErr != nil {
+				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
+			}
+			h.deliverDue(ctx, e)
+			return true
+		}
+		_, err := h.save(ctx, e)
+		if errors.Is(err, errConflict) {
+			e, err = h.load(ctx, e.id)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			log.WarnContext(ctx, "async: the hand-off could not be recorded", slog.Any("error", err))
+		}
+		return false
+	}
+	return false
+}

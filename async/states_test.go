@@ -1,0 +1,577 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// The tests below are the rows of the state table.
+
+var away = errors.New("server away")
+
+func unavailable(context.Context, async.Target, async.Outcome) error { return away }
+
+func TestLaterAttemptAsksAgainWithTheSameID(t *testing.T) {
+	w := newWorld(t)
+	first := w.start(1, async.StartOptions{})
+	second := w.start(2, async.StartOptions{})
+	if first == "" || first != second {
+		t.Errorf("the callback IDs of two attempts of a round are %q and %q, want the same", first, second)
+	}
+	if r := w.record(); string(r.TaskToken) != "token-2" || r.Attempt != 2 || r.Asked != r.Started {
+		t.Errorf("the entry holds token %q of attempt %d, want that of the second, asked", r.TaskToken, r.Attempt)
+	}
+	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+	if got := string(w.wantSent(1)[0].Target.TaskToken); got != "token-2" {
+		t.Errorf("sent to %q, want token-2", got)
+	}
+}
+
+func TestEarlierOrSameAttemptChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.start(2, async.StartOptions{})
+	before, _ := w.stored()
+	for _, n := range []int{2, 1} {
+		if id := w.start(n, async.StartOptions{}); id != "" {
+			t.Errorf("attempt %d asked, although attempt 2 had", n)
+		}
+	}
+	if after, _ := w.stored(); after.Version != before.Version {
+		t.Error("the entry was written")
+	}
+}
+
+func TestSameAttemptAsksWhereNobodyWasHeardToAsk(t *testing.T) {
+	w := newWorld(t)
+	id := w.start(1, async.StartOptions{})
+	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	if again := w.start(1, async.StartOptions{}); again != id {
+		t.Errorf("asked with %q, want %q", again, id)
+	}
+}
+
+func TestOnceAsksOncePerRound(t *testing.T) {
+	once := async.StartOptions{Once: true}
+	w := newWorld(t)
+	id := w.start(1, once)
+	if again := w.start(2, once); again != "" {
+		t.Error("the second attempt asked again")
+	}
+	if r := w.record(); r.Asked != r.Started || string(r.TaskToken) != "token-2" {
+		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.Asked, r.Started)
+	}
+	// A crash before Asked was written: only what is remembered tells.
+	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	wantNil(t, w.open(id).Remember(t.Context(), "job-9"))
+	if again := w.start(3, once); again != "" {
+		t.Error("the third attempt asked again, although a reference is remembered")
+	}
+	w.change(func(r *recordpb.Record) { r.Asked, r.Reference = 0, "" })
+	if again := w.start(4, once); again != id {
+		t.Error("the fourth attempt didn't ask, although nobody was heard to")
+	}
+	wantNil(t, w.open(id).Fail(t.Context(), errors.New("no")))
+	if next := w.start(5, once); next == "" || next == id {
+		t.Errorf("the round after a failure asked with %q, want another ID than %q", next, id)
+	}
+}
+
+func TestDeliveredFailureBeginsARound(t *testing.T) {
+	w := newWorld(t)
+	first := w.start(1, async.StartOptions{})
+	p := w.open(first)
+	wantNil(t, p.Remember(t.Context(), "job-1"))
+	declined := errors.New("declined")
+	wantNil(t, p.Fail(t.Context(), declined))
+	w.wantSent(1)
+	second := w.start(2, async.StartOptions{})
+	if second == "" || second == first {
+		t.Fatalf("the second round has ID %q, want another than %q", second, first)
+	}
+	if ref := w.open(second).Reference(); ref != "" {
+		t.Errorf("the new round has the reference %q of the old one", ref)
+	}
+	// The sender's own retry of the first answer must not fail the second attempt.
+	wantNil(t, w.open(first).Fail(t.Context(), declined))
+	wantErr(t, w.open(first).Fail(t.Context(), errors.New("another")), async.ErrSettled)
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSettled)
+	wantErr(t, w.open(first).Remember(t.Context(), "x"), async.ErrSuperseded)
+	w.wantState(async.Waiting)
+	// An honest second failure, byte for byte the same, is another outcome.
+	wantNil(t, w.open(second).Fail(t.Context(), declined))
+	w.wantSent(2)
+}
+
+func TestRoundsAreForgottenAfterEight(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for n := range 10 {
+		ids = append(ids, w.start(n+1, async.StartOptions{}))
+		wantNil(t, w.open(ids[n]).Fail(t.Context(), errors.New("no")))
+	}
+	w.start(11, async.StartOptions{})
+	if n := len(w.record().Rounds); n != 8 {
+		t.Errorf("%d rounds are kept, want 8", n)
+	}
+	wantNil(t, w.open(ids[2]).Fail(t.Context(), errors.New("no")))
+	_, err := w.hub.Open(t.Context(), ids[1])
+	wantErr(t, err, async.ErrNotFound)
+}
+
+func TestAnotherTypeBeginsARound(t *testing.T) {
+	w := newWorld(t)
+	first := w.start(1, async.StartOptions{})
+	var second string
+	err := async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(_ context.Context, p async.Pending[int]) error {
+		second = p.ID()
+		return nil
+	})
+	if err != activity.ErrResultPending || second == first || second == "" {
+		t.Fatalf("the second attempt returned %v and asked with %q", err, second)
+	}
+	_, err = async.Open[Decision](t.Context(), w.hub, second)
+	wantErr(t, err, async.ErrTypeMismatch)
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
+	n, err := async.Open[int](t.Context(), w.hub, second)
+	wantNil(t, err)
+	wantNil(t, n.Complete(t.Context(), 7))
+}
+
+func TestTypeReplacedBetweenOpenAndComplete(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(w.start(1, async.StartOptions{}))
+	w.change(func(r *recordpb.Record) { r.ResultType = "other" })
+	err := p.Complete(t.Context(), Decision{})
+	if m, ok := errors.AsType[*async.TypeMismatchError](err); !ok || m.Want != "other" {
+		t.Errorf("got %v, want a mismatch with other", err)
+	}
+	w.wantSent(0)
+	w.wantState(async.Waiting)
+}
+
+func TestSettledOfAnotherTypeIsNotDelivered(t *testing.T) {
+	w := newWorld(t)
+	w.completer.CompleteFunc = unavailable
+	first := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+	w.wantState(async.Settled)
+	asked := false
+	err := async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[int]) error {
+		asked = true
+		return nil
+	})
+	if err != activity.ErrResultPending || !asked {
+		t.Fatalf("the second attempt returned %v, asked %v", err, asked)
+	}
+	w.wantState(async.Waiting)
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
+	if !strings.Contains(w.logs.String(), "another type") {
+		t.Errorf("nobody was told: %s", w.logs)
+	}
+}
+
+func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
+	for name, answer := range map[string]func(p async.Pending[Decision]) error{
+		"result":  func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{Approved: true}) },
+		"failure": func(p async.Pending[Decision]) error { return p.Fail(t.Context(), errors.New("no")) },
+		"reject":  func(p async.Pending[Decision]) error { return p.Reject(t.Context(), errors.New("never")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			gone := true
+			w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+				if gone {
+					return away
+				}
+				return nil
+			}
+			id := w.start(1, async.StartOptions{})
+			wantNil(t, answer(w.open(id)))
+			w.wantState(async.Settled)
+			if info := w.open(id).Info(); info.LastError != "unavailable" || info.Deliveries != 1 || info.NextDelivery.IsZero() {
+				t.Errorf("the callback tells %+v", info)
+			}
+			gone = false
+			if again := w.start(2, async.StartOptions{}); again != "" {
+				t.Error("the outside was asked again, although it had answered")
+			}
+			call := w.wantSent(1)[0]
+			if string(call.Target.TaskToken) != "token-2" {
+				t.Errorf("sent to %q, want token-2", call.Target.TaskToken)
+			}
+			w.wantState(async.Closed)
+			wantNil(t, answer(w.open(id)))
+			if again := w.start(2, async.StartOptions{}); again != "" {
+				t.Error("a duplicate of the attempt asked again")
+			}
+		})
+	}
+}
+
+// A failure was taken, and its reply lost. The attempt that it brought about
+// must not be failed by it once more.
+func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
+	w := newWorld(t)
+	lost := true
+	taken := 0
+	mark := ""
+	w.completer.CompleteFunc = func(_ context.Context, _ async.Target, o async.Outcome) error {
+		taken++
+		mark = o.Mark
+		if lost {
+			return away
+		}
+		return nil
+	}
+	w.completer.DescribeFunc = func(_ context.Context, tg async.Target, _ string) (async.Status, error) {
+		return async.Status{Pending: true, Running: true, Attempt: 2, Started: attempt(2).StartedTime, LastMark: mark}, nil
+	}
+	first := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
+	lost = false
+	second := w.start(2, async.StartOptions{})
+	if taken != 1 {
+		t.Errorf("the failure was sent %d times, want once", taken)
+	}
+	if second == "" || second == first {
+		t.Errorf("the second attempt asked with %q, want a new ID", second)
+	}
+	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
+	w.wantState(async.Waiting)
+	// A crash between the evidence and the new round: the same attempt again.
+	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
+}
+
+func TestSettledFailureWaitsWhileItCannotBeTold(t *testing.T) {
+	w := newWorld(t)
+	w.completer.CompleteFunc = unavailable
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+	id := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(id).Fail(t.Context(), errors.New("declined")))
+	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+		t.Error("sent, although it wasn't known whether the attempt before had taken it")
+		return nil
+	}
+	if again := w.start(2, async.StartOptions{}); again != "" {
+		t.Error("asked again")
+	}
+	w.wantState(async.Settled)
+}
+
+func TestClosedUndelivered(t *testing.T) {
+	w := newWorld(t)
+	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
+	end := async.EndTimedOut
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{End: end}, nil }
+	id := w.start(1, async.StartOptions{})
+	err := w.open(id).Complete(t.Context(), Decision{Approved: true})
+	wantErr(t, err, async.ErrClosed, async.ErrExpired)
+	if info := w.open(id).Info(); info.State != async.Closed || info.Delivered || !errors.Is(info.End, async.ErrExpired) {
+		t.Errorf("the callback tells %+v", info)
+	}
+	wantErr(t, w.open(id).Complete(t.Context(), Decision{Approved: true}), async.ErrClosed)
+	if again := w.start(1, async.StartOptions{}); again != "" {
+		t.Error("the same attempt asked")
+	}
+	// It was not over after all: what was answered is delivered, nobody asked.
+	w.completer.CompleteFunc = nil
+	if again := w.start(2, async.StartOptions{}); again != "" {
+		t.Error("the outside was asked again, although it had answered")
+	}
+	w.wantSent(1)
+	wantNil(t, w.open(id).Complete(t.Context(), Decision{Approved: true}))
+}
+
+func TestClosedWithoutOutcomeAsksAgain(t *testing.T) {
+	w := newWorld(t)
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+		return async.Status{End: async.EndOther}, nil
+	}
+	first := w.start(1, async.StartOptions{})
+	wantErr(t, w.open(first).ReportCanceled(t.Context()), async.ErrClosed, async.ErrOver)
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrClosed)
+	second := w.start(2, async.StartOptions{})
+	if second == "" || second == first {
+		t.Errorf("asked with %q, want an ID of a new round", second)
+	}
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
+}
+
+func TestSuccessDeliveredIsFinal(t *testing.T) {
+	w := newWorld(t)
+	id := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
+	if again := w.start(2, async.StartOptions{}); again != "" {
+		t.Error("a racing attempt asked")
+	}
+	w.wantSent(1)
+}
+
+func TestFunctionFailsOrPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		boom := errors.New("mailer is down")
+		err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return boom })
+		if err != boom {
+			t.Errorf("Start returned %v, want the function's own error", err)
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != "boom" {
+					t.Errorf("recovered %v, want the function's own panic", p)
+				}
+			}()
+			async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { panic("boom") })
+		}()
+		w.wantState(async.Waiting)
+		e, r := w.stored()
+		if r.Asked != 0 {
+			t.Error("the outside is taken to have been asked")
+		}
+		if until := time.Until(e.Due); until != 5*time.Second {
+			t.Errorf("it is due in %v, want 5s, to ask whether the activity is over", until)
+		}
+		if id := w.start(3, async.StartOptions{}); id == "" {
+			t.Error("the next attempt didn't ask")
+		}
+	})
+}
+
+func TestAnsweredWhileTheFunctionRuns(t *testing.T) {
+	for name, result := range map[string]error{"nil": nil, "error": errors.New("too late")} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+				wantNil(t, w.open(p.ID()).Complete(ctx, Decision{Approved: true}))
+				return result
+			})
+			if err != activity.ErrResultPending {
+				t.Errorf("Start returned %v, want the bare activity.ErrResultPending: an answer was accepted", err)
+			}
+			w.wantSent(1)
+		})
+	}
+	t.Run("by a hub that settles only", func(t *testing.T) {
+		w := newWorld(t)
+		settler, err := async.New(async.Options{Store: w.store})
+		wantNil(t, err)
+		err = async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+			q, err := async.Open[Decision](ctx, settler, p.ID())
+			wantNil(t, err)
+			wantNil(t, q.Complete(ctx, Decision{}))
+			return errors.New("too late")
+		})
+		if err != activity.ErrResultPending {
+			t.Errorf("Start returned %v", err)
+		}
+		w.wantSent(1)
+	})
+}
+
+func TestSlowFunctionOfAnEarlierAttemptWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+		// The second attempt is half-way through its own function when the
+		// first returns.
+		return async.StartAttempt(ctx, w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			return errors.New("half-way")
+		})
+	})
+	if err == nil || err == activity.ErrResultPending {
+		t.Fatalf("the inner error was lost: %v", err)
+	}
+	if r := w.record(); r.Asked != 0 || r.Started != attempt(2).StartedTime.UnixNano() {
+		t.Errorf("asked is %d, started %d: the first attempt wrote for the second", r.Asked, r.Started)
+	}
+}
+
+func TestUnknownStateIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	id := w.start(1, async.StartOptions{})
+	w.change(func(r *recordpb.Record) { r.State = 99 })
+	before, _ := w.stored()
+	p := w.open(id)
+	for name, err := range map[string]error{
+		"complete": p.Complete(t.Context(), Decision{}),
+		"cancel":   p.ReportCanceled(t.Context()),
+		"start": async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			t.Error("asked")
+			return nil
+		}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "newer release") {
+			t.Errorf("%s: %v, want an error that names a newer release", name, err)
+		}
+	}
+	if after, _ := w.stored(); after.Version != before.Version {
+		t.Error("the entry was written")
+	}
+	if s := p.Info().State.String(); s != "state 99" {
+		t.Errorf("the state is shown as %q", s)
+	}
+}
+
+func TestCancellationNeedsARequest(t *testing.T) {
+	w := newWorld(t)
+	requested := false
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+		return async.Status{Pending: true, Running: true, CancelRequested: requested}, nil
+	}
+	p := w.open(w.start(1, async.StartOptions{}))
+	before, _ := w.stored()
+	wantErr(t, p.ReportCanceled(t.Context(), "why"), async.ErrCancelNotRequested)
+	if after, _ := w.stored(); after.Version != before.Version {
+		t.Error("the refused cancellation changed the entry")
+	}
+	requested = true
+	wantNil(t, p.ReportCanceled(t.Context(), "why"))
+	call := w.wantSent(1)[0]
+	if call.Outcome.Canceled == nil || len(call.Outcome.Canceled.Payloads) != 1 {
+		t.Errorf("sent %v, want a cancellation with one detail", call.Outcome)
+	}
+	wantNil(t, p.ReportCanceled(t.Context(), "why"))
+	wantErr(t, p.ReportCanceled(t.Context(), "other"), async.ErrSettled)
+	wantErr(t, p.Complete(t.Context(), Decision{}), async.ErrSettled)
+}
+
+func TestCancellationWhileTemporalIsAway(t *testing.T) {
+	w := newWorld(t)
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+	p := w.open(w.start(1, async.StartOptions{}))
+	err := p.ReportCanceled(t.Context())
+	if !errors.Is(err, away) || !strings.Contains(err.Error(), "try again") {
+		t.Errorf("got %v, want the cause and what to do", err)
+	}
+	w.wantState(async.Waiting)
+}
+
+// The rows of NotFound: what Temporal says of the activity then decides.
+func TestNotFound(t *testing.T) {
+	result := func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{}) }
+	failure := func(p async.Pending[Decision]) error {
+		return p.Fail(t.Context(), temporal.NewApplicationError("no", "No"))
+	}
+	started := attempt(1).StartedTime
+	for _, c := range []struct {
+		name   string
+		answer func(p async.Pending[Decision]) error
+		status async.Status
+		byID   error // what the call by ID is answered
+		mark   bool  // the last failure bears the outcome's mark
+		sent   bool  // by ID
+		state  async.State
+		err    error
+	}{
+		{"result, in back-off", result, async.Status{Pending: true}, nil, false, true, async.Closed, nil},
+		{"result, running", result, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, true, async.Closed, nil},
+		{"result, gone meanwhile", result, async.Status{Pending: true}, async.ErrOver, false, false, async.Settled, nil},
+		{"result, ours", result, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
+		{"result, buffered", result, async.Status{End: async.EndBuffered}, nil, false, false, async.Settled, nil},
+		{"result, timed out", result, async.Status{End: async.EndTimedOut}, nil, false, false, async.Closed, async.ErrExpired},
+		{"result, other", result, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+		{"result, unknown", result, async.Status{End: async.EndUnknown}, nil, false, false, async.Closed, async.ErrUnknownEnd},
+		{"failure, renumbered", failure, async.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
+		{"failure, another runs", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
+		{"failure, another runs by it", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, true, false, async.Closed, nil},
+		{"failure, in back-off", failure, async.Status{Pending: true}, nil, false, false, async.Settled, nil},
+		{"failure, in back-off by it", failure, async.Status{Pending: true}, nil, true, false, async.Closed, nil},
+		{"failure, ours", failure, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
+		{"failure, other", failure, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			mark, sent := "", false
+			w.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
+				if tg.TaskToken != nil {
+					mark = o.Mark
+					return async.ErrOver
+				}
+				sent = c.byID == nil
+				return c.byID
+			}
+			w.completer.DescribeFunc = func(_ context.Context, tg async.Target, m string) (async.Status, error) {
+				if tg.TaskToken != nil || m != mark {
+					t.Errorf("described %v with mark %q, want it without the token and with %q", tg, m, mark)
+				}
+				s := c.status
+				if c.mark {
+					s.LastMark = mark
+				}
+				return s, nil
+			}
+			id := w.start(1, async.StartOptions{})
+			err := c.answer(w.open(id))
+			if c.err == nil {
+				wantNil(t, err)
+			} else {
+				wantErr(t, err, async.ErrClosed, c.err)
+			}
+			w.wantState(c.state)
+			if sent != c.sent {
+				t.Errorf("sent by ID: %v, want %v", sent, c.sent)
+			}
+		})
+	}
+}
+
+func TestRefusalIsRetriedSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused }
+		p := w.open(w.start(1, async.StartOptions{}))
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		w.wantState(async.Settled)
+		e, r := w.stored()
+		if in := time.Until(e.Due); in < 3*time.Minute || r.Delivery.LastError != "refused" {
+			t.Errorf("tried again in %v after %q, want minutes and refused", in, r.Delivery.LastError)
+		}
+	})
+}
+
+func TestSettleIsAClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+			e, r := w.stored()
+			if async.State(r.State) != async.Settled || time.Until(e.Due) != 10*time.Second {
+				t.Errorf("while it is sent the entry is %v and due in %v, want settled and 10s", async.State(r.State), time.Until(e.Due))
+			}
+			deadline, ok := ctx.Deadline()
+			if !ok || e.Due.Sub(deadline) < time.Second {
+				t.Errorf("the call may last until %v, less than a second before its claim ends at %v", deadline, e.Due)
+			}
+			return nil
+		}
+		p := w.open(w.start(1, async.StartOptions{}))
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		w.wantSent(1)
+		if e, _ := w.stored(); time.Until(e.Due) != 24*time.Hour {
+			t.Errorf("the closed entry is due in %v, want the retention of 24h", time.Until(e.Due))
+		}
+	})
+}
+
+func TestCallerGoneWhileDelivering(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		cancel()
+		return ctx.Err()
+	}
+	p := w.open(w.start(1, async.StartOptions{}))
+	wantNil(t, p.Complete(ctx, Decision{}))
+	w.wantState(async.Settled)
+	if r := w.record(); r.Delivery.LastError != "timed out" || r.Delivery.Tries != 1 {
+		t.Errorf("what came of the try was not written: %v", r.Delivery)
+	}
+}
