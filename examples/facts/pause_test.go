@@ -1,0 +1,89 @@
+package facts
+
+import (
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+)
+
+// timed are the options of an activity that times out soon, and isn't retried.
+func timed(d time.Duration) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		ScheduleToCloseTimeout: d,
+		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
+	}
+}
+
+// pass waits until an activity that is started now, and has twice the time,
+// has timed out: the server's timers are past d then.
+func pass(t *testing.T, r *rig.Rig, d time.Duration) {
+	t.Helper()
+	witness := r.Start(awaitDecision, timed(2*d))
+	r.Next()
+	wantError[*temporal.TimeoutError](t, "the witness", witness.Get(r.Context(), nil))
+}
+
+// Pauses an activity: its timers stand still, completion is accepted, even past
+// schedule-to-close.
+func TestPauseStopsTimers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const d = 2 * time.Second
+	run := r.Start(awaitDecision, timed(d))
+	info := r.Next()
+	r.Pause(info)
+	pass(t, r, d)
+	wantNil(t, "the answer", r.Client.CompleteActivity(r.Context(), info.TaskToken, approved, nil))
+	if got := result[decision](t, r, run); got != approved {
+		t.Errorf("the workflow read %+v, want %+v", got, approved)
+	}
+}
+
+// … UpdateActivityOptions moves deadlines.
+func TestUpdateOptionsMovesDeadlines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const d = 2 * time.Second
+	run := r.Start(awaitDecision, timed(d))
+	info := r.Next()
+	r.ExtendScheduleToClose(info, time.Hour)
+	pass(t, r, d)
+	wantNil(t, "the answer", r.Client.CompleteActivity(r.Context(), info.TaskToken, approved, nil))
+	if got := result[decision](t, r, run); got != approved {
+		t.Errorf("the workflow read %+v, want %+v", got, approved)
+	}
+}
+
+// Paused in back-off: no attempt begins; a completion by ID is accepted.
+func TestPausedInBackOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	o := patient()
+	o.RetryPolicy.InitialInterval = time.Second
+	run, info := startAndPauseInBackOff(t, r, o)
+	pass(t, r, time.Second)
+	r.None()
+	wantNil(t, "completion by ID", r.Client.CompleteActivityByID(r.Context(), r.Namespace, run.GetID(), run.GetRunID(), info, approved, nil))
+	if got := result[decision](t, r, run); got != approved {
+		t.Errorf("the workflow read %+v, want %+v", got, approved)
+	}
+}
+
+func startAndPauseInBackOff(t *testing.T, r *rig.Rig, o workflow.ActivityOptions) (run client.WorkflowRun, activityID string) {
+	t.Helper()
+	run = r.Start(awaitDecision, o)
+	info := r.Next()
+	r.Pause(info)
+	wantNil(t, "failure", r.Client.CompleteActivity(r.Context(), info.TaskToken, nil, later()))
+	r.AwaitPending(run, "paused", func(p *workflowpb.PendingActivityInfo) bool {
+		return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_PAUSED
+	})
+	return run, info.ActivityID
+}

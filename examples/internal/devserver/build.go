@@ -1,0 +1,145 @@
+package devserver
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+const (
+	module  = "github.com/latchkey-go/latchkey/examples"
+	command = "internal/devserver/cmd/temporal-devserver" // below the module
+)
+
+// unusedFor is how long a program that was built is kept without being used.
+const unusedFor = 30 * 24 * time.Hour
+
+// build returns the path of the server's program. Programs are kept by the
+// hash of all that they are made of. One process builds, others that need the
+// same program wait for it.
+func build(ctx context.Context, log io.Writer) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	key, err := sourceHash(root)
+	if err != nil {
+		return "", err
+	}
+	caches, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	cache := filepath.Join(caches, "latchkey", "temporal-devserver")
+	dir := filepath.Join(cache, key)
+	program := filepath.Join(dir, "temporal-devserver"+exeSuffix())
+	if used(program) {
+		return program, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	unlock, err := lock(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if used(program) { // whoever had the lock has built it
+		return program, nil
+	}
+	_, _ = fmt.Fprintln(log, "devserver: building the Temporal server; from nothing this takes minutes")
+	// The same flags as everywhere, but for the race detector and the debugger's
+	// tables: so the packages come from the build cache, if they are there.
+	fresh := filepath.Join(dir, fmt.Sprintf("fresh-%d", os.Getpid()))
+	cmd := exec.CommandContext(ctx, "go", "build", "-race=false", "-buildvcs=false", "-ldflags=-s -w", "-o", fresh, "./"+command)
+	cmd.Dir = root
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return "", errors.Join(fmt.Errorf("go build: %w\n%s", err, output), os.RemoveAll(fresh))
+	}
+	if err := os.Rename(fresh, program); err != nil {
+		return "", err
+	}
+	if err := sweep(cache); err != nil {
+		_, _ = fmt.Fprintln(log, "devserver: old programs stay:", err)
+	}
+	return program, nil
+}
+
+// moduleRoot finds the directory of the module from within it: tests and
+// "go run" have their working directory there.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(b, []byte("module "+module+"\n")) {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("not within the source of %s, which the server is built from; run it there, or set TEMPORAL_ADDRESS to a server's address", module)
+		}
+		dir = parent
+	}
+}
+
+// sourceHash names what the program is made of: its source, the versions of
+// what it is built with, the compiler and the platform.
+func sourceHash(root string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(command), "*.go"))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	_, _ = fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH) // a hash never fails
+	for _, file := range append(files, filepath.Join(root, "go.mod"), filepath.Join(root, "go.sum")) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(b), b)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// used tells whether the program is there, and notes that it is used.
+func used(program string) bool {
+	now := time.Now()
+	return os.Chtimes(program, now, now) == nil
+}
+
+// sweep removes the programs that nobody has used for long.
+func sweep(cache string) error {
+	programs, err := filepath.Glob(filepath.Join(cache, "*", "temporal-devserver"+exeSuffix()))
+	if err != nil {
+		return err
+	}
+	for _, program := range programs {
+		info, err := os.Stat(program)
+		if err == nil && time.Since(info.ModTime()) > unusedFor {
+			err = os.RemoveAll(filepath.Dir(program))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func exeSuffix() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}

@@ -1,0 +1,176 @@
+// Package devserver runs a real Temporal server on SQLite as a child process,
+// for examples and tests.
+//
+// The server is a program of its own, see cmd/temporal-devserver: it is built
+// once, without the race detector, and kept in the user's cache directory. It
+// ends with its parent, can be killed and restarted on the same data, and
+// binds 127.0.0.1 only.
+//
+// [Connect] uses the server that the TEMPORAL_* environment names instead, if
+// it names one.
+package devserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+)
+
+// Options say which server to start. The zero value is good.
+type Options struct {
+	// Database is the file that keeps the data. It is created where it is
+	// absent; its directory must be there. Defaults to memory.
+	Database string
+
+	// Namespaces are created where they are absent. Defaults to "default".
+	Namespaces []string
+
+	// DynamicConfig holds settings of the server by their keys, over those
+	// that Latchkey's tests need. A duration is a string such as "2s".
+	DynamicConfig map[string]any
+
+	// Log gets what the server logs, errors only, and what takes long. Defaults
+	// to nowhere.
+	Log io.Writer
+}
+
+// Server is a Temporal server that runs as a child process. Its methods may
+// be called by any goroutine, but Stop, Kill and Restart not at the same time.
+type Server struct {
+	options   Options
+	program   string
+	addresses []string // of frontend, history, matching and worker
+	process   *process
+}
+
+// attempts is how often a start is tried while ports turn out to be taken.
+const attempts = 5
+
+// grace is how long a server that was told to stop may take.
+const grace = 20 * time.Second
+
+// Start builds the server, where that hasn't been done yet, and runs it. It
+// returns when the server's namespaces can be used. The context is that of the
+// start alone; the server runs until Stop, Kill or the end of this process.
+//
+// Building from nothing takes minutes.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if len(o.Namespaces) == 0 {
+		o.Namespaces = []string{"default"}
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	program, err := build(ctx, o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("devserver: build: %w", err)
+	}
+	s := &Server{options: o, program: program}
+	for range attempts {
+		if s.addresses, err = freeAddresses(len(services)); err != nil {
+			break
+		}
+		if s.process, err = s.run(ctx); !errors.Is(err, errAddressInUse) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("devserver: start: %w", err)
+	}
+	return s, nil
+}
+
+// Restart runs the server again, on the same ports and the same file. It stops
+// it first if it runs. What a server keeps in memory can't be restarted.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.options.Database == "" {
+		return errors.New("devserver: restart: the database is in memory")
+	}
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	var err error
+	for range attempts {
+		if s.process, err = s.run(ctx); !errors.Is(err, errAddressInUse) {
+			break
+		}
+		// The frontend's address stays; the others may move.
+		inner, err := freeAddresses(len(services) - 1)
+		if err != nil {
+			return fmt.Errorf("devserver: restart: %w", err)
+		}
+		copy(s.addresses[1:], inner)
+	}
+	if err != nil {
+		return fmt.Errorf("devserver: restart: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the server gracefully. It returns an error if the server had to be
+// killed or ended otherwise before. Stopping twice, or after Kill, is nil.
+func (s *Server) Stop() error {
+	if s.process == nil {
+		return nil
+	}
+	err := s.process.stop(grace)
+	s.process = nil
+	if err != nil {
+		return fmt.Errorf("devserver: stop: %w", err)
+	}
+	return nil
+}
+
+// Kill ends the server at once, by SIGKILL, and waits for its end.
+func (s *Server) Kill() {
+	if s.process != nil {
+		s.process.kill()
+		s.process = nil
+	}
+}
+
+// HostPort is the address of the frontend. It stays over restarts.
+func (s *Server) HostPort() string {
+	return s.addresses[0]
+}
+
+// ClientOptions are the options to dial the server with, in its first
+// namespace.
+func (s *Server) ClientOptions() client.Options {
+	return client.Options{HostPort: s.HostPort(), Namespace: s.options.Namespaces[0]}
+}
+
+// Connect returns the options to dial the server with that the environment
+// names, see [FromEnv], or else starts one. The caller calls stop when done
+// with it.
+func Connect(ctx context.Context, o Options) (options client.Options, stop func() error, err error) {
+	options, found, err := FromEnv()
+	if err != nil || found {
+		return options, func() error { return nil }, err
+	}
+	s, err := Start(ctx, o)
+	if err != nil {
+		return client.Options{}, nil, err
+	}
+	return s.ClientOptions(), s.Stop, nil
+}
+
+// dynamicConfig are the settings of every server, and the caller's over them.
+func (s *Server) dynamicConfig() map[string]any {
+	settings := map[string]any{
+		// Off by default: pause, reset and the like of standalone activities.
+		"history.enableStandaloneActivityOperatorCommands": true,
+		// One partition instead of four: a small server has little to spread.
+		"matching.numTaskqueueReadPartitions":  1,
+		"matching.numTaskqueueWritePartitions": 1,
+	}
+	for key, value := range s.options.DynamicConfig {
+		settings[strings.TrimSpace(key)] = value
+	}
+	return settings
+}

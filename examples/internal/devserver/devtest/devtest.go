@@ -1,0 +1,118 @@
+// Package devtest shares one Temporal server among the tests of a package.
+//
+//	var server devtest.Shared
+//
+//	func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+//
+//	func TestX(t *testing.T) { c := server.Client(t) … }
+package devtest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
+)
+
+// Shared is a server in memory that starts with the first test that asks for
+// it, and ends with the package's tests. The zero value is ready to use. Its
+// methods may be called by any goroutine.
+type Shared struct {
+	// Options are those of the server. They must be set before the tests begin.
+	Options devserver.Options
+
+	once   sync.Once
+	server *devserver.Server
+	client client.Client
+	err    error
+}
+
+// parallel is how many tests run at once, where the command line doesn't say.
+// They wait for the server's timers, and hardly compute.
+const parallel = 16
+
+// Main runs the tests and ends the server. It returns the exit code, which is
+// a failure too where the server didn't end as it should.
+func (s *Shared) Main(m *testing.M) int {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(parallel)) // an integer: it can't fail
+	}
+	code := m.Run()
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.server != nil {
+		if err := s.server.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	return code
+}
+
+// Server returns the server. Where it can't be built or started, the test
+// fails, and so does each other that asks.
+func (s *Shared) Server(t testing.TB) *devserver.Server {
+	t.Helper()
+	s.start()
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.server
+}
+
+// Client returns a client in the server's first namespace, with the SDK's
+// defaults. It is shared; nobody closes it.
+func (s *Shared) Client(t testing.TB) client.Client {
+	t.Helper()
+	s.Server(t)
+	return s.client
+}
+
+// Dial returns a client of the test's own, which ends with the test. The
+// options' address, and where they are unset the namespace and the logger, are
+// filled in.
+func (s *Shared) Dial(t testing.TB, o client.Options) client.Client {
+	t.Helper()
+	c, err := client.Dial(complete(s.Server(t), o))
+	if err != nil {
+		t.Fatalf("dial: %v", err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// start starts the server once. The context is no test's own, since the server
+// outlives the first that asks.
+func (s *Shared) start() {
+	s.once.Do(func() {
+		if s.Options.Log == nil {
+			s.Options.Log = os.Stderr
+		}
+		if s.server, s.err = devserver.Start(context.Background(), s.Options); s.err == nil {
+			s.client, s.err = client.Dial(complete(s.server, client.Options{}))
+		}
+	})
+}
+
+func complete(s *devserver.Server, o client.Options) client.Options {
+	defaults := s.ClientOptions()
+	o.HostPort = defaults.HostPort
+	if o.Namespace == "" {
+		o.Namespace = defaults.Namespace
+	}
+	if o.Logger == nil {
+		o.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	}
+	return o
+}

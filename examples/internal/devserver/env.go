@@ -1,0 +1,29 @@
+package devserver
+
+import (
+	"fmt"
+	"os"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+)
+
+// FromEnv returns the options to dial the server with that the environment
+// names, and whether it names one: by TEMPORAL_ADDRESS, TEMPORAL_PROFILE or
+// TEMPORAL_CONFIG_FILE. The rest of the TEMPORAL_* variables and of the file
+// are then read as every Temporal SDK and its command line do. Without one of
+// the three, an address in the user's own configuration file isn't used: an
+// example shouldn't reach for a server that nobody named.
+func FromEnv() (options client.Options, found bool, err error) {
+	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
+		found = found || os.Getenv(name) != ""
+	}
+	if !found {
+		return client.Options{}, false, nil
+	}
+	options, err = envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return client.Options{}, false, fmt.Errorf("devserver: TEMPORAL_* environment: %w", err)
+	}
+	return options, true, nil
+}

@@ -1,0 +1,44 @@
+package devserver
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// Ports are taken from below the range that systems give to outgoing
+// connections. From within it, a client that dials a server which is being
+// restarted could get that server's own port, and connect to itself.
+const (
+	lowestPort  = 10_000
+	highestPort = 32_000
+)
+
+// freeAddresses finds addresses that nobody listens on. Another process may
+// take one until it is used; so the start is tried again then.
+func freeAddresses(n int) ([]string, error) {
+	const tries = 1_000
+	var (
+		addresses []string
+		listeners []net.Listener
+	)
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close() // nobody has connected: there is nothing to lose
+		}
+	}()
+	for range tries {
+		if len(addresses) == n {
+			return addresses, nil
+		}
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort)))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		listeners = append(listeners, l) // kept open, so that none is found twice
+		addresses = append(addresses, address)
+	}
+	return nil, errors.New("no free port")
+}

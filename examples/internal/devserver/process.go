@@ -1,0 +1,144 @@
+package devserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// services are those that have an address, in the order of the program's
+// -addresses.
+var services = [...]string{"frontend", "history", "matching", "worker"}
+
+var errAddressInUse = errors.New("address in use")
+
+// process is one life of the server.
+type process struct {
+	cmd   *exec.Cmd
+	stdin io.Closer // the server ends when this is closed
+	done  chan struct{}
+	err   error // how it ended; read after done
+	tail  *tail
+}
+
+// run starts the program and waits until it is ready.
+func (s *Server) run(ctx context.Context) (*process, error) {
+	settings, err := json.Marshal(s.dynamicConfig())
+	if err != nil {
+		return nil, fmt.Errorf("dynamic configuration: %w", err)
+	}
+	p := &process{
+		cmd: exec.Command(s.program,
+			"-addresses", strings.Join(s.addresses, ","),
+			"-database", s.options.Database,
+			"-namespaces", strings.Join(s.options.Namespaces, ","),
+			"-dynamic", string(settings)),
+		done: make(chan struct{}),
+		tail: new(tail),
+	}
+	ready := &line{seen: make(chan struct{})}
+	p.cmd.Stdout = ready
+	p.cmd.Stderr = io.MultiWriter(p.tail, s.options.Log)
+	p.cmd.SysProcAttr = dieWithParent()
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := p.start(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ready.seen:
+		return p, nil
+	case <-p.done:
+		if strings.Contains(p.tail.String(), "address already in use") {
+			return nil, errAddressInUse
+		}
+		return nil, fmt.Errorf("ended early: %w\n%s", p.err, p.tail)
+	case <-ctx.Done():
+		p.kill()
+		return nil, fmt.Errorf("%w\n%s", context.Cause(ctx), p.tail)
+	}
+}
+
+// start starts the program, and leaves a goroutine that lives as long as it.
+// That goroutine keeps its thread: to the kernel the parent is the thread, and
+// the child would die with it.
+func (p *process) start() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	return <-started
+}
+
+// stop ends the program by closing its standard input.
+func (p *process) stop(grace time.Duration) error {
+	_ = p.stdin.Close() // fails only where the program has ended by itself
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.kill()
+		return fmt.Errorf("killed, since it was still running after %v\n%s", grace, p.tail)
+	}
+	if p.err != nil {
+		return fmt.Errorf("%w\n%s", p.err, p.tail)
+	}
+	return nil
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails only where the program has ended by itself
+	<-p.done
+}
+
+// line closes seen with the first line that is written to it.
+type line struct {
+	seen chan struct{}
+	done bool
+}
+
+func (l *line) Write(b []byte) (int, error) {
+	if !l.done && bytes.ContainsRune(b, '\n') {
+		l.done = true
+		close(l.seen)
+	}
+	return len(b), nil
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	const limit = 4 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, b...)
+	if over := len(t.b) - limit; over > 0 {
+		t.b = append(t.b[:0], t.b[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}

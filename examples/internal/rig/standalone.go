@@ -1,0 +1,51 @@
+package rig
+
+import (
+	"crypto/rand"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+)
+
+// StartActivity starts the rig's activity without a workflow. ID and task
+// queue are filled in, and a time-out where there is none.
+func (r *Rig) StartActivity(o client.StartActivityOptions) client.ActivityHandle {
+	r.t.Helper()
+	o.TaskQueue = r.Queue
+	if o.ID == "" {
+		o.ID = "activity-" + rand.Text()
+	}
+	if o.StartToCloseTimeout == 0 {
+		o.StartToCloseTimeout = time.Hour
+	}
+	h, err := r.Client.ExecuteActivity(r.Context(), o, Activity)
+	if err != nil {
+		r.t.Fatalf("start activity: %v", err)
+	}
+	return h
+}
+
+// DescribeActivity returns all that the server says of a standalone activity,
+// outcome and last failure included.
+func (r *Rig) DescribeActivity(h client.ActivityHandle) *workflowservice.DescribeActivityExecutionResponse {
+	r.t.Helper()
+	d, err := r.Service().DescribeActivityExecution(r.Context(), &workflowservice.DescribeActivityExecutionRequest{
+		Namespace: r.Namespace, ActivityId: h.GetID(), RunId: h.GetRunID(),
+		IncludeOutcome: true, IncludeLastFailure: true, IncludeHeartbeatDetails: true,
+	})
+	if err != nil {
+		r.t.Fatalf("describe activity: %v", err)
+	}
+	return d
+}
+
+// runOf returns the run ID that goes with an activity's ID: its workflow's, or
+// that of a standalone activity.
+func runOf(info activity.Info) string {
+	if info.WorkflowExecution.ID == "" {
+		return info.ActivityRunID
+	}
+	return info.WorkflowExecution.RunID
+}
