@@ -1,0 +1,263 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+var server devtest.Shared
+
+func TestMain(m *testing.M) {
+	server.Options.Namespaces = []string{"default", "second"}
+	os.Exit(server.Main(m))
+}
+
+// Decision is what the activities await.
+type Decision struct {
+	Approved bool
+	By       string
+}
+
+// Other is what they don't.
+type Other struct{ Amount int }
+
+var approved = Decision{Approved: true, By: "Ann"}
+
+func awaitDecision(ctx workflow.Context, o workflow.ActivityOptions) (Decision, error) {
+	return rig.Await[Decision](ctx, o)
+}
+
+// world is a rig whose activities hand themselves over to Latchkey.
+type world struct {
+	*rig.Rig
+	t         *testing.T
+	store     store.Store
+	hub       *async.Hub
+	completer *lossy
+	asked     chan string // the callback IDs that the outside was given
+}
+
+type config struct {
+	client   client.Options
+	start    async.StartOptions
+	register func(w *world, r worker.Registry)
+	hub      func(o *async.Options)
+	// during runs in the activity's function.
+	during func(ctx context.Context, w *world, p async.Pending[Decision]) error
+}
+
+func newWorld(t *testing.T, c config) *world {
+	t.Helper()
+	t.Parallel()
+	c.client.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	connection := server.Dial(t, c.client)
+	o := c.client
+	completer, err := async.ClientCompleter(async.Client{Client: connection, Options: o})
+	must(t, err)
+	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: completer}, asked: make(chan string, 100)}
+	options := async.Options{Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter}
+	if c.hub != nil {
+		c.hub(&options)
+	}
+	w.hub, err = async.New(options)
+	must(t, err)
+	w.Rig = rig.New(t, rig.Options{
+		Client: connection, Namespace: o.Namespace,
+		Function: func(ctx context.Context) (any, error) {
+			return async.Start(ctx, w.hub, c.start, func(ctx context.Context, p async.Pending[Decision]) error {
+				w.asked <- p.ID()
+				if c.during != nil {
+					return c.during(ctx, w, p)
+				}
+				return nil
+			})
+		},
+		Register: func(r worker.Registry) {
+			r.RegisterWorkflow(awaitDecision)
+			if c.register != nil {
+				c.register(w, r)
+			}
+		},
+	})
+	return w
+}
+
+// lossy is a completer of which replies can be lost, and calls.
+type lossy struct {
+	async.Completer
+	mu    sync.Mutex
+	reply func(sent error) error // what becomes of Complete's answer
+	away  bool
+	sent  int
+}
+
+func (l *lossy) set(away bool, reply func(sent error) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away, l.reply = away, reply
+}
+
+func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+	l.mu.Lock()
+	away, reply := l.away, l.reply
+	l.sent++
+	l.mu.Unlock()
+	if away {
+		return errAway
+	}
+	err := l.Completer.Complete(ctx, t, o)
+	if reply != nil {
+		return reply(err)
+	}
+	return err
+}
+
+func (l *lossy) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+	l.mu.Lock()
+	away := l.away
+	l.mu.Unlock()
+	if away {
+		return async.Status{}, errAway
+	}
+	return l.Completer.Describe(ctx, t, mark)
+}
+
+func (l *lossy) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+	return l.Completer.Heartbeat(ctx, t, d)
+}
+
+var (
+	errAway = errors.New("server away")
+	errLost = errors.New("reply lost")
+)
+
+func lose(error) error { return errLost }
+
+// next returns the next callback ID that the outside was given, as a Pending.
+func (w *world) next() async.Pending[Decision] {
+	w.t.Helper()
+	select {
+	case id := <-w.asked:
+		return w.open(id)
+	case <-w.Context().Done():
+		w.t.Fatal("nobody was asked")
+		return async.Pending[Decision]{}
+	}
+}
+
+func (w *world) open(id string) async.Pending[Decision] {
+	w.t.Helper()
+	p, err := async.Open[Decision](w.Context(), w.hub, id)
+	must(w.t, err)
+	return p
+}
+
+// none fails the test where the outside was asked once more.
+func (w *world) none() {
+	w.t.Helper()
+	select {
+	case <-w.asked:
+		w.t.Error("the outside was asked again")
+	default:
+	}
+}
+
+// wantState checks where the callback stands.
+func (w *world) wantState(p async.Pending[Decision], want async.State) async.Info {
+	w.t.Helper()
+	info := w.open(p.ID()).Info()
+	if info.State != want {
+		w.t.Errorf("the callback is %v (last error %q, end %v), want %v", info.State, info.LastError, info.End, want)
+	}
+	return info
+}
+
+// wantResult waits for the workflow, and compares its result.
+func (w *world) wantResult(run client.WorkflowRun, want Decision) {
+	w.t.Helper()
+	var got Decision
+	if err := run.Get(w.Context(), &got); err != nil || got != want {
+		w.t.Errorf("the workflow read %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// wantPending checks that the activity goes on, at this attempt.
+func (w *world) wantPending(run client.WorkflowRun, attempt int32) {
+	w.t.Helper()
+	if p := w.Pending(run); p == nil || p.GetAttempt() != attempt {
+		w.t.Errorf("pending is %v, want attempt %d", p, attempt)
+	}
+}
+
+func patient() workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		StartToCloseTimeout: time.Hour,
+		WaitForCancellation: true,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Hour},
+	}
+}
+
+// quick retries at once.
+func quick() workflow.ActivityOptions {
+	o := patient()
+	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond, BackoffCoefficient: 1}
+	return o
+}
+
+// expiring times each attempt out after a second, and retries at once.
+func expiring() workflow.ActivityOptions {
+	o := quick()
+	o.StartToCloseTimeout = time.Second
+	return o
+}
+
+// asFailed returns the application error by which a workflow's activity failed.
+func asFailed(t *testing.T, err error) *temporal.ApplicationError {
+	t.Helper()
+	if _, ok := errors.AsType[*temporal.ActivityError](err); !ok {
+		t.Fatalf("the workflow got %T %v, want an activity's error", err, err)
+	}
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok {
+		t.Fatalf("the workflow got %v, want an application error in it", err)
+	}
+	return app
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("unexpected error: %v", err)
+	}
+}
+
+func wantErr(t *testing.T, err error, want ...error) {
+	t.Helper()
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			t.Errorf("the error is %v, want one that is %v", err, w)
+		}
+	}
+}
+
+// await runs an activity that the test registers under this name.
+func await(ctx workflow.Context, o workflow.ActivityOptions, name string) workflow.Future {
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), name)
+}

@@ -1,0 +1,195 @@
+package answers
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// sealed is a codec that binds what it wraps to the activity, and never makes
+// the same bytes twice, as one that encrypts does.
+type sealed struct{ bound string }
+
+const wrapped = "binary/sealed"
+
+func (c sealed) WithSerializationContext(sc converter.SerializationContext) converter.PayloadCodec {
+	if a, ok := sc.(converter.ActivitySerializationContext); ok {
+		c.bound = strings.Join([]string{a.Namespace, a.WorkflowID, a.WorkflowType, a.ActivityType, a.TaskQueue}, "/")
+	}
+	return c
+}
+
+func (c sealed) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	out := make([]*commonpb.Payload, len(payloads))
+	for i, p := range payloads {
+		b, err := proto.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = &commonpb.Payload{Data: b, Metadata: map[string][]byte{
+			converter.MetadataEncoding: []byte(wrapped), "bound": []byte(c.bound), "nonce": []byte(rand.Text()),
+		}}
+	}
+	return out, nil
+}
+
+func (c sealed) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	out := make([]*commonpb.Payload, len(payloads))
+	for i, p := range payloads {
+		if out[i] = p; string(p.GetMetadata()[converter.MetadataEncoding]) != wrapped {
+			continue
+		}
+		if bound := string(p.GetMetadata()["bound"]); bound != c.bound {
+			return nil, fmt.Errorf("sealed for %q, opened for %q", bound, c.bound)
+		}
+		out[i] = new(commonpb.Payload)
+		if err := proto.Unmarshal(p.GetData(), out[i]); err != nil {
+			return nil, err
+		}
+		if string(out[i].GetMetadata()[converter.MetadataEncoding]) == wrapped {
+			return nil, errors.New("sealed twice")
+		}
+	}
+	return out, nil
+}
+
+func sealing() client.Options {
+	data := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), sealed{})
+	return client.Options{
+		DataConverter: data,
+		FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+			DataConverter: data, EncodeCommonAttributes: true,
+		}),
+	}
+}
+
+func TestCodecRunsOnceInTheActivitysContext(t *testing.T) {
+	w := newWorld(t, config{client: sealing()})
+	run := w.Start(awaitDecision, patient())
+	p := w.next()
+	must(t, p.Complete(w.Context(), approved))
+	must(t, p.Complete(w.Context(), approved)) // other bytes, the same answer
+	wantErr(t, p.Complete(w.Context(), Decision{}), async.ErrSettled)
+	w.wantResult(run, approved)
+}
+
+func TestCodecOfFailures(t *testing.T) {
+	for name, err := range map[string]error{
+		"small": temporal.NewApplicationError("the reason", "No", "detail"),
+		"large": temporal.NewApplicationError("the reason "+strings.Repeat("x", 3<<20), "No"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, config{client: sealing()})
+			run := w.Start(awaitDecision, patient())
+			must(t, w.next().Reject(w.Context(), err))
+			got := asFailed(t, run.Get(w.Context(), nil))
+			if !strings.HasPrefix(got.Error(), "the reason") || got.Type() != "No" {
+				t.Errorf("the workflow got %.100v", got)
+			}
+			failed := w.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED).GetActivityTaskFailedEventAttributes().GetFailure()
+			if strings.Contains(failed.GetMessage(), "reason") {
+				t.Error("the message is in clear in history")
+			}
+		})
+	}
+}
+
+// upper is a data converter of an application's own.
+type upper struct{ converter.DataConverter }
+
+func (u upper) ToPayload(v any) (*commonpb.Payload, error) {
+	p, err := u.DataConverter.ToPayload(v)
+	if err == nil && p != nil {
+		p.Metadata["by"] = []byte("upper")
+	}
+	return p, err
+}
+
+func (u upper) ToPayloads(vs ...any) (*commonpb.Payloads, error) {
+	ps := new(commonpb.Payloads)
+	for _, v := range vs {
+		p, err := u.ToPayload(v)
+		if err != nil {
+			return nil, err
+		}
+		ps.Payloads = append(ps.Payloads, p)
+	}
+	return ps, nil
+}
+
+func (u upper) FromPayloads(ps *commonpb.Payloads, to ...any) error {
+	for _, p := range ps.GetPayloads() {
+		if string(p.GetMetadata()["by"]) != "upper" {
+			return errors.New("not by the application's converter")
+		}
+	}
+	return u.DataConverter.FromPayloads(ps, to...)
+}
+
+func TestCustomDataConverter(t *testing.T) {
+	w := newWorld(t, config{client: client.Options{DataConverter: upper{converter.GetDefaultDataConverter()}}})
+	run := w.Start(awaitDecision, patient())
+	must(t, w.next().Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+// outside is an external storage in memory.
+type outside struct {
+	mu       sync.Mutex
+	payloads []*commonpb.Payload
+}
+
+func (*outside) Name() string { return "outside" }
+func (*outside) Type() string { return "outside" }
+
+func (s *outside) Store(_ converter.StorageDriverStoreContext, payloads []*commonpb.Payload) ([]converter.StorageDriverClaim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var claims []converter.StorageDriverClaim
+	for _, p := range payloads {
+		claims = append(claims, converter.StorageDriverClaim{ClaimData: map[string]string{"n": fmt.Sprint(len(s.payloads))}})
+		s.payloads = append(s.payloads, proto.CloneOf(p))
+	}
+	return claims, nil
+}
+
+func (s *outside) Retrieve(_ converter.StorageDriverRetrieveContext, claims []converter.StorageDriverClaim) ([]*commonpb.Payload, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var payloads []*commonpb.Payload
+	for _, c := range claims {
+		var n int
+		if _, err := fmt.Sscan(c.ClaimData["n"], &n); err != nil {
+			return nil, err
+		}
+		payloads = append(payloads, proto.CloneOf(s.payloads[n]))
+	}
+	return payloads, nil
+}
+
+func TestExternalStorage(t *testing.T) {
+	w := newWorld(t, config{
+		client: client.Options{ExternalStorage: converter.ExternalStorage{Drivers: []converter.StorageDriver{new(outside)}}},
+		hub:    func(o *async.Options) { o.BlobLimit = 3584 << 10 },
+	})
+	run := w.Start(awaitDecision, patient())
+	large := Decision{Approved: true, By: strings.Repeat("x", 3<<20)}
+	must(t, w.next().Complete(w.Context(), large))
+	w.wantResult(run, large)
+	completed := w.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED).GetActivityTaskCompletedEventAttributes()
+	if size := proto.Size(completed.GetResult()); size > 1<<10 {
+		t.Errorf("%d bytes in history, want a reference", size)
+	}
+}

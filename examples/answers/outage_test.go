@@ -1,0 +1,71 @@
+package answers
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// The server is killed before the answer comes, and comes back after the
+// client has given up: the answer was accepted, and the next attempt delivers
+// it without asking anybody.
+func TestServerAway(t *testing.T) {
+	t.Parallel()
+	ctx := rig.Context(t)
+	s, err := devserver.Start(ctx, devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Stop() })
+	o := s.ClientOptions()
+	o.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	c, err := client.Dial(o)
+	must(t, err)
+	t.Cleanup(c.Close)
+	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	must(t, err)
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: completer, ClaimTime: 3 * time.Second})
+	must(t, err)
+	ids := make(chan string, 10)
+	r := rig.New(t, rig.Options{
+		Client: c, Namespace: o.Namespace,
+		Function: func(ctx context.Context) (any, error) {
+			return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+				ids <- p.ID()
+				return nil
+			})
+		},
+		Register: func(r worker.Registry) { r.RegisterWorkflow(awaitDecision) },
+	})
+	attempt := expiring()
+	attempt.StartToCloseTimeout = 8 * time.Second
+	attempt.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond}
+	run := r.Start(awaitDecision, attempt)
+	p, err := async.Open[Decision](ctx, hub, <-ids)
+	must(t, err)
+	s.Kill()
+	must(t, p.Complete(ctx, approved))
+	settled, err := hub.Open(ctx, p.ID())
+	must(t, err)
+	if i := settled.Info(); i.State != async.Settled {
+		t.Errorf("the callback is %v, want settled: %+v", i.State, i)
+	}
+	must(t, s.Restart(ctx))
+	var got Decision
+	if err := run.Get(ctx, &got); err != nil || got != approved {
+		t.Errorf("the workflow read %+v, %v", got, err)
+	}
+	if n := len(ids); n != 0 {
+		t.Errorf("the outside was asked %d times more", n)
+	}
+}

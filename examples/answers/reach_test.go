@@ -1,0 +1,313 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+)
+
+// By ID, Temporal takes an answer for whichever activity bears the ID.
+func TestActivityIDUsedTwice(t *testing.T) {
+	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
+		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
+			var d Decision
+			o := patient()
+			o.ActivityID = "approve"
+			short := o
+			short.StartToCloseTimeout = time.Second
+			short.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
+			_ = await(ctx, short, rig.Activity).Get(ctx, nil)
+			return d, await(ctx, o, rig.Activity).Get(ctx, &d)
+		}, workflow.RegisterOptions{Name: "twice"})
+	}})
+	run := w.Start("twice")
+	first, second := w.next(), w.next()
+	wantErr(t, first.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, async.ErrExpired)
+	w.wantPending(run, 1)
+	must(t, second.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+// With Go's default IDs the activity of the next run has the same one.
+func TestNextRunIsNotReached(t *testing.T) {
+	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
+		r.RegisterWorkflowWithOptions(func(ctx workflow.Context, again bool) (Decision, error) {
+			var d Decision
+			o := patient()
+			if again {
+				o.StartToCloseTimeout = time.Second
+				o.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
+			}
+			err := await(ctx, o, rig.Activity).Get(ctx, &d)
+			if again {
+				return d, workflow.NewContinueAsNewError(ctx, "again", false)
+			}
+			return d, err
+		}, workflow.RegisterOptions{Name: "again"})
+	}})
+	run := w.Start("again", true)
+	first, second := w.next(), w.next()
+	wantErr(t, first.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed)
+	must(t, second.Complete(w.Context(), approved))
+	var got Decision
+	must(t, w.Client.GetWorkflow(w.Context(), run.GetID(), "").Get(w.Context(), &got))
+	if got != approved {
+		t.Errorf("the second run read %+v, want %+v", got, approved)
+	}
+}
+
+// busy is a workflow that awaits a decision while a workflow task is kept
+// open by a local activity, after a signal.
+func busy(running chan<- struct{}, release <-chan struct{}) func(_ *world, r worker.Registry) {
+	return func(_ *world, r worker.Registry) {
+		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
+			var d Decision
+			answer := await(ctx, patient(), rig.Activity)
+			workflow.GetSignalChannel(ctx, "work").Receive(ctx, nil)
+			local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Minute})
+			if err := workflow.ExecuteLocalActivity(local, func(context.Context) error {
+				close(running)
+				<-release
+				return nil
+			}).Get(ctx, nil); err != nil {
+				return d, err
+			}
+			return d, answer.Get(ctx, &d)
+		}, workflow.RegisterOptions{Name: "busy"})
+	}
+}
+
+// The completion is taken while a workflow task runs, and its reply is lost:
+// the activity is not pending, and history doesn't say why.
+func TestBufferedEventIsNotReadAsOver(t *testing.T) {
+	running, release := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, config{register: busy(running, release)})
+	run := w.Start("busy")
+	p := w.next()
+	must(t, w.Client.SignalWorkflow(w.Context(), run.GetID(), run.GetRunID(), "work", nil))
+	select {
+	case <-running:
+	case <-w.Context().Done():
+		t.Fatal("the workflow task hasn't begun")
+	}
+	w.completer.set(false, func(error) error { return async.ErrOver })
+	must(t, p.Complete(w.Context(), approved))
+	if info := w.wantState(p, async.Settled); info.LastError != "ended, not yet in history" {
+		t.Errorf("the last error is %q", info.LastError)
+	}
+	close(release)
+	w.wantResult(run, approved)
+}
+
+func TestCancellation(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, patient())
+	p := w.next()
+	wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+	w.wantPending(run, 1)
+	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+	rig.Eventually(t, "the request", func() bool {
+		err := p.ReportCanceled(w.Context(), "as you wish")
+		if err != nil && !errors.Is(err, async.ErrCancelNotRequested) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v, want a cancellation", err)
+	}
+	w.wantState(p, async.Closed)
+	must(t, p.ReportCanceled(w.Context(), "as you wish"))
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrSettled)
+}
+
+func TestCompletedAfterARequestToCancel(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, patient())
+	p := w.next()
+	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+	must(t, p.Complete(w.Context(), approved))
+	w.wantState(p, async.Closed)
+	w.wantResult(run, approved)
+}
+
+func TestStandaloneActivity(t *testing.T) {
+	t.Run("completed", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{})
+		p := w.next()
+		if i := p.Info(); i.WorkflowID != "" || i.ActivityRunID == "" {
+			t.Errorf("the callback tells %+v", i)
+		}
+		must(t, p.Complete(w.Context(), approved))
+		var got Decision
+		if err := h.Get(w.Context(), &got); err != nil || got != approved {
+			t.Errorf("the activity's result is %+v, %v", got, err)
+		}
+		must(t, p.Complete(w.Context(), approved))
+	})
+	t.Run("failed, then completed in back-off", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: time.Second, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour}})
+		p := w.next()
+		rig.Eventually(t, "back-off", func() bool { return w.DescribeActivity(h).GetInfo().GetAttempt() == 2 })
+		must(t, p.Complete(w.Context(), approved))
+		var got Decision
+		if err := h.Get(w.Context(), &got); err != nil || got != approved {
+			t.Errorf("the activity's result is %+v, %v", got, err)
+		}
+		w.wantState(p, async.Closed)
+	})
+	t.Run("lost reply", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{})
+		p := w.next()
+		w.completer.set(false, func(error) error { return async.ErrOver })
+		must(t, p.Complete(w.Context(), approved))
+		must(t, h.Get(w.Context(), nil))
+		if info := w.wantState(p, async.Closed); !info.Delivered {
+			t.Errorf("the callback tells %+v, want that it was delivered", info)
+		}
+	})
+	t.Run("lost reply to a failure", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond}})
+		first := w.next()
+		w.completer.set(false, lose)
+		must(t, first.Fail(w.Context(), broken))
+		w.completer.set(false, nil)
+		second := w.next()
+		must(t, second.Reject(w.Context(), broken))
+		if err := h.Get(w.Context(), nil); err == nil {
+			t.Error("the activity has a result")
+		}
+		if a := w.DescribeActivity(h).GetInfo().GetAttempt(); a != 2 {
+			t.Errorf("it ended in attempt %d, want 2", a)
+		}
+	})
+	t.Run("timed out", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: time.Second, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}})
+		p := w.next()
+		if err := h.Get(w.Context(), nil); err == nil {
+			t.Fatal("the activity has a result")
+		}
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrExpired)
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{})
+		p := w.next()
+		wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+		must(t, h.Cancel(w.Context(), client.CancelActivityOptions{}))
+		must(t, p.ReportCanceled(w.Context(), "as you wish"))
+		if err := h.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
+			t.Errorf("the activity ended with %v", err)
+		}
+	})
+	t.Run("terminated", func(t *testing.T) {
+		w := newWorld(t, config{})
+		h := w.StartActivity(client.StartActivityOptions{})
+		p := w.next()
+		must(t, h.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+	})
+}
+
+func TestSecondNamespace(t *testing.T) {
+	o := client.Options{Namespace: "second"}
+	w := newWorld(t, config{client: o})
+	// One hub for both: each entry is reported in its own namespace.
+	both, err := async.ClientCompleter(
+		async.Client{Client: server.Client(t)},
+		async.Client{Client: server.Dial(t, o), Options: o},
+	)
+	must(t, err)
+	hub, err := async.New(async.Options{Store: w.store, Completer: both})
+	must(t, err)
+	run := w.Start(awaitDecision, patient())
+	p, err := async.Open[Decision](w.Context(), hub, w.next().ID())
+	must(t, err)
+	must(t, p.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+func TestNoClientForTheNamespace(t *testing.T) {
+	w := newWorld(t, config{client: client.Options{Namespace: "second"}})
+	other, err := async.ClientCompleter(async.Client{Client: server.Client(t)})
+	must(t, err)
+	hub, err := async.New(async.Options{Store: w.store, Completer: other})
+	must(t, err)
+	run := w.Start(awaitDecision, expiring())
+	p, err := async.Open[Decision](w.Context(), hub, w.next().ID())
+	must(t, err)
+	must(t, p.Complete(w.Context(), approved)) // accepted, and for another hub to deliver
+	if info := p.Info(); info.State != async.Waiting {
+		t.Errorf("an opened callback changed: %+v", info)
+	}
+	w.wantResult(run, approved)
+}
+
+func TestThousandCallers(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, patient())
+	id := w.next().ID()
+	answers := []Decision{approved, {By: "Bob"}}
+	var accepted [2]atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			p, err := async.Open[Decision](w.Context(), w.hub, id)
+			if err == nil {
+				err = p.Complete(w.Context(), answers[i%2])
+			}
+			if err == nil {
+				accepted[i%2].Add(1)
+			} else if !errors.Is(err, async.ErrSettled) {
+				t.Errorf("caller %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	var got Decision
+	must(t, run.Get(w.Context(), &got))
+	for i, d := range answers {
+		want := int32(0)
+		if d == got {
+			want = 500
+		}
+		if n := accepted[i].Load(); n != want {
+			t.Errorf("%d callers were told that %+v was accepted, want %d: the workflow read %+v", n, d, want, got)
+		}
+	}
+}
+
+// The derived client shares the application's connection, and leaves its end
+// to the application.
+func TestCompleterOutlivesNoConnection(t *testing.T) {
+	w := newWorld(t, config{})
+	c := server.Dial(t, client.Options{})
+	completer, err := async.ClientCompleter(async.Client{Client: c})
+	must(t, err)
+	tg := async.Target{Namespace: "default", WorkflowID: "none", RunID: "5a3e1f0e-0000-4000-8000-000000000000", ActivityID: "1"}
+	for range 2 {
+		if s, err := completer.Describe(w.Context(), tg, ""); err != nil || s.Pending || s.End != async.EndUnknown {
+			t.Errorf("described %+v, %v, want that nothing is known", s, err)
+		}
+	}
+	c.Close()
+	if _, err := completer.Describe(w.Context(), tg, ""); err == nil {
+		t.Error("the connection is still open after the application has closed it")
+	}
+}
