@@ -241,6 +241,10 @@ func (s *shard) claim(now, until int64, versions *atomic.Uint64) (Entry, error) 
 
 func (m *memory) List(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(Entry{}, Wrap("list", memoryName, "", err))
+			return
+		}
 		for i := range m.shards {
 			s := &m.shards[i]
 			for _, it := range s.list() {
