@@ -22,10 +22,12 @@ import (
 type Callback struct {
 	hub   *Hub
 	id    string
-	entry entry // never written to
+	entry entry  // never written to
+	key   *keyed // where it was opened by key
 }
 
-// ID returns the callback ID: 54 characters that are safe in a URL. Who has it
+// ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
+// business key, none for a key that no activity has yet. Who has it
 // may answer, so it is to be sent only to those, and not to be logged.
 func (c Callback) ID() string { return c.id }
 
@@ -142,6 +144,9 @@ func (c Callback) read(ctx context.Context) (entry, *recordpb.Round, error) {
 	if err != nil {
 		return entry{}, nil, err
 	}
+	if c.key != nil {
+		return e, nil, nil // the current round, whichever that is
+	}
 	current, before := roundOf(e, c.id)
 	if !current && before == nil {
 		return entry{}, nil, errUnknown
@@ -195,9 +200,9 @@ type Info struct {
 	Delivered bool
 	Settled   time.Time
 	Ended     time.Time
-	End       error // why it ended undelivered: ErrExpired, ErrOver or ErrUnknownEnd
+	End       error // why it ended undelivered: ErrExpired, ErrUnknownEnd, ErrAbandoned, else ErrOver
 
-	Reference       string
+	Key, Reference  string
 	Labels          map[string]string
 	CancelRequested bool // as far as known
 
@@ -231,6 +236,7 @@ func (c Callback) Info() Info {
 		Settled:         fromNano(r.Outcome.GetSettled()),
 		Ended:           fromNano(r.Ended),
 		End:             endError(r.End),
+		Key:             r.Key,
 		Reference:       r.Reference,
 		Labels:          maps.Clone(r.Labels),
 		CancelRequested: r.CancelRequested,
@@ -241,7 +247,7 @@ func (c Callback) Info() Info {
 		LastError:       r.Delivery.GetLastError(),
 	}
 	if i.State == Settled {
-		i.NextDelivery = c.entry.due
+		i.NextDelivery = fromNano(r.Delivery.GetNext())
 	}
 	return i
 }
@@ -255,6 +261,10 @@ func endError(e recordpb.End) error {
 		return ErrOver
 	case recordpb.End_END_UNKNOWN:
 		return ErrUnknownEnd
+	case recordpb.End_END_ABANDONED:
+		return ErrAbandoned
+	case recordpb.End_END_TYPE_MISMATCH:
+		return ErrTypeMismatch
 	default:
 		return nil
 	}

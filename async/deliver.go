@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -16,6 +15,7 @@ const (
 	lastRetry  = 5 * time.Minute
 	// refusedRetry is for what somebody has to mend first.
 	refusedRetry = 5 * time.Minute
+	classRefused = "refused"
 )
 
 // verdict is what is known after a try to deliver.
@@ -109,7 +109,7 @@ func undelivered(err error) verdict {
 	case err == nil:
 		v.end = recordpb.End_END_DELIVERED
 	case errors.Is(err, ErrRefused), errors.Is(err, ErrCancelNotRequested):
-		v.class, v.after = "refused", refusedRetry
+		v.class, v.after = classRefused, refusedRetry
 	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
 		v.class = "no attempt" // it changed state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -146,19 +146,29 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (en
 		}
 		now := time.Now()
 		e.rec.Delivery.Tries++
-		if v.end != recordpb.End_END_UNSPECIFIED {
-			closed(e.rec, v.end, now)
-			e.rec.Outcome.Started = meant
-			e.due = now.Add(h.retention)
-		} else {
+		switch v.end {
+		case recordpb.End_END_UNSPECIFIED:
 			e.rec.Delivery.LastError = v.class
 			after := v.after
 			if after == 0 {
-				after = backoff(int(e.rec.Delivery.Tries))
+				after = doubled(firstRetry, lastRetry, int(e.rec.Delivery.Tries))
 			}
-			e.due = now.Add(jitter(after))
+			e.rec.Delivery.Next = now.Add(jitter(after)).UnixNano()
+			if v.class == classRefused {
+				h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_REFUSED, 0, now)
+			}
+		case recordpb.End_END_DELIVERED:
+			closed(e.rec, v.end, now)
+			e.rec.Outcome.Started = meant
+			h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, v.end, now)
+		default:
+			h.end(&e, v.end, now)
 		}
+		e.due = h.dueAt(e.rec)
 		saved, err := h.save(ctx, e)
+		if err == nil && len(saved.rec.Notices) > 0 {
+			h.wakeUp()
+		}
 		if err == nil || !errors.Is(err, errConflict) {
 			return saved, err
 		}
@@ -172,41 +182,21 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (en
 // deliverDue delivers what is settled and not claimed by another.
 func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	now := time.Now()
-	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || e.due.After(now) {
+	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || fromNano(e.rec.Delivery.GetNext()).After(now) {
 		return
 	}
-	e.due = now.Add(h.claimTime)
+	h.claim(&e, now)
 	if e, err := h.save(ctx, e); err == nil {
-		h.deliver(ctx, e)
+		_, _ = h.deliver(ctx, e) // what the store failed to take is due again
 	}
 }
 
-// close ends an entry that waits, by Temporal's word.
-func (h *Hub) close(ctx context.Context, e entry, end End) (entry, error) {
-	why := ended(end).end
-	if why == recordpb.End_END_DELIVERED {
-		why = recordpb.End_END_OTHER // by an outcome that this entry never had
+// claim has a settled entry to this hub while it delivers. Without a completer
+// it leaves it to whoever comes first.
+func (h *Hub) claim(e *entry, now time.Time) {
+	if h.completer != nil {
+		now = now.Add(h.claimTime)
 	}
-	now := time.Now()
-	closed(e.rec, why, now)
-	e.due = now.Add(h.retention)
-	return h.save(ctx, e)
-}
-
-// backoff doubles from try to try.
-func backoff(tries int) time.Duration {
-	d := firstRetry
-	for range tries - 1 {
-		if d >= lastRetry/2 {
-			return lastRetry
-		}
-		d *= 2
-	}
-	return d
-}
-
-// jitter spreads d by a quarter to either side, so that what failed together
-// doesn't come back together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/4 + rand.N(d/2)
+	e.rec.Delivery.Next = now.UnixNano()
+	e.due = h.dueAt(e.rec)
 }

@@ -29,7 +29,7 @@ type offer struct {
 	kind        recordpb.Kind
 	resultType  string // of a result
 	fingerprint fingerprint
-	// encode is called at most once, and only for an activity that waits.
+	// encode is called only for an activity that waits.
 	encode func(r *recordpb.Record, mark string) ([]byte, error)
 }
 
@@ -120,7 +120,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	plain = asApplicationFailure(plain, retryable)
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
 	o.encode = func(r *recordpb.Record, mark string) ([]byte, error) {
-		c := converter.WithFailureConverterSerializationContext(e.failure, serializationContext(r))
+		c := e.failureOf(r)
 		encode := func(err error) (*failurepb.Failure, error) {
 			f, convErr := toFailure(c, err)
 			if convErr != nil {
@@ -143,7 +143,23 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 }
 
 func (e encoder) payloads(r *recordpb.Record, values ...any) (*commonpb.Payloads, error) {
-	return converter.WithDataConverterSerializationContext(e.data, serializationContext(r)).ToPayloads(values...)
+	return e.dataOf(r).ToPayloads(values...)
+}
+
+// dataOf returns the converter in the record's context. An early answer has no
+// activity yet, and so no context.
+func (e encoder) dataOf(r *recordpb.Record) converter.DataConverter {
+	if r.Early {
+		return e.data
+	}
+	return converter.WithDataConverterSerializationContext(e.data, serializationContext(r))
+}
+
+func (e encoder) failureOf(r *recordpb.Record) converter.FailureConverter {
+	if r.Early {
+		return e.failure
+	}
+	return converter.WithFailureConverterSerializationContext(e.failure, serializationContext(r))
 }
 
 // within measures as the server does, after all codecs.

@@ -28,14 +28,20 @@ var (
 	// ErrSuperseded means that the asking that this callback ID belongs to
 	// ended without an outcome, and another is under way with an ID of its own.
 	ErrSuperseded = errors.New("async: a later attempt has another callback ID")
+	// ErrKeyInUse means that another activity has this business key, and is
+	// pending or belongs to another workflow.
+	ErrKeyInUse = errors.New("async: key in use by another workflow")
 	// ErrClosed means that the activity is over without this outcome. The
-	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd or ErrOver.
+	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
+	// ErrOver.
 	ErrClosed = errors.New("async: the activity is over")
 	// ErrExpired is a reason: the activity timed out.
 	ErrExpired = errors.New("async: the activity timed out")
 	// ErrUnknownEnd is a reason: Temporal no longer keeps the history that
 	// would tell how the activity ended. The outcome may have reached it.
 	ErrUnknownEnd = errors.New("async: how the activity ended is no longer known")
+	// ErrAbandoned is a reason: an operator has ended the entry with Abandon.
+	ErrAbandoned = errors.New("async: abandoned by an operator")
 )
 
 // What a [Completer] answers, too. An error that is none of these means: try

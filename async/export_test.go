@@ -37,7 +37,7 @@ var (
 	FailureMark   = failureMark
 	SplitCallback = splitCallbackID
 	ToFailure     = asApplicationFailure
-	Backoff       = backoff
+	Doubled       = doubled
 	Jitter        = jitter
 )
 

@@ -7,10 +7,12 @@ import (
 	"iter"
 	"log/slog"
 	"reflect"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"golang.org/x/time/rate"
 
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -45,6 +47,21 @@ type Options struct {
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
 	Retention time.Duration
 
+	// Hooks are told what became of the callbacks. Defaults to none.
+	Hooks Hooks
+
+	// Concurrency is how many entries Run and Work tend at once, and as many
+	// hooks beside. Defaults to 64.
+	Concurrency int
+
+	// Rate bounds the calls of Temporal a second, of this hub. Defaults to no
+	// limit.
+	Rate float64
+
+	// PollInterval is how often Run looks for what has become due. Defaults to
+	// 1 s.
+	PollInterval time.Duration
+
 	// BlobLimit is how large a result, a failure or details may be, in bytes as
 	// encoded, after codecs. It is that of the namespace; with external storage
 	// it may be raised, at most to 3.5 MiB. Defaults to 2 MiB, Temporal's own.
@@ -61,14 +78,21 @@ type Options struct {
 
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
-// any number of goroutines. It starts none of its own, and needs no closing.
+// any number of goroutines. It starts none of its own outside of Run and Work,
+// and needs no closing.
 type Hub struct {
-	store     store.Store
-	completer Completer
-	encoder   encoder
-	retention time.Duration
-	claimTime time.Duration
-	log       *slog.Logger
+	store        store.Store
+	completer    Completer
+	encoder      encoder
+	hooks        Hooks
+	retention    time.Duration
+	claimTime    time.Duration
+	pollInterval time.Duration
+	concurrency  int
+	log          *slog.Logger
+
+	wake    chan struct{} // this process has made something due
+	hanging sync.Map      // the IDs of entries of which a hook is out
 }
 
 // converting is a completer that knows how its workers encode.
@@ -84,7 +108,10 @@ func New(o Options) (*Hub, error) {
 	if o.Completer != nil && isNilInterface(o.Completer) {
 		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
-	h := &Hub{store: o.Store, completer: o.Completer, retention: o.Retention, claimTime: o.ClaimTime, log: o.Logger}
+	h := &Hub{
+		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
+		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
+	}
 	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: o.BlobLimit}
 	if h.encoder.limit == 0 {
 		h.encoder.limit = defaultBlobLimit
@@ -104,11 +131,29 @@ func New(o Options) (*Hub, error) {
 	if h.claimTime < 2*callMargin {
 		return nil, fmt.Errorf("async: Options.ClaimTime is %v, below %v", o.ClaimTime, 2*callMargin)
 	}
+	if h.pollInterval == 0 {
+		h.pollInterval = time.Second
+	}
+	if h.pollInterval < 0 {
+		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
+	}
+	if h.concurrency == 0 {
+		h.concurrency = 64
+	}
+	if h.concurrency < 0 {
+		return nil, fmt.Errorf("async: Options.Concurrency is %d, below zero", o.Concurrency)
+	}
+	if o.Rate < 0 {
+		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
+	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
+	}
+	if h.completer != nil && o.Rate > 0 {
+		h.completer = &limited{Completer: h.completer, limit: rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate/10)))}
 	}
 	return h, nil
 }

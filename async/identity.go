@@ -23,12 +23,16 @@ const (
 	secretBytes = 16
 	entryIDLen  = timeLen + hashLen
 	callbackLen = entryIDLen + secretLen
+	keyedLen    = hashLen + secretLen // of a callback with a business key
 )
 
 // entryID names the entry of an activity. It begins with the time at which the
 // activity was scheduled, so that IDs sort by time: a store on a B+tree then
 // writes to few pages, where random IDs would touch a page each.
 func entryID(r *recordpb.Record) string {
+	if r.Key != "" {
+		return keyedID(r.Namespace, r.Key)
+	}
 	var h []byte
 	if r.WorkflowId != "" {
 		h = digest("workflow", r.Namespace, r.WorkflowId, r.RunId, r.ActivityId, nanos(r.Scheduled))
@@ -42,6 +46,12 @@ func entryID(r *recordpb.Record) string {
 		prefix[i] = base32hex[ms>>(5*(timeLen-1-i))&31]
 	}
 	return string(prefix[:]) + base64.RawURLEncoding.EncodeToString(h)
+}
+
+// keyedID names the entry of a business key. It has no time: who opens it by
+// key doesn't know when its activity was scheduled.
+func keyedID(namespace, key string) string {
+	return base64.RawURLEncoding.EncodeToString(digest("key", namespace, key))
 }
 
 func nanos(n int64) string {
@@ -75,12 +85,12 @@ func callbackID(entryID string, secret []byte) string {
 
 // splitCallbackID returns the parts of a callback ID, and whether it is one.
 func splitCallbackID(id string) (entryID string, secret []byte, ok bool) {
-	if len(id) != callbackLen || store.CheckID(id) != nil {
+	if len(id) != callbackLen && len(id) != keyedLen || store.CheckID(id) != nil {
 		return "", nil, false
 	}
-	entryID = id[:entryIDLen]
+	entryID = id[:len(id)-secretLen]
 	// Strict, so that no second spelling names the same secret.
-	secret, err := base64.RawURLEncoding.Strict().DecodeString(id[entryIDLen:])
+	secret, err := base64.RawURLEncoding.Strict().DecodeString(id[len(entryID):])
 	return entryID, secret, err == nil
 }
 
@@ -93,8 +103,10 @@ func sameSecret(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1
 // characters are a time, the next tell one activity from another, and the
 // secret isn't among them. Nothing is shown of what is neither.
 func shortID(id string) string {
-	if len(id) != callbackLen && len(id) != entryIDLen {
+	switch len(id) {
+	case callbackLen, entryIDLen, keyedLen, hashLen:
+		return store.ShortID(id)
+	default:
 		return ""
 	}
-	return store.ShortID(id)
 }

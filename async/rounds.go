@@ -41,15 +41,14 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 			return stepAsk, true, nil
 		case !later || r.End == recordpb.End_END_DELIVERED:
 			return stepPending, false, nil
-		case r.Outcome == nil:
-			newRound(id, r, true)
+		case r.Outcome == nil, r.End == recordpb.End_END_ABANDONED:
+			newRound(id, r, false)
 			adopt(r, now)
 			return stepAsk, true, nil
 		}
 		// It was not over after all, and what was answered was never delivered.
 		r.State = recordpb.State_STATE_SETTLED
 		r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
-		changed = true
 	}
 	switch r.State {
 	case recordpb.State_STATE_WAITING:
@@ -65,6 +64,9 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 			return stepAsk, false, nil
 		}
 		known := r.Asked != 0 || r.Reference != ""
+		if now.PerAttempt {
+			newRound(id, r, false)
+		}
 		adopt(r, now)
 		if now.Once && known {
 			r.Asked = r.Started
@@ -82,7 +84,7 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 		if later {
 			adopt(r, now)
 		}
-		return stepDeliver, changed || later, nil
+		return stepDeliver, true, nil // the claim is written
 	default:
 		return stepPending, false, errNewer
 	}
@@ -94,8 +96,9 @@ func adopt(r, now *recordpb.Record) {
 	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
-	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
+	r.ResultType, r.Once, r.PerAttempt, r.Labels = now.ResultType, now.Once, now.PerAttempt, now.Labels
 	r.CancelRequested = false // a signal of the attempt before
+	r.NextQuestion, r.Questions = 0, 0
 }
 
 // newRound ends the asking that was, and begins another with a secret of its

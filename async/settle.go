@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash"
+	"slices"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -16,16 +18,26 @@ import (
 // accepted: the store's compare-and-swap decides.
 func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	mark := newMark(o.kind)
-	_, secret, _ := splitCallbackID(c.id)
-	print := o.fingerprint(secret)
+	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
+	if err := checkKey(idempotency); err != nil {
+		return fmt.Errorf("the idempotency key: %w", err)
+	}
 	var payload []byte
+	early := false // what payload was encoded for
 	for range maxConflicts {
 		e, before, err := c.read(ctx)
+		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
+			e, err = c.key.early(c.entry.id, time.Now()), nil
+		}
 		if err != nil {
 			return err
 		}
+		print := o.print(e, c, idempotency)
 		if before != nil {
 			return judge(before.Kind, before.Fingerprint, print)
+		}
+		if c.key != nil && idempotency != "" && answeredBefore(e.rec, print) {
+			return nil
 		}
 		switch e.rec.State {
 		case recordpb.State_STATE_WAITING:
@@ -49,20 +61,22 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		if payload == nil {
+		if payload == nil || early != e.rec.Early {
+			early = e.rec.Early
 			if payload, err = o.encode(e.rec, mark); err != nil {
 				return err
 			}
-			print = o.fingerprint(secret)
+			print = o.print(e, c, idempotency)
 		}
 		settle(e.rec, &recordpb.Outcome{
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
 			Settled: time.Now().UnixNano(), Started: e.rec.Started,
 		})
 		// To settle is to claim: the one who accepts is the one who delivers.
-		e.due = time.Now()
-		if h.completer != nil {
-			e.due = e.due.Add(h.claimTime)
+		h.claim(&e, time.Now())
+		if e.rec.Early {
+			e.rec.Delivery.Next = time.Now().Add(c.key.options.Early).UnixNano()
+			e.due = h.dueAt(e.rec)
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
@@ -71,7 +85,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if err != nil {
 			return err
 		}
-		if h.completer == nil {
+		if h.completer == nil || e.rec.Early {
 			return nil
 		}
 		e, err = h.deliver(ctx, e)
@@ -81,6 +95,25 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		return nil
 	}
 	return errConflicts
+}
+
+// print returns the outcome's fingerprint for the callback's round. With an
+// idempotency key that is the same in every round.
+func (o offer) print(e entry, c Callback, idempotency string) []byte {
+	if idempotency != "" {
+		return fingerprintOf(o.kind, func(h hash.Hash) {
+			writeField(h, []byte("idempotency key"))
+			writeField(h, []byte(idempotency))
+		})([]byte(e.id))
+	}
+	if _, secret, ok := splitCallbackID(c.id); ok && c.key == nil {
+		return o.fingerprint(secret)
+	}
+	return o.fingerprint(e.rec.Secret)
+}
+
+func answeredBefore(r *recordpb.Record, print []byte) bool {
+	return slices.ContainsFunc(r.Rounds, func(before *recordpb.Round) bool { return bytes.Equal(before.Fingerprint, print) })
 }
 
 // judge answers an outcome that comes when the round has one already, or is
@@ -116,6 +149,9 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	if e.rec.CancelRequested {
 		return e, nil
 	}
+	if e.rec.Early {
+		return e, fmt.Errorf("%w: no activity has this key yet", ErrCancelNotRequested)
+	}
 	if h.completer == nil {
 		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", ErrCancelNotRequested)
 	}
@@ -126,9 +162,11 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	case err != nil:
 		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
 	case !status.Pending && status.End != EndBuffered:
-		if e, err = h.close(ctx, e, status.End); err != nil {
+		h.end(&e, notOurs(ended(status.End).end), time.Now())
+		if e, err = h.save(ctx, e); err != nil {
 			return e, err
 		}
+		h.wakeUp()
 		return e, closedError(e.rec)
 	case !status.CancelRequested:
 		return e, ErrCancelNotRequested

@@ -16,10 +16,21 @@ import (
 
 // StartOptions say how an activity asks. The zero value is good.
 type StartOptions struct {
+	// Key is a business key, such as an order's number, unique in the
+	// namespace while its activity waits: whoever knows it finds the activity
+	// with [OpenKey]. A later activity of the same workflow takes it over, and
+	// gets an answer that the earlier one didn't. At most 1 KiB. Defaults to
+	// none.
+	Key string
+
 	// Once asks once for each round, not for each attempt: an attempt that
 	// finds that the outside has been asked, or that a reference is
 	// remembered, doesn't run the function. Defaults to false.
 	Once bool
+
+	// PerAttempt gives each attempt a callback ID of its own; answers to older
+	// ones get ErrSuperseded. It excludes Once. Defaults to false.
+	PerAttempt bool
 
 	// Labels are shown to operators, at most 4 KiB in all. No secrets.
 	// Defaults to none.
@@ -29,10 +40,6 @@ type StartOptions struct {
 const (
 	maxLabels    = 4 << 10 // bytes
 	maxReference = 4 << 10 // bytes
-
-	// askAgain is how soon after a failed hand-off it is asked whether the
-	// activity is over.
-	askAgain = 5 * time.Second
 
 	// wrapUp bounds what Start still does when its activity's context has ended.
 	wrapUp = 5 * time.Second
@@ -91,6 +98,10 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
 	case len(info.TaskToken) == 0:
 		wrong = errors.New("the activity has no task token")
+	case o.Once && o.PerAttempt:
+		wrong = errors.New("StartOptions.Once and PerAttempt exclude each other: with an ID of its own each attempt asks")
+	case checkKey(o.Key) != nil:
+		wrong = checkKey(o.Key)
 	default:
 		wrong = checkLabels(o.Labels)
 	}
@@ -131,7 +142,9 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		State:            recordpb.State_STATE_WAITING,
 		ResultType:       resultType,
 		Secret:           newSecret(),
+		Key:              o.Key,
 		Once:             o.Once,
+		PerAttempt:       o.PerAttempt,
 		Labels:           o.Labels,
 		Created:          time.Now().UnixNano(),
 	}
@@ -164,19 +177,24 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		case err != nil:
 			return entry{}, 0, err
 		default:
-			answered := e.rec.Outcome != nil
-			if next, changed, err = arrive(id, e.rec, r); err != nil {
+			secret, settledBefore := e.rec.Secret, e.rec.State == recordpb.State_STATE_SETTLED
+			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
+				next, err = h.takeOver(ctx, &e, r)
+			} else {
+				next, changed, err = arrive(id, e.rec, r)
+			}
+			if err != nil {
 				return entry{}, 0, err
 			}
-			if rounds := e.rec.Rounds; answered && e.rec.Outcome == nil && rounds[len(rounds)-1].Fingerprint == nil {
+			if settledBefore && e.rec.State == recordpb.State_STATE_WAITING && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
+				h.noticeOf(e.rec, secret, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
 				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
 					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
 			}
 		}
 		if changed {
-			e.due = e.waitsUntil()
-			if next == stepDeliver {
-				e.due = time.Now().Add(h.claimTime)
+			if e.due = h.dueAt(e.rec); next == stepDeliver {
+				h.claim(&e, time.Now())
 			}
 			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
 				continue
@@ -187,7 +205,11 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		e, _ = h.deliver(ctx, e)
+		if e, err = h.deliver(ctx, e); err != nil {
+			// It is settled, and stays so: whoever finds it due delivers it.
+			h.log.WarnContext(ctx, "async: what came of a delivery could not be written", slog.String("callback", shortID(id)), slog.Any("error", err))
+			return entry{}, stepPending, nil
+		}
 		// A failure may turn out to have ended the attempt before this one:
 		// then this one asks.
 		if e.rec.State != recordpb.State_STATE_CLOSED || e.rec.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE ||
@@ -197,10 +219,6 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 	}
 	return entry{}, 0, errConflicts
 }
-
-// waitsUntil is when it is asked whether a waiting activity is over: a
-// deadline is a question, since a pause or changed options move it.
-func (e entry) waitsUntil() time.Time { return fromNano(e.rec.Deadline) }
 
 // handOff runs ask, and records that the outside has been asked.
 func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Callback) error) (err error) {
@@ -233,9 +251,10 @@ func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bo
 			return false // a later attempt asks for itself
 		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
 			e.rec.Asked = started
-			e.due = e.waitsUntil()
+			e.due = h.dueAt(e.rec)
 		case e.rec.State == recordpb.State_STATE_WAITING:
-			e.due = time.Now().Add(askAgain)
+			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
+			e.due = h.dueAt(e.rec)
 		default:
 			if askErr != nil {
 				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))

@@ -31,6 +31,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type NoticeKind int32
+
+const (
+	NoticeKind_NOTICE_KIND_UNSPECIFIED NoticeKind = 0
+	NoticeKind_NOTICE_KIND_DELIVERED   NoticeKind = 1
+	NoticeKind_NOTICE_KIND_OVER        NoticeKind = 2
+	NoticeKind_NOTICE_KIND_REFUSED     NoticeKind = 3
+)
+
+// Enum value maps for NoticeKind.
+var (
+	NoticeKind_name = map[int32]string{
+		0: "NOTICE_KIND_UNSPECIFIED",
+		1: "NOTICE_KIND_DELIVERED",
+		2: "NOTICE_KIND_OVER",
+		3: "NOTICE_KIND_REFUSED",
+	}
+	NoticeKind_value = map[string]int32{
+		"NOTICE_KIND_UNSPECIFIED": 0,
+		"NOTICE_KIND_DELIVERED":   1,
+		"NOTICE_KIND_OVER":        2,
+		"NOTICE_KIND_REFUSED":     3,
+	}
+)
+
+func (x NoticeKind) Enum() *NoticeKind {
+	p := new(NoticeKind)
+	*p = x
+	return p
+}
+
+func (x NoticeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NoticeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_record_proto_enumTypes[0].Descriptor()
+}
+
+func (NoticeKind) Type() protoreflect.EnumType {
+	return &file_record_proto_enumTypes[0]
+}
+
+func (x NoticeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NoticeKind.Descriptor instead.
+func (NoticeKind) EnumDescriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{0}
+}
+
 type State int32
 
 const (
@@ -67,11 +119,11 @@ func (x State) String() string {
 }
 
 func (State) Descriptor() protoreflect.EnumDescriptor {
-	return file_record_proto_enumTypes[0].Descriptor()
+	return file_record_proto_enumTypes[1].Descriptor()
 }
 
 func (State) Type() protoreflect.EnumType {
-	return &file_record_proto_enumTypes[0]
+	return &file_record_proto_enumTypes[1]
 }
 
 func (x State) Number() protoreflect.EnumNumber {
@@ -80,7 +132,7 @@ func (x State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{0}
+	return file_record_proto_rawDescGZIP(), []int{1}
 }
 
 type Kind int32
@@ -119,11 +171,11 @@ func (x Kind) String() string {
 }
 
 func (Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_record_proto_enumTypes[1].Descriptor()
+	return file_record_proto_enumTypes[2].Descriptor()
 }
 
 func (Kind) Type() protoreflect.EnumType {
-	return &file_record_proto_enumTypes[1]
+	return &file_record_proto_enumTypes[2]
 }
 
 func (x Kind) Number() protoreflect.EnumNumber {
@@ -132,17 +184,19 @@ func (x Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Kind.Descriptor instead.
 func (Kind) EnumDescriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{1}
+	return file_record_proto_rawDescGZIP(), []int{2}
 }
 
 type End int32
 
 const (
-	End_END_UNSPECIFIED End = 0
-	End_END_DELIVERED   End = 1
-	End_END_TIMED_OUT   End = 2
-	End_END_OTHER       End = 3
-	End_END_UNKNOWN     End = 4 // history no longer tells
+	End_END_UNSPECIFIED   End = 0
+	End_END_DELIVERED     End = 1
+	End_END_TIMED_OUT     End = 2
+	End_END_OTHER         End = 3
+	End_END_UNKNOWN       End = 4 // history no longer tells
+	End_END_ABANDONED     End = 5 // by an operator
+	End_END_TYPE_MISMATCH End = 6 // of an outcome that was dropped
 )
 
 // Enum value maps for End.
@@ -153,13 +207,17 @@ var (
 		2: "END_TIMED_OUT",
 		3: "END_OTHER",
 		4: "END_UNKNOWN",
+		5: "END_ABANDONED",
+		6: "END_TYPE_MISMATCH",
 	}
 	End_value = map[string]int32{
-		"END_UNSPECIFIED": 0,
-		"END_DELIVERED":   1,
-		"END_TIMED_OUT":   2,
-		"END_OTHER":       3,
-		"END_UNKNOWN":     4,
+		"END_UNSPECIFIED":   0,
+		"END_DELIVERED":     1,
+		"END_TIMED_OUT":     2,
+		"END_OTHER":         3,
+		"END_UNKNOWN":       4,
+		"END_ABANDONED":     5,
+		"END_TYPE_MISMATCH": 6,
 	}
 )
 
@@ -174,11 +232,11 @@ func (x End) String() string {
 }
 
 func (End) Descriptor() protoreflect.EnumDescriptor {
-	return file_record_proto_enumTypes[2].Descriptor()
+	return file_record_proto_enumTypes[3].Descriptor()
 }
 
 func (End) Type() protoreflect.EnumType {
-	return &file_record_proto_enumTypes[2]
+	return &file_record_proto_enumTypes[3]
 }
 
 func (x End) Number() protoreflect.EnumNumber {
@@ -187,7 +245,7 @@ func (x End) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use End.Descriptor instead.
 func (End) EnumDescriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{2}
+	return file_record_proto_rawDescGZIP(), []int{3}
 }
 
 type Record struct {
@@ -225,8 +283,19 @@ type Record struct {
 	Ended           int64 `protobuf:"varint,26,opt,name=ended,proto3" json:"ended,omitempty"`
 	End             End   `protobuf:"varint,27,opt,name=end,proto3,enum=latchkey.async.v1.End" json:"end,omitempty"`
 	CancelRequested bool  `protobuf:"varint,28,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How it is found: by a business key of its own, or by what names it in
+	// Temporal.
+	Key        string `protobuf:"bytes,29,opt,name=key,proto3" json:"key,omitempty"`
+	Early      bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
+	PerAttempt bool   `protobuf:"varint,31,opt,name=per_attempt,json=perAttempt,proto3" json:"per_attempt,omitempty"`
+	// What is due, and when.
+	NextQuestion  int64     `protobuf:"varint,32,opt,name=next_question,json=nextQuestion,proto3" json:"next_question,omitempty"` // whether a waiting activity is over; 0: at its deadline
+	Questions     int32     `protobuf:"varint,33,opt,name=questions,proto3" json:"questions,omitempty"`                           // asked in vain
+	Notices       []*Notice `protobuf:"bytes,34,rep,name=notices,proto3" json:"notices,omitempty"`                                // what the application has still to be told
+	NextNotice    int64     `protobuf:"varint,35,opt,name=next_notice,json=nextNotice,proto3" json:"next_notice,omitempty"`
+	NoticeTries   int32     `protobuf:"varint,36,opt,name=notice_tries,json=noticeTries,proto3" json:"notice_tries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
@@ -455,6 +524,123 @@ func (x *Record) GetCancelRequested() bool {
 	return false
 }
 
+func (x *Record) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Record) GetEarly() bool {
+	if x != nil {
+		return x.Early
+	}
+	return false
+}
+
+func (x *Record) GetPerAttempt() bool {
+	if x != nil {
+		return x.PerAttempt
+	}
+	return false
+}
+
+func (x *Record) GetNextQuestion() int64 {
+	if x != nil {
+		return x.NextQuestion
+	}
+	return 0
+}
+
+func (x *Record) GetQuestions() int32 {
+	if x != nil {
+		return x.Questions
+	}
+	return 0
+}
+
+func (x *Record) GetNotices() []*Notice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *Record) GetNextNotice() int64 {
+	if x != nil {
+		return x.NextNotice
+	}
+	return 0
+}
+
+func (x *Record) GetNoticeTries() int32 {
+	if x != nil {
+		return x.NoticeTries
+	}
+	return 0
+}
+
+// Notice is a hook that has not returned nil yet.
+type Notice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          NoticeKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=latchkey.async.v1.NoticeKind" json:"kind,omitempty"`
+	Reason        End                    `protobuf:"varint,2,opt,name=reason,proto3,enum=latchkey.async.v1.End" json:"reason,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"` // of the round that it is about
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Notice) GetKind() NoticeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return NoticeKind_NOTICE_KIND_UNSPECIFIED
+}
+
+func (x *Notice) GetReason() End {
+	if x != nil {
+		return x.Reason
+	}
+	return End_END_UNSPECIFIED
+}
+
+func (x *Notice) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // Round is one asking that is over.
 type Round struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -467,7 +653,7 @@ type Round struct {
 
 func (x *Round) Reset() {
 	*x = Round{}
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +665,7 @@ func (x *Round) String() string {
 func (*Round) ProtoMessage() {}
 
 func (x *Round) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +678,7 @@ func (x *Round) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Round.ProtoReflect.Descriptor instead.
 func (*Round) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{1}
+	return file_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Round) GetCallbackDigest() []byte {
@@ -535,7 +721,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +733,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +746,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{2}
+	return file_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Outcome) GetKind() Kind {
@@ -610,13 +796,14 @@ type Delivery struct {
 	Delivered     bool                   `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	Tries         int32                  `protobuf:"varint,2,opt,name=tries,proto3" json:"tries,omitempty"`
 	LastError     string                 `protobuf:"bytes,3,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"` // its class, never its text
+	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                           // try
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +815,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +828,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{3}
+	return file_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Delivery) GetDelivered() bool {
@@ -665,11 +852,19 @@ func (x *Delivery) GetLastError() string {
 	return ""
 }
 
+func (x *Delivery) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\x9b\b\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xa0\n" +
+	"\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -704,10 +899,24 @@ const file_record_proto_rawDesc = "" +
 	"\bdelivery\x18\x19 \x01(\v2\x1b.latchkey.async.v1.DeliveryR\bdelivery\x12\x14\n" +
 	"\x05ended\x18\x1a \x01(\x03R\x05ended\x12(\n" +
 	"\x03end\x18\x1b \x01(\x0e2\x16.latchkey.async.v1.EndR\x03end\x12)\n" +
-	"\x10cancel_requested\x18\x1c \x01(\bR\x0fcancelRequested\x1a9\n" +
+	"\x10cancel_requested\x18\x1c \x01(\bR\x0fcancelRequested\x12\x10\n" +
+	"\x03key\x18\x1d \x01(\tR\x03key\x12\x14\n" +
+	"\x05early\x18\x1e \x01(\bR\x05early\x12\x1f\n" +
+	"\vper_attempt\x18\x1f \x01(\bR\n" +
+	"perAttempt\x12#\n" +
+	"\rnext_question\x18  \x01(\x03R\fnextQuestion\x12\x1c\n" +
+	"\tquestions\x18! \x01(\x05R\tquestions\x123\n" +
+	"\anotices\x18\" \x03(\v2\x19.latchkey.async.v1.NoticeR\anotices\x12\x1f\n" +
+	"\vnext_notice\x18# \x01(\x03R\n" +
+	"nextNotice\x12!\n" +
+	"\fnotice_tries\x18$ \x01(\x05R\vnoticeTries\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x7f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x83\x01\n" +
+	"\x06Notice\x121\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1d.latchkey.async.v1.NoticeKindR\x04kind\x12.\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x16.latchkey.async.v1.EndR\x06reason\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\"\x7f\n" +
 	"\x05Round\x12'\n" +
 	"\x0fcallback_digest\x18\x01 \x01(\fR\x0ecallbackDigest\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12+\n" +
@@ -718,12 +927,19 @@ const file_record_proto_rawDesc = "" +
 	"\x04mark\x18\x03 \x01(\tR\x04mark\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\x18\n" +
-	"\astarted\x18\x06 \x01(\x03R\astarted\"]\n" +
+	"\astarted\x18\x06 \x01(\x03R\astarted\"q\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tdelivered\x18\x01 \x01(\bR\tdelivered\x12\x14\n" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x03 \x01(\tR\tlastError*V\n" +
+	"last_error\x18\x03 \x01(\tR\tlastError\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next*s\n" +
+	"\n" +
+	"NoticeKind\x12\x1b\n" +
+	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15NOTICE_KIND_DELIVERED\x10\x01\x12\x14\n" +
+	"\x10NOTICE_KIND_OVER\x10\x02\x12\x17\n" +
+	"\x13NOTICE_KIND_REFUSED\x10\x03*V\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_WAITING\x10\x01\x12\x11\n" +
@@ -733,13 +949,15 @@ const file_record_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_RESULT\x10\x01\x12\x10\n" +
 	"\fKIND_FAILURE\x10\x02\x12\x15\n" +
-	"\x11KIND_CANCELLATION\x10\x03*`\n" +
+	"\x11KIND_CANCELLATION\x10\x03*\x8a\x01\n" +
 	"\x03End\x12\x13\n" +
 	"\x0fEND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rEND_DELIVERED\x10\x01\x12\x11\n" +
 	"\rEND_TIMED_OUT\x10\x02\x12\r\n" +
 	"\tEND_OTHER\x10\x03\x12\x0f\n" +
-	"\vEND_UNKNOWN\x10\x04B9Z7github.com/latchkey-go/latchkey/async/internal/recordpbb\x06proto3"
+	"\vEND_UNKNOWN\x10\x04\x12\x11\n" +
+	"\rEND_ABANDONED\x10\x05\x12\x15\n" +
+	"\x11END_TYPE_MISMATCH\x10\x06B9Z7github.com/latchkey-go/latchkey/async/internal/recordpbb\x06proto3"
 
 var (
 	file_record_proto_rawDescOnce sync.Once
@@ -753,32 +971,37 @@ func file_record_proto_rawDescGZIP() []byte {
 	return file_record_proto_rawDescData
 }
 
-var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_record_proto_goTypes = []any{
-	(State)(0),       // 0: latchkey.async.v1.State
-	(Kind)(0),        // 1: latchkey.async.v1.Kind
-	(End)(0),         // 2: latchkey.async.v1.End
-	(*Record)(nil),   // 3: latchkey.async.v1.Record
-	(*Round)(nil),    // 4: latchkey.async.v1.Round
-	(*Outcome)(nil),  // 5: latchkey.async.v1.Outcome
-	(*Delivery)(nil), // 6: latchkey.async.v1.Delivery
-	nil,              // 7: latchkey.async.v1.Record.LabelsEntry
+	(NoticeKind)(0),  // 0: latchkey.async.v1.NoticeKind
+	(State)(0),       // 1: latchkey.async.v1.State
+	(Kind)(0),        // 2: latchkey.async.v1.Kind
+	(End)(0),         // 3: latchkey.async.v1.End
+	(*Record)(nil),   // 4: latchkey.async.v1.Record
+	(*Notice)(nil),   // 5: latchkey.async.v1.Notice
+	(*Round)(nil),    // 6: latchkey.async.v1.Round
+	(*Outcome)(nil),  // 7: latchkey.async.v1.Outcome
+	(*Delivery)(nil), // 8: latchkey.async.v1.Delivery
+	nil,              // 9: latchkey.async.v1.Record.LabelsEntry
 }
 var file_record_proto_depIdxs = []int32{
-	0, // 0: latchkey.async.v1.Record.state:type_name -> latchkey.async.v1.State
-	4, // 1: latchkey.async.v1.Record.rounds:type_name -> latchkey.async.v1.Round
-	7, // 2: latchkey.async.v1.Record.labels:type_name -> latchkey.async.v1.Record.LabelsEntry
-	5, // 3: latchkey.async.v1.Record.outcome:type_name -> latchkey.async.v1.Outcome
-	6, // 4: latchkey.async.v1.Record.delivery:type_name -> latchkey.async.v1.Delivery
-	2, // 5: latchkey.async.v1.Record.end:type_name -> latchkey.async.v1.End
-	1, // 6: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
-	1, // 7: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: latchkey.async.v1.Record.state:type_name -> latchkey.async.v1.State
+	6,  // 1: latchkey.async.v1.Record.rounds:type_name -> latchkey.async.v1.Round
+	9,  // 2: latchkey.async.v1.Record.labels:type_name -> latchkey.async.v1.Record.LabelsEntry
+	7,  // 3: latchkey.async.v1.Record.outcome:type_name -> latchkey.async.v1.Outcome
+	8,  // 4: latchkey.async.v1.Record.delivery:type_name -> latchkey.async.v1.Delivery
+	3,  // 5: latchkey.async.v1.Record.end:type_name -> latchkey.async.v1.End
+	5,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
+	0,  // 7: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
+	3,  // 8: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
+	2,  // 9: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
+	2,  // 10: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -791,8 +1014,8 @@ func file_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   5,
+			NumEnums:      4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,178 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+const (
+	// maxNotices bounds what an entry has untold at once: a hook that has
+	// failed for that many endings isn't told of the oldest.
+	maxNotices  = 16
+	firstNotice = time.Second
+	lastNotice  = 10 * time.Minute
+)
+
+// Hooks tell an application what became of its callbacks. Each is called at
+// least once, by a hub that runs, for what a hub with that hook has learned;
+// all hubs of a store should have the same. What returns an error, panics, or
+// is not back when its context ends, which is within ClaimTime, is called
+// again later, and delays nothing else. The callback is that of the round that
+// it is about.
+type Hooks struct {
+	// Delivered: Temporal has taken the outcome.
+	Delivered func(ctx context.Context, c Callback) error
+
+	// Over: the activity ended without an outcome of ours. The reason is
+	// ErrExpired where it timed out, or its early answer did; ErrUnknownEnd;
+	// ErrTypeMismatch where what was accepted was dropped, since the activity
+	// awaits another type now; ErrAbandoned; else ErrOver.
+	Over func(ctx context.Context, c Callback, reason error) error
+
+	// Refused: an outcome is settled, and Temporal refuses it, for as long as
+	// nobody mends the cause. It is tried again, slowly, and told again.
+	Refused func(ctx context.Context, c Callback, cause error) error
+}
+
+// has reports whether there is a hook for a kind of notice.
+func (hs Hooks) has(kind recordpb.NoticeKind) bool {
+	switch kind {
+	case recordpb.NoticeKind_NOTICE_KIND_DELIVERED:
+		return hs.Delivered != nil
+	case recordpb.NoticeKind_NOTICE_KIND_OVER:
+		return hs.Over != nil
+	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
+		return hs.Refused != nil
+	default:
+		return false
+	}
+}
+
+// notice has the application told, by whichever hub runs.
+func (h *Hub) notice(r *recordpb.Record, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
+	h.noticeOf(r, r.Secret, kind, why, now)
+}
+
+// noticeOf is notice about the round with this secret.
+func (h *Hub) noticeOf(r *recordpb.Record, secret []byte, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
+	if !h.hooks.has(kind) {
+		return
+	}
+	n := &recordpb.Notice{Kind: kind, Reason: why, Secret: secret}
+	if slices.ContainsFunc(r.Notices, func(other *recordpb.Notice) bool { return proto.Equal(other, n) }) {
+		return
+	}
+	r.Notices = append(r.Notices, n)
+	if n := len(r.Notices) - maxNotices; n > 0 {
+		r.Notices = r.Notices[n:]
+	}
+	r.NextNotice, r.NoticeTries = now.UnixNano(), 0
+}
+
+// tell calls the hooks for what the entry has untold. The mark that it was told
+// is written after the hook has returned nil.
+func (h *Hub) tell(ctx context.Context, e entry) {
+	log := h.log.With(slog.String("callback", shortID(e.id)))
+	told := 0
+	var failure error
+	for _, n := range e.rec.Notices {
+		if failure = h.call(ctx, e, n); failure != nil {
+			log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
+			break
+		}
+		told++
+	}
+	done := e.rec.Notices[:told]
+	ctx, cancel := context.WithTimeout(ctx, wrapUp)
+	defer cancel()
+	// What was told stays told, although somebody wrote meanwhile.
+	for range maxConflicts {
+		e.rec.Notices = without(e.rec.Notices, done)
+		if failure != nil {
+			e.rec.NoticeTries++
+			e.rec.NextNotice = time.Now().Add(jitter(doubled(firstNotice, lastNotice, int(e.rec.NoticeTries)))).UnixNano()
+		}
+		e.due = h.dueAt(e.rec)
+		_, err := h.save(ctx, e)
+		if errors.Is(err, errConflict) {
+			if e, err = h.load(ctx, e.id); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			log.WarnContext(ctx, "async: the store failed: hooks are called again", slog.Any("error", err))
+		}
+		return
+	}
+}
+
+func without(all, done []*recordpb.Notice) []*recordpb.Notice {
+	return slices.DeleteFunc(slices.Clone(all), func(n *recordpb.Notice) bool {
+		return slices.ContainsFunc(done, func(d *recordpb.Notice) bool { return proto.Equal(d, n) })
+	})
+}
+
+var (
+	errHookBusy    = errors.New("async: the hook has not come back from the call before")
+	errHookHangs   = errors.New("async: the hook did not come back in time")
+	errHookPanic   = errors.New("async: the hook panicked")
+	errUnknownKind = errors.New("async: the notice is of a newer release")
+)
+
+// call calls the hook for a notice, in a goroutine that is given up where the
+// hook hangs. No other call is made for the entry until it is back.
+func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
+	if n.Kind < recordpb.NoticeKind_NOTICE_KIND_DELIVERED || n.Kind > recordpb.NoticeKind_NOTICE_KIND_REFUSED {
+		return errUnknownKind
+	}
+	if !h.hooks.has(n.Kind) {
+		return nil // the hub that learned of it had this hook, this one hasn't
+	}
+	if _, busy := h.hanging.LoadOrStore(e.id, true); busy {
+		return errHookBusy
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.clone()}
+	back := make(chan error, 1)
+	go func() {
+		defer cancel()
+		defer h.hanging.Delete(e.id)
+		back <- h.invoke(ctx, c, n)
+	}()
+	select {
+	case err := <-back:
+		return err
+	case <-ctx.Done():
+		// It may have come back at that very moment.
+		select {
+		case err := <-back:
+			return err
+		default:
+			return errHookHangs
+		}
+	}
+}
+
+func (h *Hub) invoke(ctx context.Context, c Callback, n *recordpb.Notice) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errHookPanic
+		}
+	}()
+	switch n.Kind {
+	case recordpb.NoticeKind_NOTICE_KIND_DELIVERED:
+		return h.hooks.Delivered(ctx, c)
+	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
+		return h.hooks.Refused(ctx, c, ErrRefused)
+	default:
+		return h.hooks.Over(ctx, c, endError(n.Reason))
+	}
+}

@@ -1,0 +1,240 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// maxKey bounds a business key, in bytes.
+const maxKey = 1 << 10
+
+// KeyOptions say where a business key is looked for.
+type KeyOptions struct {
+	// Namespace is that of the activity. Required.
+	Namespace string
+
+	// Early is how long an answer waits for its activity where none has asked
+	// yet. Defaults to 0: ErrNotFound.
+	Early time.Duration
+}
+
+// keyed is how a callback was opened by key.
+type keyed struct {
+	key        string
+	options    KeyOptions
+	resultType string
+}
+
+// OpenKey opens the activity that has this business key, where it awaits a T.
+// It stands for the round that is current whenever something is done with it:
+// a repeat of an answer to an earlier round is an answer to this one, unless
+// both carry an idempotency key ([WithIdempotencyKey]).
+//
+// Where there is none it is ErrNotFound; with Early set, it may be answered all
+// the same: Complete, Fail and Reject then keep the answer for the activity,
+// whose Start delivers it and asks nobody. An early answer whose activity
+// doesn't come in time is told to the Over hook as ErrExpired.
+func OpenKey[T any](ctx context.Context, h *Hub, key string, o KeyOptions) (Pending[T], error) {
+	name, err := resultType[T]()
+	if err != nil {
+		return Pending[T]{}, failed("open key", "", fmt.Errorf("%w: %w", ErrTypeMismatch, err))
+	}
+	c, err := h.openKey(ctx, &keyed{key: key, options: o, resultType: name})
+	if err != nil {
+		return Pending[T]{}, failed("open key", "", err)
+	}
+	return Pending[T]{c}, nil
+}
+
+func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
+	if h == nil {
+		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
+	}
+	if k.key == "" {
+		return Callback{}, errors.New("the key is empty")
+	}
+	if err := checkKey(k.key); err != nil {
+		return Callback{}, err
+	}
+	if k.options.Namespace == "" || k.options.Early < 0 {
+		return Callback{}, errors.New("KeyOptions.Namespace is required, and Early is not below zero")
+	}
+	c := Callback{hub: h, key: k, entry: entry{id: keyedID(k.options.Namespace, k.key)}}
+	e, err := h.load(ctx, c.entry.id)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && k.options.Early > 0:
+		return c, nil
+	case errors.Is(err, store.ErrNotFound):
+		return Callback{}, fmt.Errorf("%w: no activity has this key now", ErrNotFound)
+	case err != nil:
+		return Callback{}, err
+	case e.rec.ResultType != k.resultType:
+		return Callback{}, &TypeMismatchError{Want: e.rec.ResultType, Got: k.resultType}
+	}
+	c.entry, c.id = e, callbackID(e.id, e.rec.Secret)
+	return c, nil
+}
+
+func checkKey(key string) error {
+	if len(key) > maxKey || !utf8.ValidString(key) {
+		return fmt.Errorf("a key of %d bytes, not of at most %d in UTF-8", len(key), maxKey)
+	}
+	return nil
+}
+
+// early returns the entry of an answer that comes before its activity.
+func (k *keyed) early(id string, now time.Time) entry {
+	return entry{id: id, rec: &recordpb.Record{
+		Namespace: k.options.Namespace, Key: k.key, Early: true, ResultType: k.resultType,
+		State: recordpb.State_STATE_WAITING, Secret: newSecret(), Created: now.UnixNano(),
+	}}
+}
+
+// sameActivity reports whether two records are of one activity: those of one
+// key needn't be.
+func sameActivity(a, b *recordpb.Record) bool {
+	return a.WorkflowId == b.WorkflowId && a.RunId == b.RunId && a.ActivityId == b.ActivityId &&
+		a.ActivityRunId == b.ActivityRunId && a.Scheduled == b.Scheduled
+}
+
+// owner is what a key belongs to for as long as its activity is pending.
+func owner(r *recordpb.Record) string {
+	if r.WorkflowId != "" {
+		return "workflow/" + r.WorkflowId
+	}
+	return "activity/" + r.ActivityId
+}
+
+// takeOver brings another activity to the entry of its key, by the rules for
+// keys.
+func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (step, error) {
+	r := e.rec
+	again := func(remember bool) (step, error) {
+		newRound(e.id, r, remember)
+		r.Early = false
+		rename(r, now)
+		return stepAsk, nil
+	}
+	if r.Early {
+		if r.ResultType != now.ResultType {
+			return again(false)
+		}
+		return h.inherit(r, now)
+	}
+	isClosed := r.State == recordpb.State_STATE_CLOSED
+	switch {
+	case owner(r) != owner(now) && isClosed:
+		return again(true)
+	case owner(r) != owner(now), now.Scheduled <= r.Scheduled:
+		return 0, ErrKeyInUse
+	case isClosed && r.End == recordpb.End_END_DELIVERED && r.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE:
+		return again(true) // that activity is over: it needn't be asked after
+	case h.completer == nil:
+		return 0, fmt.Errorf("%w: whether the earlier activity is over can't be asked without a completer", ErrKeyInUse)
+	}
+	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	defer cancel()
+	status, err := h.completer.Describe(call, target(r).ByID(), r.Outcome.GetMark())
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("whether the earlier activity with this key is over can't be asked now: %w", err)
+	case status.Pending:
+		return 0, fmt.Errorf("%w: the earlier activity is pending", ErrKeyInUse)
+	case isClosed:
+		return again(r.End == recordpb.End_END_DELIVERED)
+	case r.State == recordpb.State_STATE_WAITING && r.ResultType != now.ResultType:
+		return again(false)
+	case r.State == recordpb.State_STATE_WAITING:
+		known := r.Asked != 0 || r.Reference != ""
+		if now.PerAttempt {
+			return again(false)
+		}
+		rename(r, now)
+		if r.Asked = 0; now.Once && known {
+			r.Asked = r.Started
+			return stepPending, nil
+		}
+		return stepAsk, nil
+	case r.State != recordpb.State_STATE_SETTLED:
+		return 0, errNewer
+	}
+	// An answer must not be used twice: did the earlier activity get it?
+	switch status.End {
+	case EndBuffered:
+		return 0, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
+	case EndOurs:
+		closed(r, recordpb.End_END_DELIVERED, time.Now())
+		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
+		return again(true)
+	case EndUnknown:
+		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN, time.Now())
+		return again(true)
+	}
+	if r.ResultType != now.ResultType {
+		return again(false)
+	}
+	return h.inherit(r, now)
+}
+
+// inherit makes a settled outcome that of the activity which arrives.
+func (h *Hub) inherit(r, now *recordpb.Record) (step, error) {
+	from := h.encoder.dataOf(r)
+	r.Early = false
+	rename(r, now)
+	if r.Outcome.Kind != recordpb.Kind_KIND_FAILURE {
+		payload, err := rebind(r.Outcome.Payload, from, h.encoder.dataOf(r))
+		if err != nil {
+			return 0, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
+		}
+		r.Outcome.Payload = payload
+	}
+	r.Outcome.Started = r.Started
+	return stepDeliver, nil
+}
+
+// rename makes the record that of another activity.
+func rename(r, now *recordpb.Record) {
+	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
+	r.Scheduled = now.Scheduled
+	adopt(r, now)
+}
+
+// rebind encodes payloads anew that a codec may have bound to one activity, for
+// another. Values are not converted, only what lies around them.
+func rebind(encoded []byte, from, to converter.DataConverter) ([]byte, error) {
+	ps := new(commonpb.Payloads)
+	if err := proto.Unmarshal(encoded, ps); err != nil {
+		return nil, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
+	}
+	for i, p := range ps.Payloads {
+		var raw converter.RawValue
+		if err := from.FromPayload(p, &raw); err != nil {
+			return nil, err
+		}
+		var err error
+		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
+			return nil, err
+		}
+	}
+	return proto.Marshal(ps)
+}
+
+type idempotencyKey struct{}
+
+// WithIdempotencyKey returns a context with which outcomes of one kind are the
+// same where their keys are, whatever their values: the second is accepted as
+// a repeat of the first. Opened by business key, it also tells a repeat of an
+// answer to an earlier round from an answer to this one. At most 1 KiB.
+func WithIdempotencyKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKey{}, key)
+}
