@@ -182,7 +182,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (en
 // deliverDue delivers what is settled and not claimed by another.
 func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	now := time.Now()
-	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || fromNano(e.rec.Delivery.GetNext()).After(now) {
+	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || !isDue(fromNano(e.rec.Delivery.GetNext()), now) {
 		return
 	}
 	h.claim(&e, now)

@@ -181,7 +181,7 @@ func (h *Hub) tend(ctx context.Context, stored store.Entry) (e entry, untold boo
 	if err != nil && !errors.Is(err, errConflict) {
 		log.WarnContext(ctx, "async: the store failed: the entry comes back when its claim lapses", slog.Any("error", err))
 	}
-	return e, err == nil && e.rec != nil && len(e.rec.Notices) > 0 && !fromNano(e.rec.NextNotice).After(time.Now())
+	return e, err == nil && e.rec != nil && len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), time.Now())
 }
 
 // step takes the entry as far as it goes now. A conflict ends it: who wrote
@@ -190,12 +190,12 @@ func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
 	now := time.Now()
 	switch e.rec.State {
 	case recordpb.State_STATE_WAITING:
-		if at := e.questionAt(); !at.IsZero() && !at.After(now) {
+		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
 			return h.ask(ctx, e)
 		}
 	case recordpb.State_STATE_SETTLED:
 		switch {
-		case fromNano(e.rec.Delivery.GetNext()).After(now):
+		case !isDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
 			h.end(&e, recordpb.End_END_TIMED_OUT, now)
 			return h.save(ctx, e)
@@ -203,7 +203,7 @@ func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
 			return h.deliver(ctx, e)
 		}
 	case recordpb.State_STATE_CLOSED:
-		if len(e.rec.Notices) == 0 && !h.removeAt(e.rec).After(now) {
+		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
 			err := h.store.Delete(ctx, e.id, e.version)
 			if errors.Is(err, store.ErrConflict) {
 				err = errConflict
@@ -211,7 +211,7 @@ func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
 			return entry{}, err
 		}
 	}
-	if len(e.rec.Notices) > 0 && !fromNano(e.rec.NextNotice).After(now) {
+	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
 		return e, nil // what follows writes
 	}
 	// Another hub saw it due that has another retention, say. The claim has
@@ -262,6 +262,10 @@ func (e entry) questionAt() time.Time {
 	}
 	return fromNano(e.rec.Deadline)
 }
+
+// isDue compares as stores do, in whole milliseconds: an entry that a store
+// finds due must not be too early here.
+func isDue(at, now time.Time) bool { return at.UnixMilli() <= now.UnixMilli() }
 
 func (h *Hub) removeAt(r *recordpb.Record) time.Time { return fromNano(r.Ended).Add(h.retention) }
 

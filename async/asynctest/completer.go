@@ -61,12 +61,17 @@ func (c *Completer) Complete(ctx context.Context, t async.Target, o async.Outcom
 	if this.taken {
 		return nil
 	}
+	defer func() { // also where it panics
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !this.taken {
+			c.calls = slices.DeleteFunc(c.calls, func(other *call) bool { return other == this })
+		}
+	}()
 	err := c.CompleteFunc(ctx, t, o)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if this.taken = err == nil; !this.taken {
-		c.calls = slices.DeleteFunc(c.calls, func(other *call) bool { return other == this })
-	}
+	this.taken = err == nil
+	c.mu.Unlock()
 	return err
 }
 

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// Desk is where expenses are filed, listed and decided. It doesn't know of the
+// page, nor does the worker know of it: it could run in another process.
+type Desk struct {
+	hub     *async.Hub
+	client  client.Client
+	queue   string // the worker's
+	results *Results
+}
+
+// File starts an expense's workflow.
+func (d *Desk) File(ctx context.Context, e Expense) (client.WorkflowRun, error) {
+	run, err := d.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:        "expense-" + rand.Text()[:10],
+		TaskQueue: d.queue,
+	}, Reimburse, e)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", e, err)
+	}
+	d.results.Follow(run.GetID(), run.GetRunID(), true)
+	return run, nil
+}
+
+// Decide answers the expense behind a callback ID. Nil means that the decision
+// is safe in the store, and on its way to the workflow, if not there already.
+func (d *Desk) Decide(ctx context.Context, id string, decision Decision) error {
+	p, err := async.Open[Decision](ctx, d.hub, id)
+	if err != nil {
+		return err
+	}
+	return p.Complete(ctx, decision)
+}
+
+// Look returns the expense behind a callback ID.
+func (d *Desk) Look(ctx context.Context, id string) (Item, error) {
+	p, err := async.Open[Decision](ctx, d.hub, id)
+	if err != nil {
+		return Item{}, err
+	}
+	items := []Item{d.item(p.Callback)}
+	fetch(ctx, items)
+	return items[0], nil
+}
+
+// List returns the expenses that the store has, the oldest first: those that
+// wait, and those decided within the hub's retention. With an error it returns
+// what could be read.
+func (d *Desk) List(ctx context.Context) ([]Item, error) {
+	var (
+		items []Item
+		wrong error
+	)
+	for c, err := range d.hub.List(ctx) {
+		switch {
+		case err != nil:
+			wrong = err
+		case c.Info().ResultType == Decision{}.ResultType():
+			items = append(items, d.item(c))
+		}
+	}
+	fetch(ctx, items)
+	slices.SortFunc(items, func(a, b Item) int {
+		return cmp.Or(a.Info.Created.Compare(b.Info.Created), cmp.Compare(a.Info.ID, b.Info.ID))
+	})
+	return items, wrong
+}
+
+// Item is an expense as the page shows it.
+type Item struct {
+	ID      string // the callback ID: whoever has it may answer
+	Info    async.Info
+	Result  string // what the workflow returned, or ""
+	outcome *outcome
+}
+
+func (d *Desk) item(c async.Callback) Item {
+	i := Item{ID: c.ID(), Info: c.Info()}
+	i.outcome = d.results.Follow(i.Info.WorkflowID, i.Info.RunID, i.Waits())
+	return i
+}
+
+// fetch adds the results of the workflows that have their answer. One that has
+// just got it takes a moment to end, and that long is waited, in all.
+func fetch(ctx context.Context, items []Item) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for i := range items {
+		if !items[i].Waits() {
+			items[i].Result = items[i].outcome.await(ctx)
+		}
+	}
+}
+
+// Employee is who spent the money, as the activity has said.
+func (i Item) Employee() string { return i.Info.Labels[labelEmployee] }
+
+// Purpose is what the money was for.
+func (i Item) Purpose() string { return i.Info.Labels[labelPurpose] }
+
+// Amount is the sum, for people.
+func (i Item) Amount() string { return i.Info.Labels[labelAmount] }
+
+// Waits tells whether nobody has decided.
+func (i Item) Waits() bool { return i.Info.State == async.Waiting }

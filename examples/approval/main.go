@@ -1,0 +1,123 @@
+// Command approval is Latchkey's example: expenses that wait for a person.
+//
+//	go -C examples run ./approval          # a page to approve and reject on
+//	go -C examples run ./approval -auto    # answers by itself and tells what it does
+//
+// It starts a Temporal server, or uses the one that the TEMPORAL_* environment
+// names, a worker and a web page. What it keeps, it keeps in files: end it in
+// whatever way, start it again, and all that waited still waits, under the
+// same links.
+//
+// Where to read on: workflow.go has the activity that hands itself over, and
+// desk.go what comes back from outside. The rest is what any program around
+// them has: wiring in serve.go, a page, an account of itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "approval:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program. It ends with the context, without error.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if s.data == "" {
+		// Nobody answers again what -auto has filed.
+		if s.data, err = os.MkdirTemp("", "latchkey-approval-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(s.data)) }()
+	}
+	if err := os.MkdirAll(s.data, 0o700); err != nil {
+		return fmt.Errorf("-data: %w", err)
+	}
+	if s.data, err = filepath.Abs(s.data); err != nil {
+		return fmt.Errorf("-data: %w", err)
+	}
+	return serve(ctx, s, stdout, stderr)
+}
+
+// settings are what the command line says.
+type settings struct {
+	auto    bool
+	verbose bool
+	addr    string
+	data    string // "": a temporary directory
+	store   string // "": a bolt file in data
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("approval", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if all came out as it should")
+	flags.BoolVar(&s.verbose, "v", false, "show what the Temporal SDK, the Temporal server and Latchkey log")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, of this machine only; port 0 is that of the last time, if it is free")
+	flags.StringVar(&s.data, "data", "", "`directory` of the server's database and of the bolt file (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
+	flags.StringVar(&s.store, "store", "", "`URL` of the store: bolt:///path/to/file, or memory:, which also keeps the server's data in memory (default a bolt file in -data)")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("%q: there are no arguments, only flags; see -h", flags.Arg(0))
+	}
+	if !isLoopback(s.addr) {
+		return s, fmt.Errorf("-addr %s: whoever reaches the page may answer, so it is for this machine only: use 127.0.0.1, [::1] or localhost", s.addr)
+	}
+	if s.data == "" && !s.auto {
+		caches, err := os.UserCacheDir()
+		if err != nil {
+			return s, fmt.Errorf("no directory of the user's own, give one with -data: %w", err)
+		}
+		s.data = filepath.Join(caches, "latchkey-approval")
+	}
+	return s, nil
+}
+
+// storeURL is where the callbacks are kept.
+func (s settings) storeURL() string {
+	if s.store != "" {
+		return s.store
+	}
+	return (&url.URL{Scheme: "bolt", Path: filepath.ToSlash(filepath.Join(s.data, "latchkey.db"))}).String()
+}
+
+// database is the server's file. There is none where the store forgets: the
+// server would go on waiting for answers that nobody can give any more.
+func (s settings) database() string {
+	if s.store == "memory:" {
+		return ""
+	}
+	return filepath.Join(s.data, "temporal.db")
+}
+
+// isLoopback tells whether a host, with a port or without, is this machine's
+// own name for itself.
+func isLoopback(hostPort string) bool {
+	host := (&url.URL{Host: hostPort}).Hostname()
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+var amount = regexp.MustCompile(`^([0-9]{1,6})(?:[.]([0-9]{2}))?$`)
+
+// parseCents reads an amount such as "84.20" or "84".
+func parseCents(s string) (int64, error) {
+	m := amount.FindStringSubmatch(strings.TrimSpace(s))
+	if m == nil {
+		return 0, errors.New("an amount is written such as 84.20, and is below a million")
+	}
+	if m[2] == "" {
+		m[2] = "00"
+	}
+	cents, err := strconv.ParseInt(m[1]+m[2], 10, 64)
+	if err == nil && cents == 0 {
+		err = errors.New("an amount is above zero")
+	}
+	return cents, err
+}

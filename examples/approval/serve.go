@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
+	"github.com/latchkey-go/latchkey/store"
+	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
+)
+
+// serve starts all there is, from the inside out, and ends it the other way
+// round. It returns when the context ends, or with -auto when that is done.
+func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
+	closing := func(what string, end func() error) {
+		if e := end(); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", what, e))
+		}
+	}
+
+	// What fails when the user ends the program fails for that. With -auto that
+	// is an error all the same, since the work isn't done.
+	unlessEnded := func(err error) error {
+		if ctx.Err() != nil && !s.auto {
+			return nil
+		}
+		return err
+	}
+
+	// The store comes first: a bolt file has one owner, and so has all else in
+	// the directory.
+	entries, err := store.Open(ctx, s.storeURL())
+	if err != nil {
+		return unlessEnded(err)
+	}
+	defer closing("store", entries.Close)
+
+	logger := slog.New(slog.DiscardHandler)
+	serverLog := io.Writer(notices{stderr})
+	if s.verbose {
+		logger = slog.New(slog.NewTextHandler(stderr, nil))
+		serverLog = stderr
+	}
+	options, stopServer, err := devserver.Connect(ctx, devserver.Options{Database: s.database(), Log: serverLog})
+	if err != nil {
+		return unlessEnded(err)
+	}
+	defer closing("server", stopServer)
+	options.Logger = sdklog.NewStructuredLogger(logger)
+	temporal, err := client.DialContext(ctx, options)
+	if err != nil {
+		return unlessEnded(err)
+	}
+	defer temporal.Close()
+
+	// From here on it is Latchkey: a completer that reports to Temporal, and a
+	// hub between it and the store.
+	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	if err != nil {
+		return err
+	}
+	hub, err := async.New(async.Options{Store: entries, Completer: completer, Logger: logger})
+	if err != nil {
+		return err
+	}
+
+	terminal := log.New(stdout, "", 0) // lines from several goroutines
+	if s.auto {
+		terminal.SetOutput(io.Discard) // -auto tells the story itself, in order
+	}
+	listener, err := listen(ctx, s.addr, s.data)
+	if err != nil {
+		return unlessEnded(err)
+	}
+	defer func() { _ = listener.Close() }() // again, where it came to a site
+	base := "http://" + listener.Addr().String()
+
+	working, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	results := NewResults(working, temporal, func(result string) { terminal.Println("Decided: " + result) })
+	defer results.Wait()
+	// What can't be delivered at once, since Temporal is away, say, goes out here.
+	var outbox sync.WaitGroup
+	outbox.Go(func() { _ = hub.Run(working) }) // it ends with working, and says no more than that
+	defer outbox.Wait()
+	defer fail(nil)
+	desk := &Desk{hub: hub, client: temporal, queue: "latchkey-approval", results: results}
+	if s.auto {
+		desk.queue += "-" + rand.Text() // nobody else's worker takes part
+	}
+
+	work := newWorker(temporal, desk.queue, fail, &Activities{hub: hub, ask: func(_ context.Context, e Expense, id string) error {
+		terminal.Printf("Waits: %s\n       %s%s", e, base, link(id))
+		return nil
+	}})
+	if err := work.Start(); err != nil {
+		return err
+	}
+	defer work.Stop()
+
+	stopSite := startSite(listener, NewPage(desk), logger, fail)
+	defer closing("page", stopSite)
+
+	if s.auto {
+		return answerAll(working, desk, base, stdout)
+	}
+	if err := open(working, desk, base, terminal); err != nil {
+		return unlessEnded(err)
+	}
+	<-working.Done()
+	return unlessEnded(context.Cause(working))
+}
+
+// newWorker returns a worker that isn't started yet.
+func newWorker(c client.Client, queue string, fail func(error), a *Activities) worker.Worker {
+	w := worker.New(c, queue, worker.Options{WorkerStopTimeout: 10 * time.Second, OnFatalError: fail})
+	w.RegisterWorkflow(Reimburse)
+	w.RegisterActivity(a)
+	return w
+}
+
+// open greets the user, and sees to it that something waits.
+func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) error {
+	terminal.Printf("The page is at %s/ and Ctrl-C ends it.", base)
+	items, err := desk.List(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := false
+	for _, item := range items {
+		if item.Waits() {
+			waiting = true
+			terminal.Printf("Still waits: %s, %s (%s)\n       %s%s", item.Employee(), item.Purpose(), item.Amount(), base, link(item.ID))
+		}
+	}
+	if waiting {
+		return nil
+	}
+	for _, e := range samples {
+		if _, err := desk.File(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// samples are filed where nothing waits, and by -auto.
+var samples = []Expense{
+	{Employee: "Ada", Purpose: "train tickets", Cents: 84_20},
+	{Employee: "Grace", Purpose: "espresso machine", Cents: 1_299_00},
+	{Employee: "Edsger", Purpose: "lunch with a customer", Cents: 38_50},
+	{Employee: "Barbara", Purpose: "conference ticket", Cents: 310_00},
+}
