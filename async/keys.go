@@ -126,7 +126,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (ste
 		return stepAsk, nil
 	}
 	if r.Early {
-		if r.ResultType != now.ResultType {
+		if r.State != recordpb.State_STATE_SETTLED || r.ResultType != now.ResultType {
 			return again(false)
 		}
 		return h.inherit(r, now)

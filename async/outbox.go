@@ -19,6 +19,11 @@ const (
 	firstQuestion = 5 * time.Second
 	lastQuestion  = time.Hour
 
+	// hookQueue is how many entries may queue for each slot of a hook, and
+	// slowHook for how long a hook has one.
+	hookQueue = 16
+	slowHook  = time.Second
+
 	// unreadable is how long an entry is left alone that can't be read, or that
 	// a newer release has written.
 	unreadable = time.Hour
@@ -95,6 +100,7 @@ type pool struct {
 	calls context.Context // of what is under way: ends with its claims, not with Run
 	slots chan struct{}
 	hooks chan struct{} // slots of their own, so that hooks delay no delivery
+	queue chan struct{} // for a slot of a hook
 	tasks sync.WaitGroup
 }
 
@@ -102,6 +108,7 @@ func (h *Hub) newPool(ctx context.Context) *pool {
 	return &pool{
 		hub: h, calls: context.WithoutCancel(ctx),
 		slots: make(chan struct{}, h.concurrency), hooks: make(chan struct{}, h.concurrency),
+		queue: make(chan struct{}, hookQueue*h.concurrency),
 	}
 }
 
@@ -137,11 +144,24 @@ func (p *pool) tend(claimed store.Entry) {
 		return
 	}
 	select {
-	case p.hooks <- struct{}{}:
-		defer func() { <-p.hooks }()
-		p.hub.tell(p.calls, e)
-	default: // all are held by hooks that are slow: it comes back with its claim
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
+	default:
+		return // it comes back when its claim lapses
 	}
+	patience := time.NewTimer(p.hub.claimTime / 2)
+	defer patience.Stop()
+	select {
+	case p.hooks <- struct{}{}:
+	case <-patience.C:
+		return
+	}
+	// A hook that is slow waits on, but not in the way of others.
+	release := sync.OnceFunc(func() { <-p.hooks })
+	slow := time.AfterFunc(slowHook, release)
+	defer slow.Stop()
+	defer release()
+	p.hub.tell(p.calls, e)
 }
 
 func (p *pool) take() bool {

@@ -1,0 +1,297 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+var byKey = async.KeyOptions{Namespace: "default"}
+
+// run is the first attempt of the activity in the n-th run of a workflow.
+func run(workflow string, n int) activity.Info {
+	info := attempt(1)
+	info.WorkflowExecution.ID = workflow
+	info.WorkflowExecution.RunID = string(rune('a' + n))
+	info.ScheduledTime = scheduled.Add(time.Duration(n) * time.Hour)
+	info.StartedTime = info.ScheduledTime.Add(time.Second)
+	info.TaskToken = []byte(workflow + "/" + info.WorkflowExecution.RunID)
+	return info
+}
+
+// keyedStart starts an activity with the key "order-7".
+func (w *world) keyedStart(info activity.Info, o async.StartOptions) (id string, err error) {
+	w.t.Helper()
+	o.Key = "order-7"
+	err = async.StartAttempt(w.t.Context(), w.hub, info, o, func(_ context.Context, p async.Pending[Decision]) error {
+		id = p.ID()
+		return nil
+	})
+	return id, err
+}
+
+func (w *world) mustKeyed(info activity.Info) string {
+	w.t.Helper()
+	id, err := w.keyedStart(info, async.StartOptions{})
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start returned %v", err)
+	}
+	return id
+}
+
+func (w *world) openKey(o async.KeyOptions) async.Pending[Decision] {
+	w.t.Helper()
+	p, err := async.OpenKey[Decision](w.t.Context(), w.hub, "order-7", o)
+	wantNil(w.t, err)
+	return p
+}
+
+// describes has Temporal say this of every activity.
+func (w *world) describes(s async.Status) {
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return s, nil }
+}
+
+func TestOpenKey(t *testing.T) {
+	w := newWorld(t)
+	_, err := async.OpenKey[Decision](t.Context(), w.hub, "order-7", byKey)
+	wantErr(t, err, async.ErrNotFound)
+	id := w.mustKeyed(run("w", 0))
+	if len(id) != 44 {
+		t.Errorf("the callback ID has %d characters, want 44", len(id))
+	}
+	p := w.openKey(byKey)
+	if p.ID() != id || p.Info().Key != "order-7" {
+		t.Errorf("opened %v with %+v", p, p.Info())
+	}
+	_, err = async.OpenKey[int](t.Context(), w.hub, "order-7", byKey)
+	wantErr(t, err, async.ErrTypeMismatch)
+	_, err = async.OpenKey[any](t.Context(), w.hub, "order-7", byKey)
+	wantErr(t, err, async.ErrTypeMismatch)
+	_, err = async.OpenKey[Decision](t.Context(), nil, "order-7", byKey)
+	wantErr(t, err, async.ErrNotFound)
+	for what, f := range map[string]func() error{
+		"empty": func() error {
+			_, err := async.OpenKey[Decision](t.Context(), w.hub, "", byKey)
+			return err
+		},
+		"long": func() error {
+			_, err := async.OpenKey[Decision](t.Context(), w.hub, strings.Repeat("x", 2000), byKey)
+			return err
+		},
+		"no namespace": func() error {
+			_, err := async.OpenKey[Decision](t.Context(), w.hub, "order-7", async.KeyOptions{})
+			return err
+		},
+		"other namespace": func() error {
+			_, err := async.OpenKey[Decision](t.Context(), w.hub, "order-7", async.KeyOptions{Namespace: "second"})
+			return err
+		},
+	} {
+		if f() == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	wantNil(t, p.Complete(t.Context(), Decision{}))
+	wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
+	w.wantSent(1)
+}
+
+func TestLaterRunTakesTheKeyOver(t *testing.T) {
+	t.Run("waiting", func(t *testing.T) {
+		w := newWorld(t)
+		first := w.mustKeyed(run("w", 0))
+		w.describes(async.Status{End: async.EndOther})
+		if second := w.mustKeyed(run("w", 1)); second != first {
+			t.Error("the round changed, although nobody had answered")
+		}
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+		if got := string(w.wantSent(1)[0].Target.TaskToken); got != "w/b" {
+			t.Errorf("sent to %q, want the later run", got)
+		}
+	})
+	t.Run("still pending", func(t *testing.T) {
+		w := newWorld(t)
+		w.mustKeyed(run("w", 0))
+		w.describes(async.Status{Pending: true})
+		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
+		wantErr(t, err, async.ErrKeyInUse)
+	})
+	t.Run("earlier", func(t *testing.T) {
+		w := newWorld(t)
+		w.mustKeyed(run("w", 1))
+		_, err := w.keyedStart(run("w", 0), async.StartOptions{})
+		wantErr(t, err, async.ErrKeyInUse)
+	})
+	t.Run("not known", func(t *testing.T) {
+		w := newWorld(t)
+		w.mustKeyed(run("w", 0))
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
+		wantErr(t, err, away)
+	})
+	t.Run("once", func(t *testing.T) {
+		w := newWorld(t)
+		once := async.StartOptions{Once: true}
+		first, _ := w.keyedStart(run("w", 0), once)
+		w.describes(async.Status{End: async.EndOther})
+		if again, err := w.keyedStart(run("w", 1), once); again != "" || err != activity.ErrResultPending {
+			t.Errorf("asked again with %q: %v", again, err)
+		}
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+	})
+	// What came too late for one run is the next one's, but only if it was too late.
+	for name, c := range map[string]struct {
+		end   async.End
+		asked bool
+		sent  int
+	}{
+		"settled, undelivered": {async.EndOther, false, 1},
+		"settled, timed out":   {async.EndTimedOut, false, 1},
+		"settled, delivered":   {async.EndOurs, true, 0},
+		"settled, unknown":     {async.EndUnknown, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.completer.CompleteFunc = unavailable
+			first := w.mustKeyed(run("w", 0))
+			wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+			w.completer.CompleteFunc = nil
+			w.describes(async.Status{End: c.end})
+			second := w.mustKeyed(run("w", 1))
+			if (second != "") != c.asked || c.asked && second == first {
+				t.Errorf("the later run asked with %q", second)
+			}
+			if calls := w.wantSent(c.sent); c.sent > 0 && string(calls[0].Target.TaskToken) != "w/b" {
+				t.Errorf("sent to %q", calls[0].Target.TaskToken)
+			}
+			// The old sender's repeat does nothing to the new round.
+			wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+			w.wantSent(c.sent)
+		})
+	}
+	t.Run("settled, buffered", func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = unavailable
+		wantNil(t, w.open(w.mustKeyed(run("w", 0))).Complete(t.Context(), Decision{}))
+		w.describes(async.Status{End: async.EndBuffered})
+		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
+		wantErr(t, err, async.ErrKeyInUse)
+		w.wantState(async.Settled)
+	})
+	t.Run("closed", func(t *testing.T) {
+		w := newWorld(t)
+		first := w.mustKeyed(run("w", 0))
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+		second := w.mustKeyed(run("w", 1))
+		if second == "" || second == first {
+			t.Errorf("the answer of yesterday was given to today's run: asked with %q", second)
+		}
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+		w.wantState(async.Waiting)
+	})
+}
+
+func TestAnotherWorkflowWaitsForTheKey(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustKeyed(run("w", 0))
+	_, err := w.keyedStart(run("other", 1), async.StartOptions{})
+	wantErr(t, err, async.ErrKeyInUse)
+	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+	if id := w.mustKeyed(run("other", 1)); id == "" || id == first {
+		t.Errorf("with the key free, the other workflow asked with %q", id)
+	}
+}
+
+func TestEarlyAnswer(t *testing.T) {
+	early := async.KeyOptions{Namespace: "default", Early: time.Hour}
+	t.Run("delivered by Start", func(t *testing.T) {
+		in(t, func(t *testing.T) {
+			w, o := hooked(t)
+			p := w.openKey(early)
+			if p.ID() != "" || p.Info().State != 0 {
+				t.Errorf("nothing is there yet, and it tells %q %+v", p.ID(), p.Info())
+			}
+			wantErr(t, p.ReportCanceled(t.Context()), async.ErrCancelNotRequested)
+			wantErr(t, p.Remember(t.Context(), "x"), async.ErrNotFound)
+			wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
+			wantNil(t, w.openKey(early).Complete(t.Context(), Decision{Approved: true}))
+			wantErr(t, w.openKey(early).Complete(t.Context(), Decision{}), async.ErrSettled)
+			w.wantSent(0)
+			if id := w.mustKeyed(run("w", 0)); id != "" {
+				t.Error("the outside was asked, although it had answered")
+			}
+			w.wantSent(1)
+			w.work(w.hub)
+			o.want(t, "delivered")
+		})
+	})
+	t.Run("a failure", func(t *testing.T) {
+		w := newWorld(t)
+		wantNil(t, w.openKey(early).Reject(t.Context(), errors.New("no")))
+		if id := w.mustKeyed(run("w", 0)); id != "" {
+			t.Error("asked")
+		}
+		if f := w.wantSent(1)[0].Outcome.Failure; f.GetMessage() != "no" {
+			t.Errorf("sent %v", f)
+		}
+	})
+	t.Run("of another type", func(t *testing.T) {
+		in(t, func(t *testing.T) {
+			w, o := hooked(t)
+			p, err := async.OpenKey[int](t.Context(), w.hub, "order-7", early)
+			wantNil(t, err)
+			wantNil(t, p.Complete(t.Context(), 7))
+			if id := w.mustKeyed(run("w", 0)); id == "" {
+				t.Error("nobody was asked")
+			}
+			w.work(w.hub)
+			o.want(t, "over")
+			wantErr(t, o.why, async.ErrTypeMismatch)
+			w.wantSent(0)
+		})
+	})
+	t.Run("whose activity doesn't come", func(t *testing.T) {
+		in(t, func(t *testing.T) {
+			w, o := hooked(t)
+			wantNil(t, w.openKey(early).Complete(t.Context(), Decision{}))
+			time.Sleep(59 * time.Minute)
+			w.work(w.hub)
+			o.want(t)
+			time.Sleep(time.Minute)
+			w.work(w.hub)
+			o.want(t, "over")
+			wantErr(t, o.why, async.ErrExpired)
+			if id := w.mustKeyed(run("w", 0)); id == "" {
+				t.Error("an expired answer was used")
+			}
+		})
+	})
+	t.Run("after the end", func(t *testing.T) {
+		w := newWorld(t)
+		first := w.mustKeyed(run("w", 0))
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+		wantNil(t, w.openKey(early).Complete(t.Context(), Decision{}))
+		wantErr(t, w.openKey(early).Complete(t.Context(), Decision{Approved: true}), async.ErrSettled)
+	})
+}
+
+// Only an idempotency key tells a repeat of an older round from an answer to
+// this one.
+func TestIdempotencyKeyAcrossRounds(t *testing.T) {
+	w := newWorld(t)
+	w.mustKeyed(run("w", 0))
+	first := async.WithIdempotencyKey(t.Context(), "message-1")
+	wantNil(t, w.openKey(byKey).Complete(first, Decision{Approved: true}))
+	w.mustKeyed(run("w", 1))
+	wantNil(t, w.openKey(byKey).Complete(first, Decision{Approved: true}))
+	w.wantState(async.Waiting)
+	w.wantSent(1)
+	wantNil(t, w.openKey(byKey).Complete(async.WithIdempotencyKey(t.Context(), "message-2"), Decision{Approved: true}))
+	w.wantSent(2)
+}
