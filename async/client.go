@@ -67,6 +67,7 @@ type clientCompleter struct {
 	byNamespace map[string]*namespaceClient
 	data        converter.DataConverter
 	failure     converter.FailureConverter
+	lookups     lookups
 }
 
 func (cc *clientCompleter) converters() (converter.DataConverter, converter.FailureConverter) {

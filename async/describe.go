@@ -26,7 +26,7 @@ func (cc *clientCompleter) Describe(ctx context.Context, t Target, mark string) 
 	if err != nil {
 		return Status{}, err
 	}
-	d := describer{service: c.WorkflowService(), target: t, mark: mark}
+	d := describer{service: c.WorkflowService(), lookups: &cc.lookups, target: t, mark: mark}
 	if t.Standalone() {
 		return d.standalone(ctx)
 	}
@@ -35,14 +35,18 @@ func (cc *clientCompleter) Describe(ctx context.Context, t Target, mark string) 
 
 type describer struct {
 	service workflowservice.WorkflowServiceClient
+	lookups *lookups
 	target  Target
 	mark    string
 }
 
 func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 	execution := &commonpb.WorkflowExecution{WorkflowId: d.target.WorkflowID, RunId: d.target.RunID}
-	answer, err := d.service.DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
-		Namespace: d.target.Namespace, Execution: execution,
+	asked := run{d.target.Namespace, d.target.WorkflowID, d.target.RunID}
+	answer, err := d.lookups.describe(ctx, asked, func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+		return d.service.DescribeWorkflowExecution(ctx, &workflowservice.DescribeWorkflowExecutionRequest{
+			Namespace: d.target.Namespace, Execution: execution,
+		})
 	})
 	if err := classify(err); errors.Is(err, ErrOver) {
 		return Status{End: EndUnknown}, nil // past the namespace's retention
