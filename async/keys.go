@@ -133,7 +133,20 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (ste
 	}
 	isClosed := r.State == recordpb.State_STATE_CLOSED
 	switch {
+	case owner(r) != owner(now) && isClosed && (now.Scheduled > r.Scheduled || h.completer == nil):
+		return again(true)
 	case owner(r) != owner(now) && isClosed:
+		// A worker that is late may still speak for an activity that had the
+		// key before, and is over.
+		call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+		defer cancel()
+		status, err := h.completer.Describe(call, target(now).ByID(), "")
+		if err != nil {
+			return 0, fmt.Errorf("whether this attempt still runs can't be asked now: %w", err)
+		}
+		if !status.Running || !status.Started.Equal(fromNano(now.Started)) {
+			return stepPending, nil
+		}
 		return again(true)
 	case owner(r) != owner(now), now.Scheduled <= r.Scheduled:
 		return 0, ErrKeyInUse

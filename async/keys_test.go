@@ -208,6 +208,27 @@ func TestAnotherWorkflowWaitsForTheKey(t *testing.T) {
 	}
 }
 
+// A worker that was slow speaks for an activity that had the key, and is over.
+func TestLateAttemptDoesNotTakeTheKeyBack(t *testing.T) {
+	w := newWorld(t)
+	wantNil(t, w.open(w.mustKeyed(run("w", 0))).Complete(t.Context(), Decision{}))
+	second := w.mustKeyed(run("other", 1))
+	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
+	w.describes(async.Status{End: async.EndOurs})
+	late := run("w", 0)
+	if id := w.mustKeyed(late); id != "" {
+		t.Error("the activity that is over asked")
+	}
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+	_, err := w.keyedStart(late, async.StartOptions{})
+	wantErr(t, err, away)
+	// One that was scheduled before, and still runs, may have it.
+	w.describes(async.Status{Pending: true, Running: true, Started: late.StartedTime})
+	if id := w.mustKeyed(late); id == "" {
+		t.Error("an activity that runs did not get the free key")
+	}
+}
+
 func TestEarlyAnswer(t *testing.T) {
 	early := async.KeyOptions{Namespace: "default", Early: time.Hour}
 	t.Run("delivered by Start", func(t *testing.T) {
