@@ -11,7 +11,8 @@ help: ## show this list
 
 test: ## all tests of both modules, with the race detector and in random order
 	$(GO) test -race -shuffle=on ./...
-	$(GO) -C examples test -race -shuffle=on ./...
+	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
+	$(GO) -C examples test -race -shuffle=on -timeout 20m ./...
 
 check: ## formatting, vet, staticcheck, go fix, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go') | tee /dev/stderr)"

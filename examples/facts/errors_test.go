@@ -9,11 +9,11 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
+	tokenspb "go.temporal.io/server/api/token/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
-	tokenspb "go.temporal.io/server/api/token/v1"
 )
 
 // unknownID is a UUID that nothing has.

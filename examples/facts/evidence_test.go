@@ -84,11 +84,10 @@ func TestTimeoutAfterFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	o := patient()
-	o.ScheduleToCloseTimeout = 2 * time.Second
+	o.ScheduleToCloseTimeout = soon
 	o.RetryPolicy.InitialInterval = 10 * time.Millisecond
 	run := r.Start(awaitDecision, o)
 	wantNil(t, "failure", fail(r, r.Next(), failureFrom(mark)))
-	r.Next()
 	wantError[*temporal.TimeoutError](t, "workflow's result", run.Get(r.Context(), nil))
 	failure := r.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT).GetActivityTaskTimedOutEventAttributes().GetFailure()
 	if failure.GetTimeoutFailureInfo().GetTimeoutType() != enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE || failure.GetCause().GetSource() != mark {

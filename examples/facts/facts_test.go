@@ -58,6 +58,10 @@ func patient() workflow.ActivityOptions {
 	}
 }
 
+// soon is when an activity times out that is to do so, though not before the
+// test has done something with it.
+const soon = 4 * time.Second
+
 // again is a failure that is retried at once.
 func again() error {
 	return temporal.NewApplicationErrorWithOptions("again", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})

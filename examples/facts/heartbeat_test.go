@@ -6,11 +6,10 @@ import (
 	"testing"
 
 	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
-
-	"go.temporal.io/api/workflowservice/v1"
 )
 
 // Heartbeats without details: erases those that were there, which the next

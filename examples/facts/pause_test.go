@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// timed are the options of an activity that times out soon, and isn't retried.
+// timed are the options of an activity that times out, and isn't retried.
 func timed(d time.Duration) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: d,
@@ -21,13 +21,13 @@ func timed(d time.Duration) workflow.ActivityOptions {
 	}
 }
 
-// pass waits until an activity that is started now, and has twice the time,
-// has timed out: the server's timers are past d then.
+// pass waits until an activity that is started now, and that nobody works on,
+// has timed out. It has twice the time: so the server's timers are well past d.
 func pass(t *testing.T, r *rig.Rig, d time.Duration) {
 	t.Helper()
-	witness := r.Start(awaitDecision, timed(2*d))
-	r.Next()
-	wantError[*temporal.TimeoutError](t, "the witness", witness.Get(r.Context(), nil))
+	o := timed(2 * d)
+	o.TaskQueue = r.Queue + "-nobody"
+	wantError[*temporal.TimeoutError](t, "the witness", r.Start(awaitDecision, o).Get(r.Context(), nil))
 }
 
 // Pauses an activity: its timers stand still, completion is accepted, even past
@@ -35,11 +35,10 @@ func pass(t *testing.T, r *rig.Rig, d time.Duration) {
 func TestPauseStopsTimers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	const d = 2 * time.Second
-	run := r.Start(awaitDecision, timed(d))
+	run := r.Start(awaitDecision, timed(soon))
 	info := r.Next()
 	r.Pause(info)
-	pass(t, r, d)
+	pass(t, r, soon)
 	wantNil(t, "the answer", r.Client.CompleteActivity(r.Context(), info.TaskToken, approved, nil))
 	if got := result[decision](t, r, run); got != approved {
 		t.Errorf("the workflow read %+v, want %+v", got, approved)
@@ -50,11 +49,10 @@ func TestPauseStopsTimers(t *testing.T) {
 func TestUpdateOptionsMovesDeadlines(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	const d = 2 * time.Second
-	run := r.Start(awaitDecision, timed(d))
+	run := r.Start(awaitDecision, timed(soon))
 	info := r.Next()
 	r.ExtendScheduleToClose(info, time.Hour)
-	pass(t, r, d)
+	pass(t, r, soon)
 	wantNil(t, "the answer", r.Client.CompleteActivity(r.Context(), info.TaskToken, approved, nil))
 	if got := result[decision](t, r, run); got != approved {
 		t.Errorf("the workflow read %+v, want %+v", got, approved)

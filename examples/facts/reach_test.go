@@ -10,20 +10,20 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
-	"go.temporal.io/sdk/worker"
 )
 
 // Completes while the server can't be reached: an error after the SDK's
 // retries: the answer is lost; the activity waits on.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	s, err := devserver.Start(rig.Context(t), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
+	s, err := devserver.Start(t.Context(), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestUnreachable(t *testing.T) {
 	if err := c.CompleteActivity(ctx, info.TaskToken, approved, nil); err == nil {
 		t.Error("completion without a server: nil, want an error")
 	}
-	if err := s.Restart(rig.Context(t)); err != nil {
+	if err := s.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p := r.Pending(run); p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED || p.GetAttempt() != 1 {

@@ -35,7 +35,7 @@ func TestResetWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	o := patient()
-	o.HeartbeatTimeout = 2 * time.Second
+	o.HeartbeatTimeout = soon
 	o.RetryPolicy.InitialInterval = 10 * time.Millisecond
 	run, infos := runTo(t, r, o, 3)
 	third := infos[2]

@@ -165,7 +165,7 @@ func TestStandaloneEvidence(t *testing.T) {
 			o := slow
 			if name == "timed out after a failure" {
 				o = client.StartActivityOptions{
-					ScheduleToCloseTimeout: 2 * time.Second,
+					ScheduleToCloseTimeout: soon,
 					RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond},
 				}
 			}

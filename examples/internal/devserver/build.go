@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -20,8 +22,12 @@ const (
 	command = "internal/devserver/cmd/temporal-devserver" // below the module
 )
 
-// unusedFor is how long a program that was built is kept without being used.
-const unusedFor = 30 * 24 * time.Hour
+// Of the programs that were built, the latest few are kept, and those that were
+// used a short time ago: each is over 100 MB.
+const (
+	keepLatest = 2
+	keepFor    = time.Hour
+)
 
 // build returns the path of the server's program. Programs are kept by the
 // hash of all that they are made of. One process builds, others that need the
@@ -119,19 +125,26 @@ func used(program string) bool {
 	return os.Chtimes(program, now, now) == nil
 }
 
-// sweep removes the programs that nobody has used for long.
+// sweep removes the programs that are neither among the latest nor used lately.
 func sweep(cache string) error {
 	programs, err := filepath.Glob(filepath.Join(cache, "*", "temporal-devserver"+exeSuffix()))
 	if err != nil {
 		return err
 	}
+	lastUse := make(map[string]time.Time)
 	for _, program := range programs {
-		info, err := os.Stat(program)
-		if err == nil && time.Since(info.ModTime()) > unusedFor {
-			err = os.RemoveAll(filepath.Dir(program))
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if info, err := os.Stat(program); err == nil {
+			lastUse[program] = info.ModTime()
+		} else if !errors.Is(err, os.ErrNotExist) { // another process sweeps too
 			return err
+		}
+	}
+	latest := slices.SortedFunc(maps.Keys(lastUse), func(a, b string) int { return lastUse[b].Compare(lastUse[a]) })
+	for _, program := range latest[min(keepLatest, len(latest)):] {
+		if time.Since(lastUse[program]) > keepFor {
+			if err := os.RemoveAll(filepath.Dir(program)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestAddressInUse(t *testing.T) {
@@ -67,6 +70,48 @@ func TestSourceHash(t *testing.T) {
 	}
 	if _, err := sourceHash(t.TempDir()); err == nil {
 		t.Error("hash of an empty directory: nil, want an error")
+	}
+}
+
+// The latest programs stay, and those that were used lately.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	for name, age := range map[string]time.Duration{
+		"a": 50 * time.Hour, "b": 49 * time.Hour, "c": 48 * time.Hour, "d": 30 * time.Minute, "e": 10 * time.Minute, "f": 0,
+	} {
+		dir := filepath.Join(cache, name)
+		program := filepath.Join(dir, "temporal-devserver"+exeSuffix())
+		used := time.Now().Add(-age)
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(program, nil, 0o700), os.Chtimes(program, used, used)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remaining := func() string {
+		t.Helper()
+		if err := sweep(cache); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return strings.Join(names, "")
+	}
+	if got := remaining(); got != "def" {
+		t.Errorf("after the sweep %q remain, want the latest two, and the other of the last hour", got)
+	}
+	for _, name := range []string{"d", "e", "f"} {
+		if err := os.RemoveAll(filepath.Join(cache, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := remaining(); got != "" {
+		t.Errorf("%q remain of an empty cache", got)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !race
+
 // Command temporal-devserver is a Temporal server of one node on SQLite, for
 // examples and tests.
 //
@@ -5,6 +7,9 @@
 // closing its standard input: so it never outlives the process that started
 // it. It binds 127.0.0.1 only, and prints "ready" and its address once its
 // namespaces can be used.
+//
+// It is built without the race detector, and left out where "go test -race
+// ./..." would compile the whole server with it for nothing.
 package main
 
 import (
