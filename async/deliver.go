@@ -28,10 +28,11 @@ type verdict struct {
 
 // deliver tries to report the settled outcome, whose entry this caller has
 // claimed, and writes down what came of it. There is one way out for an
-// outcome, and it is the completer: it never returns to the worker.
+// outcome, and it is the completer: it never returns to the worker. first says
+// that it can't have been sent before.
 //
 // The error is only that of the store: what Temporal answers is in the entry.
-func (h *Hub) deliver(ctx context.Context, e entry) (entry, error) {
+func (h *Hub) deliver(ctx context.Context, e entry, first bool) (entry, error) {
 	if h.completer == nil {
 		return e, nil
 	}
@@ -41,7 +42,7 @@ func (h *Hub) deliver(ctx context.Context, e entry) (entry, error) {
 		return e, err
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	v := h.report(call, e.rec, o)
+	v := h.report(call, e.rec, o, first)
 	cancel()
 
 	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
@@ -60,11 +61,12 @@ func (h *Hub) deliver(ctx context.Context, e entry) (entry, error) {
 }
 
 // report makes the calls, by the state table.
-func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome) verdict {
+func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, first bool) verdict {
 	t := target(r)
-	if o.Result == nil && r.Outcome.Started != r.Started {
-		// Another attempt runs than the one that this was meant for. If the one
-		// before ended by it, the new one must not: nothing fences a failure.
+	if o.Failure != nil && !first {
+		// It may have been taken before, by a process that died since. Nothing
+		// fences a failure: a reset revives old tokens, and the attempt that the
+		// failure brought about must not be failed by it too.
 		status, err := h.completer.Describe(ctx, t.ByID(), o.Mark)
 		switch {
 		case err != nil:
@@ -73,6 +75,8 @@ func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome) verdict
 			return ended(status.End)
 		case status.LastMark == o.Mark:
 			return verdict{end: recordpb.End_END_DELIVERED}
+		case !status.Running || !status.Started.Equal(t.Started):
+			return nobodyToFail
 		}
 	}
 	err := h.completer.Complete(ctx, t, o)
@@ -96,11 +100,13 @@ func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome) verdict
 	case status.LastMark == o.Mark:
 		return verdict{end: recordpb.End_END_DELIVERED}
 	default:
-		// It was not taken, and there is no attempt that it was meant for: the
-		// next one's Start delivers it.
-		return verdict{class: "no attempt to fail", err: ErrNotStarted}
+		return nobodyToFail
 	}
 }
+
+// nobodyToFail: a failure was not taken, and the attempt that it was meant for
+// doesn't run. The next one's Start delivers it.
+var nobodyToFail = verdict{class: "no attempt to fail", err: ErrNotStarted}
 
 // undelivered judges the error of a call; nil means that it was taken.
 func undelivered(err error) verdict {
@@ -187,7 +193,7 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	}
 	h.claim(&e, now)
 	if e, err := h.save(ctx, e); err == nil {
-		_, _ = h.deliver(ctx, e) // what the store failed to take is due again
+		_, _ = h.deliver(ctx, e, false) // what the store failed to take is due again
 	}
 }
 

@@ -7,10 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	commonpb "go.temporal.io/api/common/v1"
-	"go.temporal.io/sdk/converter"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -201,15 +197,17 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (ste
 
 // inherit makes a settled outcome that of the activity which arrives.
 func (h *Hub) inherit(r, now *recordpb.Record) (step, error) {
-	from := h.encoder.dataOf(r)
+	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
 	r.Early = false
 	rename(r, now)
-	if r.Outcome.Kind != recordpb.Kind_KIND_FAILURE {
-		payload, err := rebind(r.Outcome.Payload, from, h.encoder.dataOf(r))
-		if err != nil {
-			return 0, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
-		}
-		r.Outcome.Payload = payload
+	var err error
+	if r.Outcome.Kind == recordpb.Kind_KIND_FAILURE {
+		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
+	} else {
+		err = rebind(r.Outcome, data, h.encoder.dataOf(r))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
 	}
 	r.Outcome.Started = r.Started
 	return stepDeliver, nil
@@ -220,26 +218,6 @@ func rename(r, now *recordpb.Record) {
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
 	adopt(r, now)
-}
-
-// rebind encodes payloads anew that a codec may have bound to one activity, for
-// another. Values are not converted, only what lies around them.
-func rebind(encoded []byte, from, to converter.DataConverter) ([]byte, error) {
-	ps := new(commonpb.Payloads)
-	if err := proto.Unmarshal(encoded, ps); err != nil {
-		return nil, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
-	}
-	for i, p := range ps.Payloads {
-		var raw converter.RawValue
-		if err := from.FromPayload(p, &raw); err != nil {
-			return nil, err
-		}
-		var err error
-		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
-			return nil, err
-		}
-	}
-	return proto.Marshal(ps)
 }
 
 type idempotencyKey struct{}

@@ -220,7 +220,7 @@ func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
 			h.end(&e, recordpb.End_END_TIMED_OUT, now)
 			return h.save(ctx, e)
 		default:
-			return h.deliver(ctx, e)
+			return h.deliver(ctx, e, false)
 		}
 	case recordpb.State_STATE_CLOSED:
 		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
@@ -301,7 +301,9 @@ func (h *Hub) dueAt(r *recordpb.Record) time.Time {
 		due = h.removeAt(r)
 	}
 	if len(r.Notices) > 0 {
-		if next := fromNano(r.NextNotice); due.IsZero() || next.Before(due) {
+		// Nothing is removed before it was told.
+		next := fromNano(r.NextNotice)
+		if due.IsZero() || next.Before(due) || r.State == recordpb.State_STATE_CLOSED {
 			due = next
 		}
 	}

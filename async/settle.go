@@ -88,7 +88,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if h.completer == nil || e.rec.Early {
 			return nil
 		}
-		e, err = h.deliver(ctx, e)
+		e, err = h.deliver(ctx, e, true)
 		if err == nil && e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}

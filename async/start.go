@@ -205,7 +205,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		if e, err = h.deliver(ctx, e); err != nil {
+		if e, err = h.deliver(ctx, e, false); err != nil {
 			// It is settled, and stays so: whoever finds it due delivers it.
 			h.log.WarnContext(ctx, "async: what came of a delivery could not be written", slog.String("callback", shortID(id)), slog.Any("error", err))
 			return entry{}, stepPending, nil

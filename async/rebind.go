@@ -1,0 +1,87 @@
+package async
+
+import (
+	"errors"
+	"fmt"
+
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
+
+// rebind encodes payloads anew that a codec may have bound to one activity, for
+// another. Values are not converted, only what lies around them.
+func rebind(o *recordpb.Outcome, from, to converter.DataConverter) error {
+	ps := new(commonpb.Payloads)
+	if proto.Unmarshal(o.Payload, ps) != nil {
+		return errUnreadable
+	}
+	for i, p := range ps.Payloads {
+		var raw converter.RawValue
+		if err := from.FromPayload(p, &raw); err != nil {
+			return err
+		}
+		var err error
+		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
+			return err
+		}
+	}
+	var err error
+	o.Payload, err = proto.Marshal(ps)
+	return err
+}
+
+// rebindFailure does it for a failure. The SDK's own converter knows no context,
+// so there is nothing to do for it.
+func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) error {
+	if _, ok := from.(converter.FailureConverterWithSerializationContext); !ok {
+		if _, ok := to.(converter.FailureConverterWithSerializationContext); !ok {
+			return nil
+		}
+	}
+	f := new(failurepb.Failure)
+	if proto.Unmarshal(o.Payload, f) != nil {
+		return errUnreadable
+	}
+	bound, err := toFailure(to, unbound(from.FailureToError(proto.CloneOf(f)), f))
+	if err != nil {
+		return err
+	}
+	bound = asApplicationFailure(bound, !f.GetApplicationFailureInfo().GetNonRetryable())
+	bound.Source = f.GetSource()
+	o.Payload, err = proto.Marshal(bound)
+	return err
+}
+
+// unbound makes the error of a failure anew, since those that the SDK makes of
+// one turn into that very failure again. Causes become application errors,
+// whatever they were.
+func unbound(err error, f *failurepb.Failure) error {
+	if err == nil {
+		return nil
+	}
+	o := temporal.ApplicationErrorOptions{Cause: unbound(errors.Unwrap(err), f.GetCause())}
+	message, kind := err.Error(), ""
+	if app, ok := err.(*temporal.ApplicationError); ok {
+		message, kind = app.Message(), app.Type()
+		o.NonRetryable, o.NextRetryDelay, o.Category = app.NonRetryable(), app.NextRetryDelay(), app.Category()
+		details := make([]converter.RawValue, len(f.GetApplicationFailureInfo().GetDetails().GetPayloads()))
+		into := make([]any, len(details))
+		for i := range details {
+			into[i] = &details[i]
+		}
+		if len(into) > 0 && app.Details(into...) == nil {
+			for _, d := range details {
+				o.Details = append(o.Details, d)
+			}
+		}
+	}
+	return temporal.NewApplicationErrorWithOptions(message, kind, o)
+}
