@@ -1,0 +1,121 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+
+	"github.com/latchkey-go/latchkey/store"
+	"go.etcd.io/bbolt"
+)
+
+const (
+	maxFindings = 100
+	checkPage   = 1 << 10 // keys looked at in one transaction
+)
+
+// Check reads the whole file and returns what is damaged, as
+// [store.ErrCorrupt]: pages, keys that are out of place, entries that don't
+// agree with their checksum, and an index of due times that doesn't agree with
+// the entries. It finds what the other methods have not met yet and what they
+// can't notice, such as an entry whose key has changed. After a hundred
+// findings it stops.
+//
+// Other calls may run meanwhile. While Check looks at the pages, a few seconds
+// for a million entries, the file may grow instead of using pages again, and a
+// write that makes it outgrow its mapping waits, with all calls behind it.
+func (s *Store) Check(ctx context.Context) error {
+	return store.Wrap("check", backend, "", s.check(ctx))
+}
+
+func (s *Store) check(ctx context.Context) error {
+	err := s.raw(ctx, func(tx *bbolt.Tx) error {
+		l := &layout{file: s.file, pageSize: uint64(s.db.Info().PageSize)}
+		l.pages = uint64(tx.Size()) / l.pageSize
+		l.root = uint64(tx.Cursor().Bucket().Root())
+		return l.checkTrees(true)
+	})
+	if err != nil {
+		return err // the rest walks these trees
+	}
+	f := &findings{path: s.path}
+	if err := s.scan(ctx, entryBucket, f.entry); err != nil {
+		return f.with(err)
+	}
+	return f.with(s.scan(ctx, dueBucket, f.due))
+}
+
+// scan calls fn for every key of a bucket, in transactions that are short.
+func (s *Store) scan(ctx context.Context, bucket []byte, fn func(t *txn, key, value []byte) error) error {
+	var last []byte
+	for {
+		n := 0
+		err := s.view(ctx, func(t *txn) error {
+			b := t.entries
+			if string(bucket) == string(dueBucket) {
+				b = t.due
+			}
+			cursor := b.Cursor()
+			key, v := cursor.Seek(last)
+			if key != nil && string(key) == string(last) {
+				key, v = cursor.Next()
+			}
+			for ; key != nil && n < checkPage; key, v = cursor.Next() {
+				if err := fn(t, key, v); err != nil {
+					return err
+				}
+				n++
+				last = append(last[:0], key...)
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+type findings struct {
+	path string
+	errs []error
+}
+
+var errEnough = errors.New("store: more may be damaged")
+
+func (f *findings) add(err error) error {
+	f.errs = append(f.errs, err)
+	if len(f.errs) >= maxFindings {
+		return errEnough
+	}
+	return nil
+}
+
+// with returns all that was found, and what ended the search.
+func (f *findings) with(err error) error {
+	return errors.Join(append(f.errs, err)...)
+}
+
+func (f *findings) entry(t *txn, key, v []byte) error {
+	id := string(key)
+	r, err := parse(f.path, id, v)
+	switch {
+	case err != nil:
+		return f.add(err)
+	case r.version > t.entries.Sequence():
+		return f.add(corrupt(f.path, "entry %s has a version that was never given", store.ShortID(id)))
+	case r.due != never && t.due.Get(dueKey(r.due, id)) == nil:
+		return f.add(corrupt(f.path, "entry %s is due, but not in the index", store.ShortID(id)))
+	}
+	return nil
+}
+
+func (f *findings) due(t *txn, key, _ []byte) error {
+	due, id := splitDueKey(key)
+	r, err := t.get(id)
+	if err != nil {
+		return nil // found already
+	}
+	if !r.found || r.due != due {
+		return f.add(corrupt(f.path, "entry %s is in the index, but isn't due then", store.ShortID(id)))
+	}
+	return nil
+}

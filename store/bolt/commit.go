@@ -1,0 +1,207 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+
+	"go.etcd.io/bbolt"
+)
+
+// One transaction takes at most so many operations, and begins no further one
+// when they come to so many bytes: what a commit costs in memory, and how long
+// the next in the queue waits for it, stays bounded.
+const (
+	maxBatch      = 512
+	maxBatchBytes = 8 << 20
+)
+
+// errUnchanged rolls back a transaction that has nothing to commit.
+var errUnchanged = errors.New("nothing was written")
+
+// operation is one call's part of a transaction.
+type operation struct {
+	ctx  context.Context
+	size int // about how many bytes it writes
+
+	// run checks everything before it writes anything, so that its error
+	// leaves the transaction good for the others. It may be run again after a
+	// transaction that was rolled back.
+	run func(*txn) error
+
+	wake    chan bool // capacity 1: true to lead, false when err is set
+	elected bool      // guarded by Store.mu: true is in wake
+	err     error
+	// standing means that err tells of what was committed before this
+	// transaction, so that it holds even if this one fails.
+	standing bool
+}
+
+// write runs an operation in a transaction that is on the disk when write
+// returns nil. Whoever finds nobody committing leads: it commits for all that
+// have queued, itself included, and then passes the lead to the first of those
+// that have queued meanwhile. So a caller that is alone commits at once, many
+// share one commit, and nobody works for others for longer than one commit.
+func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error {
+	op := &operation{ctx: ctx, size: size, run: run, wake: make(chan bool, 1)}
+	s.mu.Lock()
+	if err := s.enter(ctx); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	defer s.leave()
+	s.queue = append(s.queue, op)
+	lead := !s.leading
+	s.leading = true
+	s.mu.Unlock()
+
+	if !lead {
+		select {
+		case lead = <-op.wake:
+		case <-ctx.Done():
+			if s.withdraw(op) {
+				return ctx.Err()
+			}
+			lead = <-op.wake
+		}
+	}
+	if lead {
+		s.lead(op)
+	}
+	return op.err
+}
+
+// withdraw takes an operation out of the queue. It reports false where it is
+// too late for that: the operation is being committed, or leads.
+func (s *Store) withdraw(op *operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.queue, op)
+	if i < 0 || op.elected {
+		return false
+	}
+	s.queue = slices.Delete(s.queue, i, i+1)
+	return true
+}
+
+// lead commits the front of the queue, where leader stands first.
+func (s *Store) lead(leader *operation) {
+	// Lets those run that the last commit has just woken, so that they queue
+	// too: without it two writers alternate in commits of one.
+	runtime.Gosched()
+	batch := s.take()
+	s.commit(batch)
+	for _, op := range batch {
+		if op != leader {
+			op.wake <- false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		s.leading = false
+		return
+	}
+	s.queue[0].elected = true
+	s.queue[0].wake <- true
+}
+
+func (s *Store) take() []*operation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, size := 0, 0
+	for n < len(s.queue) && n < maxBatch && size < maxBatchBytes {
+		size += s.queue[n].size
+		n++
+	}
+	batch := slices.Clone(s.queue[:n])
+	s.queue = slices.Delete(s.queue, 0, n)
+	return batch
+}
+
+// commit gives every operation of the batch its answer.
+func (s *Store) commit(batch []*operation) {
+	live := make([]*operation, 0, len(batch))
+	for _, op := range batch {
+		if op.err = op.ctx.Err(); op.err == nil {
+			live = append(live, op)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	if !s.apply(live) {
+		return
+	}
+	// A page that one of them needs is damaged. Nothing was written, so each
+	// gets a transaction of its own, and only those fail that meet the damage.
+	for i := range live {
+		s.apply(live[i : i+1])
+	}
+}
+
+// apply runs operations in one transaction and commits it. It reports whether
+// they shall be tried one by one; else each has its answer.
+func (s *Store) apply(batch []*operation) (again bool) {
+	half := false // an operation failed after its first write
+	err, fault := s.transact(func(t *txn) error {
+		for _, op := range batch {
+			before := t.writes
+			if op.err = op.run(t); op.err != nil && t.writes > before {
+				half = true
+				return op.err
+			}
+			op.standing = t.writes == 0
+		}
+		if t.writes == 0 {
+			return errUnchanged
+		}
+		return nil
+	})
+	fault = fault || half
+	switch {
+	case err == nil || errors.Is(err, errUnchanged):
+		return false
+	case fault && len(batch) > 1:
+		return true
+	}
+	for _, op := range batch {
+		if fault || !op.standing {
+			op.err = err
+		}
+	}
+	return false
+}
+
+// transact runs fn in a write transaction. It reports whether there was a
+// fault; then nothing was written, since bbolt looks at damaged pages before
+// it writes the first.
+func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
+	if err := s.wrecked(); err != nil {
+		return err, false
+	}
+	var tx *bbolt.Tx
+	err, escaped := guard(s.path, func() error {
+		return s.update(func(btx *bbolt.Tx) error {
+			tx = btx
+			var err error
+			// Recovered inside, so that bbolt rolls back as after any error.
+			err, fault = guard(s.path, func() error {
+				t, err := newTxn(s.path, tx)
+				if err != nil {
+					return err
+				}
+				return fn(t)
+			})
+			return err
+		})
+	})
+	// A transaction that has ended has no ID. Where it still has one, bbolt met
+	// the damage again as it rolled back, and its writers' lock is lost; the
+	// same where it never began.
+	if escaped && (tx == nil || tx.ID() >= 0) {
+		s.setWrecked(err)
+	}
+	return err, fault || escaped
+}

@@ -1,0 +1,327 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/fnv"
+	"io"
+	"os"
+)
+
+// This file reads pages as bbolt writes them, to find what bbolt can't survive
+// and guard can't catch: a tree that runs in a circle ends in a stack overflow
+// or in an append without end, and a list of free pages with a wrong length in
+// an allocation that kills the process. A page that is both free and in use
+// would be overwritten in silence.
+//
+// The numbers are bbolt's format 2, in the machine's byte order.
+const (
+	bboltMagic   = 0xED0CDAED
+	bboltVersion = 2
+
+	minPageSize = 1 << 10
+	maxPageSize = 1 << 24
+	maxHeight   = 32
+
+	pageHeader  = 16 // id (8), flags (2), count (2), overflow (4)
+	elementSize = 16
+	metaSize    = pageHeader + 64
+
+	branchPage   = 0x01
+	leafPage     = 0x02
+	freelistPage = 0x10
+
+	bucketElement = 0x01
+	noFreelist    = 1<<64 - 1
+)
+
+var native = binary.NativeEndian
+
+// layout is where things are in a file.
+type layout struct {
+	file     *os.File
+	pageSize uint64
+	pages    uint64 // how many there are
+	root     uint64 // of the tree of buckets
+	free     []uint64
+
+	seen []uint64 // a bit for each page that is in use
+}
+
+// meta is one of a file's two meta pages.
+type meta struct {
+	pageSize, root, freelist, pages, txid uint64
+}
+
+// inspect reads what bbolt believes without looking: the meta pages and the
+// list of free pages.
+func inspect(f *os.File) (*layout, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := uint64(info.Size())
+	if size == 0 {
+		return nil, corrupt(f.Name(), "it is empty, and was never left so by this package: remove it if nothing is missed")
+	}
+	m, ok := readMeta(f)
+	switch {
+	case !ok:
+		return nil, corrupt(f.Name(), "no bbolt file, or both of its meta pages are damaged")
+	case m.pages > size/m.pageSize:
+		return nil, corrupt(f.Name(), "cut short: %d bytes, where %d pages of %d belong", size, m.pages, m.pageSize)
+	case m.freelist == noFreelist:
+		return nil, corrupt(f.Name(), "no list of free pages: another tool has left it out; bbolt compact makes a file that has one")
+	}
+	l := &layout{file: f, pageSize: m.pageSize, pages: m.pages, root: m.root}
+	return l, l.readFree(m.freelist)
+}
+
+// readMeta returns the meta page that bbolt would go by.
+func readMeta(f *os.File) (best meta, ok bool) {
+	first, ok := metaAt(f, 0)
+	if !ok {
+		// Nothing says how long pages are, and so where the second one is.
+		for at := int64(minPageSize); at <= maxPageSize; at *= 2 {
+			if m, ok := metaAt(f, at); ok && m.pageSize == uint64(at) {
+				return m, true
+			}
+		}
+		return meta{}, false
+	}
+	second, ok := metaAt(f, int64(first.pageSize))
+	if ok && second.txid > first.txid && second.pageSize == first.pageSize {
+		return second, true
+	}
+	return first, true
+}
+
+func metaAt(f *os.File, at int64) (m meta, ok bool) {
+	var b [metaSize]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return meta{}, false
+	}
+	const checksum = metaSize - 8
+	sum := fnv.New64a()
+	_, _ = sum.Write(b[pageHeader:checksum])
+	m = meta{
+		pageSize: uint64(native.Uint32(b[24:])),
+		root:     native.Uint64(b[32:]),
+		freelist: native.Uint64(b[48:]),
+		pages:    native.Uint64(b[56:]),
+		txid:     native.Uint64(b[64:]),
+	}
+	ok = native.Uint32(b[16:]) == bboltMagic && native.Uint32(b[20:]) == bboltVersion &&
+		native.Uint64(b[checksum:]) == sum.Sum64() &&
+		m.pageSize >= minPageSize && m.pageSize <= maxPageSize && m.pageSize&(m.pageSize-1) == 0
+	return m, ok
+}
+
+// page reads a page, with those that it overflows into.
+func (l *layout) page(id uint64) ([]byte, error) {
+	if id < 2 || id >= l.pages {
+		return nil, corrupt(l.file.Name(), "page %d is referred to, and there are %d", id, l.pages)
+	}
+	b, err := l.read(id, 1)
+	if err != nil {
+		return nil, err
+	}
+	overflow := uint64(native.Uint32(b[12:]))
+	switch {
+	case native.Uint64(b) != id || overflow >= l.pages-id:
+		return nil, corrupt(l.file.Name(), "page %d has a damaged header", id)
+	case overflow > 0:
+		return l.read(id, 1+overflow)
+	}
+	return b, nil
+}
+
+func (l *layout) read(id, n uint64) ([]byte, error) {
+	b := make([]byte, n*l.pageSize)
+	_, err := l.file.ReadAt(b, int64(id*l.pageSize))
+	if errors.Is(err, io.EOF) {
+		err = corrupt(l.file.Name(), "cut short before page %d", id)
+	}
+	return b, err
+}
+
+func flags(page []byte) uint16 { return native.Uint16(page[8:]) }
+func count(page []byte) int    { return int(native.Uint16(page[10:])) }
+
+func (l *layout) readFree(id uint64) error {
+	page, err := l.page(id)
+	if err != nil {
+		return err
+	}
+	ids, n := page[pageHeader:], uint64(count(page))
+	if n == 0xFFFF { // too many for the header
+		n = native.Uint64(ids)
+		ids = ids[8:]
+	}
+	if flags(page) != freelistPage || n > uint64(len(ids)/8) {
+		return corrupt(l.file.Name(), "the list of free pages is damaged")
+	}
+	l.free = make([]uint64, n)
+	last := uint64(1)
+	for i := range l.free {
+		l.free[i] = native.Uint64(ids[8*i:])
+		if l.free[i] <= last || l.free[i] >= l.pages {
+			return corrupt(l.file.Name(), "the list of free pages is damaged")
+		}
+		last = l.free[i]
+	}
+	return nil
+}
+
+// checkTrees checks that every page is in one tree, once, and none of them
+// free. It reads the pages that branch, about one in a hundred; with leaves
+// also those that don't, and that all keys are in their place.
+func (l *layout) checkTrees(leaves bool) error {
+	l.seen = make([]uint64, l.pages/64+1)
+	root, err := l.page(l.root)
+	if err != nil {
+		return err
+	}
+	if flags(root) != leafPage {
+		return corrupt(l.file.Name(), "a bbolt file that isn't Latchkey's, or its root is damaged")
+	}
+	if err := l.mark(l.root, root); err != nil {
+		return err
+	}
+	elements, err := l.elements(l.root, root)
+	if err != nil {
+		return err
+	}
+	for _, e := range elements {
+		if e.flags&bucketElement == 0 || len(e.value) < 16 {
+			return corrupt(l.file.Name(), "a bbolt file that isn't Latchkey's, or its root is damaged")
+		}
+		tree := native.Uint64(e.value)
+		if tree == 0 {
+			continue // small enough to be kept in the root
+		}
+		height, err := l.height(tree)
+		if err != nil {
+			return err
+		}
+		if err := l.walk(tree, height, leaves, nil, nil); err != nil {
+			return err
+		}
+	}
+	for _, id := range l.free {
+		if l.seen[id/64]&(1<<(id%64)) != 0 {
+			return corrupt(l.file.Name(), "page %d is both free and in use", id)
+		}
+	}
+	return nil
+}
+
+// height returns how many levels of branches a tree has. All its leaves are
+// equally deep.
+func (l *layout) height(id uint64) (int, error) {
+	for height := range maxHeight {
+		page, err := l.page(id)
+		if err != nil {
+			return 0, err
+		}
+		elements, err := l.elements(id, page)
+		if err != nil {
+			return 0, err
+		}
+		if flags(page) == leafPage {
+			return height, nil
+		}
+		id = elements[0].child
+	}
+	return 0, corrupt(l.file.Name(), "a tree that runs in a circle")
+}
+
+// walk checks the tree below a page. Its first key is low, which is what bbolt
+// finds it by in its parent when it writes it anew, and all are below high.
+func (l *layout) walk(id uint64, height int, leaves bool, low, high []byte) error {
+	if height == 0 && !leaves {
+		return l.mark(id, nil)
+	}
+	page, err := l.page(id)
+	if err != nil {
+		return err
+	}
+	if err := l.mark(id, page); err != nil {
+		return err
+	}
+	elements, err := l.elements(id, page)
+	if err != nil {
+		return err
+	}
+	if (flags(page) == leafPage) != (height == 0) {
+		return corrupt(l.file.Name(), "page %d is at the wrong height", id)
+	}
+	for i, e := range elements {
+		above := high
+		if i+1 < len(elements) {
+			above = elements[i+1].key
+		}
+		if i == 0 && low != nil && !bytes.Equal(e.key, low) || above != nil && bytes.Compare(e.key, above) >= 0 {
+			return corrupt(l.file.Name(), "page %d has keys out of order", id)
+		}
+		if e.flags != 0 { // a bucket in a bucket
+			return corrupt(l.file.Name(), "page %d has a damaged element", id)
+		}
+		if height > 0 {
+			if err := l.walk(e.child, height-1, leaves, e.key, above); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mark notes that a page, and what it overflows into, is in use.
+func (l *layout) mark(id uint64, page []byte) error {
+	n := max(1, uint64(len(page))/l.pageSize)
+	for ; n > 0; id, n = id+1, n-1 {
+		if id < 2 || id >= l.pages || l.seen[id/64]&(1<<(id%64)) != 0 {
+			return corrupt(l.file.Name(), "page %d is in use twice, or isn't there", id)
+		}
+		l.seen[id/64] |= 1 << (id % 64)
+	}
+	return nil
+}
+
+// element is one of a page's elements: a branch's has a child, a leaf's has
+// flags and a value.
+type element struct {
+	key, value []byte
+	flags      uint32
+	child      uint64
+}
+
+func (l *layout) elements(id uint64, page []byte) ([]element, error) {
+	leaf := flags(page) == leafPage
+	n := count(page)
+	if !leaf && (flags(page) != branchPage || n == 0) || pageHeader+n*elementSize > len(page) {
+		return nil, corrupt(l.file.Name(), "page %d has a damaged header", id)
+	}
+	elements := make([]element, n)
+	for i := range elements {
+		at := uint64(pageHeader + i*elementSize)
+		b := page[at:]
+		e := &elements[i]
+		var pos, keySize, valueSize uint64
+		if leaf {
+			e.flags = native.Uint32(b)
+			pos, keySize, valueSize = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
+		} else {
+			pos, keySize = uint64(native.Uint32(b)), uint64(native.Uint32(b[4:]))
+			e.child = native.Uint64(b[8:])
+		}
+		if keySize == 0 || at+pos+keySize+valueSize > uint64(len(page)) {
+			return nil, corrupt(l.file.Name(), "page %d has a damaged element", id)
+		}
+		key := at + pos
+		e.key = page[key : key+keySize]
+		e.value = page[key+keySize : key+keySize+valueSize]
+	}
+	return elements, nil
+}

@@ -1,0 +1,232 @@
+package bolt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// TestBytesAreCopied keeps what calls returned over overwrites and the growth
+// of the file: what bbolt shows in a transaction would read as other data then.
+func TestBytesAreCopied(t *testing.T) {
+	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
+	const n = 50
+	body := func(i, round int) []byte {
+		return bytes.Repeat(fmt.Appendf(nil, "%d of %d. ", round, i), 20)
+	}
+	versions := make(map[string]uint64)
+	for i := range n {
+		e := put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: body(i, 0)})
+		versions[e.ID] = e.Version
+	}
+	var got, listed []store.Entry
+	for i := range n {
+		e, err := s.Get(t.Context(), strconv.Itoa(i))
+		must(t, err)
+		got = append(got, e)
+	}
+	for e, err := range s.List(t.Context()) {
+		must(t, err)
+		listed = append(listed, e)
+	}
+	claimed, err := s.Claim(t.Context(), at(n), at(2*n), n)
+	must(t, err)
+	for _, e := range claimed {
+		versions[e.ID] = e.Version
+	}
+	for round := 1; round <= 20; round++ {
+		for i := range n {
+			id := strconv.Itoa(i)
+			e := put(t, s, store.Entry{ID: id, Version: versions[id], Due: at(1000), Body: body(i, round)})
+			versions[id] = e.Version
+			put(t, s, store.Entry{ID: fmt.Sprintf("more-%d-%d", i, round), Body: body(i, round)})
+		}
+	}
+	for op, entries := range map[string][]store.Entry{"Get": got, "List": listed, "Claim": claimed} {
+		if len(entries) != n {
+			t.Errorf("%s: expected %d entries, got %d", op, n, len(entries))
+		}
+		for _, e := range entries {
+			i, _ := strconv.Atoi(e.ID)
+			if !bytes.Equal(e.Body, body(i, 0)) {
+				t.Errorf("%s: the body of %s changed after the call had returned", op, e.ID)
+			}
+		}
+	}
+	// And what was given is the caller's again.
+	mine := []byte("before")
+	put(t, s, store.Entry{ID: "mine", Body: mine})
+	copy(mine, "after!")
+	if e, err := s.Get(t.Context(), "mine"); err != nil || string(e.Body) != "before" {
+		t.Errorf("expected the body that was put, got %q, %v", e.Body, err)
+	}
+}
+
+func TestVersionsOutliveEntriesAndClose(t *testing.T) {
+	path := newPath(t)
+	seen := make(map[uint64]bool)
+	for range 3 {
+		s := open(t, path)
+		for range 3 {
+			e := put(t, s, store.Entry{ID: "a", Due: at(0)})
+			claimed, err := s.Claim(t.Context(), at(0), at(1), 1)
+			if err != nil || len(claimed) != 1 {
+				t.Fatalf("Claim: %d entries, %v", len(claimed), err)
+			}
+			for _, v := range []uint64{e.Version, claimed[0].Version} {
+				if seen[v] {
+					t.Errorf("version %d was given twice", v)
+				}
+				seen[v] = true
+			}
+			must(t, s.Delete(t.Context(), "a", claimed[0].Version))
+		}
+		must(t, s.Close())
+	}
+}
+
+// TestClaimStopsAtItsSize claims bodies that don't fit into one answer.
+func TestClaimStopsAtItsSize(t *testing.T) {
+	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
+	for i := range 4 {
+		put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: make([]byte, store.MaxBody-i)})
+	}
+	for i := range 4 {
+		claimed, err := s.Claim(t.Context(), at(10), at(20), 10)
+		if err != nil || len(claimed) != 1 || claimed[0].ID != strconv.Itoa(i) {
+			t.Fatalf("Claim %d: expected one entry, %d, got %d, %v", i, i, len(claimed), err)
+		}
+	}
+	for i := range 100 {
+		put(t, s, store.Entry{ID: fmt.Sprintf("small-%d", i), Due: at(0), Body: make([]byte, 100<<10)})
+	}
+	claimed, err := s.Claim(t.Context(), at(10), at(30), 1000)
+	if want := store.MaxClaim / (100 << 10); err != nil || len(claimed) != want {
+		t.Errorf("expected %d entries, 8 MiB, got %d, %v", want, len(claimed), err)
+	}
+}
+
+// TestListAcrossPages writes between the pages of a list, and lists entries so
+// large that each is a page.
+func TestListAcrossPages(t *testing.T) {
+	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
+	want := make(map[string]bool)
+	for i := range 3*pageEntries + 1 {
+		id := fmt.Sprintf("stays-%04d", i)
+		put(t, s, store.Entry{ID: id})
+		want[id] = true
+	}
+	for i := range 3 {
+		id := fmt.Sprintf("stays-%04d-large", i)
+		put(t, s, store.Entry{ID: id, Body: make([]byte, pageBytes+1)})
+		want[id] = true
+	}
+	if page, err := s.page(t.Context(), "stays-0000"); err != nil || len(page) != 1 {
+		t.Errorf("expected a page of the one large entry, got %d, %v", len(page), err)
+	}
+	goes := put(t, s, store.Entry{ID: "stays-0700-not"})
+	n := 0
+	for e, err := range s.List(t.Context()) {
+		must(t, err)
+		delete(want, e.ID)
+		if n++; n%50 == 0 {
+			put(t, s, store.Entry{ID: fmt.Sprintf("new-%d", n), Body: make([]byte, 10_000)})
+		}
+		if n == 10 {
+			must(t, s.Delete(t.Context(), goes.ID, goes.Version))
+		}
+		if e.ID == goes.ID {
+			t.Error("List yields an entry that was deleted two pages before")
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("List leaves out %d entries that were there throughout", len(want))
+	}
+
+	n = 0
+	var last error
+	for _, err := range s.List(t.Context()) {
+		if last = err; err != nil {
+			break
+		}
+		n++
+		must(t, s.Close()) // in the middle of a page
+	}
+	if n != 1 || !errors.Is(last, store.ErrClosed) {
+		t.Errorf("List that goes on after Close: expected one entry and then ErrClosed, got %d and %v", n, last)
+	}
+}
+
+func TestListEndsAtDamage(t *testing.T) {
+	s := open(t, newPath(t))
+	for i := range 5 {
+		put(t, s, store.Entry{ID: strconv.Itoa(i), Body: []byte("body")})
+	}
+	damage(t, s, "3")
+	var ids []string
+	var last error
+	for e, err := range s.List(t.Context()) {
+		if last = err; err == nil {
+			ids = append(ids, e.ID)
+		}
+	}
+	if !slices.Equal(ids, []string{"0", "1", "2"}) || !errors.Is(last, store.ErrCorrupt) {
+		t.Errorf("expected 0, 1 and 2 and then ErrCorrupt, got %v and %v", ids, last)
+	}
+}
+
+// TestReadersAndWriters has many goroutines do everything at once, on a file
+// that outgrows its mapping several times. Nobody may wait for ever, and the
+// sum that they move about stays.
+func TestReadersAndWriters(t *testing.T) {
+	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
+	const writers, writes = 8, 60
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			e := store.Entry{ID: fmt.Sprintf("counter-%d", w)}
+			for i := range writes {
+				e.Body = bytes.Repeat([]byte{byte(i)}, 1+i*200)
+				e.Due = at(int64(i))
+				version, err := s.Put(t.Context(), e)
+				if err != nil {
+					t.Errorf("Put: %v", err)
+					return
+				}
+				e.Version = version
+			}
+		})
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for e, err := range s.List(t.Context()) {
+					if err != nil {
+						t.Errorf("List: %v", err)
+					} else if i := int(e.Body[0]); len(e.Body) != 1+i*200 {
+						t.Errorf("%s: a body half of one write and half of another", e.ID)
+					}
+				}
+				if err := s.Check(t.Context()); err != nil {
+					t.Errorf("Check: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	readers.Wait()
+}
