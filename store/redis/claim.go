@@ -1,0 +1,194 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// maxShare is how many entries one script takes at most: while a script runs,
+// its server does nothing else.
+const maxShare = 1000
+
+// Claim takes one round trip when nothing is due, and else two for each node.
+// The room for bodies is shared out among the shards as the entries are: where
+// bodies are large, an answer may stay well below store.MaxClaim. What the
+// nodes that answer give is returned even if others can't be reached; their
+// error comes once nothing else is left to claim.
+func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	claimed, err := s.claim(ctx, now, until, n)
+	return claimed, wrap(ctx, "claim", "", err)
+}
+
+func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	if err := store.CheckClaim(now, until, n); err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	// A round may find that others were faster, or that what was due is damaged
+	// and now put off. The next one then sees what is left.
+	var claimed []store.Entry
+	var damaged error
+	for more := true; more && len(claimed) == 0; {
+		err := s.whileMoving(ctx, func() error {
+			shares, err := s.shares(ctx, now, n)
+			if more = len(shares) > 0; !more {
+				return err
+			}
+			var bad error
+			claimed, bad, err = s.take(ctx, shares, now, until)
+			damaged = cmp.Or(damaged, bad)
+			if len(claimed) > 0 {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(claimed) == 0 {
+		return nil, damaged
+	}
+	return claimed, nil
+}
+
+// share is how many entries one shard gives to a claim.
+type share struct {
+	shard, n int
+	left     int // how many more it could give
+}
+
+// shares counts what is due in each shard. The error is that of shards that
+// didn't answer.
+func (s *Store) shares(ctx context.Context, now time.Time, n int) ([]share, error) {
+	counts := each(ctx, s, len(s.due), func(i int) string { return s.due[i] }, func(c redis.Cmdable, i int) *redis.IntCmd {
+		return c.ZCount(ctx, s.due[i], "-inf", score(now))
+	})
+	var err error
+	first := int(s.next.Add(1) % uint32(len(s.due)))
+	var shares []share
+	for i := range s.due {
+		shard := (first + i) % len(s.due)
+		due, failed := counts[shard].Result()
+		err = cmp.Or(err, failed)
+		if due > 0 {
+			shares = append(shares, share{shard: shard, left: int(min(due, maxShare))})
+		}
+	}
+	return shareOut(shares, n), err
+}
+
+// shareOut gives each share an equal part of n, and what some can't give to
+// the others. Where n is too small for all, the first ones get it.
+func shareOut(shares []share, n int) []share {
+	for open := len(shares); open > 0 && n > 0; {
+		part := max(1, n/open)
+		open = 0
+		for i := range shares {
+			take := min(part, shares[i].left, n)
+			shares[i].n += take
+			shares[i].left -= take
+			n -= take
+			if shares[i].left > 0 {
+				open++
+			}
+		}
+	}
+	for i := range shares {
+		if shares[i].n == 0 {
+			return shares[:i]
+		}
+	}
+	return shares
+}
+
+// take has each shard give its share. It returns the first of the damaged
+// entries as an error of its own, and the first other error beside what was
+// claimed.
+func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) (claimed []store.Entry, damaged, err error) {
+	total := 0
+	for _, sh := range shares {
+		total += sh.n
+	}
+	until = time.UnixMilli(until.UnixMilli()).UTC()
+	cmds := s.evalAll(ctx, claimScript, len(shares), func(i int) (string, []any) {
+		sh := shares[i]
+		atLeast := 0
+		if i == 0 {
+			// So that no body is too large to be claimed ever: each shard is
+			// the first in its turn.
+			atLeast = 1
+		}
+		return s.due[sh.shard], []any{
+			score(now), score(until), dueBytes(until), sh.n, store.MaxClaim / total * sh.n, atLeast,
+			s.entries(sh.shard), freshVersions(sh.n),
+		}
+	})
+	for _, cmd := range cmds {
+		reply, failed := cmd.StringSlice()
+		if failed == nil && len(reply)%3 != 1 {
+			failed = fmt.Errorf("redis: the claim script answered %d strings", len(reply))
+		}
+		if failed != nil {
+			err = cmp.Or(err, failed)
+			continue
+		}
+		if reply[0] != "" && damaged == nil {
+			damaged = store.Wrap("claim", backend, reply[0], fmt.Errorf("%w: it is put off each time", store.ErrCorrupt))
+		}
+		for r := reply[1:]; len(r) > 0; r = r[3:] {
+			claimed = append(claimed, store.Entry{
+				ID:      r[0],
+				Version: binary.BigEndian.Uint64([]byte(r[1])),
+				Due:     until,
+				Body:    []byte(r[2][header:]),
+			})
+		}
+	}
+	return claimed, damaged, err
+}
+
+// evalAll runs a script n times in one pipeline, and once more for those whose
+// server didn't know it: on a cluster each master has its own.
+func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(i int) (key string, args []any)) []*redis.Cmd {
+	key := func(i int) string {
+		key, _ := call(i)
+		return key
+	}
+	cmds := each(ctx, s, n, key, func(c redis.Cmdable, i int) *redis.Cmd {
+		key, args := call(i)
+		return sc.EvalSha(ctx, c, []string{key}, args...)
+	})
+	var unknown []int
+	for i, cmd := range cmds {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			unknown = append(unknown, i)
+		}
+	}
+	again := each(ctx, s, len(unknown), func(i int) string { return key(unknown[i]) }, func(c redis.Cmdable, i int) *redis.Cmd {
+		key, args := call(unknown[i])
+		return sc.Eval(ctx, c, []string{key}, args...)
+	})
+	for i, cmd := range again {
+		cmds[unknown[i]] = cmd
+	}
+	return cmds
+}
+
+// freshVersions are that many versions, drawn each time that go-redis sends
+// them. A claim whose reply was lost, and that is sent again, would else give
+// an entry that somebody has put back meanwhile a version that it had before.
+type freshVersions int
+
+// MarshalBinary is called by go-redis.
+func (n freshVersions) MarshalBinary() ([]byte, error) { return drawVersions(int(n)), nil }

@@ -1,0 +1,99 @@
+package redis_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/redis"
+	"github.com/latchkey-go/latchkey/store/storetest"
+)
+
+// rig runs the suite on a server that many stores share, each with a prefix.
+type rig struct {
+	connect func(t *testing.T, c *cut) goredis.UniversalClient
+	restart func() // optional; makes the store durable
+}
+
+type rigged struct {
+	*redis.Store
+	client goredis.UniversalClient
+	cut    *cut
+	prefix string
+}
+
+func (r rig) open(t *testing.T, prefix string) store.Store {
+	t.Helper()
+	c := new(cut)
+	client := r.connect(t, c)
+	t.Cleanup(func() { client.Close() })
+	s, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Shards: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rigged{Store: s, client: client, cut: c, prefix: prefix}
+}
+
+func (r rig) harness() storetest.Harness {
+	h := storetest.Harness{
+		Features: storetest.Features{Shared: true, Durable: r.restart != nil},
+		Open:     func(t *testing.T) store.Store { return r.open(t, rand.Text()+":") },
+		Peer:     func(t *testing.T, s store.Store) store.Store { return r.open(t, s.(rigged).prefix) },
+		Break:    func(t *testing.T, s store.Store) { s.(rigged).cut.cut() },
+		Corrupt: func(t *testing.T, s store.Store, id string) {
+			s.(rigged).damage(t, id, "too short")
+		},
+	}
+	if r.restart != nil {
+		h.Reopen = func(t *testing.T, s store.Store) store.Store {
+			r.restart()
+			return r.open(t, s.(rigged).prefix)
+		}
+	}
+	return h
+}
+
+// damage replaces what is kept for id.
+func (s rigged) damage(t *testing.T, id, value string) {
+	t.Helper()
+	for shard := range 4 {
+		key := fmt.Sprintf("%s{%d}:e:%s", s.prefix, shard, id)
+		n, err := s.client.Exists(t.Context(), key).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			if err := s.client.Set(t.Context(), key, value, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("the entry to be damaged has no key")
+}
+
+func single(addr string) func(*testing.T, *cut) goredis.UniversalClient {
+	return func(t *testing.T, c *cut) goredis.UniversalClient {
+		return newClient(t, &goredis.Options{Addr: addr, Dialer: c.dial})
+	}
+}
+
+func TestConformanceOnMiniredis(t *testing.T) {
+	t.Parallel()
+	m := miniredis.RunT(t)
+	storetest.Run(t, rig{connect: single(m.Addr())}.harness())
+}
+
+func TestConformanceOnServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	restart := func() {
+		s.kill()
+		s.start()
+	}
+	storetest.Run(t, rig{connect: single(s.addr), restart: restart}.harness())
+}

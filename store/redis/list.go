@@ -1,0 +1,139 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// pageSize is about how many entries List reads at once, in store.MaxClaim
+// bytes of bodies at most.
+const pageSize = 500
+
+// List reads shard by shard, in pages, with three round trips for each. An
+// entry may be yielded more than once.
+func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		if err := s.list(ctx, yield); err != nil && err != errStopped {
+			yield(store.Entry{}, wrap(ctx, "list", "", err))
+		}
+	}
+}
+
+var errStopped = errors.New("redis: the loop has ended")
+
+func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) error {
+	for shard := range s.due {
+		for at := (page{next: "0"}); ; {
+			var err error
+			if at, err = s.page(ctx, shard, at); err != nil {
+				return err
+			}
+			for ids := at.ids; len(ids) > 0; {
+				var entries []store.Entry
+				if entries, ids, err = s.read(ctx, shard, ids); err != nil {
+					return err
+				}
+				for _, e := range entries {
+					if !yield(e, nil) {
+						return errStopped
+					}
+					// Also where this was the last one.
+					if err := s.begin(ctx); err != nil {
+						return err
+					}
+					s.calls.Done()
+				}
+			}
+			if at.next == "0" {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// page is one page of a shard's IDs.
+type page struct {
+	server string // whose cursor next is
+	next   string // "0" before the first page, and on the last
+	ids    []string
+}
+
+// page returns the page behind p, or the first one again where the due set has
+// come to another server: by a fail-over, a restart or a slot that moved. There
+// the cursor would leave entries out, since each server hashes in its own way.
+func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
+	if err := s.begin(ctx); err != nil {
+		return page{}, err
+	}
+	defer s.calls.Done()
+	read := func(cursor string) (next page, err error) {
+		reply, err := s.run(ctx, pageScript, Ack{}, []string{s.due[shard]}, cursor, pageSize)
+		if err != nil {
+			return page{}, err
+		}
+		parts, ok := reply.([]any)
+		if !ok || len(parts) != 3 {
+			return page{}, fmt.Errorf("redis: the page script answered %T", reply)
+		}
+		next.server, _ = parts[0].(string)
+		next.next, _ = parts[1].(string)
+		scored, _ := parts[2].([]any)
+		for i := 0; i+1 < len(scored); i += 2 {
+			id, _ := scored[i].(string)
+			next.ids = append(next.ids, id)
+		}
+		return next, nil
+	}
+	next, err := read(p.next)
+	if err == nil && p.next != "0" && next.server != p.server {
+		next, err = read("0")
+	}
+	return next, err
+}
+
+// read returns the first of these entries, as many as have room in
+// store.MaxClaim bytes, and the IDs that are left. Entries that have gone
+// meanwhile are left out. Each is read by a command of its own, which a slot
+// that is on its way doesn't disturb.
+func (s *Store) read(ctx context.Context, shard int, ids []string) ([]store.Entry, []string, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.calls.Done()
+	key := func(i int) string { return s.entryKey(shard, ids[i]) }
+	sizes := each(ctx, s, len(ids), key, func(c redis.Cmdable, i int) *redis.IntCmd { return c.StrLen(ctx, key(i)) })
+	n, room := 0, int64(store.MaxClaim)
+	for ; n < len(ids); n++ {
+		size, err := sizes[n].Result()
+		if err != nil {
+			return nil, nil, store.Wrap("list", backend, ids[n], corrupt(err))
+		}
+		if room -= size; room < 0 && n > 0 {
+			break
+		}
+	}
+	values := each(ctx, s, n, key, func(c redis.Cmdable, i int) *redis.StringCmd { return c.Get(ctx, key(i)) })
+	entries := make([]store.Entry, 0, n)
+	for i, id := range ids[:n] {
+		value, err := values[i].Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		var e store.Entry
+		if err == nil {
+			e, err = decode(id, value)
+		}
+		if err != nil {
+			return nil, nil, store.Wrap("list", backend, id, corrupt(err))
+		}
+		entries = append(entries, e)
+	}
+	return entries, ids[n:], nil
+}

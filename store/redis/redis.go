@@ -1,0 +1,264 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+const backend = "redis"
+
+var (
+	// ErrConfig means that the options, the client or the server are set so
+	// that the store would not keep its contract. The text says what to change.
+	ErrConfig = errors.New("redis: configuration")
+
+	// ErrAck means that a write took place, but that the acknowledgements that
+	// Options.Ack asks for didn't come in time. The entry may be as it was
+	// written, or after a fail-over as it was before.
+	ErrAck = errors.New("redis: write not acknowledged")
+)
+
+// Options are a store's settings. The zero value is good.
+type Options struct {
+	// Prefix begins every key, so that several stores and other data share a
+	// server without seeing each other. 1 to 64 bytes without braces, spaces
+	// or control characters. Defaults to "latchkey:".
+	Prefix string
+
+	// Shards is over how many hash slots the entries are spread, from 1 to
+	// 1024. It is set for good when the store is created: every process must
+	// give the same. A cluster wants several for each node that it may grow
+	// to; each costs an idle Claim one ZCOUNT. Defaults to 16.
+	Shards int
+
+	// Ack is what each Put and Delete waits for. Defaults to nothing beyond
+	// the server's answer.
+	Ack Ack
+}
+
+// Ack says what acknowledges a write before it is reported as done.
+type Ack struct {
+	// Replicas is how many replicas must have the write: in memory, or with
+	// AOF set in their append-only files. Defaults to 0.
+	Replicas int
+
+	// AOF has the write wait until the master's append-only file is on disk,
+	// whatever appendfsync says. It needs Redis 7.2 or Valkey, and the file
+	// switched on.
+	AOF bool
+
+	// Timeout is how long to wait, in whole milliseconds. It must be shorter
+	// than the client's ReadTimeout. Defaults to one second.
+	Timeout time.Duration
+}
+
+// Store is a store.Store in Redis. Its methods may be called by any number of
+// goroutines.
+type Store struct {
+	client  redis.UniversalClient
+	cluster *redis.ClusterClient // the same, or nil
+	owned   bool                 // Close closes the client
+	prefix  string
+	ack     Ack
+	due     []string      // each shard's due set
+	next    atomic.Uint32 // the shard that the next Claim begins with
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // added to under mu
+}
+
+var _ store.Store = (*Store)(nil)
+
+// begin counts a call, which Close then waits for.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Close waits for the calls under way. It closes the client only if
+// [store.Open] made it. A second Close returns nil.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	if first && s.owned {
+		return store.Wrap("close", backend, "", s.client.Close())
+	}
+	return nil
+}
+
+// Get takes one round trip: GET.
+func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
+	e, err := s.get(ctx, id)
+	return e, wrap(ctx, "get", id, err)
+}
+
+func (s *Store) get(ctx context.Context, id string) (store.Entry, error) {
+	if err := store.CheckID(id); err != nil {
+		return store.Entry{}, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return store.Entry{}, err
+	}
+	defer s.calls.Done()
+	value, err := s.client.Get(ctx, s.entryKey(s.shard(id), id)).Result()
+	if errors.Is(err, redis.Nil) {
+		return store.Entry{}, store.ErrNotFound
+	}
+	if err != nil {
+		return store.Entry{}, err
+	}
+	return decode(id, value)
+}
+
+// Put takes one round trip, and with Options.Ack as long as that takes.
+func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	version, err := s.put(ctx, e)
+	return version, wrap(ctx, "put", e.ID, err)
+}
+
+func (s *Store) put(ctx context.Context, e store.Entry) (uint64, error) {
+	if err := e.Check(); err != nil {
+		return 0, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer s.calls.Done()
+	expected := ""
+	if e.Version != 0 {
+		expected = versionBytes(e.Version)
+	}
+	for {
+		version, value := encode(e)
+		if version == e.Version {
+			continue
+		}
+		status, err := s.write(ctx, putScript, e.ID, value, score(e.Due), expected)
+		switch {
+		case err != nil:
+			return 0, err
+		case status == "OK":
+			return version, nil
+		}
+	}
+}
+
+// Delete takes one round trip, and with Options.Ack as long as that takes.
+func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
+	return wrap(ctx, "delete", id, s.delete(ctx, id, version))
+}
+
+func (s *Store) delete(ctx context.Context, id string, version uint64) error {
+	if err := store.CheckID(id); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	_, err := s.write(ctx, deleteScript, id, versionBytes(version))
+	return err
+}
+
+// write runs a script that changes one entry, and returns its status or what
+// that means as an error.
+func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...any) (string, error) {
+	sh := s.shard(id)
+	reply, err := s.run(ctx, sc, s.ack, []string{s.entryKey(sh, id), s.due[sh]}, append([]any{id}, args...)...)
+	if err != nil {
+		return "", err
+	}
+	switch reply {
+	case "OK", "DRAWN":
+		return reply.(string), nil
+	case "EXISTS":
+		return "", store.ErrExists
+	case "CONFLICT":
+		return "", store.ErrConflict
+	case "CORRUPT":
+		return "", fmt.Errorf("%w: its value doesn't begin with a header", store.ErrCorrupt)
+	}
+	return "", fmt.Errorf("redis: a script answered %T", reply)
+}
+
+// wrap returns err as a *store.Error. go-redis reports a deadline that passed
+// while it read as a network time-out: the context's error is added to it.
+func wrap(ctx context.Context, op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = corrupt(err)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	default:
+		if d, ok := ctx.Deadline(); ok && isTimeout(err) && !time.Now().Before(d) {
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		}
+	}
+	return store.Wrap(op, backend, id, err)
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
+}
+
+// corrupt adds ErrCorrupt where Redis says that a key holds something else than
+// ours. Redis 6 has the code of an error within a script in the middle.
+func corrupt(err error) error {
+	if isReply(err) && strings.Contains(err.Error(), "WRONGTYPE") && !errors.Is(err, store.ErrCorrupt) {
+		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return err
+}
+
+// isReply reports whether err is an answer of the server.
+func isReply(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// drawVersions returns n versions of eight bytes each. They come from the
+// system's source and not from a generator of this process, which a copy of
+// its machine would share.
+func drawVersions(n int) []byte {
+	b := make([]byte, 8*n)
+	for {
+		rand.Read(b) // never fails
+		ok := true
+		for i := range n {
+			b[8*i] &= 0x7f
+			ok = ok && [8]byte(b[8*i:]) != [8]byte{}
+		}
+		if ok {
+			return b
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// Versions and header times are strings of eight bytes throughout: a number in
+// Lua is a float64, which holds 53 bits. What is too short for a header, or has
+// a version or a time that no release of ours has written, is damaged. No
+// script writes before everything that could fail has been checked; a write
+// that comes after another can't. Numbers for Redis are written as strings,
+// which Lua need not format.
+
+// checkHeader is the part of a script that answers CORRUPT unless its variable have
+// begins with a header.
+const checkHeader = `
+		if #have < 16 or string.byte(have, 1, 1) > 127 or string.sub(have, 9, 10) ~= '\0\0' then
+			return 'CORRUPT'
+		end`
+
+// openScript keeps the store's layout when it is created, and writes it again
+// each time, so that a server that takes no writes is noticed.
+//
+// KEYS[1] -> prefix meta
+// ARGV[1] -> the layout wanted
+//
+// Returns the layout that is kept.
+//
+// Cost: O(1), 3 commands.
+var openScript = redis.NewScript(`
+local have = redis.call('GET', KEYS[1])
+if have and have ~= ARGV[1] then
+	return have
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]`)
+
+// putScript inserts or replaces an entry.
+//
+// KEYS[1] -> prefix{shard}:e:ID
+// KEYS[2] -> prefix{shard}:due
+// ARGV[1] -> ID
+// ARGV[2] -> new value: version, due, body
+// ARGV[3] -> score in the due set: Unix milliseconds or +inf
+// ARGV[4] -> version that must be there; empty: no entry may be
+//
+// Returns OK, EXISTS, CONFLICT or CORRUPT; DRAWN where the new version is the
+// present one by chance. Where value and all are the present one, this is a try
+// whose reply was lost, sent again. It is then written again, since WAIT waits
+// for the writes of its own connection.
+//
+// Cost: O(log n) in the shard's entries, 3 commands. ZADD goes first: it is the
+// one that fails on a key of another type.
+var putScript = redis.NewScript(`
+local version = ARGV[4]
+if version == '' or redis.call('GETRANGE', KEYS[1], '0', '7') ~= version then
+	local have = redis.call('GET', KEYS[1])
+	if not have then
+		if version ~= '' then
+			return 'CONFLICT'
+		end
+	elseif have ~= ARGV[2] then
+		` + checkHeader + `
+		if string.sub(have, 1, 8) == string.sub(ARGV[2], 1, 8) then
+			return 'DRAWN'
+		elseif version == '' then
+			return 'EXISTS'
+		end
+		return 'CONFLICT'
+	end
+end
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+redis.call('SET', KEYS[1], ARGV[2])
+return 'OK'`)
+
+// deleteScript removes an entry, and a place in the due set that has none.
+//
+// KEYS[1] -> prefix{shard}:e:ID
+// KEYS[2] -> prefix{shard}:due
+// ARGV[1] -> ID
+// ARGV[2] -> version that must be there
+//
+// Returns OK, also where there is no entry, CONFLICT or CORRUPT.
+//
+// Cost: O(log n) in the shard's entries, 3 commands.
+var deleteScript = redis.NewScript(`
+if redis.call('GETRANGE', KEYS[1], '0', '7') ~= ARGV[2] then
+	local have = redis.call('GET', KEYS[1])
+	if have then
+		` + checkHeader + `
+		return 'CONFLICT'
+	end
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1])
+return 'OK'`)
+
+// claimScript takes the oldest entries of one shard that are due, and puts
+// them off. It puts off damaged ones too, so that they keep nobody waiting.
+// Those whose slot is on its way to another node, and who are not on this one,
+// it leaves alone: EXISTS over two keys fails for them where a command on one
+// would answer that they don't exist.
+//
+// KEYS[1] -> prefix{shard}:due
+// ARGV[1] -> now in Unix milliseconds
+// ARGV[2] -> until in Unix milliseconds
+// ARGV[3] -> until as in a header
+// ARGV[4] -> how many at most
+// ARGV[5] -> how many bytes of bodies at most
+// ARGV[6] -> 1: the first one even if it is larger; 0: not
+// ARGV[7] -> prefix{shard}:e:
+// ARGV[8] -> new versions, 8 bytes for each
+//
+// Returns the ID of a damaged entry or an empty string, then for each entry
+// taken its ID, its new version and its old value. The error TRYAGAIN where
+// nothing could be taken because the slot is on its way.
+//
+// Cost: O(log n + k log n) for k entries, 3 commands for each and 2 in all.
+var claimScript = redis.NewScript(`
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', '0', ARGV[4])
+local room = tonumber(ARGV[5])
+local reply, moved, away = {''}, {}, false
+for _, id in ipairs(ids) do
+	local key = ARGV[7] .. id
+	local size = redis.pcall('STRLEN', key)
+	local value = ''
+	if type(size) == 'number' and size >= 16 then
+		room = room - size + 16
+		if room < 0 and (#reply > 1 or ARGV[6] == '0') then
+			break
+		end
+		value = redis.call('GET', key)
+	end
+	if value ~= '' and string.byte(value, 1, 1) < 128 and string.sub(value, 9, 10) == '\0\0' then
+		local at = 8 * (#reply - 1) / 3
+		reply[#reply + 1] = id
+		reply[#reply + 1] = string.sub(ARGV[8], at + 1, at + 8)
+		reply[#reply + 1] = value
+	elseif type(size) == 'table' and not string.find(size.err, 'WRONGTYPE', 1, true) then
+		away = true
+	elseif type(redis.pcall('EXISTS', KEYS[1], key)) == 'table' then
+		away = true
+	else
+		reply[1] = id
+		moved[#moved + 1] = ARGV[2]
+		moved[#moved + 1] = id
+	end
+end
+if away and #reply == 1 and #moved == 0 then
+	return redis.error_reply('TRYAGAIN the shard is on its way to another node')
+end
+for i = 2, #reply, 3 do
+	moved[#moved + 1] = ARGV[2]
+	moved[#moved + 1] = reply[i]
+end
+if #moved > 0 then
+	redis.call('ZADD', KEYS[1], unpack(moved))
+end
+for i = 2, #reply, 3 do
+	redis.call('SETRANGE', ARGV[7] .. reply[i], '0', reply[i + 1] .. ARGV[3])
+end
+return reply`)
+
+// pageScript reads one page of a shard's IDs, and says which server it is
+// from: ZSCAN's cursor means nothing to another one.
+//
+// KEYS[1] -> prefix{shard}:due
+// ARGV[1] -> cursor; 0 to begin with
+// ARGV[2] -> about how many
+//
+// Returns the server's run ID or an empty string, the next cursor (0: that was
+// the last page), and the IDs, each followed by its score.
+//
+// Cost: O(page), 2 commands.
+var pageScript = redis.NewScript(`
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local page = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+return {run, page[1], page[2]}`)

@@ -1,0 +1,192 @@
+package redis_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// program returns the path of one of Redis's programs. Where it isn't installed
+// the test is skipped, or fails where the environment says that it must not be.
+func program(tb testing.TB, name string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("LATCHKEY_REQUIRE_SERVERS") == "1" {
+		tb.Fatalf("%s is not installed, and LATCHKEY_REQUIRE_SERVERS is 1", name)
+	}
+	tb.Skipf("NOT TESTED ON A REAL SERVER: %s is not installed (Debian: apt-get install redis-server)", name)
+	return ""
+}
+
+// server is a redis-server on loopback with a directory of its own.
+type server struct {
+	tb   testing.TB
+	addr string
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// startServer starts a server that the test stops at its end.
+func startServer(tb testing.TB, args ...string) *server {
+	tb.Helper()
+	port := freePort(tb)
+	s := &server{
+		tb: tb, addr: net.JoinHostPort("127.0.0.1", port),
+		args: append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", tb.TempDir(), "--save", "", "--enable-debug-command", "yes"}, args...),
+	}
+	s.start()
+	tb.Cleanup(s.kill)
+	return s
+}
+
+// start starts the process and returns when it takes connections.
+func (s *server) start() {
+	s.tb.Helper()
+	s.cmd = exec.Command(program(s.tb, "redis-server"), s.args...)
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.tb.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan struct{})
+	s.done = done
+	cmd := s.cmd
+	var log strings.Builder
+	go func() {
+		defer close(done)
+		lines := bufio.NewScanner(out)
+		for open := false; lines.Scan(); {
+			if !open && (strings.Contains(lines.Text(), "Ready to accept connections") || strings.Contains(lines.Text(), "+monitor")) {
+				open = true
+				close(ready)
+			}
+			if !open {
+				log.WriteString(lines.Text() + "\n")
+			}
+		}
+		io.Copy(io.Discard, out)
+		cmd.Wait()
+	}()
+	select {
+	case <-ready:
+	case <-done:
+		s.tb.Fatalf("redis-server %v ended at once:\n%s", s.args, log.String())
+	case <-time.After(time.Minute):
+		s.tb.Fatalf("redis-server %v takes no connections after a minute", s.args)
+	}
+}
+
+// kill ends the process with SIGKILL.
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	<-s.done
+}
+
+// client returns a client without go-redis's pauses.
+func (s *server) client(tb testing.TB) *redis.Client {
+	return newClient(tb, &redis.Options{Addr: s.addr})
+}
+
+func newClient(tb testing.TB, o *redis.Options) *redis.Client {
+	o.ContextTimeoutEnabled = true
+	o.DialerRetries = 1
+	o.MinRetryBackoff, o.MaxRetryBackoff = time.Millisecond, 8*time.Millisecond
+	c := redis.NewClient(o)
+	tb.Cleanup(func() { c.Close() })
+	return c
+}
+
+var ports sync.Map // given out by freePort, since the system may name one twice
+
+// freePort returns a port of the loopback interface that nobody listens on.
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if _, given := ports.LoadOrStore(port, true); !given {
+			return strconv.Itoa(port)
+		}
+	}
+}
+
+// await asks the server until it says yes.
+func (s *server) await(what string, ask func(c *redis.Client) (bool, error)) {
+	s.tb.Helper()
+	c := s.client(s.tb)
+	defer c.Close()
+	eventually(s.tb, what, func() bool {
+		yes, err := ask(c)
+		return yes && err == nil
+	})
+}
+
+// eventually asks until the answer is yes.
+func eventually(tb testing.TB, what string, ask func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(time.Minute)
+	for !ask() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			tb.Fatalf("after a minute: still not %s", what)
+		}
+	}
+}
+
+// soak says whether the long versions of tests are wanted.
+func soak() bool { return os.Getenv("LATCHKEY_SOAK") == "1" }
+
+// cut is a dialer whose connections can all be cut, for good.
+type cut struct {
+	mu    sync.Mutex
+	conns []net.Conn
+	done  bool
+}
+
+func (c *cut) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		conn.Close()
+		return nil, fmt.Errorf("the test has cut the line")
+	}
+	c.conns = append(c.conns, conn)
+	return conn, nil
+}
+
+func (c *cut) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done = true
+	for _, conn := range c.conns {
+		conn.Close()
+	}
+}
