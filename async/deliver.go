@@ -143,11 +143,12 @@ func ended(end End) verdict {
 }
 
 // conclude writes the verdict to the entry, as long as it is about the outcome
-// that stands there.
+// and the activity that stand there: another of the same key may have taken
+// both over meanwhile.
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (entry, error) {
-	meant := e.rec.Outcome.Started
+	about, meant := e.rec, e.rec.Outcome.Started
 	for range maxConflicts {
-		if e.rec.State != recordpb.State_STATE_SETTLED || e.rec.Outcome.GetMark() != mark {
+		if e.rec.State != recordpb.State_STATE_SETTLED || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
 			return e, nil
 		}
 		now := time.Now()

@@ -54,11 +54,14 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		return Status{}, err
 	}
 	running := answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
-	var pending *workflowpb.PendingActivityInfo
+	var pending, left *workflowpb.PendingActivityInfo
 	for _, p := range answer.GetPendingActivities() {
-		// A workflow that was terminated still lists what it had.
-		if running && p.GetActivityId() == d.target.ActivityID {
+		switch {
+		case p.GetActivityId() != d.target.ActivityID:
+		case running:
 			pending = p
+		default:
+			left = p // a workflow that was terminated still lists what it had
 		}
 	}
 	// The time at which an attempt started tells it from one of another
@@ -78,6 +81,8 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		return pendingStatus(pending), nil
 	case running:
 		return Status{End: EndBuffered}, nil
+	case d.ours(failureMark(left.GetLastFailure())):
+		return Status{End: EndOurs}, nil // taken, and not retried any more
 	default:
 		return Status{End: EndOther}, nil
 	}
