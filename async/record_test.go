@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -38,11 +39,44 @@ func full() *recordpb.Record {
 			Kind: recordpb.Kind_KIND_RESULT, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
 			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1,
 		},
-		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable"},
+		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9},
 		Ended:           scheduled.UnixNano() + 6,
 		End:             recordpb.End_END_DELIVERED,
 		CancelRequested: true,
+		Key:             "order-7",
+		Early:           true,
+		PerAttempt:      true,
+		NextQuestion:    scheduled.UnixNano() + 7,
+		Questions:       1,
+		Notices: []*recordpb.Notice{{
+			Kind: recordpb.NoticeKind_NOTICE_KIND_OVER, Reason: recordpb.End_END_TYPE_MISMATCH, Secret: bytes.Repeat([]byte{8}, 16),
+		}},
+		NextNotice:  scheduled.UnixNano() + 8,
+		NoticeTries: 2,
 	}
+}
+
+// TestFullIsFull: a field that the golden file lacks could change unnoticed.
+func TestFullIsFull(t *testing.T) {
+	var check func(m protoreflect.Message)
+	check = func(m protoreflect.Message) {
+		fields := m.Descriptor().Fields()
+		for i := range fields.Len() {
+			f := fields.Get(i)
+			if !m.Has(f) && f.Name() != "payload" {
+				t.Errorf("%s is not set", f.FullName())
+			}
+			if f.Kind() != protoreflect.MessageKind || f.IsMap() || !m.Has(f) {
+				continue
+			}
+			if f.IsList() {
+				check(m.Get(f).List().Get(0).Message())
+			} else {
+				check(m.Get(f).Message())
+			}
+		}
+	}
+	check(full().ProtoReflect())
 }
 
 // TestGolden reads what each release wrote. The files of a release are never
