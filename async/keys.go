@@ -129,7 +129,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (ste
 	}
 	isClosed := r.State == recordpb.State_STATE_CLOSED
 	switch {
-	case owner(r) != owner(now) && isClosed && (now.Scheduled > r.Scheduled || h.completer == nil):
+	case owner(r) != owner(now) && isClosed && h.completer == nil:
 		return again(true)
 	case owner(r) != owner(now) && isClosed:
 		// A worker that is late may still speak for an activity that had the
