@@ -105,7 +105,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s reads as\n%v, want\n%v", f, r, full())
 		}
 		if f == current && !bytes.Equal(body, e.Body) {
-			t.Errorf("this release writes other bytes than %s: run "go test . -run TestGolden -update" before it is out", f)
+			t.Errorf("this release writes other bytes than %s: run it with -update before it is out", f)
 		}
 	}
 }

@@ -104,8 +104,23 @@ type lossy struct {
 	async.Completer
 	mu    sync.Mutex
 	reply func(sent error) error // what becomes of Complete's answer
+	lie   func(*async.Status)    // what becomes of Describe's answer
 	away  bool
+	deaf  bool // Complete says that the attempt is over, and isn't made
 	sent  int
+}
+
+func (l *lossy) block(deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = deaf
+}
+
+// misjudge has Describe answer otherwise than the server does.
+func (l *lossy) misjudge(lie func(*async.Status)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lie = lie
 }
 
 func (l *lossy) set(away bool, reply func(sent error) error) {
@@ -116,11 +131,14 @@ func (l *lossy) set(away bool, reply func(sent error) error) {
 
 func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
 	l.mu.Lock()
-	away, reply := l.away, l.reply
+	away, deaf, reply := l.away, l.deaf, l.reply
 	l.sent++
 	l.mu.Unlock()
 	if away {
 		return errAway
+	}
+	if deaf {
+		return async.ErrOver
 	}
 	err := l.Completer.Complete(ctx, t, o)
 	if reply != nil {
@@ -131,12 +149,16 @@ func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) e
 
 func (l *lossy) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
 	l.mu.Lock()
-	away := l.away
+	away, lie := l.away, l.lie
 	l.mu.Unlock()
 	if away {
 		return async.Status{}, errAway
 	}
-	return l.Completer.Describe(ctx, t, mark)
+	status, err := l.Completer.Describe(ctx, t, mark)
+	if err == nil && lie != nil {
+		lie(&status)
+	}
+	return status, err
 }
 
 func (l *lossy) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
@@ -194,7 +216,7 @@ func (w *world) wantResult(run client.WorkflowRun, want Decision) {
 	w.t.Helper()
 	var got Decision
 	if err := run.Get(w.Context(), &got); err != nil || got != want {
-		w.t.Errorf("the workflow read %+v, %v, want %+v", got, err, want)
+		w.t.Errorf("the workflow read %.200v, %v, want %.200v", got, err, want)
 	}
 }
 

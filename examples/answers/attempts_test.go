@@ -74,7 +74,7 @@ func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 				asFailed(t, err)
 			}
 			w.none()
-			w.wantState(p, async.Closed)
+			w.becomes(p, async.Closed)
 		})
 	}
 }

@@ -13,9 +13,12 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
 // sealed is a codec that binds what it wraps to the activity, and never makes
@@ -75,6 +78,31 @@ func sealing() client.Options {
 	}
 }
 
+// binding is a failure converter that knows its context, which the SDK's own
+// doesn't.
+type binding struct {
+	converter.FailureConverter
+	data converter.DataConverter
+}
+
+func newBinding(data converter.DataConverter) binding {
+	return binding{data: data, FailureConverter: temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+		DataConverter: data, EncodeCommonAttributes: true,
+	})}
+}
+
+func (b binding) WithSerializationContext(sc converter.SerializationContext) converter.FailureConverter {
+	return newBinding(converter.WithDataConverterSerializationContext(b.data, sc))
+}
+
+// sealingAll is sealing, with failures bound to their activity as well. Only the
+// workflow itself can read those: the SDK passes them on as they are.
+func sealingAll() client.Options {
+	o := sealing()
+	o.FailureConverter = newBinding(o.DataConverter)
+	return o
+}
+
 func TestCodecRunsOnceInTheActivitysContext(t *testing.T) {
 	w := newWorld(t, config{client: sealing()})
 	run := w.Start(awaitDecision, patient())
@@ -104,6 +132,44 @@ func TestCodecOfFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readFailure registers a workflow that returns how its activity failed, as it
+// reads it itself.
+func readFailure(_ *world, r worker.Registry) {
+	r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (string, error) {
+		err := await(ctx, patient(), rig.Activity).Get(ctx, nil)
+		app, ok := errors.AsType[*temporal.ApplicationError](err)
+		var detail string
+		if !ok || app.HasDetails() && app.Details(&detail) != nil {
+			return fmt.Sprintf("something else: %v", err), nil
+		}
+		return fmt.Sprintf("%s: %s (%s)", app.Type(), app.Message(), detail), nil
+	}, workflow.RegisterOptions{Name: "readFailure"})
+}
+
+func TestFailureIsEncodedInTheActivitysContext(t *testing.T) {
+	reason := temporal.NewApplicationError("the reason", "No", "detail")
+	check := func(w *world, run client.WorkflowRun) {
+		w.t.Helper()
+		var got string
+		if err := run.Get(w.Context(), &got); err != nil || got != "No: the reason (detail)" {
+			w.t.Errorf("the workflow read %q, %v, want the reason", got, err)
+		}
+	}
+	t.Run("settled", func(t *testing.T) {
+		w := newWorld(t, config{client: sealingAll(), register: readFailure})
+		run := w.Start("readFailure")
+		must(t, w.next().Reject(w.Context(), reason))
+		check(w, run)
+	})
+	t.Run("early", func(t *testing.T) {
+		key := newKey()
+		w := newWorld(t, config{client: sealingAll(), register: readFailure, start: keyed(key)})
+		must(t, w.openKey(key, early()).Reject(w.Context(), reason))
+		check(w, w.Start("readFailure"))
+		w.none()
+	})
 }
 
 // upper is a data converter of an application's own.
