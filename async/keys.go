@@ -189,6 +189,11 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (ste
 		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN, time.Now())
 		return again(true)
 	}
+	if r.Outcome.GetKind() == recordpb.Kind_KIND_CANCELLATION {
+		// Nobody has requested one of this activity.
+		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, notOurs(ended(status.End).end), time.Now())
+		return again(true)
+	}
 	if r.ResultType != now.ResultType {
 		return again(false)
 	}

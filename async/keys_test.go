@@ -184,6 +184,22 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 		wantErr(t, err, async.ErrKeyInUse)
 		w.wantState(async.Settled)
 	})
+	t.Run("settled cancellation", func(t *testing.T) {
+		in(t, func(t *testing.T) {
+			w, o := hooked(t)
+			w.describes(async.Status{Pending: true, Running: true, CancelRequested: true})
+			w.completer.CompleteFunc = unavailable
+			first := w.mustKeyed(run("w", 0))
+			wantNil(t, w.open(first).ReportCanceled(t.Context()))
+			w.describes(async.Status{End: async.EndTimedOut})
+			if second := w.mustKeyed(run("w", 1)); second == "" || second == first {
+				t.Errorf("the later run, whose cancellation nobody has requested, asked with %q", second)
+			}
+			w.work(w.hub)
+			o.want(t, "over")
+			wantErr(t, o.why, async.ErrExpired)
+		})
+	})
 	t.Run("closed", func(t *testing.T) {
 		w := newWorld(t)
 		first := w.mustKeyed(run("w", 0))

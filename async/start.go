@@ -177,6 +177,9 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		case err != nil:
 			return entry{}, 0, err
 		default:
+			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
+				return entry{}, 0, err
+			}
 			secret, settledBefore := e.rec.Secret, e.rec.State == recordpb.State_STATE_SETTLED
 			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
 				next, err = h.takeOver(ctx, &e, r)
@@ -218,6 +221,26 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		}
 	}
 	return entry{}, 0, errConflicts
+}
+
+// lookBeforeDropping closes the record where its outcome has reached Temporal
+// unknown to us. It asks only where a later attempt awaits another type, and so
+// would drop the outcome.
+func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) error {
+	if h.completer == nil || r.State != recordpb.State_STATE_SETTLED || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	defer cancel()
+	status, err := h.completer.Describe(ctx, target(r).ByID(), r.Outcome.GetMark())
+	if err != nil {
+		return fmt.Errorf("whether the answer that came before was taken can't be asked now: %w", err)
+	}
+	if status.Pending && status.LastMark == r.Outcome.GetMark() || !status.Pending && status.End == EndOurs {
+		closed(r, recordpb.End_END_DELIVERED, time.Now())
+		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
+	}
+	return nil
 }
 
 // handOff runs ask, and records that the outside has been asked.

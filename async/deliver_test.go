@@ -1,0 +1,133 @@
+package async_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// The rows of NotFound: what Temporal says of the activity then decides.
+func TestNotFound(t *testing.T) {
+	result := func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{}) }
+	failure := func(p async.Pending[Decision]) error {
+		return p.Fail(t.Context(), temporal.NewApplicationError("no", "No"))
+	}
+	started := attempt(1).StartedTime
+	for _, c := range []struct {
+		name   string
+		answer func(p async.Pending[Decision]) error
+		status async.Status
+		byID   error // what the call by ID is answered
+		mark   bool  // the last failure bears the outcome's mark
+		sent   bool  // by ID
+		state  async.State
+		err    error
+	}{
+		{"result, in back-off", result, async.Status{Pending: true}, nil, false, true, async.Closed, nil},
+		{"result, running", result, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, true, async.Closed, nil},
+		{"result, gone meanwhile", result, async.Status{Pending: true}, async.ErrOver, false, false, async.Settled, nil},
+		{"result, ours", result, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
+		{"result, buffered", result, async.Status{End: async.EndBuffered}, nil, false, false, async.Settled, nil},
+		{"result, timed out", result, async.Status{End: async.EndTimedOut}, nil, false, false, async.Closed, async.ErrExpired},
+		{"result, other", result, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+		{"result, unknown", result, async.Status{End: async.EndUnknown}, nil, false, false, async.Closed, async.ErrUnknownEnd},
+		{"failure, renumbered", failure, async.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
+		{"failure, another runs", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
+		{"failure, another runs by it", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, true, false, async.Closed, nil},
+		{"failure, in back-off", failure, async.Status{Pending: true}, nil, false, false, async.Settled, nil},
+		{"failure, in back-off by it", failure, async.Status{Pending: true}, nil, true, false, async.Closed, nil},
+		{"failure, ours", failure, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
+		{"failure, other", failure, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			mark, sent := "", false
+			w.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
+				if tg.TaskToken != nil {
+					mark = o.Mark
+					return async.ErrOver
+				}
+				sent = c.byID == nil
+				return c.byID
+			}
+			w.completer.DescribeFunc = func(_ context.Context, tg async.Target, m string) (async.Status, error) {
+				if tg.TaskToken != nil || m != mark {
+					t.Errorf("described %v with mark %q, want it without the token and with %q", tg, m, mark)
+				}
+				s := c.status
+				if c.mark {
+					s.LastMark = mark
+				}
+				return s, nil
+			}
+			id := w.start(1, async.StartOptions{})
+			err := c.answer(w.open(id))
+			if c.err == nil {
+				wantNil(t, err)
+			} else {
+				wantErr(t, err, async.ErrClosed, c.err)
+			}
+			w.wantState(c.state)
+			if sent != c.sent {
+				t.Errorf("sent by ID: %v, want %v", sent, c.sent)
+			}
+		})
+	}
+}
+
+func TestRefusalIsRetriedSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused }
+		p := w.open(w.start(1, async.StartOptions{}))
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		w.wantState(async.Settled)
+		e, r := w.stored()
+		if in := time.Until(e.Due); in < 3*time.Minute || r.Delivery.LastError != "refused" {
+			t.Errorf("tried again in %v after %q, want minutes and refused", in, r.Delivery.LastError)
+		}
+	})
+}
+
+func TestSettleIsAClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+			e, r := w.stored()
+			if async.State(r.State) != async.Settled || time.Until(e.Due) != 10*time.Second {
+				t.Errorf("while it is sent the entry is %v and due in %v, want settled and 10s", async.State(r.State), time.Until(e.Due))
+			}
+			deadline, ok := ctx.Deadline()
+			if !ok || e.Due.Sub(deadline) < time.Second {
+				t.Errorf("the call may last until %v, less than a second before its claim ends at %v", deadline, e.Due)
+			}
+			return nil
+		}
+		p := w.open(w.start(1, async.StartOptions{}))
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		w.wantSent(1)
+		if e, _ := w.stored(); time.Until(e.Due) != 24*time.Hour {
+			t.Errorf("the closed entry is due in %v, want the retention of 24h", time.Until(e.Due))
+		}
+	})
+}
+
+func TestCallerGoneWhileDelivering(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		cancel()
+		return ctx.Err()
+	}
+	p := w.open(w.start(1, async.StartOptions{}))
+	wantNil(t, p.Complete(ctx, Decision{}))
+	w.wantState(async.Settled)
+	if r := w.record(); r.Delivery.LastError != "timed out" || r.Delivery.Tries != 1 {
+		t.Errorf("what came of the try was not written: %v", r.Delivery)
+	}
+}
