@@ -74,9 +74,9 @@ func (t Target) GoString() string { return t.String() }
 // Outcome is how an activity ends, encoded, and sent as it is. Exactly one of
 // the first three is set; a result without payloads is no result.
 type Outcome struct {
-	Result   *commonpb.Payloads
-	Failure  *failurepb.Failure
-	Canceled *commonpb.Payloads
+	Result   *commonpb.Payloads `json:"-"`
+	Failure  *failurepb.Failure `json:"-"`
+	Canceled *commonpb.Payloads `json:"-"`
 	// Mark tells this outcome from an equal one. Its first letter is the
 	// outcome's kind: r, f or c.
 	Mark string
@@ -111,10 +111,21 @@ type Status struct {
 	Attempt         int32
 	Started         time.Time          // of the running attempt
 	LastMark        string             // of the failure that ended the attempt before
-	Details         *commonpb.Payloads // of the last heartbeat
+	Details         *commonpb.Payloads `json:"-"` // of the last heartbeat
 	LastHeartbeat   time.Time
 	End             End
 }
+
+// String tells whether the activity is pending and running, without details.
+func (s Status) String() string {
+	if !s.Pending {
+		return fmt.Sprintf("over, end %d", s.End)
+	}
+	return fmt.Sprintf("pending, attempt %d, running %v", s.Attempt, s.Running)
+}
+
+// GoString is String, so that %#v doesn't print the details.
+func (s Status) GoString() string { return s.String() }
 
 // End is the evidence of how an activity that is no longer pending ended.
 type End int

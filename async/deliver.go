@@ -26,13 +26,24 @@ type verdict struct {
 	after time.Duration // until the next try; zero: by the number of tries
 }
 
+// role says who delivers.
+type role int
+
+const (
+	// settler has just accepted the outcome: it can't have been sent before.
+	settler role = iota
+	// starter is a later attempt.
+	starter
+	// runner tells the hooks itself.
+	runner
+)
+
 // deliver tries to report the settled outcome, whose entry this caller has
 // claimed, and writes down what came of it. There is one way out for an
-// outcome, and it is the completer: it never returns to the worker. first says
-// that it can't have been sent before.
+// outcome, and it is the completer: it never returns to the worker.
 //
 // The error is only that of the store: what Temporal answers is in the entry.
-func (h *Hub) deliver(ctx context.Context, e entry, first bool) (entry, error) {
+func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	if h.completer == nil {
 		return e, nil
 	}
@@ -42,7 +53,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, first bool) (entry, error) {
 		return e, err
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	v := h.report(call, e.rec, o, first)
+	v := h.report(call, e.rec, o, as)
 	cancel()
 
 	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
@@ -57,13 +68,13 @@ func (h *Hub) deliver(ctx context.Context, e entry, first bool) (entry, error) {
 	// What was learned is kept, whatever has become of the caller.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	return h.conclude(ctx, e, o.Mark, v)
+	return h.conclude(ctx, e, o.Mark, v, as)
 }
 
 // report makes the calls, by the state table.
-func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, first bool) verdict {
+func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, as role) verdict {
 	t := target(r)
-	if o.Failure != nil && !first {
+	if o.Failure != nil && as != settler {
 		// It may have been taken before, by a process that died since. Nothing
 		// fences a failure: a reset revives old tokens, and the attempt that the
 		// failure brought about must not be failed by it too.
@@ -79,11 +90,9 @@ func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, first b
 			return nobodyToFail
 		}
 	}
+	r.Outcome.Started = r.Started // it is this attempt's from here on
 	err := h.completer.Complete(ctx, t, o)
 	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
-		if err == nil {
-			r.Outcome.Started = r.Started
-		}
 		return undelivered(err)
 	}
 	// The token's attempt is over. That says nothing of the activity.
@@ -145,7 +154,7 @@ func ended(end End) verdict {
 // conclude writes the verdict to the entry, as long as it is about the outcome
 // and the activity that stand there: another of the same key may have taken
 // both over meanwhile.
-func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (entry, error) {
+func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about, meant := e.rec, e.rec.Outcome.Started
 	for range maxConflicts {
 		if e.rec.State != recordpb.State_STATE_SETTLED || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
@@ -153,6 +162,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (en
 		}
 		now := time.Now()
 		e.rec.Delivery.Tries++
+		e.rec.Outcome.Started = meant
 		switch v.end {
 		case recordpb.End_END_UNSPECIFIED:
 			e.rec.Delivery.LastError = v.class
@@ -166,14 +176,16 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict) (en
 			}
 		case recordpb.End_END_DELIVERED:
 			closed(e.rec, v.end, now)
-			e.rec.Outcome.Started = meant
 			h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, v.end, now)
 		default:
 			h.end(&e, v.end, now)
 		}
+		if as == runner {
+			h.holdNotices(e.rec, now)
+		}
 		e.due = h.dueAt(e.rec)
 		saved, err := h.save(ctx, e)
-		if err == nil && len(saved.rec.Notices) > 0 {
+		if err == nil && len(saved.rec.Notices) > 0 && as != runner {
 			h.wakeUp()
 		}
 		if err == nil || !errors.Is(err, errConflict) {
@@ -194,7 +206,7 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	}
 	h.claim(&e, now)
 	if e, err := h.save(ctx, e); err == nil {
-		_, _ = h.deliver(ctx, e, false) // what the store failed to take is due again
+		_, _ = h.deliver(ctx, e, starter) // what the store failed to take is due again
 	}
 }
 

@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -48,10 +48,10 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 			Namespace: d.target.Namespace, Execution: execution,
 		})
 	})
-	if err := classify(err); errors.Is(err, ErrOver) {
+	if isGone(err) {
 		return Status{End: EndUnknown}, nil // past the namespace's retention
 	} else if err != nil {
-		return Status{}, err
+		return Status{}, classify(err)
 	}
 	running := answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
 	var pending, left *workflowpb.PendingActivityInfo
@@ -121,10 +121,10 @@ func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExec
 	}
 	for {
 		answer, err := d.service.GetWorkflowExecutionHistoryReverse(ctx, request)
-		if err := classify(err); errors.Is(err, ErrOver) {
+		if isGone(err) {
 			return false, nil, nil
 		} else if err != nil {
-			return false, nil, err
+			return false, nil, classify(err)
 		}
 		for _, e := range answer.GetHistory().GetEvents() {
 			switch e.GetEventType() {
@@ -196,10 +196,10 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 		Namespace: d.target.Namespace, ActivityId: d.target.ActivityID, RunId: d.target.ActivityRunID,
 		IncludeOutcome: true, IncludeLastFailure: true, IncludeHeartbeatDetails: true,
 	})
-	if err := classify(err); errors.Is(err, ErrOver) {
+	if isGone(err) {
 		return Status{End: EndUnknown}, nil
 	} else if err != nil {
-		return Status{}, err
+		return Status{}, classify(err)
 	}
 	info := answer.GetInfo()
 	switch info.GetStatus() {
@@ -253,6 +253,9 @@ func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o 
 		return EndOther
 	}
 }
+
+// isGone: nothing else says that the server no longer knows.
+func isGone(err error) bool { return is[*serviceerror.NotFound](err) }
 
 func asTime(t *timestamppb.Timestamp) time.Time {
 	if t == nil {

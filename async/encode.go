@@ -33,7 +33,7 @@ type offer struct {
 	encode func(r *recordpb.Record, mark string) ([]byte, error)
 }
 
-// context is what the workers use for the same activity. A codec may bind a
+// serializationContext is what the workers use for the same activity. A codec may bind a
 // payload to it.
 func serializationContext(r *recordpb.Record) converter.ActivitySerializationContext {
 	return converter.ActivitySerializationContext{
@@ -53,9 +53,20 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 		return o, fmt.Errorf("%w: a nil %T, which the workflow would read as a zero value", ErrInvalidResult, value)
 	}
 	var plain []byte
-	var plainErr error
 	if !none {
-		plain, plainErr = plainEncode(value)
+		var err error
+		if plain, err = plainEncode(value); err != nil {
+			// Nobody but the application's own converter encodes such a value,
+			// so that its bytes are what a repeat is known by.
+			ps, ownErr := e.data.ToPayloads(value)
+			if ownErr != nil {
+				return o, fmt.Errorf("%w: %T can't be encoded: %w", ErrInvalidResult, value, ownErr)
+			}
+			deterministic := proto.MarshalOptions{Deterministic: true}
+			if plain, err = deterministic.Marshal(ps); err != nil {
+				return o, err
+			}
+		}
 	}
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) {
 		writeField(h, []byte(resultType))
@@ -65,17 +76,8 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 		ps := new(commonpb.Payloads)
 		if !none {
 			var err error
-			ps, err = e.payloads(r, value)
-			if err != nil && plainErr != nil {
-				return nil, fmt.Errorf("%w: %T can't be encoded: %w", ErrInvalidResult, value, err)
-			}
-			if err != nil {
+			if ps, err = e.payloads(r, value); err != nil {
 				return nil, fmt.Errorf("the data converter or its codec failed, nothing was accepted, try again: %w", err)
-			}
-			// Nobody but the application's own converter encodes such a value,
-			// so that its bytes are what a repeat is known by.
-			if plainErr != nil {
-				plain, plainErr = ps.GetPayloads()[0].GetData(), nil
 			}
 		}
 		return e.within(ps, "the result")

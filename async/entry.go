@@ -98,7 +98,7 @@ func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
 // answers conflicts without end comes near.
 const maxConflicts = 100
 
-var errConflicts = fmt.Errorf("%w, %d times: nothing was accepted, try again", errConflict, maxConflicts)
+var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
 
 func (e entry) clone() entry {
 	e.rec = proto.CloneOf(e.rec)

@@ -50,7 +50,7 @@ func plainEncode(v any) ([]byte, error) {
 	return p.GetData(), nil
 }
 
-// plainPayloads joins the encodings of details that have been through the
+// writePayloads takes the encodings of details that have been through the
 // default converter.
 func writePayloads(h hash.Hash, ps *commonpb.Payloads) {
 	for _, p := range ps.GetPayloads() {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
 )
 
 const (
@@ -25,8 +26,8 @@ const (
 // least once, by a hub that runs, for what a hub with that hook has learned;
 // all hubs of a store should have the same. What returns an error, panics, or
 // is not back when its context ends, which is within ClaimTime, is called
-// again later, and delays nothing else. The callback is that of the round that
-// it is about.
+// again later; until then it delays only what else is to be told of the same
+// entry. The callback is that of the round that it is about.
 type Hooks struct {
 	// Delivered: Temporal has taken the outcome.
 	Delivered func(ctx context.Context, c Callback) error
@@ -56,46 +57,75 @@ func (hs Hooks) has(kind recordpb.NoticeKind) bool {
 	}
 }
 
-// notice has the application told, by whichever hub runs.
+// notice has the application told of the current round, by whichever hub runs.
 func (h *Hub) notice(r *recordpb.Record, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
-	h.noticeOf(r, r.Secret, kind, why, now)
+	h.noticeOf(r, aboutRound(r), kind, why, now)
 }
 
-// noticeOf is notice about the round with this secret.
-func (h *Hub) noticeOf(r *recordpb.Record, secret []byte, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
+// aboutRound is what a notice keeps of a round, which may end before it is told.
+func aboutRound(r *recordpb.Record) *recordpb.Notice {
+	return &recordpb.Notice{Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
+}
+
+func (h *Hub) noticeOf(r *recordpb.Record, n *recordpb.Notice, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
 	if !h.hooks.has(kind) {
 		return
 	}
-	n := &recordpb.Notice{Kind: kind, Reason: why, Secret: secret}
+	n.Kind, n.Reason = kind, why
 	if slices.ContainsFunc(r.Notices, func(other *recordpb.Notice) bool { return proto.Equal(other, n) }) {
 		return
 	}
 	r.Notices = append(r.Notices, n)
 	if n := len(r.Notices) - maxNotices; n > 0 {
+		h.log.Error("async: too much is untold of one callback, and the oldest notice is dropped", slog.String("callback", shortID(callbackIDOf(r))))
 		r.Notices = r.Notices[n:]
 	}
 	r.NextNotice, r.NoticeTries = now.UnixNano(), 0
+}
+
+// callbackIDOf is the callback ID of the record's current round.
+func callbackIDOf(r *recordpb.Record) string { return callbackID(entryID(r), r.Secret) }
+
+// holdNotices keeps what is untold to the hub that has the entry claimed.
+func (h *Hub) holdNotices(r *recordpb.Record, now time.Time) {
+	if len(r.Notices) > 0 {
+		r.NextNotice = now.Add(h.claimTime).UnixNano()
+	}
 }
 
 // tell calls the hooks for what the entry has untold. The mark that it was told
 // is written after the hook has returned nil.
 func (h *Hub) tell(ctx context.Context, e entry) {
 	log := h.log.With(slog.String("callback", shortID(e.id)))
+	calls, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	defer cancel()
 	told := 0
 	var failure error
 	for _, n := range e.rec.Notices {
-		if failure = h.call(ctx, e, n); failure != nil {
-			log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
+		if calls.Err() != nil {
+			break // the rest has a claim of its own
+		}
+		if failure = h.call(calls, e, n); failure != nil {
 			break
 		}
 		told++
 	}
+	switch {
+	case errors.Is(failure, errHookBusy) && told == 0:
+		return // it comes back when the claim lapses
+	case failure != nil:
+		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
+	}
 	done := e.rec.Notices[:told]
-	ctx, cancel := context.WithTimeout(ctx, wrapUp)
+	ctx, cancel = context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	// What was told stays told, although somebody wrote meanwhile.
 	for range maxConflicts {
+		if !known(e.rec.State) {
+			return
+		}
 		e.rec.Notices = without(e.rec.Notices, done)
+		e.rec.NextNotice = time.Now().UnixNano()
 		if failure != nil {
 			e.rec.NoticeTries++
 			e.rec.NextNotice = time.Now().Add(jitter(doubled(firstNotice, lastNotice, int(e.rec.NoticeTries)))).UnixNano()
@@ -107,11 +137,27 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 				continue
 			}
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			log.WarnContext(ctx, "async: the store failed: hooks are called again", slog.Any("error", err))
 		}
 		return
 	}
+}
+
+// ofNotice returns the entry as it was when the round of the notice ended.
+func (e entry) ofNotice(n *recordpb.Notice) entry {
+	e = e.clone()
+	if sameSecret(e.rec.Secret, n.Secret) {
+		return e
+	}
+	newRound(e.id, e.rec, false)
+	e.rec.Secret, e.rec.Reference = n.Secret, n.Reference
+	e.rec.State, e.rec.End = recordpb.State_STATE_CLOSED, n.Reason
+	if n.Outcome != recordpb.Kind_KIND_UNSPECIFIED {
+		e.rec.Outcome = &recordpb.Outcome{Kind: n.Outcome}
+		e.rec.Delivery = &recordpb.Delivery{Delivered: n.Kind == recordpb.NoticeKind_NOTICE_KIND_DELIVERED}
+	}
+	return e
 }
 
 func without(all, done []*recordpb.Notice) []*recordpb.Notice {
@@ -139,11 +185,9 @@ func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
 	if _, busy := h.hanging.LoadOrStore(e.id, true); busy {
 		return errHookBusy
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.clone()}
+	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.ofNotice(n)}
 	back := make(chan error, 1)
 	go func() {
-		defer cancel()
 		defer h.hanging.Delete(e.id)
 		back <- h.invoke(ctx, c, n)
 	}()

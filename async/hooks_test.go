@@ -87,12 +87,13 @@ func TestDeliveredOfAnOlderRoundIsTold(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
 		first := w.start(1, async.StartOptions{})
+		wantNil(t, w.open(first).Remember(t.Context(), "job-1"))
 		wantNil(t, w.open(first).Fail(t.Context(), errors.New("no")))
-		w.start(2, async.StartOptions{})
+		wantNil(t, w.open(w.start(2, async.StartOptions{})).Remember(t.Context(), "job-2"))
 		w.work(w.hub)
 		o.want(t, "delivered")
-		if o.last.ID() != first {
-			t.Error("the hook got the callback of the new round")
+		if i := o.last.Info(); o.last.ID() != first || i.Reference != "job-1" || i.Outcome != "failure" || !i.Delivered || i.State != async.Closed {
+			t.Errorf("the hook got %v with %+v, want the round that is over", o.last, i)
 		}
 		w.wantState(async.Waiting)
 	})
@@ -255,6 +256,52 @@ func TestHangingHookDelaysNobodyElse(t *testing.T) {
 		stop()
 		<-stopped
 		close(release)
+	})
+}
+
+// Run doesn't claim an entry again while it tells its hooks, and ends in time
+// though there is much to tell.
+func TestHooksAreCalledOnce(t *testing.T) {
+	in(t, func(t *testing.T) {
+		var calls atomic.Int32
+		w := newWorld(t, func(o *async.Options) {
+			o.Hooks.Delivered = func(context.Context, async.Callback) error {
+				calls.Add(1)
+				time.Sleep(2 * time.Second)
+				return nil
+			}
+		})
+		settler, err := async.New(async.Options{Store: w.store})
+		wantNil(t, err)
+		p, err := async.Open[Decision](t.Context(), settler, w.pendFor(time.Hour, async.StartOptions{}).ID())
+		wantNil(t, err)
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		w.change(func(r *recordpb.Record) {
+			for i := range 6 {
+				r.Notices = append(r.Notices, &recordpb.Notice{Kind: recordpb.NoticeKind_NOTICE_KIND_DELIVERED, Secret: []byte{byte(i), 15: 0}})
+			}
+			r.NextNotice = time.Now().UnixNano()
+		})
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		defer stop()
+		done := make(chan error, 1)
+		go func() { done <- w.hub.Run(ctx) }()
+		begin := time.Now()
+		<-done
+		if took := time.Since(begin); took > 20*time.Second {
+			t.Errorf("Run took %v to stop", took)
+		}
+		time.Sleep(time.Minute)
+		for range 5 {
+			w.work(w.hub)
+			time.Sleep(time.Minute)
+		}
+		if n := calls.Load(); n < 7 || n > 8 { // one may have been cut off by the stop
+			t.Errorf("seven hooks were called %d times", n)
+		}
+		if n := len(w.record().Notices); n != 0 {
+			t.Errorf("%d are untold", n)
+		}
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.temporal.io/sdk/converter"
+
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -112,110 +114,124 @@ func owner(r *recordpb.Record) string {
 }
 
 // takeOver brings another activity to the entry of its key, by the rules for
-// keys.
-func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (step, error) {
+// keys. It returns as arrive does.
+func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (next step, changed bool, err error) {
 	r := e.rec
-	again := func(remember bool) (step, error) {
+	again := func(remember bool) (step, bool, error) {
 		newRound(e.id, r, remember)
 		r.Early = false
 		rename(r, now)
-		return stepAsk, nil
+		return stepAsk, true, nil
 	}
+	// drop tells that what was accepted is not delivered.
+	drop := func(why recordpb.End) (step, bool, error) {
+		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, why, time.Now())
+		return again(false)
+	}
+	otherType := r.ResultType != now.ResultType
 	if r.Early {
-		if r.State != recordpb.State_STATE_SETTLED || r.ResultType != now.ResultType {
+		switch {
+		case r.State != recordpb.State_STATE_SETTLED:
 			return again(false)
+		case otherType:
+			return drop(recordpb.End_END_TYPE_MISMATCH)
 		}
 		return h.inherit(r, now)
 	}
 	isClosed := r.State == recordpb.State_STATE_CLOSED
+	delivered := isClosed && r.End == recordpb.End_END_DELIVERED
 	switch {
-	case owner(r) != owner(now) && isClosed && h.completer == nil:
-		return again(true)
 	case owner(r) != owner(now) && isClosed:
 		// A worker that is late may still speak for an activity that had the
 		// key before, and is over.
-		call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-		defer cancel()
-		status, err := h.completer.Describe(call, target(now).ByID(), "")
-		if err != nil {
-			return 0, fmt.Errorf("whether this attempt still runs can't be asked now: %w", err)
+		if runs, err := h.runs(ctx, now); err != nil || !runs {
+			return stepPending, false, err
 		}
-		if !status.Running || !status.Started.Equal(fromNano(now.Started)) {
-			return stepPending, nil
-		}
-		return again(true)
+		return again(delivered)
 	case owner(r) != owner(now), now.Scheduled <= r.Scheduled:
-		return 0, ErrKeyInUse
-	case isClosed && r.End == recordpb.End_END_DELIVERED && r.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE:
+		return 0, false, ErrKeyInUse
+	case delivered && r.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE:
 		return again(true) // that activity is over: it needn't be asked after
 	case h.completer == nil:
-		return 0, fmt.Errorf("%w: whether the earlier activity is over can't be asked without a completer", ErrKeyInUse)
+		return 0, false, fmt.Errorf("%w: whether the earlier activity is over can't be asked without a completer", ErrKeyInUse)
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
 	status, err := h.completer.Describe(call, target(r).ByID(), r.Outcome.GetMark())
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("whether the earlier activity with this key is over can't be asked now: %w", err)
+		return 0, false, fmt.Errorf("whether the earlier activity with this key is over can't be asked now: %w", err)
 	case status.Pending:
-		return 0, fmt.Errorf("%w: the earlier activity is pending", ErrKeyInUse)
+		return 0, false, fmt.Errorf("%w: the earlier activity is pending", ErrKeyInUse)
 	case isClosed:
-		return again(r.End == recordpb.End_END_DELIVERED)
-	case r.State == recordpb.State_STATE_WAITING && r.ResultType != now.ResultType:
-		return again(false)
+		return again(delivered)
 	case r.State == recordpb.State_STATE_WAITING:
-		known := r.Asked != 0 || r.Reference != ""
-		if now.PerAttempt {
+		if otherType || now.PerAttempt {
 			return again(false)
 		}
+		known := r.Asked != 0 || r.Reference != ""
 		rename(r, now)
 		if r.Asked = 0; now.Once && known {
 			r.Asked = r.Started
-			return stepPending, nil
+			return stepPending, true, nil
 		}
-		return stepAsk, nil
+		return stepAsk, true, nil
 	case r.State != recordpb.State_STATE_SETTLED:
-		return 0, errNewer
+		return 0, false, errNewer
 	}
 	// An answer must not be used twice: did the earlier activity get it?
-	switch status.End {
-	case EndBuffered:
-		return 0, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
-	case EndOurs:
+	switch {
+	case status.End == EndBuffered:
+		return 0, false, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
+	case status.End == EndOurs:
 		closed(r, recordpb.End_END_DELIVERED, time.Now())
 		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
 		return again(true)
-	case EndUnknown:
+	case status.End == EndUnknown:
 		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN, time.Now())
-		return again(true)
-	}
-	if r.Outcome.GetKind() == recordpb.Kind_KIND_CANCELLATION {
-		// Nobody has requested one of this activity.
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, notOurs(ended(status.End).end), time.Now())
-		return again(true)
-	}
-	if r.ResultType != now.ResultType {
-		return again(false)
+		return again(true) // it may have been delivered, so that a repeat is no answer to this one
+	case r.Outcome.GetKind() == recordpb.Kind_KIND_CANCELLATION:
+		return drop(ended(status.End).end) // nobody has requested one of this activity
+	case otherType:
+		return drop(recordpb.End_END_TYPE_MISMATCH)
 	}
 	return h.inherit(r, now)
 }
 
-// inherit makes a settled outcome that of the activity which arrives.
-func (h *Hub) inherit(r, now *recordpb.Record) (step, error) {
+// runs reports whether an attempt is the one that Temporal has running; without
+// a completer it is taken at its word.
+func (h *Hub) runs(ctx context.Context, now *recordpb.Record) (bool, error) {
+	if h.completer == nil {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	defer cancel()
+	status, err := h.completer.Describe(ctx, target(now).ByID(), "")
+	if err != nil {
+		return false, fmt.Errorf("whether this attempt still runs can't be asked now: %w", err)
+	}
+	return status.Running && status.Started.Equal(fromNano(now.Started)), nil
+}
+
+// inherit makes a settled outcome that of the activity which arrives. It isn't
+// measured again: what lies around the value is as large for one activity as
+// for another.
+func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err error) {
 	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
 	r.Early = false
 	rename(r, now)
-	var err error
-	if r.Outcome.Kind == recordpb.Kind_KIND_FAILURE {
-		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
-	} else {
+	_, contextual := h.encoder.failure.(converter.FailureConverterWithSerializationContext)
+	switch {
+	case r.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
 		err = rebind(r.Outcome, data, h.encoder.dataOf(r))
+	case contextual:
+		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
 	}
 	if err != nil {
-		return 0, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
+		return 0, false, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
 	}
 	r.Outcome.Started = r.Started
-	return stepDeliver, nil
+	return stepDeliver, true, nil
 }
 
 // rename makes the record that of another activity.

@@ -213,6 +213,19 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	})
 }
 
+// What was never delivered isn't accepted when it is repeated.
+func TestRepeatOfWhatWasNeverDelivered(t *testing.T) {
+	w := newWorld(t)
+	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
+	w.describes(async.Status{End: async.EndTimedOut})
+	first := w.mustKeyed(run("w", 0))
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrClosed)
+	info := run("other", 1)
+	w.describes(async.Status{Pending: true, Running: true, Started: info.StartedTime})
+	w.mustKeyed(info)
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
+}
+
 func TestAnotherWorkflowWaitsForTheKey(t *testing.T) {
 	w := newWorld(t)
 	first := w.mustKeyed(run("w", 0))

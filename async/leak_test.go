@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	commonpb "go.temporal.io/api/common/v1"
+
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -40,11 +42,13 @@ func TestNothingLeaks(t *testing.T) {
 		v := newWorld(t)
 		v.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
 			show(tg)
-			show(o.String())
+			show(o)
 			return answer
 		}
 		v.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-			return async.Status{End: async.EndOther}, nil
+			s := async.Status{End: async.EndOther, Details: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte(payload)}}}}
+			show(s)
+			return s, nil
 		}
 		q := v.open(v.start(1, async.StartOptions{}))
 		show(q.Fail(t.Context(), errors.New(payload)))

@@ -27,6 +27,7 @@ type question struct {
 	done   chan struct{}
 	answer *workflowservice.DescribeWorkflowExecutionResponse
 	err    error
+	gone   bool // whoever put it has given up
 }
 
 // describe asks for a run, with everybody who asks before it is put.
@@ -52,6 +53,9 @@ func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Cont
 	}
 	select {
 	case <-q.done:
+		if q.gone && ctx.Err() == nil {
+			return l.describe(ctx, r, ask)
+		}
 		return q.answer, q.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -63,13 +67,14 @@ func (l *lookups) put(ctx context.Context, r run, at *lookup, q, before *questio
 	if before != nil {
 		select {
 		case <-before.done:
-		case <-ctx.Done(): // it is put too late for this caller, and fails for the others
+		case <-ctx.Done():
 		}
 	}
 	l.mu.Lock()
 	at.out, at.next = q, nil
 	l.mu.Unlock()
 	q.answer, q.err = ask(ctx)
+	q.gone = q.err != nil && ctx.Err() != nil
 	close(q.done)
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -35,8 +34,8 @@ const (
 // processes run hubs on one store; what one of them held when it died passes
 // on after ClaimTime.
 //
-// Run blocks until ctx ends, finishes the calls that are under way, which ClaimTime bounds,
-// and returns context.Cause(ctx). Errors of the store are logged, and tried
+// Run blocks until ctx ends, finishes the calls that are under way, each of
+// which ends within ClaimTime, and returns context.Cause(ctx). Errors of the store are logged, and tried
 // again. It needs a completer, and returns an error at once without one.
 func (h *Hub) Run(ctx context.Context) error {
 	if h.completer == nil {
@@ -184,43 +183,56 @@ func (h *Hub) wakeUp() {
 // tend does what is due for an entry that this hub has claimed, and reports
 // whether the hooks are to be told.
 func (h *Hub) tend(ctx context.Context, stored store.Entry) (e entry, untold bool) {
-	log := h.log.With(slog.String("callback", store.ShortID(stored.ID)))
 	e, err := decodeEntry(stored)
-	if err == nil && (e.rec.State < recordpb.State_STATE_WAITING || e.rec.State > recordpb.State_STATE_CLOSED) {
+	if err == nil && !known(e.rec.State) {
 		err = errNewer
 	}
-	if err != nil {
+	if err == nil {
+		e, untold, err = h.step(ctx, e)
+	}
+	log := h.log.With(slog.String("callback", store.ShortID(stored.ID)))
+	switch {
+	case err == nil, errors.Is(err, errConflict):
+	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
 		log.ErrorContext(ctx, "async: an entry is left alone", slog.Any("error", err))
 		stored.Due = time.Now().Add(unreadable)
 		if _, err := h.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
 			log.WarnContext(ctx, "async: the store failed", slog.Any("error", err))
 		}
-		return entry{}, false
-	}
-	e, err = h.step(ctx, e)
-	if err != nil && !errors.Is(err, errConflict) {
+	default:
 		log.WarnContext(ctx, "async: the store failed: the entry comes back when its claim lapses", slog.Any("error", err))
 	}
-	return e, err == nil && e.rec != nil && len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), time.Now())
+	return e, untold && err == nil
 }
 
-// step takes the entry as far as it goes now. A conflict ends it: who wrote
-// has made the entry due as it needs.
-func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
+// known reports whether this release knows what to do in a state.
+func known(s recordpb.State) bool {
+	return s >= recordpb.State_STATE_WAITING && s <= recordpb.State_STATE_CLOSED
+}
+
+// step takes the entry as far as it goes now, and reports whether the hooks are
+// to be told; for that it stays claimed. A conflict ends it: who wrote has made
+// the entry due as it needs.
+func (h *Hub) step(ctx context.Context, e entry) (_ entry, untold bool, err error) {
 	now := time.Now()
 	switch e.rec.State {
 	case recordpb.State_STATE_WAITING:
 		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
-			return h.ask(ctx, e)
+			e, err = h.ask(ctx, e)
+			return e, err == nil && len(e.rec.Notices) > 0, err
 		}
 	case recordpb.State_STATE_SETTLED:
 		switch {
 		case !isDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
 			h.end(&e, recordpb.End_END_TIMED_OUT, now)
-			return h.save(ctx, e)
+			h.holdNotices(e.rec, now)
+			e.due = h.dueAt(e.rec)
+			e, err = h.save(ctx, e)
+			return e, err == nil && len(e.rec.Notices) > 0, err
 		default:
-			return h.deliver(ctx, e, false)
+			e, err = h.deliver(ctx, e, runner)
+			return e, err == nil && len(e.rec.Notices) > 0, err
 		}
 	case recordpb.State_STATE_CLOSED:
 		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
@@ -228,16 +240,17 @@ func (h *Hub) step(ctx context.Context, e entry) (entry, error) {
 			if errors.Is(err, store.ErrConflict) {
 				err = errConflict
 			}
-			return entry{}, err
+			return entry{}, false, err
 		}
 	}
 	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
-		return e, nil // what follows writes
+		return e, true, nil
 	}
 	// Another hub saw it due that has another retention, say. The claim has
 	// moved it: back to when it is.
 	e.due = h.dueAt(e.rec)
-	return h.save(ctx, e)
+	e, err = h.save(ctx, e)
+	return e, false, err
 }
 
 // ask asks whether an activity is over whose deadline has passed: a pause or
@@ -251,6 +264,7 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 	now := time.Now()
 	if err == nil && !status.Pending && status.End != EndBuffered {
 		h.end(&e, notOurs(ended(status.End).end), now)
+		h.holdNotices(e.rec, now)
 	} else {
 		e.rec.Questions++
 		e.rec.NextQuestion = now.Add(jitter(doubled(firstQuestion, lastQuestion, int(e.rec.Questions)))).UnixNano()
@@ -346,6 +360,9 @@ func (c Callback) abandon(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if !known(e.rec.State) {
+			return errNewer
+		}
 		if e.rec.State == recordpb.State_STATE_CLOSED {
 			if e.rec.End == recordpb.End_END_ABANDONED {
 				return nil
@@ -359,5 +376,5 @@ func (c Callback) abandon(ctx context.Context) error {
 		c.hub.wakeUp()
 		return err
 	}
-	return fmt.Errorf("%w", errConflicts)
+	return errConflicts
 }

@@ -171,6 +171,28 @@ func TestTheSameAgainSucceeds(t *testing.T) {
 	}
 }
 
+// Matrix is what only the application's converter encodes.
+type Matrix struct{ F func() }
+
+type ownConverter struct{ converter.DataConverter }
+
+func (ownConverter) ToPayload(any) (*commonpb.Payload, error) {
+	return &commonpb.Payload{Data: []byte("matrix")}, nil
+}
+
+func (c ownConverter) ToPayloads(vs ...any) (*commonpb.Payloads, error) {
+	p, err := c.ToPayload(vs[0])
+	return &commonpb.Payloads{Payloads: []*commonpb.Payload{p}}, err
+}
+
+func TestValueThatOnlyTheApplicationEncodes(t *testing.T) {
+	w := newWorld(t, func(o *async.Options) { o.DataConverter = ownConverter{converter.GetDefaultDataConverter()} })
+	p := pend[Matrix](t, w)
+	wantNil(t, p.Complete(t.Context(), Matrix{}))
+	wantNil(t, p.Complete(t.Context(), Matrix{}))
+	w.wantSent(1)
+}
+
 func TestErrSettledSaysWhatKindStands(t *testing.T) {
 	w := newWorld(t)
 	p := pend[Decision](t, w)

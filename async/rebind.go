@@ -38,14 +38,9 @@ func rebind(o *recordpb.Outcome, from, to converter.DataConverter) error {
 	return err
 }
 
-// rebindFailure does it for a failure. The SDK's own converter knows no context,
-// so there is nothing to do for it.
+// rebindFailure does it for a failure, by a converter that knows contexts. The
+// SDK's own doesn't.
 func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) error {
-	if _, ok := from.(converter.FailureConverterWithSerializationContext); !ok {
-		if _, ok := to.(converter.FailureConverterWithSerializationContext); !ok {
-			return nil
-		}
-	}
 	f := new(failurepb.Failure)
 	if proto.Unmarshal(o.Payload, f) != nil {
 		return errUnreadable

@@ -50,6 +50,7 @@ func full() *recordpb.Record {
 		Questions:       1,
 		Notices: []*recordpb.Notice{{
 			Kind: recordpb.NoticeKind_NOTICE_KIND_OVER, Reason: recordpb.End_END_TYPE_MISMATCH, Secret: bytes.Repeat([]byte{8}, 16),
+			Reference: "job-2", Outcome: recordpb.Kind_KIND_RESULT,
 		}},
 		NextNotice:  scheduled.UnixNano() + 8,
 		NoticeTries: 2,

@@ -3,6 +3,7 @@ package async
 import (
 	"fmt"
 	"reflect"
+	"unicode/utf8"
 )
 
 // typeNamer lets a result type keep its name when its Go name changes.
@@ -31,8 +32,8 @@ func resultType[T any]() (string, error) {
 			return "", err
 		}
 	}
-	if name == "" || len(name) > maxTypeName {
-		return "", fmt.Errorf("%s has a name of %d bytes, not of 1 to %d: give it a method ResultType() string", t, len(name), maxTypeName)
+	if name == "" || len(name) > maxTypeName || !utf8.ValidString(name) {
+		return "", fmt.Errorf("%s has a name of %d bytes, not of 1 to %d in UTF-8: give it a method ResultType() string", t, len(name), maxTypeName)
 	}
 	return name, nil
 }

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"slices"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -49,6 +50,9 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 		// It was not over after all, and what was answered was never delivered.
 		r.State = recordpb.State_STATE_SETTLED
 		r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
+		r.Notices = slices.DeleteFunc(r.Notices, func(n *recordpb.Notice) bool {
+			return n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && sameSecret(n.Secret, r.Secret)
+		})
 	}
 	switch r.State {
 	case recordpb.State_STATE_WAITING:

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/sdk/converter"
+
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
 
@@ -23,7 +25,8 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		return fmt.Errorf("the idempotency key: %w", err)
 	}
 	var payload []byte
-	early := false // what payload was encoded for
+	var in converter.ActivitySerializationContext // what payload was encoded for
+	early := false
 	for range maxConflicts {
 		e, before, err := c.read(ctx)
 		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
@@ -61,12 +64,11 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		if payload == nil || early != e.rec.Early {
-			early = e.rec.Early
+		if payload == nil || early != e.rec.Early || in != serializationContext(e.rec) {
+			early, in = e.rec.Early, serializationContext(e.rec)
 			if payload, err = o.encode(e.rec, mark); err != nil {
 				return err
 			}
-			print = o.print(e, c, idempotency)
 		}
 		settle(e.rec, &recordpb.Outcome{
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
@@ -88,7 +90,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if h.completer == nil || e.rec.Early {
 			return nil
 		}
-		e, err = h.deliver(ctx, e, true)
+		e, err = h.deliver(ctx, e, settler)
 		if err == nil && e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -45,6 +46,24 @@ const (
 	wrapUp = 5 * time.Second
 )
 
+// errUnresolved fails an attempt that nobody was asked for: the next one will.
+var errUnresolved = errors.New("async: whether the failure that was accepted before has ended the attempt before this one can't be asked now")
+
+// maxUnknown bounds how often Start asks for that, and firstUnknown how fast.
+const (
+	maxUnknown   = 4
+	firstUnknown = 100 * time.Millisecond
+)
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // misuse is the type of the failure by which a programming error fails the
 // activity. It isn't retried, since the next attempt would make it again.
 const misuse = "latchkey.Misuse"
@@ -72,8 +91,9 @@ const misuse = "latchkey.Misuse"
 // before, ask doesn't run or its error is only logged, and the answer is
 // delivered.
 //
-// An error that is not ask's own means that the store failed, or that Start
-// was misused: outside an activity, in a local activity, without a hub or a
+// An error that is not ask's own means that the store failed, that the key is
+// in use (ErrKeyInUse), that Temporal couldn't be asked what became of an
+// earlier answer, or that Start was misused: outside an activity, in a local activity, without a hub or a
 // function, or with a T that is an interface or has no name. Misuse within an
 // activity fails it without retries.
 func Start[T any](ctx context.Context, h *Hub, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) (T, error) {
@@ -157,6 +177,9 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 func checkLabels(labels map[string]string) error {
 	size := 0
 	for k, v := range labels {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return errors.New("a label is not UTF-8")
+		}
 		size += len(k) + len(v)
 	}
 	if size > maxLabels {
@@ -168,6 +191,7 @@ func checkLabels(labels map[string]string) error {
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
 func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
+	unknown := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
 		next, changed := stepAsk, true
@@ -180,9 +204,10 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
 				return entry{}, 0, err
 			}
-			secret, settledBefore := e.rec.Secret, e.rec.State == recordpb.State_STATE_SETTLED
+			before, settledBefore := aboutRound(e.rec), e.rec.State == recordpb.State_STATE_SETTLED
 			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, err = h.takeOver(ctx, &e, r)
+				next, changed, err = h.takeOver(ctx, &e, r)
+				settledBefore = false // it tells for itself
 			} else {
 				next, changed, err = arrive(id, e.rec, r)
 			}
@@ -190,7 +215,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 				return entry{}, 0, err
 			}
 			if settledBefore && e.rec.State == recordpb.State_STATE_WAITING && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
-				h.noticeOf(e.rec, secret, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
+				h.noticeOf(e.rec, before, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
 				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
 					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
 			}
@@ -208,16 +233,22 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		if e, err = h.deliver(ctx, e, false); err != nil {
-			// It is settled, and stays so: whoever finds it due delivers it.
-			h.log.WarnContext(ctx, "async: what came of a delivery could not be written", slog.String("callback", shortID(id)), slog.Any("error", err))
-			return entry{}, stepPending, nil
+		delivered, err := h.deliver(ctx, e, starter)
+		if err == nil {
+			e = delivered
 		}
-		// A failure may turn out to have ended the attempt before this one:
-		// then this one asks.
-		if e.rec.State != recordpb.State_STATE_CLOSED || e.rec.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE ||
-			e.rec.Outcome.Started >= r.Started {
+		// A failure may turn out to have ended the attempt before this one: then
+		// this one asks. While that isn't known, it can't be left waiting: if
+		// nobody is asked, nobody will answer.
+		switch failure := e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.Outcome.Started < r.Started; {
+		case !failure:
 			return e, stepPending, nil
+		case err == nil && e.rec.State == recordpb.State_STATE_CLOSED:
+		case unknown == maxUnknown:
+			return entry{}, 0, errUnresolved
+		default:
+			unknown++
+			pause(ctx, jitter(firstUnknown<<unknown))
 		}
 	}
 	return entry{}, 0, errConflicts
@@ -278,6 +309,8 @@ func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bo
 		case e.rec.State == recordpb.State_STATE_WAITING:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
+		case e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED, !known(e.rec.State):
+			return false // nobody's answer stands
 		default:
 			if askErr != nil {
 				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))

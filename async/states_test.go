@@ -285,20 +285,74 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
 }
 
-func TestSettledFailureWaitsWhileItCannotBeTold(t *testing.T) {
+// An attempt that nobody is asked for must not be left waiting: it fails, and
+// the next one is told.
+func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.completer.CompleteFunc = unavailable
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+		id := w.start(1, async.StartOptions{})
+		wantNil(t, w.open(id).Fail(t.Context(), errors.New("declined")))
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+			t.Error("sent, although it wasn't known whether the attempt before had taken it")
+			return nil
+		}
+		err := async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			t.Error("asked again")
+			return nil
+		})
+		if err == nil || err == activity.ErrResultPending {
+			t.Errorf("Start returned %v, want an error that is retried", err)
+		}
+		w.wantState(async.Settled)
+		// A passing fault is waited out.
+		calls := 0
+		w.completer.DescribeFunc = func(_ context.Context, _ async.Target, mark string) (async.Status, error) {
+			if calls++; calls < 3 {
+				return async.Status{}, away
+			}
+			return async.Status{Pending: true, Running: true, Started: attempt(3).StartedTime, LastMark: mark}, nil
+		}
+		if again := w.start(3, async.StartOptions{}); again == "" || again == id {
+			t.Errorf("asked with %q, want a new round", again)
+		}
+	})
+}
+
+// A reset has renumbered the attempt, so that its failure is taken by ID: the
+// same attempt's Start doesn't take that for the one before.
+func TestFailureByIDIsThisAttempts(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = unavailable
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
 	id := w.start(1, async.StartOptions{})
-	wantNil(t, w.open(id).Fail(t.Context(), errors.New("declined")))
-	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
-		t.Error("sent, although it wasn't known whether the attempt before had taken it")
+	wantNil(t, w.open(id).Reject(t.Context(), errors.New("no")))
+	w.completer.CompleteFunc = func(_ context.Context, tg async.Target, _ async.Outcome) error {
+		if tg.TaskToken != nil {
+			return async.ErrOver
+		}
 		return nil
 	}
-	if again := w.start(2, async.StartOptions{}); again != "" {
-		t.Error("asked again")
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime}, nil
 	}
-	w.wantState(async.Settled)
+	if again := w.start(2, async.StartOptions{}); again != "" {
+		t.Error("the attempt that was just failed asked")
+	}
+	w.wantSent(1)
+	w.wantState(async.Closed)
+}
+
+func TestErrorOfTheFunctionWhereNobodyAnswered(t *testing.T) {
+	w := newWorld(t)
+	broken := errors.New("mailer is down")
+	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+		wantNil(t, p.Abandon(ctx))
+		return broken
+	})
+	if err != broken {
+		t.Errorf("Start returned %v, want the function's own error: the attempt would wait for ever", err)
+	}
 }
 
 func TestClosedUndelivered(t *testing.T) {

@@ -68,8 +68,12 @@ func TestRegister(t *testing.T) {
 		t.Errorf("the opener's error came as %v", err)
 	}
 	for name, f := range map[string]func(){
-		"twice":   func() { store.Register("testregister", func(context.Context, *url.URL) (store.Store, error) { return nil, nil }) },
-		"memory":  func() { store.Register("memory", func(context.Context, *url.URL) (store.Store, error) { return nil, nil }) },
+		"twice": func() {
+			store.Register("testregister", func(context.Context, *url.URL) (store.Store, error) { return nil, nil })
+		},
+		"memory": func() {
+			store.Register("memory", func(context.Context, *url.URL) (store.Store, error) { return nil, nil })
+		},
 		"nothing": func() { store.Register("testregister2", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -132,8 +132,9 @@ func (c *Completer) Describe(ctx context.Context, t async.Target, mark string) (
 				s.End = async.EndOurs
 			}
 			return s, nil
-		case call.Target.Started.Equal(t.Started):
-			s.Running, s.Attempt, s.LastMark = false, s.Attempt+1, call.Outcome.Mark
+		case !call.Target.Started.After(t.Started):
+			s.Attempt, s.LastMark = s.Attempt+1, call.Outcome.Mark
+			s.Running = !call.Target.Started.Equal(t.Started)
 		}
 	}
 	return s, nil

@@ -582,10 +582,13 @@ func (x *Record) GetNoticeTries() int32 {
 
 // Notice is a hook that has not returned nil yet.
 type Notice struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          NoticeKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=latchkey.async.v1.NoticeKind" json:"kind,omitempty"`
-	Reason        End                    `protobuf:"varint,2,opt,name=reason,proto3,enum=latchkey.async.v1.End" json:"reason,omitempty"`
-	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"` // of the round that it is about
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Kind   NoticeKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=latchkey.async.v1.NoticeKind" json:"kind,omitempty"`
+	Reason End                    `protobuf:"varint,2,opt,name=reason,proto3,enum=latchkey.async.v1.End" json:"reason,omitempty"`
+	// Of the round that it is about, which may be over.
+	Secret        []byte `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	Reference     string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	Outcome       Kind   `protobuf:"varint,5,opt,name=outcome,proto3,enum=latchkey.async.v1.Kind" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -641,10 +644,24 @@ func (x *Notice) GetSecret() []byte {
 	return nil
 }
 
+func (x *Notice) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *Notice) GetOutcome() Kind {
+	if x != nil {
+		return x.Outcome
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
 // Round is one asking that is over.
 type Round struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
-	CallbackDigest []byte                 `protobuf:"bytes,1,opt,name=callback_digest,json=callbackDigest,proto3" json:"callback_digest,omitempty"` // first 16 bytes of the callback ID's SHA-256
+	CallbackDigest []byte                 `protobuf:"bytes,1,opt,name=callback_digest,json=callbackDigest,proto3" json:"callback_digest,omitempty"` // of the callback ID, as identity.go makes it
 	Fingerprint    []byte                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`                             // of the outcome; empty: it ended without one
 	Kind           Kind                   `protobuf:"varint,3,opt,name=kind,proto3,enum=latchkey.async.v1.Kind" json:"kind,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -912,11 +929,13 @@ const file_record_proto_rawDesc = "" +
 	"\fnotice_tries\x18$ \x01(\x05R\vnoticeTries\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x83\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
 	"\x06Notice\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.latchkey.async.v1.NoticeKindR\x04kind\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.latchkey.async.v1.EndR\x06reason\x12\x16\n" +
-	"\x06secret\x18\x03 \x01(\fR\x06secret\"\x7f\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\x12\x1c\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x121\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x17.latchkey.async.v1.KindR\aoutcome\"\x7f\n" +
 	"\x05Round\x12'\n" +
 	"\x0fcallback_digest\x18\x01 \x01(\fR\x0ecallbackDigest\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12+\n" +
@@ -995,13 +1014,14 @@ var file_record_proto_depIdxs = []int32{
 	5,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
 	0,  // 7: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
 	3,  // 8: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
-	2,  // 9: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
-	2,  // 10: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 9: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
+	2,  // 10: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
+	2,  // 11: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
