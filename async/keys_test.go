@@ -131,9 +131,9 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	t.Run("not known", func(t *testing.T) {
 		w := newWorld(t)
 		w.mustKeyed(run("w", 0))
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
 		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
-		wantErr(t, err, away)
+		wantErr(t, err, errAway)
 	})
 	t.Run("once", func(t *testing.T) {
 		w := newWorld(t)
@@ -248,9 +248,9 @@ func TestLateAttemptDoesNotTakeTheKeyBack(t *testing.T) {
 	if id := w.mustKeyed(late); id != "" {
 		t.Error("the activity that is over asked")
 	}
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
 	_, err := w.keyedStart(late, async.StartOptions{})
-	wantErr(t, err, away)
+	wantErr(t, err, errAway)
 	// One that was scheduled before, and still runs, may have it.
 	w.describes(async.Status{Pending: true, Running: true, Started: late.StartedTime})
 	if id := w.mustKeyed(late); id == "" {

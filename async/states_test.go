@@ -16,9 +16,9 @@ import (
 
 // The tests below are the rows of the state table.
 
-var away = errors.New("server away")
+var errAway = errors.New("server away")
 
-func unavailable(context.Context, async.Target, async.Outcome) error { return away }
+func unavailable(context.Context, async.Target, async.Outcome) error { return errAway }
 
 func TestLaterAttemptAsksAgainWithTheSameID(t *testing.T) {
 	w := newWorld(t)
@@ -206,9 +206,9 @@ func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 		q, err := async.Open[int](t.Context(), w.hub, asked)
 		wantNil(t, err)
 		wantNil(t, q.Complete(t.Context(), 7))
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
 		err = async.StartAttempt(t.Context(), w.hub, attempt(3), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return nil })
-		wantErr(t, err, away)
+		wantErr(t, err, errAway)
 		w.wantState(async.Settled)
 	})
 }
@@ -224,7 +224,7 @@ func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 			gone := true
 			w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
 				if gone {
-					return away
+					return errAway
 				}
 				return nil
 			}
@@ -262,7 +262,7 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 		taken++
 		mark = o.Mark
 		if lost {
-			return away
+			return errAway
 		}
 		return nil
 	}
@@ -291,7 +291,7 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.completer.CompleteFunc = unavailable
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
 		id := w.start(1, async.StartOptions{})
 		wantNil(t, w.open(id).Fail(t.Context(), errors.New("declined")))
 		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
@@ -310,7 +310,7 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 		calls := 0
 		w.completer.DescribeFunc = func(_ context.Context, _ async.Target, mark string) (async.Status, error) {
 			if calls++; calls < 3 {
-				return async.Status{}, away
+				return async.Status{}, errAway
 			}
 			return async.Status{Pending: true, Running: true, Started: attempt(3).StartedTime, LastMark: mark}, nil
 		}
@@ -533,10 +533,10 @@ func TestCancellationNeedsARequest(t *testing.T) {
 
 func TestCancellationWhileTemporalIsAway(t *testing.T) {
 	w := newWorld(t)
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, away }
+	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
 	p := w.open(w.start(1, async.StartOptions{}))
 	err := p.ReportCanceled(t.Context())
-	if !errors.Is(err, away) || !strings.Contains(err.Error(), "try again") {
+	if !errors.Is(err, errAway) || !strings.Contains(err.Error(), "try again") {
 		t.Errorf("got %v, want the cause and what to do", err)
 	}
 	w.wantState(async.Waiting)

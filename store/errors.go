@@ -87,7 +87,7 @@ func CheckID(id string) error {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
 		default:
-			return fmt.Errorf("%w: byte %d of the ID is not one of A-Z a-z 0-9 - _ .", ErrInvalid, i)
+			return fmt.Errorf("%w: byte %d of the ID is not a letter, a digit, or one of - _ and dot", ErrInvalid, i)
 		}
 	}
 	return nil
