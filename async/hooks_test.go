@@ -152,6 +152,39 @@ func TestOverIsTold(t *testing.T) {
 	})
 }
 
+// It ended undelivered, and turns out not to be over: with the same type it is
+// delivered after all, and with another one it stays told.
+func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
+	for name, same := range map[string]bool{"same type": true, "another type": false} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				w, o := hooked(t)
+				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
+				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+					return async.Status{End: async.EndTimedOut}, nil
+				}
+				wantErr(t, w.open(w.start(1, async.StartOptions{})).Complete(t.Context(), Decision{}), async.ErrClosed)
+				w.completer.CompleteFunc = nil
+				if same {
+					w.start(2, async.StartOptions{})
+				} else {
+					err := async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[int]) error { return nil })
+					if err != activity.ErrResultPending {
+						t.Fatal(err)
+					}
+				}
+				w.work(w.hub)
+				if same {
+					o.want(t, "delivered")
+				} else {
+					o.want(t, "over")
+					wantErr(t, o.why, async.ErrExpired)
+				}
+			})
+		})
+	}
+}
+
 func TestRefusedIsToldAtEachTry(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)

@@ -42,7 +42,7 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 			return stepAsk, true, nil
 		case !later || r.End == recordpb.End_END_DELIVERED:
 			return stepPending, false, nil
-		case r.Outcome == nil, r.End == recordpb.End_END_ABANDONED:
+		case r.Outcome == nil, r.End == recordpb.End_END_ABANDONED, r.ResultType != now.ResultType:
 			newRound(id, r, false)
 			adopt(r, now)
 			return stepAsk, true, nil
