@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-var broken = errors.New("broken")
+var errBroken = errors.New("errBroken")
 
 // timedOut waits until the first attempt has timed out and the next is in
 // back-off for an hour.
@@ -45,7 +45,7 @@ func TestAnswerInBackOffArrivesAtOnce(t *testing.T) {
 func TestFailureInBackOffWaitsForTheNextAttempt(t *testing.T) {
 	w := newWorld(t, config{})
 	_, p := timedOut(t, w)
-	must(t, p.Reject(w.Context(), broken))
+	must(t, p.Reject(w.Context(), errBroken))
 	info := w.wantState(p, async.Settled)
 	if info.LastError != "no attempt to fail" {
 		t.Errorf("the last error is %q", info.LastError)
@@ -55,7 +55,7 @@ func TestFailureInBackOffWaitsForTheNextAttempt(t *testing.T) {
 func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
-		"failure": func(w *world, p async.Pending[Decision]) error { return p.Reject(w.Context(), broken) },
+		"failure": func(w *world, p async.Pending[Decision]) error { return p.Reject(w.Context(), errBroken) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, config{})
@@ -83,12 +83,12 @@ func TestFailureBeginsARoundAndItsRepeatFailsNobody(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, quick())
 	first := w.next()
-	must(t, first.Fail(w.Context(), broken))
+	must(t, first.Fail(w.Context(), errBroken))
 	second := w.next()
 	if first.ID() == second.ID() {
 		t.Error("the new round has the old callback ID")
 	}
-	must(t, first.Fail(w.Context(), broken)) // the sender repeats itself
+	must(t, first.Fail(w.Context(), errBroken)) // the sender repeats itself
 	wantErr(t, first.Complete(w.Context(), approved), async.ErrSettled)
 	w.wantPending(run, 2)
 	must(t, second.Complete(w.Context(), approved))
@@ -103,14 +103,14 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	run := w.Start(awaitDecision, quick())
 	first := w.next()
 	w.completer.set(false, lose)
-	must(t, first.Fail(w.Context(), broken))
+	must(t, first.Fail(w.Context(), errBroken))
 	w.completer.set(false, nil)
 	second := w.next()
 	if first.ID() == second.ID() {
 		t.Error("the new round has the old callback ID")
 	}
 	w.wantPending(run, 2)
-	must(t, first.Fail(w.Context(), broken))
+	must(t, first.Fail(w.Context(), errBroken))
 	must(t, second.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 	w.none()
@@ -160,13 +160,13 @@ func TestResetWhileItRuns(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, quick())
 	info := w.Next()
-	must(t, w.next().Fail(w.Context(), broken))
+	must(t, w.next().Fail(w.Context(), errBroken))
 	w.Next()
 	p := w.next()
 	w.Reset(info)
 	w.wantPending(run, 1)
 	// A failure by the old token is refused; by ID it reaches the same attempt.
-	must(t, p.Fail(w.Context(), broken))
+	must(t, p.Fail(w.Context(), errBroken))
 	w.wantState(p, async.Closed)
 	third := w.Next()
 	if third.Attempt != 2 {
@@ -258,7 +258,7 @@ func TestCompletesTwice(t *testing.T) {
 	must(t, p.Complete(w.Context(), approved))
 	must(t, p.Complete(w.Context(), approved))
 	wantErr(t, p.Complete(w.Context(), Decision{}), async.ErrSettled)
-	wantErr(t, p.Fail(w.Context(), broken), async.ErrSettled)
+	wantErr(t, p.Fail(w.Context(), errBroken), async.ErrSettled)
 	w.wantResult(run, approved)
 	must(t, p.Complete(w.Context(), approved))
 	if w.completer.sent != 1 {
@@ -271,7 +271,7 @@ func TestAnsweredBeforeTheActivityReturns(t *testing.T) {
 		if err := p.Complete(ctx, approved); err != nil {
 			return err
 		}
-		return broken // too late: an answer was accepted
+		return errBroken // too late: an answer was accepted
 	}})
 	run := w.Start(awaitDecision, patient())
 	w.wantResult(run, approved)

@@ -185,10 +185,10 @@ func TestStandaloneActivity(t *testing.T) {
 		h := w.StartActivity(client.StartActivityOptions{RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond}})
 		first := w.next()
 		w.completer.set(false, lose)
-		must(t, first.Fail(w.Context(), broken))
+		must(t, first.Fail(w.Context(), errBroken))
 		w.completer.set(false, nil)
 		second := w.next()
-		must(t, second.Reject(w.Context(), broken))
+		must(t, second.Reject(w.Context(), errBroken))
 		if err := h.Get(w.Context(), nil); err == nil {
 			t.Error("the activity has a result")
 		}

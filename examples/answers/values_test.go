@@ -135,7 +135,7 @@ func TestFailureWithCancellationInsideIsAFailure(t *testing.T) {
 
 func TestOtherKindsOfErrorAreFailures(t *testing.T) {
 	for name, err := range map[string]error{
-		"plain":    errors.New("broken"),
+		"plain":    errors.New("errBroken"),
 		"time-out": temporal.NewHeartbeatTimeoutError(),
 		"joined":   errors.Join(errors.New("a"), errors.New("b")),
 	} {

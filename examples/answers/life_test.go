@@ -1,0 +1,412 @@
+package answers
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+)
+
+// retrySoon is a failure after which patient's activity is retried at once.
+func retrySoon() error {
+	return temporal.NewApplicationErrorWithOptions("errBroken", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
+}
+
+// short times each attempt out after two seconds, and then backs off for an
+// hour.
+func short() workflow.ActivityOptions {
+	o := patient()
+	o.StartToCloseTimeout = 2 * time.Second
+	return o
+}
+
+func TestResetOfTheFirstAttempt(t *testing.T) {
+	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
+		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
+		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, config{})
+			run := w.Start(awaitDecision, patient())
+			info := w.Next()
+			p := w.next()
+			w.Reset(info)
+			must(t, answer(w, p))
+			w.wantState(p, async.Closed)
+			if name == "failure" {
+				must(t, w.next().Complete(w.Context(), approved))
+			}
+			w.wantResult(run, approved)
+		})
+	}
+}
+
+// A reset in back-off makes the first attempt's token valid again. A repeat of
+// the answer that the first attempt got must not reach the new one.
+func TestRevivedTokenIsNotUsed(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, short())
+	info := w.Next()
+	first := w.next()
+	must(t, first.Fail(w.Context(), retrySoon()))
+	second := w.next()
+	w.Next()
+	w.AwaitPending(run, "back-off", rig.BackOff(3))
+	w.Reset(info)
+	if again := w.Next(); again.Attempt != 1 {
+		t.Fatalf("after the reset comes attempt %d, want 1", again.Attempt)
+	}
+	third := w.next()
+	if third.ID() != second.ID() {
+		t.Error("an attempt without an outcome began a round")
+	}
+	must(t, first.Fail(w.Context(), retrySoon()))
+	wantErr(t, first.Complete(w.Context(), approved), async.ErrSettled)
+	if p := w.Pending(run); p.GetAttempt() != 1 || p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED {
+		t.Errorf("pending is attempt %d, %v, want attempt 1, running", p.GetAttempt(), p.GetState())
+	}
+	must(t, third.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+// The failure came in back-off, and a reset lets the next attempt begin: that
+// one ends by it, asks nobody, and the one after it asks anew.
+func TestFailureSettledBeforeAReset(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, short())
+	info := w.Next()
+	p := w.next()
+	w.AwaitPending(run, "back-off", rig.BackOff(2))
+	must(t, p.Fail(w.Context(), retrySoon()))
+	w.wantState(p, async.Settled)
+	w.Reset(info)
+	q := w.next()
+	if q.ID() == p.ID() {
+		t.Error("the new round has the old callback ID")
+	}
+	w.wantPending(run, 2)
+	must(t, p.Fail(w.Context(), retrySoon()))
+	w.wantPending(run, 2)
+	must(t, q.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+func TestPausedAndUnpaused(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, patient())
+	info := w.Next()
+	p := w.next()
+	w.Pause(info)
+	w.Unpause(info)
+	must(t, p.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+func TestPausedInBackOff(t *testing.T) {
+	w := newWorld(t, config{})
+	run := w.Start(awaitDecision, short())
+	info := w.Next()
+	p := w.next()
+	w.AwaitPending(run, "back-off", rig.BackOff(2))
+	w.Pause(info)
+	must(t, p.Complete(w.Context(), approved))
+	w.wantResult(run, approved)
+}
+
+// Unpaused with its attempts reset, at attempt 2: that one's token is unknown,
+// and the first one's is valid again.
+func TestUnpausedWithReset(t *testing.T) {
+	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
+		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
+		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, config{})
+			run := w.Start(awaitDecision, patient())
+			info := w.Next()
+			first := w.next()
+			must(t, first.Fail(w.Context(), retrySoon()))
+			second := w.next()
+			w.Pause(info)
+			if _, err := w.Service().UnpauseActivity(w.Context(), &workflowservice.UnpauseActivityRequest{
+				Namespace: w.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: run.GetID(), RunId: run.GetRunID()},
+				Activity: &workflowservice.UnpauseActivityRequest_Id{Id: info.ActivityID}, ResetAttempts: true,
+			}); err != nil {
+				t.Fatal(err)
+			}
+			must(t, first.Fail(w.Context(), retrySoon())) // the sender repeats itself
+			if p := w.Pending(run); p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED {
+				t.Errorf("the activity is %v, want that its attempt runs", p.GetState())
+			}
+			must(t, answer(w, second))
+			w.wantState(second, async.Closed)
+			if name == "failure" {
+				third := w.next()
+				if third.ID() == second.ID() {
+					t.Error("the new round has the old callback ID")
+				}
+				must(t, third.Complete(w.Context(), approved))
+			}
+			w.wantResult(run, approved)
+		})
+	}
+}
+
+// The deadline passes, and it was moved, or stands still: a question, and no
+// verdict.
+func TestDeadlineIsAQuestion(t *testing.T) {
+	for name, move := range map[string]func(w *world, info activity.Info){
+		"options changed": func(w *world, info activity.Info) { w.ExtendScheduleToClose(info, time.Hour) },
+		"paused":          func(w *world, info activity.Info) { w.Pause(info) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hooks := newTellings()
+			w := newWorld(t, config{hub: running(hooks)})
+			pending := make(chan bool, 100)
+			w.completer.misjudge(func(s *async.Status) { pending <- s.Pending })
+			o := patient()
+			o.ScheduleToCloseTimeout = 3 * time.Second
+			run := w.Start(awaitDecision, o)
+			info := w.Next()
+			p := w.next()
+			move(w, info)
+			w.run()
+			for range 2 { // it is asked again
+				select {
+				case is := <-pending:
+					if !is {
+						t.Fatal("the activity is over")
+					}
+				case <-rig.Context(t).Done():
+					t.Fatal("nobody has asked")
+				}
+			}
+			if now := time.Now(); now.Before(info.Deadline) {
+				t.Errorf("asked %v before the deadline", info.Deadline.Sub(now))
+			}
+			hooks.none(t)
+			w.wantState(p, async.Waiting)
+			must(t, p.Complete(w.Context(), approved))
+			w.wantResult(run, approved)
+		})
+	}
+}
+
+// The new run asks again, under an ID of its own; the old one's is over.
+func TestWorkflowReset(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{hub: running(hooks), start: async.StartOptions{Labels: map[string]string{"order": "7"}}})
+	run := w.Start(awaitDecision, patient())
+	p := w.next()
+	done := w.Event(run, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+	reset, err := w.Client.ResetWorkflowExecution(w.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+		Namespace: w.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: run.GetID(), RunId: run.GetRunID()},
+		Reason: "a test", WorkflowTaskFinishEventId: done.GetEventId(),
+	})
+	must(t, err)
+	q := w.next()
+	if p.ID() == q.ID() {
+		t.Error("the new run has the old run's callback ID")
+	}
+	w.run()
+	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, async.ErrOver)
+	if got := hooks.next(t, "over", p.Callback, async.ErrOver).Info(); got.Labels["order"] != "7" || got.RunID != run.GetRunID() {
+		t.Errorf("the hook was told of labels %v in run %s", got.Labels, got.RunID)
+	}
+	must(t, q.Complete(w.Context(), approved))
+	w.wantResult(w.Client.GetWorkflow(w.Context(), run.GetID(), reset.GetRunId()), approved)
+	hooks.next(t, "delivered", q.Callback, nil)
+}
+
+// leaving registers a workflow that awaits an activity until it is signalled,
+// and then continues as new, once.
+func leaving(_ *world, r worker.Registry) {
+	r.RegisterWorkflowWithOptions(func(ctx workflow.Context, first bool) (Decision, error) {
+		var d Decision
+		answer := await(ctx, patient(), rig.Activity)
+		if !first {
+			return d, answer.Get(ctx, &d)
+		}
+		workflow.GetSignalChannel(ctx, "leave").Receive(ctx, nil)
+		return d, workflow.NewContinueAsNewError(ctx, "leaving", false)
+	}, workflow.RegisterOptions{Name: "leaving"})
+}
+
+func (w *world) leave(run client.WorkflowRun) {
+	w.t.Helper()
+	must(w.t, w.Client.SignalWorkflow(w.Context(), run.GetID(), run.GetRunID(), "leave", nil))
+}
+
+// last returns the current run of a workflow.
+func (w *world) last(run client.WorkflowRun) client.WorkflowRun {
+	return w.Client.GetWorkflow(w.Context(), run.GetID(), "")
+}
+
+func TestContinuedAsNewWhileItWaits(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{register: leaving, hub: running(hooks)})
+	run := w.Start("leaving", true)
+	p := w.next()
+	w.leave(run)
+	q := w.next()
+	if p.ID() == q.ID() {
+		t.Error("the new run has the old run's callback ID")
+	}
+	w.run()
+	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, async.ErrOver)
+	hooks.next(t, "over", p.Callback, async.ErrOver)
+	must(t, q.Complete(w.Context(), approved))
+	w.wantResult(w.last(run), approved)
+}
+
+// Nobody answers, and the activity ends: told, with what the application
+// knows it by.
+func TestEndIsTold(t *testing.T) {
+	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
+	for name, c := range map[string]struct {
+		end  func(w *world, run client.WorkflowRun)
+		want error
+	}{
+		"expired": {end: func(*world, client.WorkflowRun) {}, want: async.ErrExpired},
+		"terminated": {
+			end: func(w *world, run client.WorkflowRun) {
+				must(w.t, w.Client.TerminateWorkflow(w.Context(), run.GetID(), run.GetRunID(), "a test"))
+			},
+			want: async.ErrOver,
+		},
+		"answered by another": {
+			end: func(w *world, run client.WorkflowRun) {
+				id := w.Pending(run).GetActivityId()
+				must(w.t, w.Client.CompleteActivityByID(w.Context(), w.Namespace, run.GetID(), run.GetRunID(), id, approved, nil))
+			},
+			want: async.ErrOver,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hooks := newTellings()
+			w := newWorld(t, config{
+				hub: running(hooks), during: remember, start: async.StartOptions{Labels: map[string]string{"order": "7"}},
+			})
+			o := patient()
+			o.ScheduleToCloseTimeout = 3 * time.Second
+			run := w.Start(awaitDecision, o)
+			p := w.next()
+			rig.Eventually(t, "the reference", func() bool { return w.open(p.ID()).Reference() != "" })
+			c.end(w, run)
+			w.run()
+			got := hooks.next(t, "over", p.Callback, c.want)
+			if info := got.Info(); got.Reference() != "job 42" || info.Labels["order"] != "7" || info.ActivityType != rig.Activity {
+				t.Errorf("the hook was told of reference %q and %+v", got.Reference(), info)
+			}
+			wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, c.want)
+			hooks.none(t)
+		})
+	}
+}
+
+// The same by Work, for processes that don't live long.
+func TestEndIsToldByWork(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{hub: running(hooks)})
+	o := patient()
+	o.ScheduleToCloseTimeout = time.Second
+	w.Start(awaitDecision, o)
+	p := w.next()
+	rig.Eventually(t, "the end is told", func() bool {
+		_, err := w.hub.Work(w.Context())
+		must(t, err)
+		return len(hooks) > 0
+	})
+	hooks.next(t, "over", p.Callback, async.ErrExpired)
+	hooks.none(t)
+}
+
+// The workflow doesn't wait for the cancellation, and goes on, or ends.
+func TestCancelledWithoutWaiting(t *testing.T) {
+	o := patient()
+	o.WaitForCancellation = false
+	t.Run("and ends", func(t *testing.T) {
+		w := newWorld(t, config{})
+		run := w.Start(awaitDecision, o)
+		p := w.next()
+		must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+		if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
+			t.Errorf("the workflow ended with %v, want a cancellation", err)
+		}
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+	})
+	t.Run("and goes on", func(t *testing.T) {
+		w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
+			r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (bool, error) {
+				err := await(ctx, o, rig.Activity).Get(ctx, nil)
+				rest, _ := workflow.NewDisconnectedContext(ctx)
+				workflow.GetSignalChannel(rest, "end").Receive(rest, nil)
+				return temporal.IsCanceledError(err), nil
+			}, workflow.RegisterOptions{Name: "goes on"})
+		}})
+		run := w.Start("goes on")
+		p := w.next()
+		must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+		w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
+			return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+		})
+		must(t, p.Complete(w.Context(), approved)) // Temporal takes it, nobody reads it
+		if i := w.wantState(p, async.Closed); !i.Delivered {
+			t.Errorf("the callback tells %+v, want that it was delivered", i)
+		}
+		must(t, w.Client.SignalWorkflow(w.Context(), run.GetID(), run.GetRunID(), "end", nil))
+		var canceled bool
+		if err := run.Get(w.Context(), &canceled); err != nil || !canceled {
+			t.Errorf("the workflow saw a cancellation: %v, %v", canceled, err)
+		}
+	})
+}
+
+// In back-off the server itself cancels the activity.
+func TestCancelledInBackOff(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{hub: running(hooks)})
+	run := w.Start(awaitDecision, short())
+	p := w.next()
+	w.AwaitPending(run, "back-off", rig.BackOff(2))
+	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+	if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v, want a cancellation", err)
+	}
+	w.run()
+	hooks.next(t, "over", p.Callback, async.ErrOver)
+	wantErr(t, p.ReportCanceled(w.Context()), async.ErrClosed, async.ErrOver)
+}
+
+// The cancellation is accepted, its reply lost, and found by Run.
+func TestLostReplyToACancellation(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{hub: running(hooks)})
+	run := w.Start(awaitDecision, patient())
+	p := w.next()
+	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+	w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
+		return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+	})
+	w.completer.set(false, lose)
+	must(t, p.ReportCanceled(w.Context(), "as you wish"))
+	w.completer.set(false, nil)
+	w.run()
+	hooks.next(t, "delivered", p.Callback, nil)
+	if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v, want a cancellation", err)
+	}
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrSettled)
+}

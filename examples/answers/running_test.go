@@ -1,0 +1,122 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+)
+
+// told is a call of a hook.
+type told struct {
+	hook     string
+	callback async.Callback
+	reason   error
+}
+
+// tellings records what the hooks are told.
+type tellings chan told
+
+func newTellings() tellings { return make(tellings, 1000) }
+
+// hooks records every call, and returns nil.
+func (c tellings) hooks() async.Hooks {
+	return async.Hooks{
+		Delivered: func(_ context.Context, cb async.Callback) error {
+			c <- told{hook: "delivered", callback: cb}
+			return nil
+		},
+		Over: func(_ context.Context, cb async.Callback, reason error) error {
+			c <- told{hook: "over", callback: cb, reason: reason}
+			return nil
+		},
+		Refused: func(_ context.Context, cb async.Callback, cause error) error {
+			c <- told{hook: "refused", callback: cb, reason: cause}
+			return nil
+		},
+	}
+}
+
+// next returns the next call, which must be of this hook, about this callback,
+// and with this reason.
+func (c tellings) next(t *testing.T, hook string, p async.Callback, reason error) async.Callback {
+	t.Helper()
+	select {
+	case got := <-c:
+		if got.hook != hook || got.callback.ID() != p.ID() || !errors.Is(got.reason, reason) {
+			t.Errorf("the hook %s was told of %v with reason %v, want %s of %v with %v", got.hook, got.callback, got.reason, hook, p, reason)
+		}
+		return got.callback
+	case <-rig.Context(t).Done():
+		t.Fatalf("the hook %s was not told of %v", hook, p)
+		return async.Callback{}
+	}
+}
+
+// none fails the test where another hook was told.
+func (c tellings) none(t *testing.T) {
+	t.Helper()
+	select {
+	case got := <-c:
+		t.Errorf("the hook %s was told of %v with reason %v, want nothing more", got.hook, got.callback, got.reason)
+	default:
+	}
+}
+
+// run runs the hub until the test ends.
+func (w *world) run() { runHub(w.t, w.hub) }
+
+func runHub(t *testing.T, h *async.Hub) {
+	t.Helper()
+	ctx, stop := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	t.Cleanup(func() {
+		stop(errStop)
+		// The test's context has ended before, as its cleanups run.
+		if err := <-ended; !errors.Is(err, errStop) && !errors.Is(err, context.Canceled) {
+			t.Errorf("Run returned %v, want the cause of its context's end", err)
+		}
+	})
+}
+
+var errStop = errors.New("the test is over")
+
+// running are the options of a hub that Run will look after: it looks often,
+// and takes over soon.
+func running(c tellings) func(o *async.Options) {
+	return func(o *async.Options) {
+		o.PollInterval = 50 * time.Millisecond
+		o.ClaimTime = 4 * time.Second
+		if c != nil {
+			o.Hooks = c.hooks()
+		}
+	}
+}
+
+// another returns another hub on the same store.
+func (w *world) another(change func(o *async.Options)) *async.Hub {
+	w.t.Helper()
+	o := async.Options{Store: w.store, Completer: w.completer}
+	running(nil)(&o)
+	if change != nil {
+		change(&o)
+	}
+	h, err := async.New(o)
+	must(w.t, err)
+	return h
+}
+
+// becomes waits until the callback is in this state, and returns what it tells.
+func (w *world) becomes(p async.Pending[Decision], want async.State) async.Info {
+	w.t.Helper()
+	var info async.Info
+	rig.Eventually(w.t, "the callback is "+want.String(), func() bool {
+		info = w.open(p.ID()).Info()
+		return info.State == want
+	})
+	return info
+}

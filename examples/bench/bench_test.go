@@ -1,0 +1,249 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
+	"github.com/latchkey-go/latchkey/examples/internal/redistest"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+	"github.com/latchkey-go/latchkey/store"
+	_ "github.com/latchkey-go/latchkey/store/bolt"  // bolt: as a store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // redis: as a store's URL
+)
+
+var server devtest.Shared
+
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+
+// Decision is what the activities await.
+type Decision struct {
+	Approved bool
+	By       string
+}
+
+var approved = Decision{Approved: true, By: "Ann"}
+
+// BenchmarkComplete answers activities that wait, as a handler of callbacks
+// does, by the bare SDK with the task token that it was handed, and by
+// Latchkey, Open included. The rounds of both are interleaved, on one server,
+// so that a machine that drifts harms both alike.
+//
+// x-sdk is Latchkey's throughput relative to the bare SDK's: the median over
+// the rounds. The store syncs each write.
+func BenchmarkComplete(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		url  func(b *testing.B) string
+	}{
+		{"memory", func(*testing.B) string { return "memory:" }},
+		{"bolt", func(b *testing.B) string { return "bolt://" + filepath.Join(b.TempDir(), "latchkey.db") }},
+		{"redis", func(b *testing.B) string { return redistest.Start(b) }},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			s, err := store.Open(b.Context(), kind.url(b))
+			must(b, err)
+			b.Cleanup(func() { must(b, s.Close()) })
+			w := newWorld(b, s)
+			for _, callers := range []int{1, 16, 64} {
+				b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { w.measure(b, callers) })
+			}
+		})
+	}
+}
+
+// pairs is how many rounds of each are taken.
+const pairs = 5
+
+// measure takes pairs of rounds. An iteration takes far longer than the second
+// that the framework wants at least, so there is one.
+func (w *world) measure(b *testing.B, callers int) {
+	each := max(32, 2*callers) // answers in a round: as many as keep all callers at work
+	w.bare(b, each, callers)   // warms up
+	w.latchkey(b, each, callers)
+	var ratios, rates []float64
+	for b.Loop() {
+		for pair := range pairs {
+			var bare, ours time.Duration
+			both := []func(){
+				func() { bare = w.bare(b, each, callers) },
+				func() { ours = w.latchkey(b, each, callers) },
+			}
+			if pair%2 == 1 {
+				slices.Reverse(both)
+			}
+			for _, measure := range both {
+				measure()
+			}
+			ratios = append(ratios, bare.Seconds()/ours.Seconds())
+			rates = append(rates, float64(each)/ours.Seconds())
+		}
+	}
+	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(median(ratios), "x-sdk")
+	b.ReportMetric(median(rates), "completions/s")
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+// world is a worker with both activities, which hand over what they wait with.
+type world struct {
+	client client.Client
+	hub    *async.Hub
+	queue  string
+	tokens chan []byte
+	ids    chan string
+}
+
+func newWorld(b *testing.B, s store.Store) *world {
+	b.Helper()
+	w := &world{client: server.Client(b), tokens: make(chan []byte, 1000), ids: make(chan string, 1000)}
+	completer, err := async.ClientCompleter(async.Client{Client: w.client})
+	must(b, err)
+	w.hub, err = async.New(async.Options{Store: s, Completer: completer})
+	must(b, err)
+	r := rig.New(b, rig.Options{Client: w.client, Register: func(r worker.Registry) {
+		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
+			w.tokens <- activity.GetInfo(ctx).TaskToken
+			return Decision{}, activity.ErrResultPending
+		}, activity.RegisterOptions{Name: "bare"})
+		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
+			var id string
+			d, err := async.Start(ctx, w.hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+				id = p.ID()
+				return nil
+			})
+			w.ids <- id // not before: the hand-off isn't what is measured
+			return d, err
+		}, activity.RegisterOptions{Name: "latchkey"})
+		r.RegisterWorkflowWithOptions(await, workflow.RegisterOptions{Name: "await"})
+	}, Worker: worker.Options{MaxConcurrentActivityTaskPollers: 4, MaxConcurrentWorkflowTaskPollers: 4}})
+	w.queue = r.Queue
+	return w
+}
+
+// await is a workflow of one activity.
+func await(ctx workflow.Context, activity string) (Decision, error) {
+	var d Decision
+	o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}}
+	return d, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), activity).Get(ctx, &d)
+}
+
+// bare answers with what the SDK has.
+func (w *world) bare(b *testing.B, n, callers int) time.Duration {
+	return round(b, w, "bare", w.tokens, n, callers, func(ctx context.Context, token []byte) error {
+		return w.client.CompleteActivity(ctx, token, approved, nil)
+	})
+}
+
+// latchkey answers with the callback ID alone.
+func (w *world) latchkey(b *testing.B, n, callers int) time.Duration {
+	return round(b, w, "latchkey", w.ids, n, callers, func(ctx context.Context, id string) error {
+		p, err := async.Open[Decision](ctx, w.hub, id)
+		if err != nil {
+			return err
+		}
+		return p.Complete(ctx, approved)
+	})
+}
+
+// round has n activities wait, and then answers them all. It returns how long
+// the answers took, and returns when the workflows are over, so that the next
+// round has the machine to itself.
+func round[T any](b *testing.B, w *world, name string, waiting <-chan T, n, callers int, answer func(ctx context.Context, waits T) error) time.Duration {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	defer cancel()
+	runs := make([]client.WorkflowRun, n)
+	var failed atomic.Pointer[error]
+	each(n, 8, func(i int) {
+		var err error
+		if runs[i], err = w.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: w.queue}, "await", name); err != nil {
+			failed.Store(&err)
+		}
+	})
+	check(b, &failed)
+	asked := make([]T, n)
+	for i := range asked {
+		select {
+		case asked[i] = <-waiting:
+		case <-ctx.Done():
+			b.Fatalf("%d of %d activities wait", i, n)
+		}
+	}
+	w.settle(b, ctx, runs)
+	begun := time.Now()
+	each(n, callers, func(i int) {
+		if err := answer(ctx, asked[i]); err != nil {
+			failed.Store(&err)
+		}
+	})
+	took := time.Since(begun)
+	check(b, &failed)
+	for _, run := range runs {
+		var d Decision
+		if err := run.Get(ctx, &d); err != nil || d != approved {
+			b.Fatalf("a workflow read %+v, %v", d, err)
+		}
+	}
+	return took
+}
+
+// settle waits until nothing of the hand-off goes on: the worker has reported
+// the last activity's function back, and the server has no task left.
+func (w *world) settle(b *testing.B, ctx context.Context, runs []client.WorkflowRun) {
+	b.Helper()
+	last := runs[len(runs)-1]
+	for {
+		d, err := w.client.DescribeWorkflowExecution(ctx, last.GetID(), last.GetRunID())
+		must(b, err)
+		if p := d.GetPendingActivities(); len(p) == 1 && p[0].GetLastStartedTime() != nil && d.GetPendingWorkflowTask() == nil {
+			return
+		}
+	}
+}
+
+// each calls do for every number below n, by so many callers.
+func each(n, callers int, do func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				do(int(i - 1))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func check(b *testing.B, failed *atomic.Pointer[error]) {
+	b.Helper()
+	if err := failed.Load(); err != nil {
+		b.Fatal(*err)
+	}
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}

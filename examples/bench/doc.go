@@ -1,0 +1,2 @@
+// Package bench measures Latchkey beside the bare SDK, on one real server.
+package bench

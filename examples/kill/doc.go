@@ -1,0 +1,4 @@
+// Package kill tests that no accepted answer is lost, whichever process is
+// killed: a worker, a process that takes callbacks, and one that delivers, all
+// on one store.
+package kill

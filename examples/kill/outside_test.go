@@ -1,0 +1,221 @@
+//go:build unix
+
+package kill
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// outside is who is asked, and answers. It never dies, knows what was
+// acknowledged, and repeats what was not.
+type outside struct {
+	t       *testing.T
+	changed chan struct{}
+
+	mu         sync.Mutex
+	random     *rand.Rand
+	activities map[int]*asking
+	current    *life
+	repeats    int
+}
+
+// asking is what the outside knows of one activity. Its number says how it is
+// answered, see offerFor.
+type asking struct {
+	ids      []string // of its rounds
+	failed   bool     // the first round's failure was acknowledged
+	offered  []string
+	accepted []string // acknowledged results
+	standing string   // the result that must stand, since its rival was refused
+	refused  bool     // a rival to an acknowledged result was refused
+}
+
+func newOutside(t *testing.T, seed uint64) *outside {
+	return &outside{t: t, changed: make(chan struct{}, 1), random: rand.New(rand.NewPCG(seed, 1)), activities: make(map[int]*asking)}
+}
+
+const (
+	failsFirst = 1 // of the activities by number modulo 4: the first round fails
+	hasRivals  = 2 // at each try one of two results
+	challenged = 3 // an acknowledged result is followed by another, to be refused
+)
+
+// offerFor returns what is to be answered now, or that nothing is.
+func (o *outside) offerFor(n int, a *asking) (offer, bool) {
+	kind, round, value := "complete", len(a.ids)-1, fmt.Sprintf("answer-%d", n)
+	switch n % 4 {
+	case failsFirst:
+		if !a.failed {
+			kind, round, value = "fail", 0, fmt.Sprintf("failure-%d", n)
+		} else if len(a.ids) < 2 {
+			return offer{}, false
+		}
+	case hasRivals:
+		if len(a.accepted) == 0 && o.random.IntN(2) == 0 {
+			value = fmt.Sprintf("rival-%d", n)
+		}
+	case challenged:
+		if len(a.accepted) > 0 && !a.refused {
+			return offer{n: n, round: round, id: a.ids[round], kind: kind, value: fmt.Sprintf("rival-%d", n)}, true
+		}
+	}
+	if len(a.accepted) > 0 || a.standing != "" {
+		return offer{}, false
+	}
+	return offer{n: n, round: round, id: a.ids[round], kind: kind, value: value}, true
+}
+
+// life is one incarnation of the process that takes callbacks.
+type life struct {
+	in   io.WriteCloser
+	work chan offer
+	sent map[int]bool // what it hasn't answered yet
+	over chan struct{}
+}
+
+// serve has a new process answer all that is unanswered.
+func (o *outside) serve(in io.WriteCloser) *life {
+	l := &life{in: in, work: make(chan offer, 4096), sent: make(map[int]bool), over: make(chan struct{})}
+	go func() {
+		defer func() { _ = in.Close() }()
+		for {
+			select {
+			case order := <-l.work:
+				// An error means that it is dead: the next one is told again.
+				if _, err := fmt.Fprintf(in, "%d %d %s %s %s\n", order.n, order.round, order.id, order.kind, order.value); err != nil {
+					<-l.over
+					return
+				}
+			case <-l.over:
+				return
+			}
+		}
+	}()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.current = l
+	for n := range o.activities {
+		o.order(n)
+	}
+	return l
+}
+
+func (l *life) end() { close(l.over) }
+
+// order has the current process answer, if there is something to answer.
+func (o *outside) order(n int) {
+	l := o.current
+	if l == nil || l.sent[n] {
+		return
+	}
+	a := o.activities[n]
+	next, ok := o.offerFor(n, a)
+	if !ok {
+		return
+	}
+	if next.kind == "complete" {
+		if slices.Contains(a.offered, next.value) {
+			o.repeats++
+		} else {
+			a.offered = append(a.offered, next.value)
+		}
+	}
+	l.sent[n] = true
+	l.work <- next // each activity has one order at a time, so there is room
+}
+
+// heard takes what a process said.
+func (o *outside) heard(line string, from *life) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer func() {
+		select {
+		case o.changed <- struct{}{}:
+		default:
+		}
+	}()
+	var n, round int
+	var id, value, verdict string
+	if _, err := fmt.Sscanf(line, "asked %d %s", &n, &id); err == nil {
+		if o.activities[n] == nil {
+			o.activities[n] = new(asking)
+		}
+		if a := o.activities[n]; !slices.Contains(a.ids, id) {
+			a.ids = append(a.ids, id)
+		}
+		o.order(n)
+		return
+	}
+	if _, err := fmt.Sscanf(line, "answered %d %d %s %s", &n, &round, &value, &verdict); err != nil {
+		o.t.Errorf("a process said what can't be read: %d bytes", len(line))
+		return
+	}
+	delete(from.sent, n)
+	a := o.activities[n]
+	switch failure := n%4 == failsFirst && round == 0; {
+	case verdict == "again":
+	case verdict == "accepted" && failure:
+		a.failed = true
+	case verdict == "accepted":
+		a.accepted = append(a.accepted, value)
+	case verdict == "settled" && n%4 == hasRivals && len(a.offered) == 2:
+		a.standing = a.offered[1-slices.Index(a.offered, value)]
+	case verdict == "settled" && n%4 == challenged && slices.Contains(a.accepted, fmt.Sprintf("answer-%d", n)):
+		a.refused = true
+	default:
+		o.t.Errorf("activity %d, round %d: %s was %s, after %v was offered and %v accepted", n, round, value, verdict, a.offered, a.accepted)
+	}
+	if from == o.current {
+		o.order(n)
+	}
+}
+
+// complete reports whether each activity has an answer that stands.
+func (o *outside) complete(activities int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.answered() == activities
+}
+
+func (o *outside) answered() (n int) {
+	for i, a := range o.activities {
+		if (len(a.accepted) > 0 || a.standing != "") && (i%4 != challenged || a.refused) {
+			n++
+		}
+	}
+	return n
+}
+
+func (o *outside) progress() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return fmt.Sprintf("%d asked, %d answered, %d answers repeated", len(o.activities), o.answered(), o.repeats)
+}
+
+// check compares what a workflow has read with what was acknowledged.
+func (o *outside) check(n int, got string) {
+	o.t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := o.activities[n]
+	for _, accepted := range a.accepted {
+		if accepted != got {
+			o.t.Errorf("activity %d: %s was acknowledged, and the workflow read %s", n, accepted, got)
+		}
+	}
+	if len(a.accepted) == 0 && a.standing != got {
+		o.t.Errorf("activity %d: %s stands, and the workflow read %s", n, a.standing, got)
+	}
+	rounds := 1
+	if n%4 == failsFirst {
+		rounds = 2
+	}
+	if len(a.ids) != rounds {
+		o.t.Errorf("activity %d: %d rounds, want %d: a failure reached another attempt than its own, or none", n, len(a.ids), rounds)
+	}
+}

@@ -1,0 +1,238 @@
+//go:build unix
+
+package kill
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
+	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+)
+
+// What makes the test's program be one of the processes instead.
+const (
+	roleVariable    = "LATCHKEY_KILL_ROLE"
+	addressVariable = "LATCHKEY_KILL_ADDRESS"
+	storeVariable   = "LATCHKEY_KILL_STORE"
+	queueVariable   = "LATCHKEY_KILL_QUEUE"
+	settleVariable  = "LATCHKEY_KILL_SETTLE" // set: its hub settles only
+)
+
+var roles = map[string]func(ctx context.Context) error{
+	"worker": runWorker, "callbacks": runCallbacks, "deliverer": runDeliverer,
+}
+
+const workflowName = "Ask"
+
+// ask is a workflow of one activity, and its result.
+func ask(ctx workflow.Context, n int) (string, error) {
+	var answer string
+	o := workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second, // after which a killed worker is noticed
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond, BackoffCoefficient: 1},
+	}
+	return answer, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), workflowName, n).Get(ctx, &answer)
+}
+
+// connect returns what each process has: a client, and a hub on the store
+// that they share.
+func connect(ctx context.Context) (client.Client, *async.Hub, error) {
+	o := client.Options{HostPort: os.Getenv(addressVariable), Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	c, err := client.Dial(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.Open(ctx, os.Getenv(storeVariable))
+	if err != nil {
+		return nil, nil, err
+	}
+	if os.Getenv(settleVariable) != "" {
+		completer = nil
+	}
+	hub, err := async.New(async.Options{Store: s, Completer: completer, PollInterval: 100 * time.Millisecond, ClaimTime: 4 * time.Second})
+	return c, hub, err
+}
+
+// runWorker works off the task queue, and says whom it has asked. It never
+// delivers but by Start.
+func runWorker(ctx context.Context) error {
+	c, hub, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	w := worker.New(c, os.Getenv(queueVariable), worker.Options{StickyScheduleToStartTimeout: time.Second})
+	w.RegisterWorkflowWithOptions(ask, workflow.RegisterOptions{Name: workflowName})
+	w.RegisterActivityWithOptions(func(ctx context.Context, n int) (string, error) {
+		return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[string]) error {
+			say("asked %d %s", n, p.ID())
+			return nil
+		})
+	}, activity.RegisterOptions{Name: workflowName})
+	if err := w.Start(); err != nil {
+		return err
+	}
+	untilOrphaned()
+	return nil
+}
+
+// runDeliverer does what is due, and nothing else does.
+func runDeliverer(ctx context.Context) error {
+	_, hub, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	go untilOrphaned()
+	return hub.Run(ctx)
+}
+
+// runCallbacks gives the answers that it is told, and says what became of
+// them.
+func runCallbacks(ctx context.Context) error {
+	_, hub, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	slots := make(chan struct{}, 16)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var o offer
+		if _, err := fmt.Sscan(lines.Text(), &o.n, &o.round, &o.id, &o.kind, &o.value); err != nil {
+			return errors.New("an order that can't be read")
+		}
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			verdict := judge(o.make(ctx, hub))
+			say("answered %d %d %s %s", o.n, o.round, o.value, verdict)
+		}()
+	}
+	return nil
+}
+
+// offer is an answer to one asking.
+type offer struct {
+	n, round        int
+	id, kind, value string
+}
+
+func (o offer) make(ctx context.Context, hub *async.Hub) error {
+	p, err := async.Open[string](ctx, hub, o.id)
+	if err != nil {
+		return err
+	}
+	if o.kind == "fail" {
+		return p.Fail(ctx, errors.New(o.value))
+	}
+	return p.Complete(ctx, o.value)
+}
+
+// judge names what became of an offer.
+func judge(err error) string {
+	switch {
+	case err == nil:
+		return "accepted"
+	case errors.Is(err, async.ErrSettled):
+		return "settled"
+	case errors.Is(err, async.ErrNotFound), errors.Is(err, async.ErrClosed), errors.Is(err, async.ErrSuperseded), errors.Is(err, async.ErrTypeMismatch):
+		fmt.Fprintln(os.Stderr, err)
+		return "lost"
+	default:
+		return "again"
+	}
+}
+
+var saying sync.Mutex
+
+// say says a line, in one write.
+func say(format string, args ...any) {
+	saying.Lock()
+	defer saying.Unlock()
+	_, _ = os.Stdout.WriteString(fmt.Sprintf(format, args...) + "\n")
+}
+
+// untilOrphaned ends the process when its parent ends.
+func untilOrphaned() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+
+// child is one of the processes.
+type child struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it is dead and all that it said was heard
+}
+
+func (r *round) spawn(role string) *child {
+	r.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(slices.Clone(r.env), roleVariable+"="+role)
+	if role == "callbacks" && r.random.IntN(2) == 0 {
+		cmd.Env = append(cmd.Env, settleVariable+"=1") // all that it accepts is left to the deliverer
+	}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		r.t.Fatalf("start the %s: %v", role, err)
+	}
+	c := &child{cmd: cmd, ended: make(chan struct{})}
+	var life *life
+	if role == "callbacks" {
+		life = r.outside.serve(in)
+	}
+	go func() {
+		defer close(c.ended)
+		lines := bufio.NewReader(out)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil { // what it had not said whole it has not said
+				break
+			}
+			r.outside.heard(line, life)
+		}
+		if life != nil {
+			life.end()
+		}
+		_ = cmd.Wait()
+	}()
+	return c
+}
+
+// kill ends the process with SIGKILL, and returns when all that it said was
+// heard.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	<-c.ended
+}
