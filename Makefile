@@ -29,8 +29,9 @@ fuzz: ## every fuzzer, for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-soak: ## the long runs: kills by the thousand
-	LATCHKEY_SOAK=1 $(GO) test -race -timeout 2h ./...
+soak: ## the long runs: a million histories, kills by the thousand
+	LATCHKEY_SOAK=1 $(GO) test -timeout 2h -run '^TestSimulation$$' ./async
+	LATCHKEY_SOAK=1 $(GO) test -race -timeout 2h ./store/...
 	LATCHKEY_SOAK=1 $(GO) -C examples test -timeout 2h ./...
 
 proto: ## the record's Go code, anew from its .proto (needs Debian's protobuf-compiler)

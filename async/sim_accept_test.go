@@ -1,0 +1,109 @@
+package async
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// sent checks a call of Complete.
+func (w *simWorld) sent(f *simFrame, t Target, o Outcome) {
+	if t.TaskToken != nil {
+		for _, r := range f.reads {
+			if r != nil && r.RunId == t.RunID && r.ActivityId == t.ActivityID && r.Scheduled == t.Scheduled.UnixNano() &&
+				!bytes.Equal(r.TaskToken, t.TaskToken) {
+				w.violate("G5", "a token was used that isn't the one in the entry")
+			}
+		}
+	}
+	if a := w.actOf(t); a != nil && o.Result != nil {
+		if at, m := a.attemptOf(t.Started), w.marks[o.Mark]; at != nil && m != nil && at.typ != m.typ {
+			w.violate("G3", "a result of type %s was sent to an attempt that awaits %s", m.typ, at.typ)
+		}
+	}
+}
+
+// accepted checks an outcome that Temporal takes, for a.
+func (w *simWorld) accepted(f *simFrame, t Target, o Outcome, a *simAct) {
+	m := w.marks[o.Mark]
+	if m == nil {
+		w.violate("G2", "an outcome was sent that never settled")
+		return
+	}
+	if says := w.says(m.typ, o); says != m.says {
+		w.violate("G2", "%q was sent for %q", says, m.says)
+	}
+	if t.TaskToken == nil && w.inTheGap(f, t, o, a) || w.tooLate(t, m, a) {
+		a.spoilt = true
+		m.accepts++
+		m.first = a
+		return
+	}
+	w.count(m, a)
+}
+
+// tooLate reports whether a call that was under way has met what it wasn't
+// meant for, after the entry had gone on: nobody can recall it, and by ID
+// nothing fences it, nor by token where a reset has given the number of an
+// attempt to another. Both gaps are documented.
+func (w *simWorld) tooLate(t Target, m *simOutcome, a *simAct) bool {
+	r := w.records[m.entry]
+	goneOn := w.landing || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark
+	if !goneOn || a.cur != nil && a.cur.started.Equal(t.Started) {
+		return false
+	}
+	if t.TaskToken == nil {
+		w.hit("exception: a call by ID under way when the entry went on")
+	} else {
+		w.hit("exception: a reset revived the token of a call under way")
+	}
+	return true
+}
+
+// inTheGap checks that a call by ID met what it was meant for, and reports
+// whether that changed between the look and the call, which is a documented
+// gap.
+func (w *simWorld) inTheGap(f *simFrame, t Target, o Outcome, a *simAct) bool {
+	meant := w.actOf(t)
+	if meant == nil {
+		w.violate("G2", "an outcome was sent to an activity that never was")
+		return false
+	}
+	for _, look := range f.looks {
+		if look.act == meant && look.epoch != meant.epoch {
+			w.hit("exception: moved on between the look and the call by ID")
+			return true
+		}
+	}
+	switch {
+	case a != meant:
+		w.violate("G2", "the outcome of %v ended %v", meant, a)
+	case o.Result == nil && (a.cur == nil || !a.cur.started.Equal(t.Started)):
+		w.violate("G2", "a failure by ID met another attempt than it was meant for")
+	}
+	return false
+}
+
+// count counts an outcome that was taken: by Temporal from us or from a worker.
+func (w *simWorld) count(m *simOutcome, a *simAct) {
+	m.accepts++
+	if m.accepts > 1 {
+		// "One lost reply too many" is documented: nobody could have known.
+		// Nothing bears the failure's mark any more, since another failure has
+		// taken its place.
+		traceless := m.first.lastMark != m.mark && m.first.end.retried != m.mark
+		if m.delivered || !strings.HasPrefix(m.says, "failure") || !traceless {
+			w.violate("G2", "%q was taken twice: by %v and by %v", m.says, m.first, a)
+			return
+		}
+		w.hit("exception: one lost reply too many")
+	}
+	m.first = a
+	r := w.round(m.callback)
+	if !slices.Contains(r.accepted, m.mark) {
+		r.accepted = append(r.accepted, m.mark)
+	}
+	if len(r.accepted) > 1 {
+		w.violate("G2", "Temporal took %d outcomes for one round", len(r.accepted))
+	}
+}

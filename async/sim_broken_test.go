@@ -1,0 +1,197 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// simFound bounds how many histories the simulation may need to find a broken
+// version.
+const simFound = 5_000
+
+// TestSimulationFindsBrokenVersions shows that the simulation can fail: each
+// version is wrong in one rule of the design, behind an interleaving.
+func TestSimulationFindsBrokenVersions(t *testing.T) {
+	for name, broken := range map[string]simBroken{
+		"failure by ID after any NotFound": {completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
+		"attempts ordered by number":       {started: startedByNumber},
+		"by ID without the history guard":  {completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
+		"a buffered event read as over":    {completer: func(c *simCompleter) Completer { return simImpatient{c} }},
+		"the outcome returned to the worker": {
+			start: returnOutcome,
+		},
+		"a token kept over a claim": {completer: func(c *simCompleter) Completer {
+			return simKeepsTokens{c, make(map[time.Time]Target)}
+		}},
+		"an own lost write read as a stranger's": {put: mistakeOwnWrite, result: mistakenDuplicate},
+		"a deadline taken as a verdict":          {completer: func(c *simCompleter) Completer { return simDeadlines{c} }},
+		"the secret reused in the next round":    {put: reuseSecret, asked: reusedID},
+		"Asked written without compare-and-swap": {put: forceAsked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows := make(map[string]int)
+			for seed := range uint64(simFound) {
+				h := newSimHistory(seed)
+				wrong := h.play(t, broken, rows, nil)
+				if wrong != "" && h.play(t, simBroken{}, rows, nil) == "" {
+					t.Logf("found by history %d: %s", seed+1, wrong)
+					return
+				}
+			}
+			t.Errorf("not found in %d histories", simFound)
+		})
+	}
+}
+
+// simFailsByID believes that what NotFound answers by token may be sent by ID.
+type simFailsByID struct{ *simCompleter }
+
+func (c simFailsByID) Complete(ctx context.Context, t Target, o Outcome) error {
+	err := c.simCompleter.Complete(ctx, t, o)
+	if t.TaskToken != nil && o.Failure != nil && errors.Is(err, ErrOver) {
+		return c.simCompleter.Complete(ctx, t.ByID(), o)
+	}
+	return err
+}
+
+// startedByNumber orders attempts by their numbers.
+func startedByNumber(at *simAttempt) time.Time {
+	return at.act.scheduled.Add(time.Duration(at.num) * time.Second)
+}
+
+// simUnguarded takes whatever is pending under an activity ID for the activity.
+type simUnguarded struct{ *simCompleter }
+
+func (c simUnguarded) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	if a := c.p.w.byID(t); a != nil {
+		t.Scheduled = a.scheduled
+	}
+	return c.simCompleter.Describe(ctx, t, mark)
+}
+
+// simImpatient takes an activity for over that isn't in history yet.
+type simImpatient struct{ *simCompleter }
+
+func (c simImpatient) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	s, err := c.simCompleter.Describe(ctx, t, mark)
+	if !s.Pending && s.End == EndBuffered {
+		s.End = EndOther
+	}
+	return s, err
+}
+
+// returnOutcome is a Start that returns a settled outcome, so that the worker
+// reports it, under an identity and with a failure of its own.
+func returnOutcome(w *simWorld, at *simAttempt, before *recordpb.Record) bool {
+	if before == nil || State(before.State) != Settled || before.Early || before.ResultType != at.typ ||
+		w.actOfRecord(before) != at.act || before.Started >= at.started.UnixNano() {
+		return false
+	}
+	a, m := w.byToken(at.token), w.marks[before.Outcome.Mark]
+	if a == nil {
+		return true
+	}
+	w.count(m, a)
+	switch o, _ := outcome(before); {
+	case o.Result != nil:
+		w.close(a, simEnd{kind: "completed", actual: m.mark})
+	case o.Canceled != nil:
+		w.close(a, simEnd{kind: "canceled", actual: m.mark})
+	default:
+		w.failAttempt(a, !o.Failure.GetApplicationFailureInfo().GetNonRetryable(), "", m.mark)
+	}
+	return true
+}
+
+// simKeepsTokens keeps the first token of each activity that it has seen.
+type simKeepsTokens struct {
+	*simCompleter
+	seen map[time.Time]Target // by when it was scheduled
+}
+
+func (c simKeepsTokens) Complete(ctx context.Context, t Target, o Outcome) error {
+	if t.TaskToken != nil {
+		kept, ok := c.seen[t.Scheduled]
+		if !ok {
+			kept = t
+			c.seen[t.Scheduled] = t
+		}
+		t.TaskToken = kept.TaskToken
+	}
+	return c.simCompleter.Complete(ctx, t, o)
+}
+
+var errSimDuplicate = errors.New("simulation: taken for a duplicate")
+
+// mistakeOwnWrite believes ErrExists.
+func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	version, err := s.put(ctx, e, r)
+	if errors.Is(err, store.ErrExists) {
+		return 0, errSimDuplicate
+	}
+	return version, err
+}
+
+// mistakenDuplicate is what a Start does that found its entry there already,
+// for the same attempt: somebody has asked, it believes.
+func mistakenDuplicate(err error) error {
+	if errors.Is(err, errSimDuplicate) {
+		return activity.ErrResultPending
+	}
+	return err
+}
+
+// simDeadlines doesn't ask whether an activity is over whose deadline has passed.
+type simDeadlines struct{ *simCompleter }
+
+func (c simDeadlines) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	if c.p.w.frame().op == "work" && mark == "" {
+		return Status{End: EndTimedOut}, nil
+	}
+	return c.simCompleter.Describe(ctx, t, mark)
+}
+
+// reuseSecret writes the round after a failure with the secret of that before.
+func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	w := s.p.w
+	before := w.records[e.ID]
+	if before != nil && State(before.State) == Closed && before.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && State(r.State) == Waiting {
+		w.reused[string(r.Secret)] = before.Secret
+	}
+	if old, ok := w.reused[string(r.Secret)]; ok {
+		r.Secret = old
+		var err error
+		if e, err = (entry{id: e.ID, version: e.Version, due: e.Due, rec: r}).encode(); err != nil {
+			return 0, fmt.Errorf("simulation: %w", err)
+		}
+	}
+	return s.put(ctx, e, r)
+}
+
+func reusedID(w *simWorld, id string) string {
+	entry, secret, _ := splitCallbackID(id)
+	if old, ok := w.reused[string(secret)]; ok {
+		return callbackID(entry, old)
+	}
+	return id
+}
+
+// forceAsked writes that the outside has been asked over whatever is there.
+func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	version, err := s.put(ctx, e, r)
+	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.Asked != r.Started || s.p.w.frame().op != "start" {
+		return version, err
+	}
+	if now, err := s.Get(ctx, e.ID); err == nil {
+		e.Version = now.Version
+	}
+	return s.put(ctx, e, r)
+}

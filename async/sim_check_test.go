@@ -1,0 +1,330 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"google.golang.org/protobuf/proto"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// simOutcome is an outcome that has settled.
+type simOutcome struct {
+	mark, entry, callback, says string
+	typ                         string // of a result
+	no                          int    // in the order in which they settled
+	accepts                     int
+	first                       *simAct // whose attempt it ended first
+	delivered                   bool    // it is known that it has arrived
+}
+
+// simRound is what is known of the round with a callback ID.
+type simRound struct {
+	settled  []string // marks
+	accepted []string // marks, by Temporal
+	over     bool     // an end without an outcome is to be told
+	told     []string
+}
+
+func (w *simWorld) round(callback string) *simRound {
+	r := w.rounds[callback]
+	if r == nil {
+		r = new(simRound)
+		w.rounds[callback] = r
+	}
+	return r
+}
+
+// actOfRecord returns the activity that a record is of.
+func (w *simWorld) actOfRecord(r *recordpb.Record) *simAct { return w.actOf(target(r)) }
+
+// put writes to the store that all share, and watches what is written.
+func (w *simWorld) put(e store.Entry, r *recordpb.Record) (uint64, error) {
+	version, err := w.mem.Put(context.Background(), e)
+	if err != nil {
+		return version, err
+	}
+	before := w.records[e.ID]
+	w.records[e.ID] = r
+	w.frame().reads[e.ID] = r
+	w.logf("%s: Put: %s, asked %t, end %v, %d notices, due %s", w.frame().p.name, State(r.State), r.Asked == r.Started, r.End, len(r.Notices), simTime(e.Due))
+	w.observe(e.ID, before, r)
+	return version, nil
+}
+
+func (w *simWorld) remove(p *simProc, id string, version uint64) error {
+	err := w.mem.Delete(context.Background(), id, version)
+	if err != nil {
+		return err
+	}
+	r := w.records[id]
+	delete(w.records, id)
+	w.logf("%s: Delete", p.name)
+	if r == nil {
+		return nil
+	}
+	if State(r.State) != Closed || len(r.Notices) > 0 {
+		w.violate("G6", "an entry went away that was %v with %d notices untold", State(r.State), len(r.Notices))
+	}
+	if now := time.Now().Add(p.skew); now.Before(fromNano(r.Ended).Add(simRetention)) {
+		w.violate("G6", "an entry went away before its retention was over")
+	}
+	w.hit("Closed: removed after the retention")
+	return nil
+}
+
+// observe checks a write by what stood there before.
+func (w *simWorld) observe(id string, before, after *recordpb.Record) {
+	if before == nil {
+		if State(after.State) == Settled {
+			w.settledNow(id, after)
+		}
+		return
+	}
+	f := w.frame()
+	sameRound := bytes.Equal(before.Secret, after.Secret)
+	was, is := State(before.State), State(after.State)
+	otherAct := after.Key != "" && !sameActivity(before, after)
+	switch {
+	case !sameRound && was == Closed && before.End == recordpb.End_END_DELIVERED && !otherAct && before.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
+		w.violate("G2", "a round begins after an outcome that ends the activity was delivered")
+	case !sameRound && was != Closed && before.ResultType == after.ResultType && !after.PerAttempt && !otherAct:
+		w.violate("G4", "the callback ID changed within a round: %v to %v", was, is)
+	case !sameRound && is != Waiting:
+		w.violate("G2", "a round begins as %v", is)
+	case !sameRound && was == Settled && !w.arrivedOrOver(id, before, after):
+		w.violate("G1", "an outcome was dropped, and nobody is told")
+	case sameRound && was == Settled && is == Waiting:
+		w.violate("G1", "an accepted outcome was withdrawn")
+	case sameRound && was == Closed && is == Waiting:
+		w.violate("G2", "a round that was over begins again under the same callback ID")
+	case sameRound && was != Waiting && is != Waiting && before.Outcome.GetMark() != after.Outcome.GetMark():
+		w.violate("G2", "an outcome took the place of another in its round: %v to %v", was, is)
+	case sameRound && was == Closed && is == Settled && before.End == recordpb.End_END_DELIVERED:
+		w.violate("G2", "an outcome that was delivered is settled again")
+	}
+	if sameRound && was == Waiting && is == Settled {
+		w.settledNow(id, after)
+	}
+	if is == Closed && was != Closed {
+		w.closedNow(f, id, after)
+	}
+	revived := sameRound && was == Closed && is == Settled // it was not over after all
+	for _, n := range before.Notices {
+		round := w.round(callbackID(id, n.Secret))
+		switch {
+		case slices.ContainsFunc(after.Notices, func(m *recordpb.Notice) bool { return proto.Equal(m, n) }):
+		case slices.Contains(round.told, noticeName(n.Kind)):
+		case revived && n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && bytes.Equal(n.Secret, after.Secret):
+			round.over = false
+		default:
+			w.violate("G6", "a notice (%v) went away that nobody was told", n.Kind)
+		}
+	}
+	for _, n := range after.Notices {
+		if n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER {
+			w.round(callbackID(id, n.Secret)).over = true
+		}
+	}
+	w.deliveryRow(f, was, is, after)
+}
+
+func noticeName(k recordpb.NoticeKind) string {
+	return strings.ToLower(strings.TrimPrefix(k.String(), "NOTICE_KIND_"))
+}
+
+// arrivedOrOver reports whether a settled outcome that a new round leaves
+// behind has reached Temporal, or its end is to be told.
+func (w *simWorld) arrivedOrOver(id string, before, after *recordpb.Record) bool {
+	if m := w.marks[before.Outcome.GetMark()]; m != nil && (m.accepts > 0 || w.askedAgain(m, before)) {
+		return true
+	}
+	return slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool {
+		return n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && bytes.Equal(n.Secret, before.Secret)
+	})
+}
+
+// askedAgain reports whether an outcome is one that nobody waited for, since its
+// activity had been completed by another of ours: Temporal can't tell the one
+// result from the other. Either the activity called Start again after another
+// workflow had had its key, or the first result was dropped because the code
+// awaits another type now, when it had arrived already.
+func (w *simWorld) askedAgain(m *simOutcome, r *recordpb.Record) bool {
+	a := w.actOfRecord(r)
+	if a == nil {
+		return false
+	}
+	if a.run.standalone() && a.end.kind == "canceled" {
+		w.hit("exception: a cancelled standalone activity doesn't tell by whom")
+		m.accepts++
+		return true
+	}
+	if !a.end.ours || a.end.actual == m.mark {
+		return false
+	}
+	switch first := w.marks[a.end.actual]; {
+	case r.Key != "":
+		w.hit("exception: a finished activity asked again under its key")
+	case first.typ != m.typ:
+		w.hit("exception: dropped for its type, and had arrived")
+	default:
+		return false
+	}
+	m.accepts++
+	return true
+}
+
+// settledNow notes an outcome that was accepted.
+func (w *simWorld) settledNow(id string, r *recordpb.Record) {
+	m := &simOutcome{mark: r.Outcome.Mark, entry: id, callback: callbackID(id, r.Secret), no: len(w.marks) + 1}
+	o, err := outcome(r)
+	if err != nil {
+		w.violate("G1", "what settled can't be read: %v", err)
+		return
+	}
+	m.says = w.says(r.ResultType, o)
+	if o.Result != nil {
+		m.typ = r.ResultType
+	}
+	if w.marks[m.mark] != nil {
+		w.violate("G2", "the mark of an outcome was used again")
+	}
+	w.marks[m.mark] = m
+	round := w.round(m.callback)
+	round.settled = append(round.settled, m.mark)
+	if len(round.settled) > 1 {
+		w.violate("G2", "%d outcomes settled for one round", len(round.settled))
+	}
+	f := w.frame()
+	f.settled = append(f.settled, m.mark)
+	if o.Canceled != nil {
+		w.hit("Waiting: ReportCanceled settles")
+	}
+}
+
+// says names an outcome by its content, as simSays does.
+func (w *simWorld) says(typ string, o Outcome) string {
+	switch {
+	case o.Result != nil:
+		return simSays(0, typ, simValue(o.Result))
+	case o.Canceled != nil:
+		return simSays(3, "", simValue(o.Canceled))
+	case o.Failure.GetApplicationFailureInfo().GetNonRetryable():
+		return simSays(2, "", o.Failure.GetMessage())
+	default:
+		return simSays(1, "", o.Failure.GetMessage())
+	}
+}
+
+// simValue is the value in {"V":"…"} or "…".
+func simValue(ps *commonpb.Payloads) string {
+	if len(ps.GetPayloads()) == 0 {
+		return ""
+	}
+	parts := strings.Split(string(ps.Payloads[0].GetData()), `"`)
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[len(parts)-2]
+}
+
+// closedNow checks that how an entry closed is true.
+func (w *simWorld) closedNow(f *simFrame, id string, r *recordpb.Record) {
+	m := w.marks[r.Outcome.GetMark()]
+	a := w.actOfRecord(r)
+	if a != nil && a.spoilt {
+		if m != nil {
+			m.accepts++ // as far as anybody can tell
+		}
+		return
+	}
+	kind := recordpb.NoticeKind_NOTICE_KIND_OVER
+	switch r.End {
+	case recordpb.End_END_DELIVERED:
+		kind = recordpb.NoticeKind_NOTICE_KIND_DELIVERED
+		if m == nil || m.accepts == 0 && !w.askedAgain(m, r) {
+			w.violate("G1", "an outcome is taken for delivered that Temporal never took")
+			return
+		}
+		m.delivered = true
+	case recordpb.End_END_ABANDONED:
+		if f.op != "abandon" {
+			w.violate("G1", "an entry was abandoned by %s", f.op)
+		}
+	default:
+		switch {
+		case r.Early:
+			w.hit("Settled without target, due: told")
+		case a == nil:
+			w.violate("G1", "an entry without an activity was closed")
+		case a.pending():
+			w.violate("G1", "an entry was closed as over (%v), and its activity is pending", r.End)
+		case a.buffered && !a.run.gone:
+			w.violate("G1", "an entry was closed as over (%v), and how its activity ended isn't written yet", r.End)
+		case m != nil && a.end.actual == m.mark && a.end.kind != "gone" && r.End != recordpb.End_END_UNKNOWN:
+			w.violate("G1", "an outcome is told as lost (%v) by which the activity %s", r.End, a.end.kind)
+		case r.End == recordpb.End_END_UNKNOWN && !a.run.gone:
+			w.violate("G1", "an end is told as unknown that is known")
+		}
+	}
+	if !slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool {
+		return n.Kind == kind && bytes.Equal(n.Secret, r.Secret)
+	}) {
+		w.violate("G6", "an entry closed (%v) and nobody is to be told", r.End)
+	}
+}
+
+// told is every hook.
+func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
+	if p.dead {
+		return errSimCrashed
+	}
+	if !w.calm && w.rng.chance(100) {
+		return errors.New("the hook failed")
+	}
+	w.logf("%s: told: %s is %s: %v", p.name, shortID(c.ID()), what, why)
+	r := w.round(c.ID())
+	r.told = append(r.told, what)
+	return nil
+}
+
+// simStarted is a Start that has returned.
+type simStarted struct {
+	at       *simAttempt
+	f        *simFrame
+	entry    string
+	before   *recordpb.Record
+	asked    string // the callback ID that its function was given
+	others   int    // how often the function had run before
+	err      error
+	panicked bool
+}
+
+func (w *simWorld) checkStart(s simStarted) {
+	r := w.records[s.entry]
+	if s.err != activity.ErrResultPending {
+		if errors.Is(s.err, activity.ErrResultPending) {
+			w.violate("Start", "activity.ErrResultPending is wrapped")
+		}
+		w.startRow(s, r)
+		return
+	}
+	mine := r != nil && !(r.Key != "" && w.actOfRecord(r) != s.at.act)
+	runs := s.at == s.at.act.cur
+	if s.asked == "" && s.at.ran == 0 && mine && runs && State(r.State) == Waiting && r.Asked != r.Started && r.Started <= s.at.started.UnixNano() {
+		w.violate("G8", "Start returned ErrResultPending, and nobody was ever asked")
+	}
+	if !s.f.rough && mine && runs && State(r.State) != Closed && string(r.TaskToken) != s.at.token {
+		w.violate("G4", "the attempt that runs called Start, and the entry has another token")
+	}
+	w.startRow(s, r)
+}

@@ -1,0 +1,134 @@
+package async
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// outgoing turns what a hub writes into what the store gets.
+func (p *simProc) outgoing(e store.Entry) (store.Entry, *recordpb.Record) {
+	in, err := decodeEntry(e)
+	if err != nil {
+		panic(err)
+	}
+	r := in.rec
+	regular := e.Due.Equal(p.hub.dueAt(r))
+	shift(r, p.skew)
+	now := time.Now().Add(p.skew).UnixNano()
+	if r.Delivery != nil {
+		p.w.settleJitter(&r.Delivery.Next, now, firstRetry, lastRetry)
+	}
+	p.w.settleJitter(&r.NextQuestion, now, firstQuestion, lastQuestion)
+	p.w.settleJitter(&r.NextNotice, now, firstNotice, lastNotice)
+	if !e.Due.IsZero() {
+		e.Due = e.Due.Add(p.skew)
+	}
+	if regular {
+		e.Due = p.hub.dueAt(r)
+	}
+	out, err := entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()
+	if err != nil {
+		panic(err)
+	}
+	f := p.w.frame()
+	f.lasts = append(f.lasts, simPut{hubs: e.Body, stored: out.Body})
+	return out, r
+}
+
+// incoming turns what the store has into what a hub reads.
+func (p *simProc) incoming(e store.Entry) store.Entry {
+	if !e.Due.IsZero() {
+		e.Due = e.Due.Add(-p.skew)
+	}
+	for _, last := range slices.Backward(p.w.frame().lasts) {
+		if bytes.Equal(last.stored, e.Body) {
+			e.Body = bytes.Clone(last.hubs)
+			return e
+		}
+	}
+	if p.skew == 0 {
+		return e
+	}
+	in, err := decodeEntry(e)
+	if err != nil {
+		return e
+	}
+	shift(in.rec, -p.skew)
+	out, err := in.encode()
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// shift moves what a record has of a hub's clock, and the deadline, which is
+// Temporal's but compared with it. Started, Scheduled and Asked are Temporal's
+// and compared with each other.
+func shift(r *recordpb.Record, by time.Duration) {
+	if by == 0 {
+		return
+	}
+	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice} {
+		if *t != 0 {
+			*t += int64(by)
+		}
+	}
+	if r.Delivery.GetNext() != 0 {
+		r.Delivery.Next += int64(by)
+	}
+	if r.Outcome.GetSettled() != 0 {
+		r.Outcome.Settled += int64(by)
+	}
+}
+
+// settleJitter takes the chance out of a time that the hub has jittered, so
+// that a history can be replayed: it rounds it to what it was before.
+func (w *simWorld) settleJitter(at *int64, now int64, first, last time.Duration) {
+	if *at == 0 {
+		return
+	}
+	if known, ok := w.jittered[*at]; ok {
+		*at = known
+		return
+	}
+	d := time.Duration(*at - now)
+	was := *at
+	if d%time.Second != 0 {
+		// The ranges of two tries don't touch, but for those near the last.
+		anchor := first
+		for anchor < last && d > anchor+anchor/4 {
+			anchor *= 2
+		}
+		if anchor*2 > last {
+			anchor = last
+		}
+		*at = now + int64(anchor)
+	}
+	w.jittered[was], w.jittered[*at] = *at, *at
+}
+
+// sleep lets time pass.
+func (w *simWorld) sleep(d time.Duration) {
+	w.align()
+	time.Sleep(d)
+	w.clock = time.Now()
+}
+
+// align takes the chance out of a pause that a hub has made between two steps,
+// and jittered: it lets it last as long as it may.
+func (w *simWorld) align() {
+	paused := time.Since(w.clock)
+	if paused <= 0 {
+		return
+	}
+	longest := firstUnknown + firstUnknown/4
+	for paused > longest {
+		longest *= 2
+	}
+	time.Sleep(longest - paused)
+	w.clock = time.Now()
+}

@@ -1,0 +1,397 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// simA and simB are the two result types of the simulation.
+type (
+	simA struct{ V string }
+	simB struct{ V string }
+)
+
+func (simA) ResultType() string { return "A" }
+func (simB) ResultType() string { return "B" }
+
+// simOp is an operation of a history, and how often it comes.
+type simOp struct {
+	name   string
+	weight int
+	do     func(w *simWorld)
+}
+
+// simOps are the operations of a history.
+func simOps() []simOp {
+	return []simOp{
+		{"poll and start", 14, (*simWorld).opPollStart},
+		{"poll", 3, (*simWorld).opPoll},
+		{"start", 8, (*simWorld).opStart},
+		{"answer", 18, (*simWorld).opAnswer},
+		{"answer by key", 2, (*simWorld).opAnswerKey},
+		{"work", 16, (*simWorld).opWork},
+		{"pass", 13, (*simWorld).opPass},
+		{"attempt times out", 4, (*simWorld).opTimeOut},
+		{"worker fails the attempt", 2, (*simWorld).opWorkerFails},
+		{"reset", 4, (*simWorld).opReset},
+		{"pause", 2, (*simWorld).opPause},
+		{"cancel", 3, (*simWorld).opCancel},
+		{"workflow task", 6, (*simWorld).opTask},
+		{"end of a run", 1, (*simWorld).opEndRun},
+		{"history goes", 1, (*simWorld).opForget},
+		{"server", 2, (*simWorld).opServer},
+		{"remember", 2, (*simWorld).opRemember},
+		{"abandon", 1, (*simWorld).opAbandon},
+		{"late", 4, (*simWorld).opLate},
+		{"crash", 1, (*simWorld).opCrash},
+		{"redeploy", 1, (*simWorld).opRedeploy},
+		{"other workflow", 1, (*simWorld).opOtherWorkflow},
+	}
+}
+
+// act does one operation, drawn from the current random sequence.
+func (w *simWorld) act() {
+	if w.wrong != "" {
+		return
+	}
+	w.tick()
+	o := w.ops[w.rng.pick(w.weights)]
+	w.logf("- %s", o.name)
+	o.do(w)
+}
+
+// newRun begins a run of a workflow.
+func (w *simWorld) newRun(workflow string) *simRun {
+	r := &simRun{workflow: workflow, run: fmt.Sprintf("run%d", len(w.runs)+1)}
+	w.runs = append(w.runs, r)
+	return r
+}
+
+// schedule has a run ask for an activity, mostly one after the other. No ID is
+// pending twice at once.
+func (w *simWorld) schedule(r *simRun) {
+	id := []string{"approve", "approve", "other"}[w.rng.n(3)]
+	for _, a := range r.acts {
+		if (a.pending() || a.buffered) && (a.id == id || !w.rng.chance(200)) {
+			return
+		}
+	}
+	w.sleep(time.Microsecond)
+	w.seq++
+	a := &simAct{
+		run: r, seq: w.seq, id: id, typ: "A", num: 1,
+		scheduled: time.Now(), backoff: time.Now(), max: int32(2 + w.rng.n(6)),
+		timeout: []time.Duration{20 * time.Second, 5 * time.Minute, time.Hour}[w.rng.n(3)],
+		expires: time.Now().Add([]time.Duration{10 * time.Minute, 12 * time.Hour}[w.rng.n(2)]),
+	}
+	switch w.rng.n(8) {
+	case 0:
+		a.options.Once = true
+	case 1:
+		a.options.PerAttempt = true
+	}
+	if r.workflow == "w2" || r.workflow == "w1" && w.rng.chance(w.keyed) {
+		a.options.Key = "order-7"
+	}
+	r.acts = append(r.acts, a)
+	w.logf("temporal: %v is scheduled, %+v, %d attempts of %v", a, a.options, a.max, a.timeout)
+}
+
+func (w *simWorld) activities(fits func(a *simAct) bool) *simAct {
+	var all []*simAct
+	for _, r := range w.runs {
+		for _, a := range r.acts {
+			if fits(a) {
+				all = append(all, a)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[w.rng.n(len(all))]
+}
+
+func (w *simWorld) opPoll() {
+	a := w.activities(func(a *simAct) bool { return a.pending() && a.cur == nil && !a.paused })
+	if a == nil {
+		return
+	}
+	if d := time.Until(a.backoff); d > 0 {
+		w.sleep(d)
+		w.tick()
+	}
+	if a.canPoll() {
+		w.attempts = append(w.attempts, w.poll(a))
+	}
+}
+
+func (w *simWorld) opPollStart() {
+	n := len(w.attempts)
+	w.opPoll()
+	if len(w.attempts) > n {
+		w.start(w.attempts[n])
+	}
+}
+
+// opStart has a worker begin, or begin again, an attempt that was dispatched.
+func (w *simWorld) opStart() {
+	n := len(w.attempts)
+	if n == 0 {
+		return
+	}
+	at := w.attempts[n-min(n, 1+w.rng.n(3))]
+	// A worker that is slower than the retention would find the entry gone:
+	// that is what the retention is for.
+	if at == at.act.cur || time.Since(at.started) < simRetention-5*time.Minute {
+		w.start(at)
+	}
+}
+
+func (w *simWorld) start(at *simAttempt) {
+	p := w.proc()
+	if w.calm {
+		p = w.worker() // what a hub without a completer leaves to others, an attempt may not live to see
+	}
+	f := w.push("start", p)
+	defer w.pop()
+	w.logf("%s: Start of attempt %d of %v, which awaits %s (skew %v)", p.name, at.num, at.act, at.typ, p.skew)
+	at.calls++
+	info := at.info(p.skew)
+	if w.broken.started != nil {
+		info.StartedTime = w.broken.started(at)
+	}
+	r := recordOf(info, at.act.options, at.typ)
+	id := entryID(r)
+	before := w.records[id]
+	if w.broken.start != nil && w.broken.start(w, at, before) {
+		return
+	}
+	s := simStarted{at: at, f: f, entry: id, before: before, others: at.ran}
+	func() {
+		defer func() {
+			if v := recover(); v != nil {
+				if _, ours := v.(simPanic); !ours {
+					panic(v)
+				}
+				s.err, s.panicked = errors.New("panicked"), true
+			}
+		}()
+		s.err = p.hub.startActivity(context.Background(), info, at.act.options, at.typ, func(ctx context.Context, c Callback) error {
+			s.asked = c.ID()
+			return w.ask(ctx, f, at, c)
+		})
+	}()
+	if w.broken.result != nil {
+		s.err = w.broken.result(s.err)
+	}
+	if p.dead {
+		return // the worker with it: nobody reports
+	}
+	w.logf("%s: Start returns %v", p.name, s.err)
+	w.checkStart(s)
+	if s.err == activity.ErrResultPending || w.rng.chance(100) {
+		return
+	}
+	// The worker reports the error as the attempt's failure.
+	if a := w.byToken(at.token); a != nil {
+		w.failAttempt(a, !w.rng.chance(100), "", "")
+	}
+}
+
+type simPanic struct{}
+
+// ask is the activity's function.
+func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callback) error {
+	at.ran++
+	id := c.ID()
+	if w.broken.asked != nil {
+		id = w.broken.asked(w, id)
+	}
+	w.logf("%s: the function asks with %s", f.p.name, shortID(id))
+	ask := w.byCall[id]
+	if ask == nil {
+		ask = &simAsk{id: id, entry: c.entry.id, act: at.act, no: len(w.asks), acked: make(map[string]bool), offered: make(map[string]bool)}
+		w.byCall[id] = ask
+		w.asks = append(w.asks, ask)
+	}
+	ask.typ = at.typ
+	if w.calm {
+		return nil
+	}
+	if err := w.edge(); err != nil {
+		return err
+	}
+	if w.rng.chance(100) {
+		f.rough = true
+		if err := c.Remember(ctx, "job-1"); err != nil {
+			return err
+		}
+	}
+	if w.rng.chance(120) {
+		f.rough = true
+		w.answer(w.proc(), ask)
+	}
+	if err := w.edge(); err != nil {
+		return err
+	}
+	switch {
+	case w.rng.chance(80):
+		return errors.New("the function failed")
+	case w.rng.chance(30):
+		panic(simPanic{})
+	}
+	return nil
+}
+
+func (w *simWorld) opWork() { w.work(w.worker()) }
+
+// work does what is due, as Hub.Work does, one after the other.
+func (w *simWorld) work(p *simProc) (n int) {
+	f := w.push("work", p)
+	defer w.pop()
+	ctx := context.Background()
+	now := time.Now()
+	entries, err := p.hub.store.Claim(ctx, now, now.Add(p.hub.claimTime), 1+w.rng.n(3))
+	if err != nil {
+		return 0
+	}
+	for _, claimed := range entries {
+		w.logf("%s: tends %s", p.name, shortID(claimed.ID))
+		f.calls = nil
+		if e, untold := p.hub.tend(ctx, claimed); untold {
+			p.hub.tell(ctx, e)
+		}
+	}
+	return len(entries)
+}
+
+func (w *simWorld) opPass() {
+	d := []time.Duration{
+		100 * time.Millisecond, time.Second, 3 * time.Second, 6 * time.Second, 11 * time.Second, 25 * time.Second,
+		time.Minute, 6 * time.Minute, 30 * time.Minute, 3 * time.Hour,
+	}[w.rng.pick([]int{10, 20, 20, 20, 20, 15, 10, 6, 3, 2})]
+	w.logf("%v passes", d)
+	w.sleep(d)
+	w.tick()
+}
+
+func (w *simWorld) opTimeOut() {
+	if a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil }); a != nil {
+		w.timeOut(a) // for want of heartbeats
+	}
+}
+
+func (w *simWorld) opWorkerFails() {
+	if a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil && a.cur.calls == 0 }); a != nil {
+		w.failAttempt(a, true, "", "")
+	}
+}
+
+func (w *simWorld) opReset() {
+	if a := w.activities((*simAct).pending); a != nil {
+		w.reset(a)
+	}
+}
+
+func (w *simWorld) opPause() {
+	if a := w.activities((*simAct).pending); a != nil {
+		a.paused = !a.paused
+		w.logf("temporal: %v: paused: %t", a, a.paused)
+	}
+}
+
+func (w *simWorld) opCancel() {
+	if a := w.activities(func(a *simAct) bool { return a.pending() && !a.cancelRequested }); a != nil {
+		w.requestCancel(a)
+	}
+}
+
+// opTask begins or ends a workflow task; one that ends may ask for another
+// activity.
+func (w *simWorld) opTask() {
+	r := w.runs[w.rng.n(len(w.runs))]
+	switch {
+	case !r.open():
+	case r.standalone():
+		if !r.acts[0].pending() {
+			w.terminate(r)
+			w.schedule(w.newRun(""))
+		}
+	case !r.task && w.rng.chance(500):
+		r.task = true
+	default:
+		w.endTask(r)
+		w.schedule(r)
+	}
+}
+
+// opEndRun ends a run; a workflow that continues has another.
+func (w *simWorld) opEndRun() {
+	r := w.runs[w.rng.n(len(w.runs))]
+	if !r.open() {
+		return
+	}
+	w.terminate(r)
+	next := w.newRun(r.workflow)
+	if r.standalone() || w.rng.chance(700) {
+		w.schedule(next)
+	}
+}
+
+func (w *simWorld) opForget() {
+	r := w.runs[w.rng.n(len(w.runs))]
+	if !r.open() {
+		r.gone = true
+	}
+}
+
+func (w *simWorld) opServer() {
+	switch w.rng.n(4) {
+	case 0:
+		w.away = true
+	case 1:
+		w.refusing = true
+	default:
+		w.away, w.refusing = false, false
+	}
+	w.logf("temporal: away: %t, refusing: %t", w.away, w.refusing)
+}
+
+func (w *simWorld) opLate() {
+	if len(w.late) > 0 {
+		w.logf("what was on its way arrives")
+		land := w.late[0]
+		w.late = w.late[1:]
+		w.landing = true
+		land()
+		w.landing = false
+	}
+}
+
+func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].dead = true }
+
+// opRedeploy changes what the activities' code awaits, from the next attempt on.
+func (w *simWorld) opRedeploy() {
+	if a := w.activities((*simAct).pending); a != nil {
+		a.typ = map[string]string{"A": "B", "B": "A"}[a.typ]
+	}
+}
+
+func (w *simWorld) opOtherWorkflow() {
+	if w.rng.chance(300) {
+		w.schedule(w.newRun(""))
+		return
+	}
+	for _, r := range w.runs {
+		if r.workflow == "w2" && r.open() {
+			w.schedule(r)
+			return
+		}
+	}
+	w.schedule(w.newRun("w2"))
+}

@@ -1,0 +1,305 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+	commonpb "go.temporal.io/api/common/v1"
+)
+
+var (
+	errSimCrashed = errors.New("simulation: this process is dead")
+	errSimAway    = errors.New("simulation: can't be reached")
+)
+
+// simProc is a process with a hub. Once it has crashed its calls have no
+// effect, and nobody sees what its hub returns.
+type simProc struct {
+	w    *simWorld
+	name string
+	hub  *Hub
+	skew time.Duration // how fast its clock is
+	dead bool
+}
+
+// simPut is a body as a hub gave it and as the store has it.
+type simPut struct{ hubs, stored []byte }
+
+// simFrame is one operation under way, and what it has met. Operations nest:
+// where one calls the store or Temporal, others run to their end before the
+// effect of that call, or after it. That is every interleaving at the
+// boundaries of steps, and needs no goroutine.
+type simFrame struct {
+	op      string
+	p       *simProc
+	crashIn int  // calls until the process dies; 0: it doesn't
+	rough   bool // something failed, or something else ran meanwhile
+	calls   []string
+	reads   map[string]*recordpb.Record // as last read or written, by entry
+	looks   map[context.Context]simLook
+	settled []string // marks that it settled
+	lasts   []simPut // what it has written, and may read back as it wrote it
+}
+
+// simLook is what Describe told before a call by ID.
+type simLook struct {
+	act   *simAct
+	epoch int
+}
+
+func (w *simWorld) push(op string, p *simProc) *simFrame {
+	f := &simFrame{op: op, p: p, reads: make(map[string]*recordpb.Record), looks: make(map[context.Context]simLook)}
+	if w.rng.chance(w.rates.crash) {
+		f.crashIn = 1 + w.rng.n(8)
+	}
+	w.frames = append(w.frames, f)
+	return f
+}
+
+func (w *simWorld) pop() {
+	w.align()
+	w.frames = w.frames[:len(w.frames)-1]
+}
+
+func (w *simWorld) frame() *simFrame { return w.frames[len(w.frames)-1] }
+
+// edge is the boundary between two steps of a process: here others run, and
+// here it dies.
+func (w *simWorld) edge() error {
+	w.align()
+	f := w.frame()
+	if f.p.dead {
+		return errSimCrashed
+	}
+	if f.crashIn > 0 {
+		if f.crashIn--; f.crashIn == 0 {
+			w.logf("%s crashes", f.p.name)
+			f.p.dead, f.rough = true, true
+			return errSimCrashed
+		}
+	}
+	if len(w.frames) <= simDepth && w.rng.chance(w.rates.nest) {
+		for _, outer := range w.frames {
+			outer.rough = true
+		}
+		w.logf("… meanwhile:")
+		w.act()
+		w.logf("… back in %s of %s", f.op, f.p.name)
+	}
+	if f.p.dead {
+		return errSimCrashed
+	}
+	return nil
+}
+
+// simDepth bounds how deep operations nest.
+const simDepth = 2
+
+// fault draws one of the ways in which a call can go wrong; 0 is none.
+func (w *simWorld) fault(kinds int) int {
+	if !w.rng.chance(w.rates.fault) {
+		return 0
+	}
+	w.frame().rough = true
+	return 1 + w.rng.n(kinds)
+}
+
+// around makes a call that can fail before or after its effect, can be made
+// twice by a client that repeats by itself, or can take effect when the caller
+// has given up.
+func around[T any](w *simWorld, ctx context.Context, late bool, what string, effect func() (T, error)) (T, error) {
+	var none T
+	if err := w.edge(); err != nil {
+		return none, err
+	}
+	if err := ctx.Err(); err != nil && w.rng.chance(500) {
+		return none, err
+	}
+	v, err := none, error(nil)
+	kind := w.fault(4)
+	switch kind {
+	case 1:
+		w.logf("%s: %s is lost on its way", w.frame().p.name, what)
+		return none, errSimAway
+	case 2:
+		w.logf("%s: the reply to %s is lost", w.frame().p.name, what)
+		_, _ = effect()
+		v, err = none, errSimAway
+	case 3:
+		w.logf("%s: %s is made twice", w.frame().p.name, what)
+		_, _ = effect()
+		if err := w.edge(); err != nil {
+			return none, err
+		}
+		v, err = effect()
+	case 4:
+		if late {
+			w.logf("%s: %s takes effect later", w.frame().p.name, what)
+			f := w.frame()
+			w.late = append(w.late, func() {
+				w.frames = append(w.frames, f)
+				defer w.pop()
+				_, _ = effect()
+			})
+		}
+		return none, context.DeadlineExceeded
+	default:
+		v, err = effect()
+	}
+	if dead := w.edge(); dead != nil {
+		return none, dead
+	}
+	if ended := ctx.Err(); ended != nil && kind == 0 && w.rng.chance(500) {
+		return none, ended
+	}
+	return v, err
+}
+
+// simStore is a process's way to the store that all share. It sets the
+// process's clock: a hub whose clock is fast writes later times, and reads
+// times of others as if they were earlier.
+type simStore struct {
+	p *simProc
+}
+
+func (s *simStore) Get(ctx context.Context, id string) (store.Entry, error) {
+	w := s.p.w
+	return around(w, ctx, false, "Get", func() (store.Entry, error) {
+		e, err := w.mem.Get(ctx, id)
+		if err != nil {
+			return e, err
+		}
+		w.frame().reads[id] = w.records[id]
+		return s.p.incoming(e), nil
+	})
+}
+
+func (s *simStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	w := s.p.w
+	// The hub's clock was read just before.
+	out, rec := s.p.outgoing(e)
+	if w.broken.put != nil {
+		return w.broken.put(s, ctx, out, rec)
+	}
+	return s.put(ctx, out, rec)
+}
+
+func (s *simStore) put(ctx context.Context, out store.Entry, rec *recordpb.Record) (uint64, error) {
+	w := s.p.w
+	return around(w, ctx, true, "Put", func() (uint64, error) { return w.put(out, rec) })
+}
+
+func (s *simStore) Delete(ctx context.Context, id string, version uint64) error {
+	w := s.p.w
+	_, err := around(w, ctx, true, "Delete", func() (struct{}, error) { return struct{}{}, w.remove(s.p, id, version) })
+	return err
+}
+
+func (s *simStore) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	w := s.p.w
+	return around(w, ctx, false, "Claim", func() ([]store.Entry, error) {
+		es, err := w.mem.Claim(ctx, now.Add(s.p.skew), until.Add(s.p.skew), n)
+		for i := range es {
+			w.frame().reads[es[i].ID] = w.records[es[i].ID]
+			es[i] = s.p.incoming(es[i])
+		}
+		return es, err
+	})
+}
+
+func (s *simStore) List(ctx context.Context) iter.Seq2[store.Entry, error] {
+	return s.p.w.mem.List(ctx)
+}
+
+func (s *simStore) Close() error { return nil }
+
+// simCompleter is a process's way to Temporal.
+type simCompleter struct {
+	p *simProc
+}
+
+func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error {
+	w := c.p.w
+	how := "id"
+	if t.TaskToken != nil {
+		how = "token"
+	}
+	f := w.frame()
+	if w.away {
+		f.rough = true
+	}
+	w.sent(f, t, o)
+	// A call by ID that arrives late could meet anything: that gap is
+	// documented, and no test of what is promised.
+	_, err := around(w, ctx, t.TaskToken != nil, "Complete by "+how, func() (struct{}, error) {
+		if w.away {
+			return struct{}{}, errSimAway
+		}
+		if w.refusing {
+			return struct{}{}, ErrRefused
+		}
+		return struct{}{}, w.complete(f, t, o)
+	})
+	f.calls = append(f.calls, how+":"+simClass(err))
+	w.logf("%s: Complete %v by %s (%s): %v", c.p.name, o, how, w.nameOf(o.Mark), simClass(err))
+	return err
+}
+
+func (c *simCompleter) Heartbeat(context.Context, Target, *commonpb.Payloads) (Signals, error) {
+	return Signals{}, errSimAway
+}
+
+func (c *simCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	w := c.p.w
+	f := w.frame()
+	if w.away {
+		f.rough = true
+	}
+	s, err := around(w, ctx, false, "Describe", func() (Status, error) {
+		if w.away {
+			return Status{}, errSimAway
+		}
+		if a := w.actOf(t); a != nil {
+			f.looks[ctx] = simLook{act: a, epoch: a.epoch}
+		}
+		return w.describe(t, mark), nil
+	})
+	f.calls = append(f.calls, "look:"+simStatus(s, err, mark))
+	w.logf("%s: Describe (%s): %s", c.p.name, w.nameOf(mark), simStatus(s, err, mark))
+	return s, err
+}
+
+func simClass(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, ErrOver):
+		return "over"
+	case errors.Is(err, ErrCancelNotRequested):
+		return "not requested"
+	case errors.Is(err, ErrRefused):
+		return "refused"
+	default:
+		return "failed"
+	}
+}
+
+func simStatus(s Status, err error, mark string) string {
+	switch {
+	case err != nil:
+		return simClass(err)
+	case s.Pending && mark != "" && s.LastMark == mark:
+		return "pending, marked"
+	case s.Pending && s.Running:
+		return "running"
+	case s.Pending:
+		return "back-off"
+	default:
+		return fmt.Sprintf("end %d", s.End)
+	}
+}

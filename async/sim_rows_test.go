@@ -1,0 +1,251 @@
+package async
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// simRows are the rows of the state table in docs and design. A run of the
+// simulation in which one of them is never taken fails.
+var simRows = []string{
+	"none: Start asks",
+	"Waiting, later Start: same round, asks",
+	"Waiting, later Start, Once and known: not asked",
+	"Waiting, later Start, PerAttempt: new round",
+	"Waiting, same Start, nobody heard: asks",
+	"Waiting, same Start, asked: nothing",
+	"Waiting, function fails: the worker gets it",
+	"Waiting, function panics: the panic goes on",
+	"any, earlier Start: nothing",
+	"Closed, same Start: nothing",
+	"none: early answer by key",
+	"Settled without target, Start: delivered",
+	"Settled without target, Start of another type or too late: told, asks",
+	"Settled without target, due: told",
+	"Settled meanwhile, function returns: pending",
+	"Settled, later Start: delivers, doesn't ask",
+	"Settled failure, later Start, unresolved: the worker gets an error",
+	"Waiting, Start of another type: new round",
+	"Settled, Start of another type: told, new round",
+	"Closed, success, Start: nothing",
+	"Closed, failure delivered, later Start: new round",
+	"Closed, over, undelivered, later Start: Settled again",
+	"Closed, over, no outcome, later Start: new round",
+	"Closed, over: answer gets ErrClosed",
+	"Waiting: ReportCanceled settles",
+	"Waiting: ReportCanceled not requested",
+	"Settled: delivered by token",
+	"Settled: unavailable, stays",
+	"Settled: refused, stays, told",
+	"Settled success, NotFound by token: by ID",
+	"Settled success, NotFound by token and by ID: stays",
+	"Settled failure, NotFound, renumbered: by ID",
+	"Settled failure, NotFound, its mark is there: delivered",
+	"Settled failure, NotFound, pending: stays",
+	"Settled, another attempt, its mark is there: delivered",
+	"evidence: ours",
+	"evidence: timed out",
+	"evidence: other",
+	"evidence: buffered, stays",
+	"evidence: unknown",
+	"Waiting, deadline: pending, asked again",
+	"Waiting, deadline: over, told",
+	"unknown newer state: left alone",
+	"key, earlier one pending: ErrKeyInUse",
+	"key, earlier Scheduled: ErrKeyInUse",
+	"key, other workflow, not Closed: ErrKeyInUse",
+	"key, other workflow, Closed: new round",
+	"key, other workflow, Closed, an attempt that is over: nothing",
+	"key, Waiting: same round",
+	"key, Settled, delivered there: new round",
+	"key, Settled, over: delivered here",
+	"key, Closed: new round",
+	"key: a repeat is known by its idempotency key",
+	"Closed: removed after the retention",
+}
+
+// startRow says which row a Start took, where nothing came between.
+func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
+	if s.f.rough {
+		if s.asked != "" && s.err == activity.ErrResultPending && after != nil && State(after.State) != Waiting && callbackID(s.entry, after.Secret) == s.asked {
+			w.hit("Settled meanwhile, function returns: pending")
+		}
+		return
+	}
+	asked := s.asked != ""
+	pending := s.err == activity.ErrResultPending
+	if asked && !pending && after != nil && State(after.State) == Waiting {
+		if s.panicked {
+			w.hit("Waiting, function panics: the panic goes on")
+		} else {
+			w.hit("Waiting, function fails: the worker gets it")
+		}
+	}
+	b := s.before
+	if b == nil {
+		w.expect(asked, "none: Start asks")
+		return
+	}
+	if b.Early {
+		if State(b.State) == Settled && b.ResultType == s.at.typ {
+			w.expect(!asked, "Settled without target, Start: delivered")
+		} else {
+			w.expect(asked, "Settled without target, Start of another type or too late: told, asks")
+		}
+		return
+	}
+	if w.actOfRecord(b) != s.at.act {
+		w.keyRow(s, asked, after)
+		return
+	}
+	o := s.at.act.options
+	now := s.at.started.UnixNano()
+	later, same := now > b.Started, now == b.Started
+	over := State(b.State) == Closed && b.End != recordpb.End_END_DELIVERED
+	failed := b.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE
+	known := b.Asked != 0 || b.Reference != ""
+	newRound := after != nil && string(after.Secret) != string(b.Secret)
+	switch {
+	case !later && !same:
+		w.expect(!asked && pending, "any, earlier Start: nothing")
+	case State(b.State) == Closed && same && !(failed && b.End == recordpb.End_END_DELIVERED && b.Outcome.Started < now):
+		w.expect(!asked && pending, "Closed, same Start: nothing")
+	case State(b.State) == Closed && over && (b.Outcome == nil || b.End == recordpb.End_END_ABANDONED):
+		w.expect(asked && newRound, "Closed, over, no outcome, later Start: new round")
+	case State(b.State) == Closed && over:
+		if b.ResultType == s.at.typ {
+			w.expect(asked && newRound || !asked && (pending || errors.Is(s.err, errUnresolved)), "Closed, over, undelivered, later Start: Settled again")
+		}
+	case State(b.State) == Closed && failed:
+		w.expect(asked && newRound, "Closed, failure delivered, later Start: new round")
+	case State(b.State) == Closed:
+		w.expect(!asked && pending, "Closed, success, Start: nothing")
+	case State(b.State) == Settled && b.ResultType != s.at.typ && later && w.marks[b.Outcome.Mark].accepts > 0: // it had arrived
+	case State(b.State) == Settled && b.ResultType != s.at.typ && later:
+		w.expect(asked && newRound, "Settled, Start of another type: told, new round")
+	case State(b.State) == Settled && later:
+		if asked {
+			w.expect(newRound && failed, "Settled, another attempt, its mark is there: delivered")
+		} else if !errors.Is(s.err, errUnresolved) {
+			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
+		} else {
+			// Nobody can say whether this attempt has to ask.
+			w.expect(failed && (w.away || s.f.p.hub.completer == nil || s.at != s.at.act.cur), "Settled failure, later Start, unresolved: the worker gets an error")
+		}
+	case State(b.State) == Settled:
+	case b.ResultType != s.at.typ:
+		w.expect(asked && newRound, "Waiting, Start of another type: new round")
+	case same && b.Asked == b.Started:
+		w.expect(!asked && pending, "Waiting, same Start, asked: nothing")
+	case same:
+		w.expect(asked && !newRound, "Waiting, same Start, nobody heard: asks")
+	case o.Once && known:
+		w.expect(!asked && pending && !newRound, "Waiting, later Start, Once and known: not asked")
+	case o.PerAttempt:
+		w.expect(asked && newRound, "Waiting, later Start, PerAttempt: new round")
+	default:
+		w.expect(asked && !newRound, "Waiting, later Start: same round, asks")
+	}
+}
+
+// expect counts a row, which must have been taken as it says.
+func (w *simWorld) expect(ok bool, row string) {
+	if !ok {
+		w.violate("row", "not as in %q", row)
+	}
+	w.hit(row)
+}
+
+// keyRow says which of the rules for keys a Start met that found another
+// activity under its key.
+func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
+	b, a := s.before, w.actOfRecord(s.before)
+	inUse := s.err != nil && strings.Contains(s.err.Error(), "key in use")
+	newRound := after != nil && string(after.Secret) != string(b.Secret)
+	closed := State(b.State) == Closed
+	switch {
+	case b.WorkflowId != s.at.act.run.workflow && closed && s.f.p.hub.completer != nil:
+		if s.at == s.at.act.cur && s.at.act.pending() && !w.away {
+			w.expect(asked && newRound, "key, other workflow, Closed: new round")
+		} else if !w.away {
+			w.expect(!asked, "key, other workflow, Closed, an attempt that is over: nothing")
+		}
+	case b.WorkflowId != s.at.act.run.workflow && closed:
+		w.expect(asked && newRound, "key, other workflow, Closed: new round")
+	case b.WorkflowId != s.at.act.run.workflow:
+		w.expect(inUse, "key, other workflow, not Closed: ErrKeyInUse")
+	case s.at.act.scheduled.Before(a.scheduled):
+		w.expect(inUse, "key, earlier Scheduled: ErrKeyInUse")
+	case w.away || s.f.p.hub.completer == nil:
+	case a.pending() && !(closed && b.End == recordpb.End_END_DELIVERED):
+		w.expect(inUse, "key, earlier one pending: ErrKeyInUse")
+	case inUse: // buffered
+	case closed:
+		w.expect(asked && newRound, "key, Closed: new round")
+	case State(b.State) == Waiting && b.ResultType == s.at.typ && !s.at.act.options.PerAttempt:
+		w.expect(!newRound, "key, Waiting: same round")
+	case State(b.State) == Settled && newRound:
+		w.hit("key, Settled, delivered there: new round")
+	case State(b.State) == Settled:
+		w.expect(!asked, "key, Settled, over: delivered here")
+	}
+}
+
+// deliveryRow says which row the writing down of a delivery took.
+func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *recordpb.Record) {
+	calls := strings.Join(f.calls, " ")
+	if was == Waiting && f.op == "work" && len(f.calls) > 0 {
+		if is == Closed {
+			w.hit("Waiting, deadline: over, told")
+		} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
+			w.hit("Waiting, deadline: pending, asked again")
+		}
+		return
+	}
+	if was != Settled || len(f.calls) == 0 || r.Outcome == nil {
+		return
+	}
+	f.calls = nil
+	success := r.Outcome.Kind == recordpb.Kind_KIND_RESULT
+	last := calls[strings.LastIndex(calls, " ")+1:]
+	failure := !success
+	switch {
+	case is == Settled && strings.HasSuffix(calls, ":failed"):
+		w.hit("Settled: unavailable, stays")
+	case is == Settled && strings.HasSuffix(calls, ":refused"):
+		if slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool { return n.Kind == recordpb.NoticeKind_NOTICE_KIND_REFUSED }) {
+			w.hit("Settled: refused, stays, told")
+		}
+	case strings.HasSuffix(calls, "token:ok") && is == Closed:
+		w.hit("Settled: delivered by token")
+	case success && strings.HasSuffix(calls, "id:ok"):
+		w.hit("Settled success, NotFound by token: by ID")
+	case success && strings.HasSuffix(calls, "id:over") && is == Settled:
+		w.hit("Settled success, NotFound by token and by ID: stays")
+	case failure && strings.HasSuffix(calls, "id:ok"):
+		w.hit("Settled failure, NotFound, renumbered: by ID")
+	case failure && strings.HasSuffix(calls, "pending, marked") && is == Closed:
+		if strings.Contains(calls, "token:over") {
+			w.hit("Settled failure, NotFound, its mark is there: delivered")
+		} else {
+			w.hit("Settled, another attempt, its mark is there: delivered")
+		}
+	case failure && (strings.HasSuffix(calls, "look:running") || strings.HasSuffix(calls, "look:back-off")) && is == Settled:
+		w.hit("Settled failure, NotFound, pending: stays")
+	default:
+		for end, row := range map[End]string{
+			EndOurs: "evidence: ours", EndTimedOut: "evidence: timed out", EndOther: "evidence: other",
+			EndBuffered: "evidence: buffered, stays", EndUnknown: "evidence: unknown",
+		} {
+			if last == fmt.Sprint(int(end)) {
+				w.hit(row)
+			}
+		}
+	}
+}

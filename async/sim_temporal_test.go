@@ -1,0 +1,364 @@
+package async
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/workflow"
+)
+
+// simNamespace is the only namespace of the simulation.
+const simNamespace = "sim"
+
+// simRun is a run of a workflow in the simulated Temporal, or a standalone
+// activity, which has no workflow and a run ID of its own.
+type simRun struct {
+	workflow, run string
+	task          bool // a workflow task runs: close events are buffered until it ends
+	closed        bool
+	gone          bool // its history is
+	acts          []*simAct
+}
+
+// simAct is an activity as Temporal keeps it.
+type simAct struct {
+	run       *simRun
+	seq       int
+	id        string
+	scheduled time.Time
+	options   StartOptions
+	typ       string // what its code awaits today
+
+	num      int32 // of the attempt that runs, else of the next
+	cur      *simAttempt
+	attempts []*simAttempt
+	backoff  time.Time
+	max      int32
+	timeout  time.Duration // start to close
+	expires  time.Time     // schedule to close
+
+	paused, cancelRequested bool
+	lastMark                string // in the last failure
+	lastTrue                string // the mark of what really ended the attempt before
+
+	closed   bool
+	buffered bool
+	end      simEnd
+	spoilt   bool // by a call that nothing fences: see tooLate
+	epoch    int  // counts changes that matter between a look and a call
+}
+
+// simEnd is how an activity closed.
+type simEnd struct {
+	kind    string // "completed", "failed", "canceled", "timed out", "gone": with its workflow
+	ours    bool
+	mark    string // of the closing failure
+	retried string // of the failure before the last attempt
+	actual  string // the mark of our outcome that closed it, whoever sent it
+}
+
+// simAttempt is one attempt of an activity.
+type simAttempt struct {
+	act      *simAct
+	num      int32
+	started  time.Time
+	deadline time.Time
+	token    string
+	typ      string
+	ran      int // how often its function has run
+	calls    int // how often Start was called
+}
+
+func (r *simRun) open() bool { return !r.closed }
+
+func (r *simRun) standalone() bool { return r.workflow == "" }
+
+// named reports whether a target names the run.
+func (r *simRun) named(t Target) bool {
+	if r.standalone() {
+		return t.Standalone() && r.run == t.ActivityRunID
+	}
+	return r.workflow == t.WorkflowID && r.run == t.RunID
+}
+
+func (a *simAct) pending() bool { return !a.closed && a.run.open() }
+
+// poll dispatches the next attempt to a worker.
+func (w *simWorld) poll(a *simAct) *simAttempt {
+	w.sleep(time.Microsecond) // no two attempts start at one time
+	now := time.Now()
+	at := &simAttempt{
+		act: a, num: a.num, started: now, deadline: now.Add(a.timeout), typ: a.typ,
+		// A token holds the number of the attempt, and nothing else that tells
+		// attempts apart: after a reset an old one is valid again.
+		token: fmt.Sprintf("token-%d.%d", a.seq, a.num),
+	}
+	a.cur = at
+	a.attempts = append(a.attempts, at)
+	a.epoch++
+	w.logf("temporal: %v: attempt %d (started %s)", a, at.num, simTime(now))
+	return at
+}
+
+func (a *simAct) canPoll() bool {
+	return a.pending() && a.cur == nil && !a.paused && !time.Now().Before(a.backoff)
+}
+
+// tick lets the server's timers fire.
+func (w *simWorld) tick() {
+	now := time.Now()
+	for _, r := range w.runs {
+		for _, a := range r.acts {
+			switch {
+			case !a.pending() || a.paused:
+			case !now.Before(a.expires):
+				// Its event has the last failure as the cause.
+				w.close(a, simEnd{kind: "timed out", mark: a.lastMark})
+			case a.cur != nil && !now.Before(a.cur.deadline):
+				w.timeOut(a)
+			}
+		}
+	}
+}
+
+// timeOut ends the running attempt by one of its time-outs, whose failure takes
+// the place of the last one.
+func (w *simWorld) timeOut(a *simAct) {
+	w.logf("temporal: %v: attempt times out", a)
+	if a.num >= a.max {
+		w.close(a, simEnd{kind: "timed out"})
+		return
+	}
+	w.retry(a, "", "")
+}
+
+// retry ends the running attempt, and has another follow.
+func (w *simWorld) retry(a *simAct, mark, actual string) {
+	a.cur = nil
+	a.num++
+	a.lastMark, a.lastTrue = mark, actual
+	a.backoff = time.Now().Add(time.Duration(1+a.num) * time.Second)
+	a.epoch++
+}
+
+func (w *simWorld) close(a *simAct, end simEnd) {
+	end.retried = a.lastMark
+	if end.actual == "" {
+		end.actual = a.lastTrue
+	}
+	a.closed, a.buffered, a.end, a.cur = true, a.run.task, end, nil
+	a.epoch++
+	w.logf("temporal: %v: closed, %s (buffered: %t)", a, end.kind, a.buffered)
+}
+
+// failAttempt fails the attempt that runs.
+func (w *simWorld) failAttempt(a *simAct, retryable bool, mark, actual string) {
+	w.logf("temporal: %v: attempt %d fails (%s)", a, a.num, w.nameOf(mark))
+	if retryable && a.num < a.max {
+		w.retry(a, mark, actual)
+		return
+	}
+	w.close(a, simEnd{kind: "failed", mark: mark, actual: actual})
+}
+
+// reset starts the attempts' numbers anew. An attempt that runs goes on, under
+// a number that its token doesn't have.
+func (w *simWorld) reset(a *simAct) {
+	a.num = 1
+	if a.cur == nil {
+		a.backoff = time.Now()
+	}
+	a.epoch++
+	w.logf("temporal: %v: reset", a)
+}
+
+func (w *simWorld) requestCancel(a *simAct) {
+	w.logf("temporal: %v: cancel requested", a)
+	a.epoch++
+	if a.cur == nil {
+		w.close(a, simEnd{kind: "canceled"}) // by the server itself
+		return
+	}
+	a.cancelRequested = true
+}
+
+// endTask ends a workflow task, which writes what was buffered.
+func (w *simWorld) endTask(r *simRun) {
+	r.task = false
+	for _, a := range r.acts {
+		a.buffered = false
+	}
+}
+
+// terminate ends a run with all that is in it, without an event for any of it.
+func (w *simWorld) terminate(r *simRun) {
+	w.logf("temporal: %s/%s ends", r.workflow, r.run)
+	w.endTask(r)
+	r.closed = true
+	for _, a := range r.acts {
+		if !a.closed {
+			a.closed, a.cur = true, nil
+			// It is still listed, with its last failure.
+			a.end = simEnd{kind: "gone", actual: a.lastTrue, retried: a.lastMark}
+		}
+		a.epoch++
+	}
+}
+
+// byToken returns the activity of which a running attempt has this token.
+func (w *simWorld) byToken(token string) *simAct {
+	for _, r := range w.runs {
+		for _, a := range r.acts {
+			if a.pending() && a.cur != nil && token == fmt.Sprintf("token-%d.%d", a.seq, a.num) {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// byID returns the activity that is pending under the ID, whichever that is.
+func (w *simWorld) byID(t Target) *simAct {
+	for _, r := range w.runs {
+		if !r.named(t) {
+			continue
+		}
+		for _, a := range r.acts {
+			if a.pending() && a.id == t.ActivityID {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// actOf returns the activity that the target names by when it was scheduled.
+func (w *simWorld) actOf(t Target) *simAct {
+	for _, r := range w.runs {
+		if !r.named(t) {
+			continue
+		}
+		for _, a := range r.acts {
+			if a.id == t.ActivityID && a.scheduled.Equal(t.Scheduled) {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// attemptOf returns the attempt that the target names by when it started.
+func (a *simAct) attemptOf(started time.Time) *simAttempt {
+	for _, at := range a.attempts {
+		if at.started.Equal(started) {
+			return at
+		}
+	}
+	return nil
+}
+
+// complete is the server's side of Completer.Complete.
+func (w *simWorld) complete(f *simFrame, t Target, o Outcome) error {
+	var a *simAct
+	if t.TaskToken != nil {
+		a = w.byToken(string(t.TaskToken))
+	} else if a = w.byID(t); a != nil && o.Result == nil && a.cur == nil {
+		a = nil // only a result is taken while no attempt runs
+	}
+	if a == nil {
+		return ErrOver
+	}
+	if o.Canceled != nil && !a.cancelRequested {
+		return ErrCancelNotRequested
+	}
+	w.accepted(f, t, o, a)
+	switch {
+	case o.Result != nil:
+		w.close(a, simEnd{kind: "completed", ours: true, actual: o.Mark})
+	case o.Canceled != nil:
+		w.close(a, simEnd{kind: "canceled", ours: true, actual: o.Mark})
+	default:
+		w.failAttempt(a, !o.Failure.GetApplicationFailureInfo().GetNonRetryable(), failureMark(o.Failure), o.Mark)
+	}
+	return nil
+}
+
+// describe is the server's side of Completer.Describe.
+func (w *simWorld) describe(t Target, mark string) Status {
+	a := w.actOf(t)
+	if a == nil || a.run.gone {
+		return Status{End: EndUnknown}
+	}
+	if a.pending() {
+		s := Status{
+			Pending: true, Running: a.cur != nil, CancelRequested: a.cancelRequested, Paused: a.paused,
+			Attempt: a.num, LastMark: a.lastMark,
+		}
+		if a.cur != nil {
+			s.Started = a.cur.started
+		}
+		return s
+	}
+	if a.buffered {
+		return Status{End: EndBuffered}
+	}
+	return Status{End: a.end.evidence(mark, a.run.standalone())}
+}
+
+// evidence judges a close event as describer.evidence does. Nothing tells who
+// reported the cancellation of a standalone activity.
+func (e simEnd) evidence(mark string, standalone bool) End {
+	byKind := func(kind string) End {
+		if mark != "" && mark[:1] == kind && (e.ours || standalone && kind == "c") {
+			return EndOurs
+		}
+		return EndOther
+	}
+	switch {
+	case mark != "" && (e.retried == mark || e.mark == mark):
+		return EndOurs
+	case e.kind == "gone":
+		return EndOther
+	case e.kind == "completed":
+		return byKind("r")
+	case e.kind == "canceled":
+		return byKind("c")
+	case e.kind == "timed out":
+		return EndTimedOut
+	default:
+		return EndOther
+	}
+}
+
+// info is what the SDK tells an attempt's function, by the clock of a process
+// whose clock is fast by skew.
+func (at *simAttempt) info(skew time.Duration) activity.Info {
+	a := at.act
+	i := activity.Info{
+		TaskToken:         []byte(at.token),
+		WorkflowType:      &workflow.Type{Name: "Simulated"},
+		WorkflowExecution: workflow.Execution{ID: a.run.workflow, RunID: a.run.run},
+		ActivityID:        a.id,
+		ActivityType:      activity.Type{Name: "Ask"},
+		TaskQueue:         "sim",
+		Namespace:         simNamespace,
+		ScheduledTime:     a.scheduled,
+		StartedTime:       at.started,
+		Deadline:          at.deadline.Add(-skew),
+		Attempt:           at.num,
+	}
+	if a.run.standalone() {
+		i.WorkflowType, i.WorkflowExecution, i.ActivityRunID = nil, workflow.Execution{}, a.run.run
+	}
+	return i
+}
+
+func (a *simAct) String() string {
+	return fmt.Sprintf("%s/%s/%s#%d", a.run.workflow, a.run.run, a.id, a.seq)
+}
+
+// simTime shows a time of the simulation, which begins at 0.
+func simTime(t time.Time) string {
+	return t.Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).String()
+}

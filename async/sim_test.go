@@ -1,0 +1,162 @@
+package async
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The simulation plays histories: random operations on a few hubs, each with a
+// clock of its own, that share a store and a model of Temporal. Every call of
+// the store or of Temporal is a boundary between steps, at which others run, the
+// call fails before or after its effect, or the process dies. It runs in
+// testing/synctest's time, on one goroutine, so that a seed is all it depends on.
+//
+// What is promised is checked after each write, each call and each answer, and
+// at the end, when nothing fails any more and everything must come to its end.
+// Some gaps are documented, since nothing on this side of Temporal's API can
+// close them. The model knows them as exceptions, each as narrow as it can be,
+// and counts them: were they more than a few, they would hide something.
+//
+// Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go what
+// can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go and
+// sim_answers_test.go the operations; sim_check_test.go and sim_accept_test.go
+// what must hold; sim_rows_test.go the rows of the state table;
+// sim_broken_test.go the versions that must be found wrong.
+
+// play plays a history in a time of its own.
+func (h simHistory) play(t *testing.T, broken simBroken, rows map[string]int, trace *[]string) (wrong string) {
+	synctest.Test(t, func(*testing.T) { wrong = h.run(broken, rows, trace) })
+	return wrong
+}
+
+// shrink leaves steps out as long as the history stays wrong in the same way.
+func (h simHistory) shrink(t *testing.T, broken simBroken, wrong string) simHistory {
+	guarantee, _, _ := strings.Cut(wrong, ":")
+	rows := make(map[string]int)
+	for size := len(h.steps) / 2; size > 0; {
+		shrunk := false
+		for at := 0; at+size <= len(h.steps); {
+			shorter := simHistory{seed: h.seed, steps: slices.Delete(slices.Clone(h.steps), at, at+size)}
+			if got := shorter.play(t, broken, rows, nil); strings.HasPrefix(got, guarantee+":") {
+				h, shrunk = shorter, true
+			} else {
+				at += size
+			}
+		}
+		if !shrunk || size > 1 {
+			size /= 2
+		}
+	}
+	return h
+}
+
+// report shows the shortest history that goes wrong.
+func (h simHistory) report(t *testing.T, broken simBroken, seed uint64, wrong string) {
+	short := h.shrink(t, broken, wrong)
+	var trace []string
+	wrong = short.play(t, broken, make(map[string]int), &trace)
+	t.Errorf("%s\nreplay with LATCHKEY_SEED=%d; %d of its %d steps are enough:\n%s",
+		wrong, seed, len(short.steps), len(h.steps), strings.Join(trace, "\n"))
+}
+
+// simSettings are the environment's: LATCHKEY_SEED replays one history,
+// LATCHKEY_HISTORIES says how many are played, LATCHKEY_SOAK has it be a million,
+// and LATCHKEY_SHOW shows the shortest history that takes a row, or an exception,
+// with this beginning.
+func simSettings(t *testing.T) (broken simBroken, first uint64, histories int) {
+	number := func(name string) uint64 {
+		n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return n
+	}
+	broken.show = os.Getenv("LATCHKEY_SHOW")
+	switch {
+	case os.Getenv("LATCHKEY_SEED") != "":
+		return broken, number("LATCHKEY_SEED"), 1
+	case os.Getenv("LATCHKEY_HISTORIES") != "":
+		histories = int(number("LATCHKEY_HISTORIES"))
+	case os.Getenv("LATCHKEY_SOAK") != "":
+		histories = 1_000_000
+	case simRace:
+		histories = 2_000
+	default:
+		histories = 20_000
+	}
+	return broken, uint64(time.Now().UnixNano()), histories
+}
+
+// TestSimulation plays random histories of several hubs against a model of
+// Temporal, and checks the guarantees after each.
+func TestSimulation(t *testing.T) {
+	broken, first, histories := simSettings(t)
+	t.Logf("%d histories from seed %d", histories, first)
+
+	const players = 2
+	all := make([]map[string]int, players)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	failures := 0
+	for i := range players {
+		all[i] = make(map[string]int)
+		wg.Go(func() {
+			for n := i; n < histories && !t.Failed(); n += players {
+				seed := first + uint64(n)
+				h := newSimHistory(seed)
+				if wrong := h.play(t, broken, all[i], nil); wrong != "" {
+					mu.Lock()
+					if failures++; failures <= 1 {
+						h.report(t, broken, seed, wrong)
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	rows := make(map[string]int)
+	for _, m := range all {
+		for row, n := range m {
+			rows[row] += n
+		}
+	}
+	for _, row := range simRows {
+		// Some rows need so much to come together that fewer histories may miss them.
+		if rows[row] == 0 && histories >= 10_000 && !t.Failed() {
+			t.Errorf("a row of the state table is never taken: %s", row)
+		}
+	}
+	exceptions := 0
+	for _, row := range slices.Sorted(maps.Keys(rows)) {
+		if strings.HasPrefix(row, "exception: ") {
+			exceptions += rows[row]
+		}
+		t.Logf("%8d  %s", rows[row], row)
+	}
+	if exceptions > 20+histories/50 {
+		t.Errorf("%d of the histories' steps are documented exceptions, want at most one in fifty histories", exceptions)
+	}
+}
+
+// TestSimulationReplays shows that a seed is all that a history depends on.
+func TestSimulationReplays(t *testing.T) {
+	for seed := range uint64(100) {
+		var traces [2][]string
+		for i := range traces {
+			newSimHistory(seed).play(t, simBroken{}, make(map[string]int), &traces[i])
+		}
+		for n, line := range traces[0] {
+			if n >= len(traces[1]) || traces[1][n] != line {
+				t.Fatalf("history %d: line %d is %q the first time, and the second %q", seed, n, line, traces[1][min(n, len(traces[1])-1)])
+			}
+		}
+	}
+}

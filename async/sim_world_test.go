@@ -1,0 +1,239 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// simRand is a random sequence that is cheap to begin: each operation of a
+// history has its own, so that leaving one out doesn't change the others.
+type simRand struct{ state uint64 }
+
+func (r *simRand) next() uint64 { // SplitMix64
+	r.state += 0x9e3779b97f4a7c15
+	z := r.state
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+func (r *simRand) n(n int) int { return int(r.next() >> 1 % uint64(n)) }
+
+// chance is true so many times in a thousand.
+func (r *simRand) chance(perMille int) bool { return r.n(1000) < perMille }
+
+// pick draws one of several by weight.
+func (r *simRand) pick(weights []int) int {
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	x := r.n(sum)
+	for i, w := range weights {
+		if x -= w; x < 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// simRates say how rough a history is, in so many of a thousand calls.
+type simRates struct{ fault, nest, crash int }
+
+// simHistory is a history: what begins it, and its operations, each by the
+// seed of its own random sequence.
+type simHistory struct {
+	seed  uint64
+	steps []uint64
+}
+
+const simSteps = 48 // at least 40
+
+func newSimHistory(seed uint64) simHistory {
+	r := simRand{seed}
+	h := simHistory{seed: r.next()}
+	for range simSteps {
+		h.steps = append(h.steps, r.next())
+	}
+	return h
+}
+
+// simWorld is everything there is in one history.
+type simWorld struct {
+	rng     *simRand
+	rates   simRates
+	frames  []*simFrame
+	ops     []simOp
+	weights []int // of ops
+	broken  simBroken
+	trace   *[]string // nil: not traced
+
+	mem      store.Store
+	records  map[string]*recordpb.Record // as stored, by entry; never changed in place
+	jittered map[int64]int64
+	clock    time.Time // as far as the history itself has moved it
+	procs    []*simProc
+	made     int // processes
+
+	runs           []*simRun
+	attempts       []*simAttempt
+	seq            int // activities
+	keyed          int // how many of a thousand activities have a business key
+	away, refusing bool
+	late           []func() // effects of calls that were given up
+	landing        bool     // one of them
+
+	asks   []*simAsk
+	byCall map[string]*simAsk
+	keys   []*simKeyAnswer
+	marks  map[string]*simOutcome // by mark
+	rounds map[string]*simRound   // by callback ID
+	rows   map[string]int
+	reused map[string][]byte // secrets, in a broken version
+	wrong  string            // the first violation
+	calm   bool              // the end has come: nothing fails any more
+}
+
+// simBroken makes the code wrong, at its seams. The zero value leaves it right.
+type simBroken struct {
+	show      string // a row that counts as wrong, to see the shortest history that takes it
+	completer func(c *simCompleter) Completer
+	put       func(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error)
+	start     func(w *simWorld, at *simAttempt, before *recordpb.Record) bool // true: this was the Start
+	started   func(at *simAttempt) time.Time
+	result    func(err error) error               // of Start
+	asked     func(w *simWorld, id string) string // what the outside is told
+}
+
+func (w *simWorld) logf(format string, args ...any) {
+	if w.trace == nil {
+		return
+	}
+	indent := strings.Repeat("  ", len(w.frames))
+	*w.trace = append(*w.trace, fmt.Sprintf("%-14s %s%s", simTime(time.Now()), indent, fmt.Sprintf(format, args...)))
+}
+
+// nameOf is the name of a mark in the trace: the same each time a history is
+// played, as the mark is not.
+func (w *simWorld) nameOf(mark string) string {
+	switch m := w.marks[mark]; {
+	case m != nil:
+		return fmt.Sprintf("outcome %d", m.no)
+	case mark == "":
+		return "no mark"
+	default:
+		return "another mark"
+	}
+}
+
+// violate notes the first thing that is not as it was promised.
+func (w *simWorld) violate(guarantee, format string, args ...any) {
+	if w.wrong != "" {
+		return
+	}
+	w.wrong = guarantee + ": " + fmt.Sprintf(format, args...)
+	w.logf("VIOLATION %s", w.wrong)
+}
+
+func (w *simWorld) hit(row string) {
+	w.rows[row]++
+	if w.broken.show != "" && strings.HasPrefix(row, w.broken.show) {
+		w.violate("shown", "%s", row)
+	}
+}
+
+// simRetention is short, so that ended entries go away within histories.
+const simRetention = time.Hour
+
+var simSkews = []time.Duration{0, 0, 0, 70 * time.Second, -40 * time.Second, 3 * time.Second}
+
+// newProc starts a process in the i-th place.
+func (w *simWorld) newProc(i int) *simProc {
+	w.made++
+	p := &simProc{w: w, name: fmt.Sprintf("p%d", w.made), skew: simSkews[w.rng.n(len(simSkews))]}
+	o := Options{
+		Store: &simStore{p}, Retention: simRetention,
+		Hooks: Hooks{
+			Delivered: func(_ context.Context, c Callback) error { return w.told(p, c, "delivered", nil) },
+			Over:      func(_ context.Context, c Callback, why error) error { return w.told(p, c, "over", why) },
+			Refused:   func(_ context.Context, c Callback, why error) error { return w.told(p, c, "refused", why) },
+		},
+	}
+	// One in the fleet settles only.
+	if i != 2 {
+		c := &simCompleter{p}
+		o.Completer = c
+		if w.broken.completer != nil {
+			o.Completer = w.broken.completer(c)
+		}
+	}
+	var err error
+	if p.hub, err = New(o); err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// proc draws a process that lives.
+func (w *simWorld) proc() *simProc {
+	i := w.rng.n(len(w.procs))
+	if w.procs[i].dead {
+		w.procs[i] = w.newProc(i)
+	}
+	return w.procs[i]
+}
+
+// worker draws a process with a completer.
+func (w *simWorld) worker() *simProc {
+	for {
+		if p := w.proc(); p.hub.completer != nil {
+			return p
+		}
+	}
+}
+
+// run plays a history to its end, and returns the first violation, or "".
+func (h simHistory) run(broken simBroken, rows map[string]int, trace *[]string) string {
+	w := &simWorld{
+		rng: &simRand{h.seed}, broken: broken, trace: trace, mem: store.NewMemory(),
+		records: make(map[string]*recordpb.Record), jittered: make(map[int64]int64),
+		byCall: make(map[string]*simAsk), marks: make(map[string]*simOutcome), rounds: make(map[string]*simRound),
+		reused: make(map[string][]byte), clock: time.Now(),
+		rows: rows, ops: simOps(),
+	}
+	if w.keyed = 100; w.rng.chance(300) {
+		w.keyed = 900
+	}
+	for _, o := range w.ops {
+		if w.keyed > 500 && strings.Contains("answer by key, end of a run, other workflow, workflow task", o.name) {
+			o.weight *= 3
+		}
+		w.weights = append(w.weights, o.weight)
+	}
+	w.rates = simRates{
+		fault: []int{0, 15, 60, 150}[w.rng.n(4)],
+		nest:  []int{0, 25, 80, 150}[w.rng.n(4)],
+		crash: []int{0, 30, 100}[w.rng.n(3)],
+	}
+	for i := range 3 {
+		w.procs = append(w.procs, w.newProc(i))
+	}
+	w.addNewer()
+	w.newRun("w1")
+	w.schedule(w.runs[0])
+	for _, seed := range h.steps {
+		w.rng = &simRand{seed}
+		w.act()
+		if w.wrong != "" {
+			return w.wrong
+		}
+	}
+	w.rng = &simRand{h.seed + 1}
+	w.finish()
+	return w.wrong
+}
