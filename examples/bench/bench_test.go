@@ -67,12 +67,12 @@ func BenchmarkComplete(b *testing.B) {
 }
 
 // pairs is how many rounds of each are taken.
-const pairs = 5
+const pairs = 9
 
 // measure takes pairs of rounds. An iteration takes far longer than the second
 // that the framework wants at least, so there is one.
 func (w *world) measure(b *testing.B, callers int) {
-	each := max(32, 2*callers) // answers in a round: as many as keep all callers at work
+	each := max(64, 6*callers) // answers in a round: so many that its ends, where callers idle, weigh little
 	w.bare(b, each, callers)   // warms up
 	w.latchkey(b, each, callers)
 	var ratios, rates []float64
