@@ -188,8 +188,12 @@ func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
 	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.ofNotice(n)}
 	back := make(chan error, 1)
 	go func() {
-		defer h.hanging.Delete(e.id)
-		back <- h.invoke(ctx, c, n)
+		err := errHookPanic // also where the hook ends its goroutine
+		defer func() {
+			h.hanging.Delete(e.id) // before the next of this entry is called
+			back <- err
+		}()
+		err = h.invoke(ctx, c, n)
 	}()
 	select {
 	case err := <-back:

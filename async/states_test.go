@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -343,18 +341,6 @@ func TestFailureByIDIsThisAttempts(t *testing.T) {
 	w.wantState(async.Closed)
 }
 
-func TestErrorOfTheFunctionWhereNobodyAnswered(t *testing.T) {
-	w := newWorld(t)
-	broken := errors.New("mailer is down")
-	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
-		wantNil(t, p.Abandon(ctx))
-		return broken
-	})
-	if err != broken {
-		t.Errorf("Start returned %v, want the function's own error: the attempt would wait for ever", err)
-	}
-}
-
 func TestClosedUndelivered(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
@@ -402,84 +388,6 @@ func TestSuccessDeliveredIsFinal(t *testing.T) {
 		t.Error("a racing attempt asked")
 	}
 	w.wantSent(1)
-}
-
-func TestFunctionFailsOrPanics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		boom := errors.New("mailer is down")
-		err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return boom })
-		if err != boom {
-			t.Errorf("Start returned %v, want the function's own error", err)
-		}
-		func() {
-			defer func() {
-				if p := recover(); p != "boom" {
-					t.Errorf("recovered %v, want the function's own panic", p)
-				}
-			}()
-			async.StartAttempt(t.Context(), w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { panic("boom") })
-		}()
-		w.wantState(async.Waiting)
-		e, r := w.stored()
-		if r.Asked != 0 {
-			t.Error("the outside is taken to have been asked")
-		}
-		if until := time.Until(e.Due); until != 5*time.Second {
-			t.Errorf("it is due in %v, want 5s, to ask whether the activity is over", until)
-		}
-		if id := w.start(3, async.StartOptions{}); id == "" {
-			t.Error("the next attempt didn't ask")
-		}
-	})
-}
-
-func TestAnsweredWhileTheFunctionRuns(t *testing.T) {
-	for name, result := range map[string]error{"nil": nil, "error": errors.New("too late")} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
-				wantNil(t, w.open(p.ID()).Complete(ctx, Decision{Approved: true}))
-				return result
-			})
-			if err != activity.ErrResultPending {
-				t.Errorf("Start returned %v, want the bare activity.ErrResultPending: an answer was accepted", err)
-			}
-			w.wantSent(1)
-		})
-	}
-	t.Run("by a hub that settles only", func(t *testing.T) {
-		w := newWorld(t)
-		settler, err := async.New(async.Options{Store: w.store})
-		wantNil(t, err)
-		err = async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
-			q, err := async.Open[Decision](ctx, settler, p.ID())
-			wantNil(t, err)
-			wantNil(t, q.Complete(ctx, Decision{}))
-			return errors.New("too late")
-		})
-		if err != activity.ErrResultPending {
-			t.Errorf("Start returned %v", err)
-		}
-		w.wantSent(1)
-	})
-}
-
-func TestSlowFunctionOfAnEarlierAttemptWritesNothing(t *testing.T) {
-	w := newWorld(t)
-	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
-		// The second attempt is half-way through its own function when the
-		// first returns.
-		return async.StartAttempt(ctx, w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
-			return errors.New("half-way")
-		})
-	})
-	if err == nil || err == activity.ErrResultPending {
-		t.Fatalf("the inner error was lost: %v", err)
-	}
-	if r := w.record(); r.Asked != 0 || r.Started != attempt(2).StartedTime.UnixNano() {
-		t.Errorf("asked is %d, started %d: the first attempt wrote for the second", r.Asked, r.Started)
-	}
 }
 
 func TestUnknownStateIsLeftAlone(t *testing.T) {

@@ -89,7 +89,7 @@ func TestRegister(t *testing.T) {
 
 func TestWrapOnce(t *testing.T) {
 	cause := fmt.Errorf("reset: %w", context.Canceled)
-	id := strings.Repeat("x", 54)
+	id := strings.Repeat("a", 54)
 	err := store.Wrap("get", "memory", id, cause)
 	again := store.Wrap("claim", "other", "", err)
 	if again != err {
@@ -98,7 +98,7 @@ func TestWrapOnce(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error("the context's error is out of reach")
 	}
-	if got, want := err.Error(), "store: memory get xxxxxxxxxxxxxxxx…: reset: context canceled"; got != want {
+	if got, want := err.Error(), "store: memory get aaaaaaaaaaaaaaaa…: reset: context canceled"; got != want {
 		t.Errorf("the error is %q, want %q", got, want)
 	}
 	if store.Wrap("get", "memory", id, nil) != nil {

@@ -3,8 +3,6 @@ package answers
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,13 +10,9 @@ import (
 
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -28,14 +22,7 @@ import (
 func TestServerAwayThenRunDelivers(t *testing.T) {
 	t.Parallel()
 	ctx := rig.Context(t)
-	s, err := devserver.Start(ctx, devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
-	must(t, err)
-	t.Cleanup(func() { _ = s.Stop() })
-	o := s.ClientOptions()
-	o.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
-	c, err := client.Dial(o)
-	must(t, err)
-	t.Cleanup(c.Close)
+	s, c, o := ownServer(t)
 	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
 	must(t, err)
 	hooks := newTellings()
@@ -43,17 +30,7 @@ func TestServerAwayThenRunDelivers(t *testing.T) {
 	running(hooks)(&options)
 	hub, err := async.New(options)
 	must(t, err)
-	ids := make(chan string, 10)
-	r := rig.New(t, rig.Options{
-		Client: c, Namespace: o.Namespace,
-		Function: func(ctx context.Context) (any, error) {
-			return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
-				ids <- p.ID()
-				return nil
-			})
-		},
-		Register: func(r worker.Registry) { r.RegisterWorkflow(awaitDecision) },
-	})
+	r, ids := handingOver(t, c, o, hub)
 	runHub(t, hub)
 	run := r.Start(awaitDecision, patient())
 	info := r.Next()

@@ -18,13 +18,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The server is killed before the answer comes, and comes back after the
-// client has given up: the answer was accepted, and the next attempt delivers
-// it without asking anybody.
-func TestServerAway(t *testing.T) {
-	t.Parallel()
-	ctx := rig.Context(t)
-	s, err := devserver.Start(ctx, devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
+// ownServer starts a server on a file, which the test may kill and restart.
+func ownServer(t *testing.T) (*devserver.Server, client.Client, client.Options) {
+	t.Helper()
+	s, err := devserver.Start(rig.Context(t), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
 	must(t, err)
 	t.Cleanup(func() { _ = s.Stop() })
 	o := s.ClientOptions()
@@ -32,12 +29,15 @@ func TestServerAway(t *testing.T) {
 	c, err := client.Dial(o)
 	must(t, err)
 	t.Cleanup(c.Close)
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
-	must(t, err)
-	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: completer, ClaimTime: 3 * time.Second})
-	must(t, err)
+	return s, c, o
+}
+
+// handingOver is a rig whose activities hand themselves over to the hub, and
+// the callback IDs that the outside was given.
+func handingOver(t *testing.T, c client.Client, o client.Options, hub *async.Hub) (*rig.Rig, <-chan string) {
+	t.Helper()
 	ids := make(chan string, 10)
-	r := rig.New(t, rig.Options{
+	return rig.New(t, rig.Options{
 		Client: c, Namespace: o.Namespace,
 		Function: func(ctx context.Context) (any, error) {
 			return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
@@ -46,7 +46,21 @@ func TestServerAway(t *testing.T) {
 			})
 		},
 		Register: func(r worker.Registry) { r.RegisterWorkflow(awaitDecision) },
-	})
+	}), ids
+}
+
+// The server is killed before the answer comes, and comes back after the
+// client has given up: the answer was accepted, and the next attempt delivers
+// it without asking anybody.
+func TestServerAway(t *testing.T) {
+	t.Parallel()
+	ctx := rig.Context(t)
+	s, c, o := ownServer(t)
+	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	must(t, err)
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: completer, ClaimTime: 3 * time.Second})
+	must(t, err)
+	r, ids := handingOver(t, c, o, hub)
 	attempt := expiring()
 	attempt.StartToCloseTimeout = 8 * time.Second
 	attempt.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond}

@@ -3,7 +3,6 @@ package answers
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -257,40 +256,6 @@ func TestNoClientForTheNamespace(t *testing.T) {
 		t.Errorf("an opened callback changed: %+v", info)
 	}
 	w.wantResult(run, approved)
-}
-
-func TestThousandCallers(t *testing.T) {
-	w := newWorld(t, config{})
-	run := w.Start(awaitDecision, patient())
-	id := w.next().ID()
-	answers := []Decision{approved, {By: "Bob"}}
-	var accepted [2]atomic.Int32
-	var wg sync.WaitGroup
-	for i := range 1000 {
-		wg.Go(func() {
-			p, err := async.Open[Decision](w.Context(), w.hub, id)
-			if err == nil {
-				err = p.Complete(w.Context(), answers[i%2])
-			}
-			if err == nil {
-				accepted[i%2].Add(1)
-			} else if !errors.Is(err, async.ErrSettled) {
-				t.Errorf("caller %d: %v", i, err)
-			}
-		})
-	}
-	wg.Wait()
-	var got Decision
-	must(t, run.Get(w.Context(), &got))
-	for i, d := range answers {
-		want := int32(0)
-		if d == got {
-			want = 500
-		}
-		if n := accepted[i].Load(); n != want {
-			t.Errorf("%d callers were told that %+v was accepted, want %d: the workflow read %+v", n, d, want, got)
-		}
-	}
 }
 
 // The derived client shares the application's connection, and leaves its end
