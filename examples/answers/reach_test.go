@@ -3,7 +3,6 @@ package answers
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
