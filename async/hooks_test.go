@@ -338,6 +338,29 @@ func TestHooksAreCalledOnce(t *testing.T) {
 	})
 }
 
+// The end of one hook is known before the next of the same entry is called: all
+// that is untold is told at once.
+func TestNoticesOfOneEntryFollowEachOther(t *testing.T) {
+	for range 50 {
+		w, o := hooked(t)
+		w.start(1, async.StartOptions{})
+		w.change(func(r *recordpb.Record) {
+			for i := range 16 {
+				r.Notices = append(r.Notices, &recordpb.Notice{Kind: recordpb.NoticeKind_NOTICE_KIND_DELIVERED, Secret: []byte{byte(i), 15: 0}})
+			}
+			r.NextNotice = time.Now().UnixNano()
+		})
+		e, _ := w.stored()
+		e.Due = time.Now()
+		_, err := w.store.Put(t.Context(), e)
+		wantNil(t, err)
+		w.work(w.hub)
+		if n := len(w.record().Notices); n != 0 || len(o.kinds) != 16 {
+			t.Fatalf("%d hooks were told in one go, and %d notices are left, want 16 and none", len(o.kinds), n)
+		}
+	}
+}
+
 func TestHubWithoutTheHookTellsNobody(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
