@@ -264,11 +264,11 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 	now := time.Now()
 	if err == nil && !status.Pending && status.End != EndBuffered {
 		h.end(&e, notOurs(ended(status.End).end), now)
-		h.holdNotices(e.rec, now)
 	} else {
 		e.rec.Questions++
 		e.rec.NextQuestion = now.Add(jitter(doubled(firstQuestion, lastQuestion, int(e.rec.Questions)))).UnixNano()
 	}
+	h.holdNotices(e.rec, now)
 	e.due = h.dueAt(e.rec)
 	return h.save(ctx, e)
 }
