@@ -39,6 +39,7 @@ func TestImportArrows(t *testing.T) {
 		"/store/redis": func(d string) bool {
 			return !strings.HasPrefix(d, module) || d == module+"/store"
 		},
+		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
 			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/recordpb"
 		},

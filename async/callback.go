@@ -135,6 +135,20 @@ func (c Callback) current(ctx context.Context) (entry, error) {
 	return e, err
 }
 
+// readFor returns what to settle an outcome on. At first that is what was read
+// when the callback was opened: where it has changed since, the store says so,
+// and it is read anew.
+func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *recordpb.Round, error) {
+	e := c.entry
+	if tries > 0 || c.key != nil || o.kind == recordpb.Kind_KIND_CANCELLATION || e.rec.State != recordpb.State_STATE_WAITING {
+		return c.read(ctx)
+	}
+	if current, _ := roundOf(e, c.id); !current {
+		return c.read(ctx)
+	}
+	return e.clone(), nil, nil
+}
+
 // read reads the entry anew, and the callback's round where it is over.
 func (c Callback) read(ctx context.Context) (entry, *recordpb.Round, error) {
 	e, err := c.hub.load(ctx, c.entry.id)
@@ -202,11 +216,15 @@ type Info struct {
 	Ended     time.Time
 	End       error // why it ended undelivered: ErrExpired, ErrUnknownEnd, ErrAbandoned, else ErrOver
 
-	Key, Reference  string
-	Labels          map[string]string
-	CancelRequested bool // as far as known
+	Key, Reference string
+	Labels         map[string]string
+
+	// The signals that stand, as far as known.
+	CancelRequested, Paused, Reset bool
 
 	Created, Started, Deadline time.Time // Started and Deadline of the attempt
+	Pump                       string
+	LastBeat, NextBeat         time.Time // while Waiting, once the function has returned
 	NextDelivery               time.Time // while Settled
 	Deliveries                 int       // tries
 	LastError                  string    // the class of the last try's error
@@ -240,13 +258,19 @@ func (c Callback) Info() Info {
 		Reference:       r.Reference,
 		Labels:          maps.Clone(r.Labels),
 		CancelRequested: r.CancelRequested,
+		Paused:          r.Paused,
+		Reset:           r.Reset_,
+		Pump:            r.Pump,
 		Created:         fromNano(r.Created),
 		Started:         fromNano(r.Started),
 		Deadline:        fromNano(r.Deadline),
 		Deliveries:      int(r.Delivery.GetTries()),
 		LastError:       r.Delivery.GetLastError(),
 	}
-	if i.State == Settled {
+	switch i.State {
+	case Waiting:
+		i.LastBeat, i.NextBeat = fromNano(r.LastBeat), c.entry.beatAt()
+	case Settled:
 		i.NextDelivery = fromNano(r.Delivery.GetNext())
 	}
 	return i

@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
 
@@ -42,7 +45,8 @@ const (
 // claimed, and writes down what came of it. There is one way out for an
 // outcome, and it is the completer: it never returns to the worker.
 //
-// The error is only that of the store: what Temporal answers is in the entry.
+// The error is only that of the store: what Temporal answers is in the entry. A
+// settler gets none where a result is delivered and others write that down.
 func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	if h.completer == nil {
 		return e, nil
@@ -53,7 +57,12 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 		return e, err
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	v := h.report(call, e.rec, o, as)
+	var v verdict
+	if err = h.passOn(call, e.rec); err != nil {
+		v = undelivered(err)
+	} else {
+		v = h.report(call, e.rec, o, as)
+	}
 	cancel()
 
 	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
@@ -65,10 +74,32 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	default:
 		log.WarnContext(ctx, "async: not delivered yet", slog.String("class", v.class), slog.String("error_type", fmt.Sprintf("%T", v.err)))
 	}
+	if as == settler && v.end == recordpb.End_END_DELIVERED && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
+		return entry{}, nil // it is the finisher's now
+	}
 	// What was learned is kept, whatever has become of the caller.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	return h.conclude(ctx, e, o.Mark, v, as)
+}
+
+// passOn sends the details that no beat has sent yet, so that they arrive
+// before the outcome: the next attempt resumes from them. What refuses them
+// refuses no outcome.
+func (h *Hub) passOn(ctx context.Context, r *recordpb.Record) error {
+	if r.Brought == 0 || r.Lost == r.Started {
+		return nil
+	}
+	details := new(commonpb.Payloads)
+	if err := proto.Unmarshal(r.Details, details); err != nil {
+		return nil
+	}
+	_, err := h.completer.Heartbeat(ctx, target(r), details)
+	if err == nil || errors.Is(err, ErrOver) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrRefused) {
+		r.Relayed, r.Brought = 0, 0
+		return nil
+	}
+	return err
 }
 
 // report makes the calls, by the state table.
@@ -168,7 +199,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 			e.rec.Delivery.LastError = v.class
 			after := v.after
 			if after == 0 {
-				after = doubled(firstRetry, lastRetry, int(e.rec.Delivery.Tries))
+				after = doubled(firstRetry, lastRetryOf(e.rec), int(e.rec.Delivery.Tries))
 			}
 			e.rec.Delivery.Next = now.Add(jitter(after)).UnixNano()
 			if v.class == classRefused {
@@ -196,6 +227,15 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 		}
 	}
 	return entry{}, errConflicts
+}
+
+// lastRetryOf bounds how long an outcome waits while its attempt, which nobody
+// keeps alive any more, times out.
+func lastRetryOf(r *recordpb.Record) time.Duration {
+	if r.HeartbeatTimeout == 0 {
+		return lastRetry
+	}
+	return min(lastRetry, max(firstRetry, time.Duration(r.HeartbeatTimeout)/3))
 }
 
 // deliverDue delivers what is settled and not claimed by another.

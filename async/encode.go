@@ -29,6 +29,7 @@ type offer struct {
 	kind        recordpb.Kind
 	resultType  string // of a result
 	fingerprint fingerprint
+	attempt     int64 // Started of the only one that it is about; 0: whichever waits
 	// encode is called only for an activity that waits.
 	encode func(r *recordpb.Record, mark string) ([]byte, error)
 }
@@ -162,6 +163,20 @@ func (e encoder) failureOf(r *recordpb.Record) converter.FailureConverter {
 		return e.failure
 	}
 	return converter.WithFailureConverterSerializationContext(e.failure, serializationContext(r))
+}
+
+// details encodes what a heartbeat says, for the raw call: external storage
+// has no part in it, and no more than Temporal's own limit passes.
+func (e encoder) details(r *recordpb.Record, values []any) ([]byte, error) {
+	ps, err := e.payloads(r, values...)
+	if err != nil {
+		return nil, fmt.Errorf("the data converter or its codec failed, the heartbeat was not taken: %w", err)
+	}
+	if size, limit := proto.Size(ps), min(e.limit, defaultBlobLimit); size > limit {
+		return nil, fmt.Errorf("%w: the details have %d bytes as encoded, over %d: Temporal would fail the activity for them; the heartbeat was not taken",
+			ErrTooLarge, size, limit)
+	}
+	return proto.Marshal(ps)
 }
 
 // within measures as the server does, after all codecs.

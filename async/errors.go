@@ -40,6 +40,15 @@ var (
 	// ErrUnknownEnd is a reason: Temporal no longer keeps the history that
 	// would tell how the activity ended. The outcome may have reached it.
 	ErrUnknownEnd = errors.New("async: how the activity ended is no longer known")
+	// ErrCancelRequested is a signal: somebody wants the activity cancelled.
+	// Stop what was begun, and answer with ReportCanceled, Complete or Fail.
+	ErrCancelRequested = errors.New("async: cancellation was requested")
+	// ErrPaused is a signal: no further attempt begins until somebody lifts the
+	// pause. An answer is taken all the same.
+	ErrPaused = errors.New("async: activity is paused")
+	// ErrReset is a signal: somebody has the activity begin anew. The attempt
+	// that waits is the last that began before.
+	ErrReset = errors.New("async: activity was reset")
 	// ErrAbandoned is a reason: an operator has ended the entry with Abandon.
 	ErrAbandoned = errors.New("async: abandoned by an operator")
 )

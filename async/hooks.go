@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -32,6 +33,18 @@ type Hooks struct {
 	// Delivered: Temporal has taken the outcome.
 	Delivered func(ctx context.Context, c Callback) error
 
+	// CancelRequested: somebody wants the activity cancelled. It goes on, and
+	// is answered by ReportCanceled, Complete or Fail.
+	CancelRequested func(ctx context.Context, c Callback) error
+
+	// Paused: no further attempt begins until somebody lifts the pause; told
+	// again for the next pause. An answer is taken all the same.
+	Paused func(ctx context.Context, c Callback) error
+
+	// Reset: the activity is to begin anew. This attempt is the last that began
+	// before, and may be answered, or failed so that the next begins at once.
+	Reset func(ctx context.Context, c Callback) error
+
 	// Over: the activity ended without an outcome of ours. The reason is
 	// ErrExpired where it timed out, or its early answer did; ErrUnknownEnd;
 	// ErrTypeMismatch where what was accepted was dropped, since the activity
@@ -52,6 +65,12 @@ func (hs Hooks) has(kind recordpb.NoticeKind) bool {
 		return hs.Over != nil
 	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
 		return hs.Refused != nil
+	case recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED:
+		return hs.CancelRequested != nil
+	case recordpb.NoticeKind_NOTICE_KIND_PAUSED:
+		return hs.Paused != nil
+	case recordpb.NoticeKind_NOTICE_KIND_RESET:
+		return hs.Reset != nil
 	default:
 		return false
 	}
@@ -111,7 +130,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		told++
 	}
 	switch {
-	case errors.Is(failure, errHookBusy) && told == 0:
+	case errors.Is(failure, errBusy) && told == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
 		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
@@ -167,33 +186,39 @@ func without(all, done []*recordpb.Notice) []*recordpb.Notice {
 }
 
 var (
-	errHookBusy    = errors.New("async: the hook has not come back from the call before")
-	errHookHangs   = errors.New("async: the hook did not come back in time")
-	errHookPanic   = errors.New("async: the hook panicked")
+	errBusy        = errors.New("async: the call before has not come back")
+	errHangs       = errors.New("async: the call did not come back in time")
+	errPanicked    = errors.New("async: the call panicked")
 	errUnknownKind = errors.New("async: the notice is of a newer release")
 )
 
-// call calls the hook for a notice, in a goroutine that is given up where the
-// hook hangs. No other call is made for the entry until it is back.
+// call calls the hook for a notice.
 func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
-	if n.Kind < recordpb.NoticeKind_NOTICE_KIND_DELIVERED || n.Kind > recordpb.NoticeKind_NOTICE_KIND_REFUSED {
+	if n.Kind < recordpb.NoticeKind_NOTICE_KIND_DELIVERED || n.Kind > recordpb.NoticeKind_NOTICE_KIND_RESET {
 		return errUnknownKind
 	}
 	if !h.hooks.has(n.Kind) {
 		return nil // the hub that learned of it had this hook, this one hasn't
 	}
-	if _, busy := h.hanging.LoadOrStore(e.id, true); busy {
-		return errHookBusy
-	}
 	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.ofNotice(n)}
+	return h.outside(ctx, &h.hanging, e.id, func() error { return h.invoke(ctx, c, n) })
+}
+
+// outside calls the application, in a goroutine that is given up where the call
+// hangs. Until it is back no other is made for the entry.
+func (h *Hub) outside(ctx context.Context, busy *sync.Map, id string, f func() error) error {
+	if _, is := busy.LoadOrStore(id, true); is {
+		return errBusy
+	}
 	back := make(chan error, 1)
 	go func() {
-		err := errHookPanic // also where the hook ends its goroutine
+		err := errPanicked // also where it ends its goroutine
 		defer func() {
-			h.hanging.Delete(e.id) // before the next of this entry is called
+			_ = recover()
+			busy.Delete(id) // before the next of this entry is called
 			back <- err
 		}()
-		err = h.invoke(ctx, c, n)
+		err = f()
 	}()
 	select {
 	case err := <-back:
@@ -204,22 +229,23 @@ func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
 		case err := <-back:
 			return err
 		default:
-			return errHookHangs
+			return errHangs
 		}
 	}
 }
 
-func (h *Hub) invoke(ctx context.Context, c Callback, n *recordpb.Notice) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errHookPanic
-		}
-	}()
+func (h *Hub) invoke(ctx context.Context, c Callback, n *recordpb.Notice) error {
 	switch n.Kind {
 	case recordpb.NoticeKind_NOTICE_KIND_DELIVERED:
 		return h.hooks.Delivered(ctx, c)
 	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
 		return h.hooks.Refused(ctx, c, ErrRefused)
+	case recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED:
+		return h.hooks.CancelRequested(ctx, c)
+	case recordpb.NoticeKind_NOTICE_KIND_PAUSED:
+		return h.hooks.Paused(ctx, c)
+	case recordpb.NoticeKind_NOTICE_KIND_RESET:
+		return h.hooks.Reset(ctx, c)
 	default:
 		return h.hooks.Over(ctx, c, endError(n.Reason))
 	}

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/time/rate"
 
+	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -21,6 +22,8 @@ const (
 	defaultBlobLimit = 2 << 20
 	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
 	maxBlobLimit = 3584 << 10
+	// rareLog is how far apart lines are that thousands of entries would write.
+	rareLog = 10 * time.Second
 	// callMargin is how long before the end of its claim a call of Temporal ends.
 	callMargin = time.Second
 )
@@ -44,6 +47,12 @@ type Options struct {
 	// Defaults to that of ClientCompleter's clients, else to the SDK's.
 	FailureConverter converter.FailureConverter
 
+	// Pumps say when activities heartbeat while they wait, and what, by the
+	// name in [StartOptions].Pump. All hubs of a store that run should have the
+	// same. Under "" it is heartbeat.KeepAlive unless set. Defaults to that
+	// one.
+	Pumps map[string]heartbeat.Pump
+
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
 	Retention time.Duration
 
@@ -51,7 +60,7 @@ type Options struct {
 	Hooks Hooks
 
 	// Concurrency is how many entries Run and Work tend at once, and as many
-	// hooks beside. Defaults to 64.
+	// calls of hooks and of each pump beside. Defaults to 64.
 	Concurrency int
 
 	// Rate bounds the calls of Temporal a second, of this hub. Defaults to no
@@ -90,9 +99,16 @@ type Hub struct {
 	pollInterval time.Duration
 	concurrency  int
 	log          *slog.Logger
+	pumps        map[string]heartbeat.Pump
 
-	wake    chan struct{} // this process has made something due
-	hanging sync.Map      // the IDs of entries of which a hook is out
+	wake      chan struct{} // this process has made something due
+	hanging   sync.Map      // the IDs of entries of which a hook is out
+	asking    sync.Map      // and of which a pump is
+	warned    sync.Map      // the activity types with a short heartbeat timeout
+	exhausted exhaustion    // of the server
+	finisher  finisher
+	rarely    rate.Sometimes // for what could be logged of thousands at once
+	unknown   rate.Sometimes // of a pump's name, likewise
 }
 
 // converting is a completer that knows how its workers encode.
@@ -111,6 +127,15 @@ func New(o Options) (*Hub, error) {
 	h := &Hub{
 		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
+		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
+		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
+	}
+	h.finisher.queue = make(chan finished, unfinished)
+	for name, pump := range o.Pumps {
+		if isNilInterface(pump) {
+			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)
+		}
+		h.pumps[name] = pump
 	}
 	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: o.BlobLimit}
 	if h.encoder.limit == 0 {

@@ -238,6 +238,10 @@ func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err err
 func rename(r, now *recordpb.Record) {
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
+	r.Lost, r.Adopted = 0, 0
+	if len(r.Details) > 0 {
+		r.Relayed, r.Brought = now.Created, now.Created // the progress of the same job, of which that one doesn't know
+	}
 	adopt(r, now)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -18,181 +17,69 @@ const (
 	firstQuestion = 5 * time.Second
 	lastQuestion  = time.Hour
 
-	// hookQueue is how many entries may queue for each slot of a hook, and
-	// slowHook for how long a hook has one.
-	hookQueue = 16
-	slowHook  = time.Second
-
 	// unreadable is how long an entry is left alone that can't be read, or that
 	// a newer release has written.
 	unreadable = time.Hour
 )
 
-// Run does all that becomes due, in this process's share of the store: it
-// delivers what is settled, asks whether activities are over whose deadlines
-// have passed, tells the hooks, and removes ended entries. Any number of
-// processes run hubs on one store; what one of them held when it died passes
-// on after ClaimTime.
-//
-// Run blocks until ctx ends, finishes the calls that are under way, each of
-// which ends within ClaimTime, and returns context.Cause(ctx). Errors of the store are logged, and tried
-// again. It needs a completer, and returns an error at once without one.
-func (h *Hub) Run(ctx context.Context) error {
-	if h.completer == nil {
-		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
-	}
-	pool := h.newPool(ctx)
-	defer pool.wait()
-	failures := 0
-	for {
-		n, err := pool.claim(ctx, time.Now())
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			failures++
-			h.log.ErrorContext(ctx, "async: the store can't be asked for what is due", slog.Any("error", err))
-		case n > 0:
-			failures = 0
-			continue
-		default:
-			failures = 0
-		}
-		idle := time.NewTimer(jitter(min(h.pollInterval<<min(failures, 5), max(h.pollInterval, lastPoll))))
-		select {
-		case <-ctx.Done():
-		case <-h.wake:
-		case <-idle.C:
-		}
-		idle.Stop()
-	}
+// claimed is an entry as a claim gave it.
+type claimed struct {
+	stored store.Entry
+	entry
+	err error
 }
 
-// lastPoll bounds how far failures of the store stretch the poll interval.
-const lastPoll = 30 * time.Second
-
-// Work does all that is due now, and returns how many entries that were. It is
-// Run for tests, and for processes that live for one request. It needs a
-// completer.
-func (h *Hub) Work(ctx context.Context) (n int, err error) {
-	if h.completer == nil {
-		return 0, errors.New("async: Work needs Options.Completer: a hub without one settles only")
-	}
-	pool := h.newPool(ctx)
-	now := time.Now()
-	for {
-		claimed, err := pool.claim(ctx, now)
-		n += claimed
-		if err != nil || claimed == 0 {
-			pool.wait()
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return n, err
-		}
-	}
-}
-
-// pool bounds how many entries are tended at once.
-type pool struct {
-	hub   *Hub
-	calls context.Context // of what is under way: ends with its claims, not with Run
-	slots chan struct{}
-	hooks chan struct{} // slots of their own, so that hooks delay no delivery
-	queue chan struct{} // for a slot of a hook
-	tasks sync.WaitGroup
-}
-
-func (h *Hub) newPool(ctx context.Context) *pool {
-	return &pool{
-		hub: h, calls: context.WithoutCancel(ctx),
-		slots: make(chan struct{}, h.concurrency), hooks: make(chan struct{}, h.concurrency),
-		queue: make(chan struct{}, hookQueue*h.concurrency),
-	}
-}
-
-func (p *pool) wait() { p.tasks.Wait() }
-
-// claim takes what is due at now, as much as there are free slots for, and
-// tends it. It waits for one free slot.
-func (p *pool) claim(ctx context.Context, now time.Time) (int, error) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	free := 1
-	for free < cap(p.slots) && p.take() {
-		free++
-	}
-	entries, err := p.hub.store.Claim(ctx, now, time.Now().Add(p.hub.claimTime), free)
-	for range free - len(entries) {
-		<-p.slots
-	}
-	for _, e := range entries {
-		p.tasks.Go(func() { p.tend(e) })
-	}
-	return len(entries), err
-}
-
-// tend does what is due for an entry, in the slot that is held for it.
-func (p *pool) tend(claimed store.Entry) {
-	e, untold := p.hub.tend(p.calls, claimed)
-	<-p.slots
-	if !untold {
-		return
-	}
-	select {
-	case p.queue <- struct{}{}:
-		defer func() { <-p.queue }()
-	default:
-		return // it comes back when its claim lapses
-	}
-	patience := time.NewTimer(p.hub.claimTime / 2)
-	defer patience.Stop()
-	select {
-	case p.hooks <- struct{}{}:
-	case <-patience.C:
-		return
-	}
-	// A hook that is slow waits on, but not in the way of others.
-	release := sync.OnceFunc(func() { <-p.hooks })
-	slow := time.AfterFunc(slowHook, release)
-	defer slow.Stop()
-	defer release()
-	p.hub.tell(p.calls, e)
-}
-
-func (p *pool) take() bool {
-	select {
-	case p.slots <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// wakeUp has Run look at once for what this process has made due.
-func (h *Hub) wakeUp() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-// tend does what is due for an entry that this hub has claimed, and reports
-// whether the hooks are to be told.
-func (h *Hub) tend(ctx context.Context, stored store.Entry) (e entry, untold bool) {
+func read(stored store.Entry) claimed {
 	e, err := decodeEntry(stored)
 	if err == nil && !known(e.rec.State) {
 		err = errNewer
 	}
-	if err == nil {
-		e, untold, err = h.step(ctx, e)
+	return claimed{stored, e, err}
+}
+
+// urgency is by when the entry should be done, where not all can be at once:
+// an answer goes before a heartbeat that has time left, and both before what
+// nobody waits for.
+func (c claimed) urgency() time.Time {
+	switch {
+	case c.err != nil:
+	case c.rec.State == recordpb.State_STATE_SETTLED:
+		return fromNano(c.rec.Delivery.GetNext())
+	case c.rec.State == recordpb.State_STATE_WAITING && !c.beatAt().IsZero():
+		return c.lapses()
 	}
+	return time.Now().Add(time.Minute)
+}
+
+// following is what comes after a step, outside of the slot that it had.
+type following int
+
+const (
+	nothingNext following = iota
+	hooksNext             // there is something to tell
+	pumpNext              // a beat is due
+)
+
+// tend does what is due for an entry that this hub has claimed, and reports
+// what is to follow.
+func (h *Hub) tend(ctx context.Context, c claimed) (e entry, next following) {
+	e, err := c.entry, c.err
+	if err == nil {
+		e, next, err = h.step(ctx, e)
+	}
+	if err == nil {
+		return e, next
+	}
+	h.stepFailed(ctx, c.stored, err)
+	return e, nothingNext
+}
+
+func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
 	log := h.log.With(slog.String("callback", store.ShortID(stored.ID)))
 	switch {
-	case err == nil, errors.Is(err, errConflict):
+	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
 		log.ErrorContext(ctx, "async: an entry is left alone", slog.Any("error", err))
 		stored.Due = time.Now().Add(unreadable)
@@ -202,7 +89,17 @@ func (h *Hub) tend(ctx context.Context, stored store.Entry) (e entry, untold boo
 	default:
 		log.WarnContext(ctx, "async: the store failed: the entry comes back when its claim lapses", slog.Any("error", err))
 	}
-	return e, untold && err == nil
+}
+
+// giveBack makes due again what this hub has claimed and no longer gets to.
+func (h *Hub) giveBack(ctx context.Context, c claimed) {
+	if c.err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, wrapUp)
+	defer cancel()
+	c.due = h.dueAt(c.rec)
+	_, _ = h.save(ctx, c.entry) // else it comes back when its claim lapses
 }
 
 // known reports whether this release knows what to do in a state.
@@ -210,29 +107,26 @@ func known(s recordpb.State) bool {
 	return s >= recordpb.State_STATE_WAITING && s <= recordpb.State_STATE_CLOSED
 }
 
-// step takes the entry as far as it goes now, and reports whether the hooks are
-// to be told; for that it stays claimed. A conflict ends it: who wrote has made
-// the entry due as it needs.
-func (h *Hub) step(ctx context.Context, e entry) (_ entry, untold bool, err error) {
+// step takes the entry as far as it goes now, and reports what is to follow, for
+// which it stays claimed.
+func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err error) {
 	now := time.Now()
 	switch e.rec.State {
 	case recordpb.State_STATE_WAITING:
 		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
-			e, err = h.ask(ctx, e)
-			return e, err == nil && len(e.rec.Notices) > 0, err
+			return told(h.ask(ctx, e))
+		}
+		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+			return h.stepBeat(ctx, e, now)
 		}
 	case recordpb.State_STATE_SETTLED:
 		switch {
 		case !isDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
 			h.end(&e, recordpb.End_END_TIMED_OUT, now)
-			h.holdNotices(e.rec, now)
-			e.due = h.dueAt(e.rec)
-			e, err = h.save(ctx, e)
-			return e, err == nil && len(e.rec.Notices) > 0, err
+			return told(h.saveHeld(ctx, e, now))
 		default:
-			e, err = h.deliver(ctx, e, runner)
-			return e, err == nil && len(e.rec.Notices) > 0, err
+			return told(h.deliver(ctx, e, runner))
 		}
 	case recordpb.State_STATE_CLOSED:
 		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
@@ -240,17 +134,32 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, untold bool, err erro
 			if errors.Is(err, store.ErrConflict) {
 				err = errConflict
 			}
-			return entry{}, false, err
+			return entry{}, nothingNext, err
 		}
 	}
 	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
-		return e, true, nil
+		return e, hooksNext, nil
 	}
 	// Another hub saw it due that has another retention, say. The claim has
 	// moved it: back to when it is.
 	e.due = h.dueAt(e.rec)
 	e, err = h.save(ctx, e)
-	return e, false, err
+	return e, nothingNext, err
+}
+
+// told has the hooks follow where there is something to tell.
+func told(e entry, err error) (entry, following, error) {
+	if err == nil && len(e.rec.Notices) > 0 {
+		return e, hooksNext, nil
+	}
+	return e, nothingNext, err
+}
+
+// saveHeld saves what this hub goes on with, to tell the hooks.
+func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, error) {
+	h.holdNotices(e.rec, now)
+	e.due = h.dueAt(e.rec)
+	return h.save(ctx, e)
 }
 
 // ask asks whether an activity is over whose deadline has passed: a pause or
@@ -259,18 +168,19 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	status, err := h.completer.Describe(call, target(e.rec).ByID(), "")
 	cancel()
-	ctx, cancel = context.WithTimeout(ctx, wrapUp)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()
 	if err == nil && !status.Pending && status.End != EndBuffered {
 		h.end(&e, notOurs(ended(status.End).end), now)
 	} else {
+		if err == nil && status.Pending {
+			h.signalled(e.rec, status.signals(e.rec), now)
+		}
 		e.rec.Questions++
 		e.rec.NextQuestion = now.Add(jitter(doubled(firstQuestion, lastQuestion, int(e.rec.Questions)))).UnixNano()
 	}
-	h.holdNotices(e.rec, now)
-	e.due = h.dueAt(e.rec)
-	return h.save(ctx, e)
+	return h.saveHeld(ctx, e, now)
 }
 
 // end closes an entry undelivered, and has the application told.
@@ -308,7 +218,11 @@ func (h *Hub) dueAt(r *recordpb.Record) time.Time {
 	var due time.Time
 	switch r.State {
 	case recordpb.State_STATE_WAITING:
-		due = entry{rec: r}.questionAt()
+		e := entry{rec: r}
+		due = e.questionAt()
+		if at := e.beatAt(); due.IsZero() || !at.IsZero() && at.Before(due) {
+			due = at
+		}
 	case recordpb.State_STATE_SETTLED:
 		due = fromNano(r.Delivery.GetNext())
 	case recordpb.State_STATE_CLOSED:
@@ -340,41 +254,4 @@ func doubled(first, last time.Duration, tries int) time.Duration {
 // doesn't come back together.
 func jitter(d time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2+1)
-}
-
-// Abandon ends the entry undelivered, by an operator's word: what was
-// accepted is not delivered, Temporal isn't called, and the Over hook gets
-// ErrAbandoned. The activity goes on as far as Temporal is concerned; a later
-// attempt of it asks again. It is nil where the entry was abandoned before, and
-// ErrClosed where the activity is over.
-func (c Callback) Abandon(ctx context.Context) error {
-	return failed("abandon", c.id, c.abandon(ctx))
-}
-
-func (c Callback) abandon(ctx context.Context) error {
-	if c.hub == nil {
-		return errZero
-	}
-	for range maxConflicts {
-		e, err := c.current(ctx)
-		if err != nil {
-			return err
-		}
-		if !known(e.rec.State) {
-			return errNewer
-		}
-		if e.rec.State == recordpb.State_STATE_CLOSED {
-			if e.rec.End == recordpb.End_END_ABANDONED {
-				return nil
-			}
-			return closedError(e.rec)
-		}
-		c.hub.end(&e, recordpb.End_END_ABANDONED, time.Now())
-		if _, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
-			continue
-		}
-		c.hub.wakeUp()
-		return err
-	}
-	return errConflicts
 }

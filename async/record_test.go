@@ -54,6 +54,17 @@ func full() *recordpb.Record {
 		}},
 		NextNotice:  scheduled.UnixNano() + 8,
 		NoticeTries: 2,
+		Pump:        "probe",
+		Details:     []byte("details"),
+		Relayed:     scheduled.UnixNano() + 10,
+		LastBeat:    scheduled.UnixNano() + 11,
+		NextBeat:    scheduled.UnixNano() + 12,
+		BeatTries:   3,
+		Adopted:     scheduled.UnixNano() + 13,
+		Lost:        scheduled.UnixNano() + 14,
+		Paused:      true,
+		Reset_:      true,
+		Brought:     scheduled.UnixNano() + 15,
 	}
 }
 

@@ -101,7 +101,8 @@ func adopt(r, now *recordpb.Record) {
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
 	r.ResultType, r.Once, r.PerAttempt, r.Labels = now.ResultType, now.Once, now.PerAttempt, now.Labels
-	r.CancelRequested = false // a signal of the attempt before
+	r.CancelRequested, r.Paused, r.Reset_ = false, false, false // signals of the attempt before
+	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0
 }
 
@@ -121,6 +122,7 @@ func newRound(id string, r *recordpb.Record, remember bool) {
 	r.Outcome, r.Delivery = nil, nil
 	r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
 	r.Asked, r.Reference = 0, ""
+	r.Details, r.Relayed, r.Brought = nil, 0, 0 // the server has what was sent
 }
 
 // roundOf returns whether the callback ID is that of the record's current
@@ -159,4 +161,5 @@ func closed(r *recordpb.Record, end recordpb.End, now time.Time) {
 		r.Delivery.Delivered = true
 		r.Delivery.LastError = ""
 	}
+	r.Details, r.Relayed, r.Brought, r.NextBeat = nil, 0, 0, 0
 }

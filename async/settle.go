@@ -27,8 +27,8 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	var payload []byte
 	var in converter.ActivitySerializationContext // what payload was encoded for
 	early := false
-	for range maxConflicts {
-		e, before, err := c.read(ctx)
+	for n := range maxConflicts {
+		e, before, err := c.readFor(ctx, o, n)
 		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
 			e, err = c.key.early(c.entry.id, time.Now()), nil
 		}
@@ -41,6 +41,9 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		}
 		if c.key != nil && idempotency != "" && answeredBefore(e.rec, print) {
 			return nil
+		}
+		if o.attempt != 0 && (e.rec.Started != o.attempt || e.rec.Asked != o.attempt) {
+			return ErrSuperseded
 		}
 		switch e.rec.State {
 		case recordpb.State_STATE_WAITING:
@@ -91,7 +94,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 			return nil
 		}
 		e, err = h.deliver(ctx, e, settler)
-		if err == nil && e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
+		if err == nil && e.rec.GetState() == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}
 		return nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
 // simA and simB are the two result types of the simulation.
@@ -260,10 +262,14 @@ func (w *simWorld) work(p *simProc) (n int) {
 	if err != nil {
 		return 0
 	}
-	for _, claimed := range entries {
-		w.logf("%s: tends %s", p.name, shortID(claimed.ID))
+	for _, stored := range entries {
+		w.logf("%s: tends %s", p.name, shortID(stored.ID))
 		f.calls = nil
-		if e, untold := p.hub.tend(ctx, claimed); untold {
+		e, next := p.hub.tend(ctx, read(stored))
+		if next == pumpNext {
+			e, next = p.hub.beaten(ctx, e, heartbeat.Beat{}, nil)
+		}
+		if next == hooksNext {
 			p.hub.tell(ctx, e)
 		}
 	}

@@ -36,6 +36,11 @@ type StartOptions struct {
 	// Labels are shown to operators, at most 4 KiB in all. No secrets.
 	// Defaults to none.
 	Labels map[string]string
+
+	// Pump is who heartbeats while the activity waits: a name in
+	// [Options].Pumps, of a hub that runs. Defaults to "", which is KeepAlive
+	// unless the options say otherwise.
+	Pump string
 }
 
 const (
@@ -133,6 +138,7 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 
 func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
+	h.warnOfBeats(ctx, r)
 	e, next, err := h.begin(ctx, entryID(r), r)
 	if err != nil {
 		return failed("start", entryID(r), err)
@@ -166,6 +172,7 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		Once:             o.Once,
 		PerAttempt:       o.PerAttempt,
 		Labels:           o.Labels,
+		Pump:             o.Pump,
 		Created:          time.Now().UnixNano(),
 	}
 	if info.WorkflowType != nil {
@@ -221,6 +228,9 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			}
 		}
 		if changed {
+			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
+				h.startBeats(e, time.Now()) // the outside was asked by an attempt before
+			}
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
 				h.claim(&e, time.Now())
 			}
@@ -276,14 +286,17 @@ func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) e
 
 // handOff runs ask, and records that the outside has been asked.
 func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Callback) error) (err error) {
+	stop := h.beatMeanwhile(ctx, e.clone())
 	returned := false
 	defer func() {
+		stop()
 		if !returned { // a panic, which goes on
 			h.handedOff(ctx, e, errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e.clone()})
 	returned = true
+	stop()
 	if answered := h.handedOff(ctx, e, err); err != nil && !answered {
 		return err
 	}
@@ -305,6 +318,7 @@ func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bo
 			return false // a later attempt asks for itself
 		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
 			e.rec.Asked = started
+			h.startBeats(e, time.Now())
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == recordpb.State_STATE_WAITING:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()

@@ -119,6 +119,11 @@ func newWorld(b *testing.B, s store.Store) *world {
 	must(b, err)
 	w.hub, err = async.New(async.Options{Store: s, Completer: completer})
 	must(b, err)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = w.hub.Run(ctx) })
+	b.Cleanup(running.Wait)
+	b.Cleanup(stop)
 	r := rig.New(b, rig.Options{Client: w.client, Register: func(r worker.Registry) {
 		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
 			w.tokens <- activity.GetInfo(ctx).TaskToken

@@ -34,10 +34,13 @@ const (
 type NoticeKind int32
 
 const (
-	NoticeKind_NOTICE_KIND_UNSPECIFIED NoticeKind = 0
-	NoticeKind_NOTICE_KIND_DELIVERED   NoticeKind = 1
-	NoticeKind_NOTICE_KIND_OVER        NoticeKind = 2
-	NoticeKind_NOTICE_KIND_REFUSED     NoticeKind = 3
+	NoticeKind_NOTICE_KIND_UNSPECIFIED      NoticeKind = 0
+	NoticeKind_NOTICE_KIND_DELIVERED        NoticeKind = 1
+	NoticeKind_NOTICE_KIND_OVER             NoticeKind = 2
+	NoticeKind_NOTICE_KIND_REFUSED          NoticeKind = 3
+	NoticeKind_NOTICE_KIND_CANCEL_REQUESTED NoticeKind = 4
+	NoticeKind_NOTICE_KIND_PAUSED           NoticeKind = 5
+	NoticeKind_NOTICE_KIND_RESET            NoticeKind = 6
 )
 
 // Enum value maps for NoticeKind.
@@ -47,12 +50,18 @@ var (
 		1: "NOTICE_KIND_DELIVERED",
 		2: "NOTICE_KIND_OVER",
 		3: "NOTICE_KIND_REFUSED",
+		4: "NOTICE_KIND_CANCEL_REQUESTED",
+		5: "NOTICE_KIND_PAUSED",
+		6: "NOTICE_KIND_RESET",
 	}
 	NoticeKind_value = map[string]int32{
-		"NOTICE_KIND_UNSPECIFIED": 0,
-		"NOTICE_KIND_DELIVERED":   1,
-		"NOTICE_KIND_OVER":        2,
-		"NOTICE_KIND_REFUSED":     3,
+		"NOTICE_KIND_UNSPECIFIED":      0,
+		"NOTICE_KIND_DELIVERED":        1,
+		"NOTICE_KIND_OVER":             2,
+		"NOTICE_KIND_REFUSED":          3,
+		"NOTICE_KIND_CANCEL_REQUESTED": 4,
+		"NOTICE_KIND_PAUSED":           5,
+		"NOTICE_KIND_RESET":            6,
 	}
 )
 
@@ -289,11 +298,26 @@ type Record struct {
 	Early      bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
 	PerAttempt bool   `protobuf:"varint,31,opt,name=per_attempt,json=perAttempt,proto3" json:"per_attempt,omitempty"`
 	// What is due, and when.
-	NextQuestion  int64     `protobuf:"varint,32,opt,name=next_question,json=nextQuestion,proto3" json:"next_question,omitempty"` // whether a waiting activity is over; 0: at its deadline
-	Questions     int32     `protobuf:"varint,33,opt,name=questions,proto3" json:"questions,omitempty"`                           // asked in vain
-	Notices       []*Notice `protobuf:"bytes,34,rep,name=notices,proto3" json:"notices,omitempty"`                                // what the application has still to be told
-	NextNotice    int64     `protobuf:"varint,35,opt,name=next_notice,json=nextNotice,proto3" json:"next_notice,omitempty"`
-	NoticeTries   int32     `protobuf:"varint,36,opt,name=notice_tries,json=noticeTries,proto3" json:"notice_tries,omitempty"`
+	NextQuestion int64     `protobuf:"varint,32,opt,name=next_question,json=nextQuestion,proto3" json:"next_question,omitempty"` // whether a waiting activity is over; 0: at its deadline
+	Questions    int32     `protobuf:"varint,33,opt,name=questions,proto3" json:"questions,omitempty"`                           // asked in vain
+	Notices      []*Notice `protobuf:"bytes,34,rep,name=notices,proto3" json:"notices,omitempty"`                                // what the application has still to be told
+	NextNotice   int64     `protobuf:"varint,35,opt,name=next_notice,json=nextNotice,proto3" json:"next_notice,omitempty"`
+	NoticeTries  int32     `protobuf:"varint,36,opt,name=notice_tries,json=noticeTries,proto3" json:"notice_tries,omitempty"`
+	// How it is kept alive. All but the pump and the details are of the attempt
+	// that is known last.
+	Pump string `protobuf:"bytes,37,opt,name=pump,proto3" json:"pump,omitempty"` // by name: any process may beat
+	// A temporal.api.common.v1.Payloads: what the next beat says. Encoded by the
+	// application's converter, or as the server had them.
+	Details       []byte `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
+	Relayed       int64  `protobuf:"varint,39,opt,name=relayed,proto3" json:"relayed,omitempty"`                      // the oldest call of Heartbeat that no beat has passed on
+	LastBeat      int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`    // that Temporal took, else when the hand-off was over
+	NextBeat      int64  `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`    // 0: none
+	BeatTries     int32  `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"` // in vain since last_beat
+	Adopted       int64  `protobuf:"varint,43,opt,name=adopted,proto3" json:"adopted,omitempty"`                      // started of the attempt whose details at the server are known
+	Lost          int64  `protobuf:"varint,44,opt,name=lost,proto3" json:"lost,omitempty"`                            // started of the attempt whose token Temporal no longer takes
+	Paused        bool   `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
+	Reset_        bool   `protobuf:"varint,46,opt,name=reset,proto3" json:"reset,omitempty"`
+	Brought       int64  `protobuf:"varint,47,opt,name=brought,proto3" json:"brought,omitempty"` // when Heartbeat last brought details that no beat has passed on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -576,6 +600,83 @@ func (x *Record) GetNextNotice() int64 {
 func (x *Record) GetNoticeTries() int32 {
 	if x != nil {
 		return x.NoticeTries
+	}
+	return 0
+}
+
+func (x *Record) GetPump() string {
+	if x != nil {
+		return x.Pump
+	}
+	return ""
+}
+
+func (x *Record) GetDetails() []byte {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *Record) GetRelayed() int64 {
+	if x != nil {
+		return x.Relayed
+	}
+	return 0
+}
+
+func (x *Record) GetLastBeat() int64 {
+	if x != nil {
+		return x.LastBeat
+	}
+	return 0
+}
+
+func (x *Record) GetNextBeat() int64 {
+	if x != nil {
+		return x.NextBeat
+	}
+	return 0
+}
+
+func (x *Record) GetBeatTries() int32 {
+	if x != nil {
+		return x.BeatTries
+	}
+	return 0
+}
+
+func (x *Record) GetAdopted() int64 {
+	if x != nil {
+		return x.Adopted
+	}
+	return 0
+}
+
+func (x *Record) GetLost() int64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Record) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Record) GetReset_() bool {
+	if x != nil {
+		return x.Reset_
+	}
+	return false
+}
+
+func (x *Record) GetBrought() int64 {
+	if x != nil {
+		return x.Brought
 	}
 	return 0
 }
@@ -880,8 +981,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xa0\n" +
-	"\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xb7\f\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -926,7 +1026,19 @@ const file_record_proto_rawDesc = "" +
 	"\anotices\x18\" \x03(\v2\x19.latchkey.async.v1.NoticeR\anotices\x12\x1f\n" +
 	"\vnext_notice\x18# \x01(\x03R\n" +
 	"nextNotice\x12!\n" +
-	"\fnotice_tries\x18$ \x01(\x05R\vnoticeTries\x1a9\n" +
+	"\fnotice_tries\x18$ \x01(\x05R\vnoticeTries\x12\x12\n" +
+	"\x04pump\x18% \x01(\tR\x04pump\x12\x18\n" +
+	"\adetails\x18& \x01(\fR\adetails\x12\x18\n" +
+	"\arelayed\x18' \x01(\x03R\arelayed\x12\x1b\n" +
+	"\tlast_beat\x18( \x01(\x03R\blastBeat\x12\x1b\n" +
+	"\tnext_beat\x18) \x01(\x03R\bnextBeat\x12\x1d\n" +
+	"\n" +
+	"beat_tries\x18* \x01(\x05R\tbeatTries\x12\x18\n" +
+	"\aadopted\x18+ \x01(\x03R\aadopted\x12\x12\n" +
+	"\x04lost\x18, \x01(\x03R\x04lost\x12\x16\n" +
+	"\x06paused\x18- \x01(\bR\x06paused\x12\x14\n" +
+	"\x05reset\x18. \x01(\bR\x05reset\x12\x18\n" +
+	"\abrought\x18/ \x01(\x03R\abrought\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
@@ -952,13 +1064,16 @@ const file_record_proto_rawDesc = "" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x03 \x01(\tR\tlastError\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\x03R\x04next*s\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next*\xc4\x01\n" +
 	"\n" +
 	"NoticeKind\x12\x1b\n" +
 	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15NOTICE_KIND_DELIVERED\x10\x01\x12\x14\n" +
 	"\x10NOTICE_KIND_OVER\x10\x02\x12\x17\n" +
-	"\x13NOTICE_KIND_REFUSED\x10\x03*V\n" +
+	"\x13NOTICE_KIND_REFUSED\x10\x03\x12 \n" +
+	"\x1cNOTICE_KIND_CANCEL_REQUESTED\x10\x04\x12\x16\n" +
+	"\x12NOTICE_KIND_PAUSED\x10\x05\x12\x15\n" +
+	"\x11NOTICE_KIND_RESET\x10\x06*V\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_WAITING\x10\x01\x12\x11\n" +

@@ -1,0 +1,46 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// Abandon ends the entry undelivered, by an operator's word: what was
+// accepted is not delivered, Temporal isn't called, and the Over hook gets
+// ErrAbandoned. The activity goes on as far as Temporal is concerned; a later
+// attempt of it asks again. It is nil where the entry was abandoned before, and
+// ErrClosed where the activity is over.
+func (c Callback) Abandon(ctx context.Context) error {
+	return failed("abandon", c.id, c.abandon(ctx))
+}
+
+func (c Callback) abandon(ctx context.Context) error {
+	if c.hub == nil {
+		return errZero
+	}
+	for range maxConflicts {
+		e, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+		if !known(e.rec.State) {
+			return errNewer
+		}
+		if e.rec.State == recordpb.State_STATE_CLOSED {
+			if e.rec.End == recordpb.End_END_ABANDONED {
+				return nil
+			}
+			return closedError(e.rec)
+		}
+		c.hub.end(&e, recordpb.End_END_ABANDONED, time.Now())
+		if _, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
+			continue
+		}
+		c.hub.wakeUp()
+		return err
+	}
+	return errConflicts
+}

@@ -1,0 +1,332 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+const (
+	// soonest bounds how soon a beat comes again that was not sent, and
+	// lastBeatRetry how late where there is no heartbeat timeout.
+	soonest       = time.Second
+	lastBeatRetry = time.Minute
+)
+
+// beatAt is when the next beat is due, or zero: none is before the function
+// has returned, and none for an attempt that Temporal no longer knows.
+func (e entry) beatAt() time.Time {
+	if r := e.rec; r.Asked != r.Started || r.Lost == r.Started {
+		return time.Time{}
+	}
+	return fromNano(e.rec.NextBeat)
+}
+
+// lapses is when the attempt times out unless a beat comes.
+func (e entry) lapses() time.Time {
+	if e.rec.HeartbeatTimeout == 0 {
+		return fromNano(e.rec.NextBeat).Add(lastBeatRetry)
+	}
+	return fromNano(e.rec.LastBeat + e.rec.HeartbeatTimeout)
+}
+
+// activityOf is what a pump gets to know.
+func activityOf(e entry) heartbeat.Activity {
+	r := e.rec
+	return heartbeat.Activity{
+		ID: callbackID(e.id, r.Secret), Type: r.ActivityType, WorkflowID: r.WorkflowId,
+		Reference: r.Reference, Labels: maps.Clone(r.Labels), Attempt: r.Attempt,
+		Timeout: time.Duration(r.HeartbeatTimeout), Deadline: fromNano(r.Deadline),
+		LastBeat: fromNano(r.LastBeat), Relayed: fromNano(r.Relayed),
+	}
+}
+
+// startBeats is the end of the hand-off: from here on the pump keeps alive what
+// the worker kept alive before.
+func (h *Hub) startBeats(e entry, now time.Time) {
+	e.rec.LastBeat, e.rec.BeatTries = now.UnixNano(), 0
+	h.scheduleBeat(e, now)
+}
+
+// scheduleBeat has the next beat due as its pump says. A pump that this hub
+// doesn't know is for another hub to ask, at once.
+func (h *Hub) scheduleBeat(e entry, now time.Time) {
+	next, known := h.nextBeat(e, now)
+	if !known {
+		next = now
+	}
+	e.rec.NextBeat = toNano(next)
+}
+
+// nextBeat asks the pump when it wants to beat.
+func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
+	pump, known := h.pumps[e.rec.Pump]
+	if !known {
+		return time.Time{}, false
+	}
+	defer func() {
+		if recover() != nil {
+			h.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+			at = now.Add(lastBeatRetry)
+		}
+	}()
+	return pump.Next(activityOf(e), now), true
+}
+
+// again has a beat that wasn't sent come soon, and leaves time for one more
+// after it.
+func (h *Hub) again(r *recordpb.Record, now time.Time) {
+	first, last := soonest, lastBeatRetry
+	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {
+		first, last = min(first, timeout/12), min(last, timeout/6)
+	}
+	r.BeatTries++
+	r.NextBeat = now.Add(jitter(doubled(first, last, int(r.BeatTries)))).UnixNano()
+}
+
+// stepBeat has the pump asked, if it still says that it is time.
+func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, following, error) {
+	at, known := h.nextBeat(e, now)
+	switch {
+	case !known:
+		h.unknownPump(ctx, e)
+		// Soon, so that a hub that knows it has time left.
+		e.due = now.Add(jitter(h.pollInterval))
+	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
+		e.rec.NextBeat = toNano(at)
+		e.due = h.dueAt(e.rec)
+	default:
+		return e, pumpNext, nil
+	}
+	e, err := h.save(ctx, e)
+	return e, nothingNext, err
+}
+
+func (h *Hub) unknownPump(ctx context.Context, e entry) {
+	level := slog.LevelDebug
+	h.unknown.Do(func() { level = slog.LevelError })
+	h.log.Log(ctx, level, "async: this hub doesn't know the pump of an activity, and leaves its heartbeats to others: name it in Options.Pumps",
+		slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+}
+
+// askPump asks what a beat says, in a goroutine that is given up where the pump
+// hangs.
+func (h *Hub) askPump(ctx context.Context, e entry) (heartbeat.Beat, error) {
+	var said heartbeat.Beat
+	answer := make(chan heartbeat.Beat, 1)
+	err := h.outside(ctx, &h.asking, e.id, func() error {
+		b, err := h.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
+		answer <- b
+		return err
+	})
+	if err == nil {
+		said = <-answer
+	}
+	return said, err
+}
+
+// beaten does what the pump said, and writes down what came of it.
+func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr error) (entry, following) {
+	now := time.Now()
+	did := beat{at: now}
+	switch {
+	case errors.Is(pumpErr, heartbeat.ErrDead):
+		h.jobDead(ctx, e, pumpErr)
+		return e, nothingNext
+	case pumpErr != nil:
+		h.beatFailed(ctx, e, "the pump doesn't know how the job is", pumpErr)
+		did.failed = true
+	case said.Skip:
+		did.skipped = true
+	default:
+		did = h.beat(ctx, e, said.Details, now)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	saved, err := h.record(ctx, e, did)
+	saved, next, err := told(saved, err)
+	if err != nil && !errors.Is(err, errConflict) {
+		h.log.WarnContext(ctx, "async: the store failed: the beat comes again when the claim lapses",
+			slog.String("callback", shortID(e.id)), slog.Any("error", err))
+	}
+	return saved, next
+}
+
+// beatFailed says so, but not for each of thousands.
+func (h *Hub) beatFailed(ctx context.Context, e entry, what string, err error) {
+	level := slog.LevelDebug
+	h.rarely.Do(func() { level = slog.LevelWarn })
+	h.log.Log(ctx, level, "async: no heartbeat: "+what+"; it is tried again",
+		slog.String("callback", shortID(e.id)), slog.Int("tries", int(e.rec.BeatTries)+1), slog.String("error_type", fmt.Sprintf("%T", err)))
+}
+
+// beat is what came of one.
+type beat struct {
+	at      time.Time
+	failed  bool // it comes again soon
+	skipped bool
+	lost    bool // Temporal no longer takes the token, though the activity is pending
+	over    recordpb.End
+	adopted bool
+	details []byte // that stand at the server; nil: not known
+	signals Signals
+	asked   bool // signals and details are known
+}
+
+// beat sends one, with what was told last unless there is something newer.
+func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
+	r := e.rec
+	did := beat{at: now, details: r.Details}
+	if r.Adopted != r.Started {
+		// The function may have recorded details, and so may an earlier attempt.
+		status, err := h.completer.Describe(ctx, target(r).ByID(), "")
+		switch {
+		case err != nil:
+			h.callFailed(ctx, e, err)
+			did.failed = true
+			return did
+		case !status.Pending || !status.Running || !status.Started.Equal(fromNano(r.Started)):
+			return did.without(r, status)
+		case len(status.Details.GetPayloads()) > 0 && (r.Brought == 0 || status.LastHeartbeat.UnixNano() > r.Brought):
+			if theirs, err := proto.Marshal(status.Details); err == nil {
+				did.details = theirs
+			}
+		}
+		did.adopted = true
+	}
+	if said != nil {
+		if encoded, err := h.encoder.details(r, []any{said}); err == nil {
+			did.details = encoded
+		} else {
+			// Temporal would fail the activity for them.
+			h.beatFailed(ctx, e, "the pump's details can't be sent, and those before are sent again", err)
+		}
+	}
+	details := new(commonpb.Payloads)
+	if err := proto.Unmarshal(did.details, details); err != nil {
+		h.log.ErrorContext(ctx, "async: heartbeat details can't be read", slog.String("callback", shortID(e.id)))
+		details = nil
+	}
+	if len(details.GetPayloads()) == 0 {
+		details = nil
+	}
+	signals, err := h.completer.Heartbeat(ctx, target(r), details)
+	switch {
+	case err == nil:
+		did.signals, did.asked = signals, true
+		return did
+	case !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted):
+		h.callFailed(ctx, e, err)
+		did.failed = true
+		return did
+	}
+	status, err := h.completer.Describe(ctx, target(r).ByID(), "")
+	if err != nil {
+		h.callFailed(ctx, e, err)
+		did.failed = true
+		return did
+	}
+	return did.without(r, status)
+}
+
+// without is what follows where a beat isn't taken, or wouldn't be.
+func (did beat) without(r *recordpb.Record, status Status) beat {
+	did.details = r.Details // nothing was sent
+	switch {
+	case !status.Pending && status.End == EndBuffered:
+		did.failed = true
+	case !status.Pending:
+		did.over = notOurs(ended(status.End).end)
+	default:
+		did.lost, did.asked, did.signals = true, true, status.signals(r)
+		// Renumbered, its token is no longer known.
+		did.signals.Reset = did.signals.Reset || status.Running && status.Started.Equal(fromNano(r.Started))
+	}
+	return did
+}
+
+func (h *Hub) callFailed(ctx context.Context, e entry, err error) {
+	h.exhausted.note(err, time.Now())
+	h.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
+}
+
+// record writes what came of a beat to the entry, as long as the attempt is the
+// same and has no outcome.
+func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
+	before := e.rec
+	started, said := before.Started, before.Details
+	for range maxConflicts {
+		r := e.rec
+		if r.State != recordpb.State_STATE_WAITING || r.Started != started || r.Asked != started || !sameActivity(before, r) {
+			return entry{}, errConflict // it is no longer about this
+		}
+		now := time.Now()
+		if did.adopted && !did.failed { // else they are to be read again
+			r.Adopted = started
+		}
+		if did.asked {
+			h.signalled(r, did.signals, now)
+		}
+		switch {
+		case did.over != recordpb.End_END_UNSPECIFIED:
+			h.end(&e, did.over, now)
+		case did.lost:
+			r.Lost, r.NextBeat = started, 0
+		case did.failed:
+			h.again(r, now)
+		case did.skipped:
+			h.scheduleBeat(e, now)
+			r.BeatTries = 0
+			if floor := now.Add(soonest).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
+				r.NextBeat = floor
+			}
+		default:
+			r.LastBeat, r.BeatTries = did.at.UnixNano(), 0
+			if bytes.Equal(r.Details, said) {
+				r.Details, r.Relayed, r.Brought = did.details, 0, 0
+			} else if r.Brought == 0 {
+				// Something newer was brought meanwhile, and another has sent it: before
+				// this one, maybe, which then stands at the server.
+				r.Relayed, r.Brought = now.UnixNano(), now.UnixNano()
+			} // else it is sent next
+			h.scheduleBeat(e, now)
+		}
+		saved, err := h.saveHeld(ctx, e, now)
+		if !errors.Is(err, errConflict) {
+			return saved, err
+		}
+		if e, err = h.load(ctx, e.id); err != nil {
+			return entry{}, err
+		}
+	}
+	return entry{}, errConflicts
+}
+
+// jobDead fails the attempt that the pump was asked about.
+func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
+	log := h.log.With(slog.String("callback", shortID(e.id)))
+	o, err := h.encoder.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
+	if err == nil {
+		o.attempt = e.rec.Started
+		err = h.settle(ctx, Callback{hub: h, id: callbackIDOf(e.rec), entry: e}, o)
+	}
+	switch {
+	case err == nil:
+		log.InfoContext(ctx, "async: the pump says that the job is dead: the attempt fails", slog.String("pump", e.rec.Pump))
+	case errors.Is(err, ErrSettled), errors.Is(err, ErrSuperseded), errors.Is(err, ErrClosed):
+		log.DebugContext(ctx, "async: the pump says that the job is dead, too late")
+	default:
+		log.WarnContext(ctx, "async: the pump says that the job is dead, which can't be settled now; it is asked again", slog.Any("error", err))
+	}
+}

@@ -1,0 +1,97 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Run does all that becomes due, in this process's share of the store: it
+// delivers what is settled, heartbeats for what waits, asks whether activities
+// are over whose deadlines have passed, tells the hooks, and removes ended
+// entries. Any number of processes run hubs on one store; what one of them held
+// when it died passes on after ClaimTime.
+//
+// Run blocks until ctx ends, finishes the calls that are under way, each of
+// which ends within ClaimTime, and returns context.Cause(ctx). Errors of the
+// store are logged, and tried again. It needs a completer, and returns an error
+// at once without one.
+func (h *Hub) Run(ctx context.Context) error {
+	if h.completer == nil {
+		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
+	}
+	pool := h.newPool(ctx)
+	defer h.runFinishers(ctx)()
+	defer pool.wait()
+	failures := 0
+	for {
+		n, asked, err := pool.claim(ctx, time.Now())
+		idle := h.pollInterval
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			failures++
+			idle = min(idle<<min(failures, 5), max(idle, lastPoll))
+			h.log.ErrorContext(ctx, "async: the store can't be asked for what is due", slog.Any("error", err))
+		case n > asked/2:
+			failures, idle = 0, 0
+		case n > 0:
+			failures, idle = 0, idle/busyPoll
+		default:
+			failures = 0
+		}
+		if rest := h.exhausted.left(time.Now()); rest > 0 {
+			pause(ctx, rest)
+		} else if idle == 0 {
+			continue
+		}
+		timer := time.NewTimer(jitter(idle))
+		select {
+		case <-ctx.Done():
+		case <-h.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+const (
+	// lastPoll bounds how far failures of the store stretch the poll interval.
+	lastPoll = 30 * time.Second
+
+	// busyPoll is how much sooner a hub looks again that has just found
+	// something. It could look at once, but would claim in driblets.
+	busyPoll = 20
+)
+
+// Work does all that is due now, and returns how many entries that were. It is
+// Run for tests, and for processes that live for one request. It needs a
+// completer.
+func (h *Hub) Work(ctx context.Context) (n int, err error) {
+	if h.completer == nil {
+		return 0, errors.New("async: Work needs Options.Completer: a hub without one settles only")
+	}
+	pool := h.newPool(ctx)
+	now := time.Now()
+	for {
+		claimed, _, err := pool.claim(ctx, now)
+		n += claimed
+		if err != nil || claimed == 0 {
+			pool.wait()
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return n, err
+		}
+	}
+}
+
+// wakeUp has Run look at once for what this process has made due.
+func (h *Hub) wakeUp() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,117 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// signals are those that Describe tells of. It says nothing of a reset.
+func (s Status) signals(r *recordpb.Record) Signals {
+	return Signals{CancelRequested: s.CancelRequested, Paused: s.Paused, Reset: r.Reset_}
+}
+
+// signalled records the signals that stand, and has the application told of
+// those that are new. A cancellation and a reset are not withdrawn; a pause is.
+func (h *Hub) signalled(r *recordpb.Record, s Signals, now time.Time) {
+	tell := func(kind recordpb.NoticeKind) { h.notice(r, kind, recordpb.End_END_UNSPECIFIED, now) }
+	if s.CancelRequested && !r.CancelRequested {
+		r.CancelRequested = true
+		tell(recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED)
+	}
+	if s.Paused != r.Paused {
+		if r.Paused = s.Paused; s.Paused {
+			tell(recordpb.NoticeKind_NOTICE_KIND_PAUSED)
+		}
+	}
+	if s.Reset && !r.Reset_ {
+		r.Reset_ = true
+		tell(recordpb.NoticeKind_NOTICE_KIND_RESET)
+	}
+}
+
+// standing are the signals as errors.
+func standing(r *recordpb.Record) error {
+	var signals []error
+	if r.CancelRequested {
+		signals = append(signals, ErrCancelRequested)
+	}
+	if r.Paused {
+		signals = append(signals, ErrPaused)
+	}
+	if r.Reset_ {
+		signals = append(signals, ErrReset)
+	}
+	return errors.Join(signals...)
+}
+
+// Heartbeat says that the outside is at work, with these details in place of
+// those before, and returns the signals that stand: ErrCancelRequested,
+// ErrPaused and ErrReset, joined where there are several, as the last heartbeat
+// at Temporal learned of them. With a signal the details are taken all the
+// same. Without details it is those before that are sent again.
+//
+// Nil, or a signal, means that the details are in the store: a hub that runs
+// sends them, usually at once, those of calls less than a second apart together,
+// and before the activity's outcome. A later attempt finds them with
+// activity.GetHeartbeatDetails.
+//
+// ErrClosed means that the activity is over, ErrSettled that it has been
+// answered, ErrSuperseded that a later asking is under way, and ErrTooLarge that
+// the details were refused, since Temporal would have failed the activity for
+// them.
+func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
+	return failed("heartbeat", c.id, c.heartbeat(ctx, details))
+}
+
+func (c Callback) heartbeat(ctx context.Context, details []any) error {
+	if c.hub == nil {
+		return errZero
+	}
+	if len(details) == 1 && details[0] == nil {
+		details = nil // as in the SDK
+	}
+	for range maxConflicts {
+		e, err := c.current(ctx)
+		if err != nil {
+			return err
+		}
+		switch e.rec.State {
+		case recordpb.State_STATE_WAITING:
+		case recordpb.State_STATE_SETTLED:
+			return fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
+		case recordpb.State_STATE_CLOSED:
+			return closedError(e.rec)
+		default:
+			return errNewer
+		}
+		now := time.Now()
+		if len(details) > 0 {
+			if e.rec.Details, err = c.hub.encoder.details(e.rec, details); err != nil {
+				return err
+			}
+			e.rec.Brought = now.UnixNano()
+		}
+		if e.rec.Relayed == 0 {
+			e.rec.Relayed = now.UnixNano()
+		}
+		if e.rec.Asked == e.rec.Started && e.rec.BeatTries == 0 {
+			c.hub.scheduleBeat(e, now)
+		}
+		e.due = c.hub.dueAt(e.rec)
+		if e, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+			c.hub.wakeUp()
+		}
+		return standing(e.rec)
+	}
+	return errConflicts
+}
