@@ -2,6 +2,7 @@ package facts
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -41,13 +42,21 @@ func TestEnvironmentSecondCompletion(t *testing.T) {
 	}
 }
 
-// … time skips to the activity's time-out as soon as it waits.
+// … and an activity that waits never times out: as soon as nothing else is to
+// be done, time skips to the workflow's own time-out, ten years by default.
 func TestEnvironmentSkipsTime(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t, func(*testsuite.TestWorkflowEnvironment, []byte) {}) // nobody answers
 	o := patient()
 	o.StartToCloseTimeout = 100 * time.Hour
 	o.RetryPolicy.MaximumAttempts = 1
+	before := env.Now()
 	env.ExecuteWorkflow(awaitDecision, o)
 	wantError[*temporal.TimeoutError](t, "workflow's result", env.GetWorkflowError())
+	if err, of := errors.AsType[*temporal.ActivityError](env.GetWorkflowError()); of {
+		t.Errorf("the activity timed out: %v", err)
+	}
+	if skipped := env.Now().Sub(before); skipped <= o.StartToCloseTimeout {
+		t.Errorf("time skipped by %v, want past the activity's time-out of %v", skipped, o.StartToCloseTimeout)
+	}
 }

@@ -1,0 +1,196 @@
+package asynctest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// EnvCompleter returns a completer that reports to the SDK's test environment
+// of a workflow. It answers as a server would, where the environment itself
+// says nothing: a second outcome, and one for a workflow that is over, get
+// async.ErrOver.
+//
+// The environment skips time as soon as the workflow waits, to whatever timer
+// is next: in the end to the workflow's own time-out. So the answer comes from
+// a callback of env.RegisterDelayedCallback, which sets the day on which it is
+// given:
+//
+//	hub := asynctest.NewHub(t, async.Options{Completer: asynctest.EnvCompleter(env)})
+//	env.RegisterDelayedCallback(func() {
+//		// Pending, Open, Complete
+//	}, 3*24*time.Hour)
+//	env.ExecuteWorkflow(ExpenseWorkflow, "train ticket")
+//
+// The answer is handed to the environment within the call, and the workflow
+// goes on when the callback returns. As with the environment's own methods,
+// calls come from such callbacks, from activities, or when ExecuteWorkflow
+// isn't running; a hub in a goroutine of its own would race with the workflow.
+//
+// What the environment does otherwise than a server:
+//
+//   - A failure ends the activity, whatever its retry policy. Only an error
+//     that the activity's function returns is retried.
+//   - An activity that waits never times out, and its heartbeats aren't missed.
+//   - When the workflow cancels an activity, it goes on at once, and the
+//     activity is gone. To the outside it is as with a server: the request
+//     shows in heartbeats, and a cancellation is taken, or still a result.
+//     EnvCompleter learns of it as the environment's listener of cancelled
+//     activities; a test that sets its own after it takes that away, and
+//     cancellation is unknown then.
+//   - An activity whose function has failed for good still seems to wait.
+//   - Its codec is run over the answer. So where env.SetDataConverter sets one
+//     with a codec, the hub's is the same without the codec.
+func EnvCompleter(env *testsuite.TestWorkflowEnvironment) async.Completer {
+	e := &envCompleter{env: env, cancelled: make(map[envActivity]time.Time), beats: make(map[envActivity]beat)}
+	e.taken.CompleteFunc = e.report
+	env.SetOnActivityCanceledListener(func(info *activity.Info) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.cancelled[envActivity{info.WorkflowExecution.RunID, info.ActivityID}] = time.Now()
+	})
+	return e
+}
+
+type envCompleter struct {
+	env   *testsuite.TestWorkflowEnvironment
+	taken Completer
+
+	mu        sync.Mutex
+	cancelled map[envActivity]time.Time // when its workflow did
+	beats     map[envActivity]beat      // the last
+}
+
+// envActivity is how the environment tells activities apart. A workflow that
+// uses an ID twice has two of them, one after the other.
+type envActivity struct{ runID, activityID string }
+
+type beat struct {
+	details *commonpb.Payloads
+	at      time.Time
+}
+
+// Complete takes the outcome, if it is the first for an activity of a workflow
+// that runs.
+func (e *envCompleter) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+	if e.env.IsWorkflowCompleted() {
+		return workflowOver(t)
+	}
+	return e.taken.Complete(ctx, t, o)
+}
+
+func workflowOver(t async.Target) error {
+	return fmt.Errorf("%w: %v: the workflow is completed, answer in a callback of env.RegisterDelayedCallback", async.ErrOver, t)
+}
+
+// report hands the first outcome of an activity to the environment.
+func (e *envCompleter) report(_ context.Context, t async.Target, o async.Outcome) error {
+	requested := e.cancelRequested(t)
+	switch {
+	case o.Canceled != nil && !requested:
+		return fmt.Errorf("%w: %v", async.ErrCancelNotRequested, t)
+	case requested:
+		return nil // the workflow has gone on, and another activity may have the ID by now
+	case t.TaskToken == nil:
+		return fmt.Errorf("%w: %v: the test environment takes an outcome by token only", async.ErrRefused, t)
+	}
+	var result any
+	var failure error
+	switch {
+	case o.Failure != nil:
+		// The error keeps the failure that it was made of, and is turned back
+		// into that. Making it writes to what it is given.
+		failure = temporal.GetDefaultFailureConverter().FailureToError(proto.CloneOf(o.Failure))
+	case len(o.Result.GetPayloads()) > 0:
+		result = converter.NewRawValue(o.Result.GetPayloads()[0])
+	}
+	if err := e.env.CompleteActivity(t.TaskToken, result, failure); err != nil {
+		return err
+	}
+	if t.RunID != rootRunID {
+		e.env.RegisterDelayedCallback(func() { e.wake(t.WorkflowID) }, 0)
+	}
+	return nil
+}
+
+// rootRunID is the run ID that the environment gives to the workflow under
+// test. Others are its children's. It needs no waking, and it may be over by
+// then, where an update would never be refused.
+const rootRunID = "default-test-run-id"
+
+// wake has a child workflow look at what has come in. CompleteActivity wakes
+// only the workflow under test. An update that no workflow knows is refused,
+// and leaves nothing behind.
+func (e *envCompleter) wake(workflowID string) {
+	// An error says that the child is over.
+	_ = e.env.UpdateWorkflowByID(workflowID, "latchkey: wake up", rand.Text(), nobody{})
+}
+
+// nobody is told of an update's end, and doesn't care.
+type nobody struct{}
+
+func (nobody) Accept()             {}
+func (nobody) Reject(error)        {}
+func (nobody) Complete(any, error) {}
+
+// cancelRequested reports whether the workflow has cancelled the activity,
+// and not one before it with the same ID.
+func (e *envCompleter) cancelRequested(t async.Target) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at, ok := e.cancelled[envActivity{t.RunID, t.ActivityID}]
+	return ok && !at.Before(t.Scheduled)
+}
+
+// Heartbeat keeps the details, and tells whether the workflow has cancelled
+// the activity.
+func (e *envCompleter) Heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+	if e.env.IsWorkflowCompleted() {
+		return async.Signals{}, workflowOver(t)
+	}
+	if _, err := e.taken.Heartbeat(ctx, t, details); err != nil {
+		return async.Signals{}, err
+	}
+	e.mu.Lock()
+	e.beats[envActivity{t.RunID, t.ActivityID}] = beat{details, time.Now()}
+	e.mu.Unlock()
+	return async.Signals{CancelRequested: e.cancelRequested(t)}, nil
+}
+
+// Describe tells what follows from the outcomes taken, and from what the
+// environment says of the workflow. Which attempt runs it doesn't say.
+func (e *envCompleter) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+	if err := ctx.Err(); err != nil {
+		return async.Status{}, err
+	}
+	for _, call := range e.taken.Completed() {
+		switch {
+		case !sameActivity(call.Target, t):
+		case mark != "" && call.Outcome.Mark == mark:
+			return async.Status{End: async.EndOurs}, nil
+		default:
+			return async.Status{End: async.EndOther}, nil
+		}
+	}
+	if e.env.IsWorkflowCompleted() {
+		return async.Status{End: async.EndOther}, nil
+	}
+	s := async.Status{Pending: true, Running: true, Started: t.Started, CancelRequested: e.cancelRequested(t)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b := e.beats[envActivity{t.RunID, t.ActivityID}]; !b.at.Before(t.Scheduled) {
+		s.Details, s.LastHeartbeat = b.details, b.at
+	}
+	return s, nil
+}

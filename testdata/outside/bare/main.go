@@ -1,0 +1,10 @@
+// Command bare imports Temporal's client and nothing else, for comparison.
+package main
+
+import "go.temporal.io/sdk/client"
+
+func main() {
+	if c, err := client.Dial(client.Options{}); err == nil {
+		c.Close()
+	}
+}
