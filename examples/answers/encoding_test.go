@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -211,43 +210,9 @@ func TestCustomDataConverter(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// outside is an external storage in memory.
-type outside struct {
-	mu       sync.Mutex
-	payloads []*commonpb.Payload
-}
-
-func (*outside) Name() string { return "outside" }
-func (*outside) Type() string { return "outside" }
-
-func (s *outside) Store(_ converter.StorageDriverStoreContext, payloads []*commonpb.Payload) ([]converter.StorageDriverClaim, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var claims []converter.StorageDriverClaim
-	for _, p := range payloads {
-		claims = append(claims, converter.StorageDriverClaim{ClaimData: map[string]string{"n": fmt.Sprint(len(s.payloads))}})
-		s.payloads = append(s.payloads, proto.CloneOf(p))
-	}
-	return claims, nil
-}
-
-func (s *outside) Retrieve(_ converter.StorageDriverRetrieveContext, claims []converter.StorageDriverClaim) ([]*commonpb.Payload, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var payloads []*commonpb.Payload
-	for _, c := range claims {
-		var n int
-		if _, err := fmt.Sscan(c.ClaimData["n"], &n); err != nil {
-			return nil, err
-		}
-		payloads = append(payloads, proto.CloneOf(s.payloads[n]))
-	}
-	return payloads, nil
-}
-
 func TestExternalStorage(t *testing.T) {
 	w := newWorld(t, config{
-		client: client.Options{ExternalStorage: converter.ExternalStorage{Drivers: []converter.StorageDriver{new(outside)}}},
+		client: client.Options{ExternalStorage: converter.ExternalStorage{Drivers: []converter.StorageDriver{new(rig.Storage)}}},
 		hub:    func(o *async.Options) { o.BlobLimit = 3584 << 10 },
 	})
 	run := w.Start(awaitDecision, patient())

@@ -1,51 +1,16 @@
 package facts
 
 import (
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
-	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
-
-// outside is an external storage in memory.
-type outside struct {
-	mu       sync.Mutex
-	payloads []*commonpb.Payload
-}
-
-func (*outside) Name() string { return "outside" }
-func (*outside) Type() string { return "outside" }
-
-func (s *outside) Store(_ converter.StorageDriverStoreContext, payloads []*commonpb.Payload) ([]converter.StorageDriverClaim, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var claims []converter.StorageDriverClaim
-	for _, p := range payloads {
-		claims = append(claims, converter.StorageDriverClaim{ClaimData: map[string]string{"n": fmt.Sprint(len(s.payloads))}})
-		s.payloads = append(s.payloads, proto.CloneOf(p))
-	}
-	return claims, nil
-}
-
-func (s *outside) Retrieve(_ converter.StorageDriverRetrieveContext, claims []converter.StorageDriverClaim) ([]*commonpb.Payload, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var payloads []*commonpb.Payload
-	for _, c := range claims {
-		var n int
-		if _, err := fmt.Sscan(c.ClaimData["n"], &n); err != nil {
-			return nil, err
-		}
-		payloads = append(payloads, proto.CloneOf(s.payloads[n]))
-	}
-	return payloads, nil
-}
 
 // Raw WorkflowService() calls skip external storage: a 3 MiB result fails the
 // activity, while a derived client stores it outside.
@@ -53,7 +18,7 @@ func TestExternalStorage(t *testing.T) {
 	t.Parallel()
 	o := client.Options{
 		Namespace:       "default",
-		ExternalStorage: converter.ExternalStorage{Drivers: []converter.StorageDriver{new(outside)}},
+		ExternalStorage: converter.ExternalStorage{Drivers: []converter.StorageDriver{new(rig.Storage)}},
 	}
 	r := newRigWithOptions(t, o)
 	derived := derive(t, r.Client, o)
