@@ -150,6 +150,13 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 	case said.Skip:
 		did.skipped = true
 	default:
+		if said.Details != nil { // whoever looked may have answered as well
+			fresh, err := h.load(ctx, e.id)
+			if err != nil || fresh.rec.State != recordpb.State_STATE_WAITING || fresh.rec.Started != e.rec.Started {
+				return e, nothingNext
+			}
+			e = fresh
+		}
 		did = h.beat(ctx, e, said.Details, now)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)

@@ -34,7 +34,8 @@ type Hooks struct {
 	Delivered func(ctx context.Context, c Callback) error
 
 	// CancelRequested: somebody wants the activity cancelled. It goes on, and
-	// is answered by ReportCanceled, Complete or Fail.
+	// is answered by ReportCanceled, Complete or Fail. It may be told before
+	// Remember was called: return an error, to be called again.
 	CancelRequested func(ctx context.Context, c Callback) error
 
 	// Paused: no further attempt begins until somebody lifts the pause; told

@@ -60,37 +60,55 @@ func (h *Hub) keep(ctx context.Context, e entry, every time.Duration) {
 			return
 		}
 		call, cancel := context.WithTimeout(ctx, max(every, callMargin))
-		status, err := completer.Describe(call, target(e.rec).ByID(), "")
-		switch {
-		case err != nil:
-			h.beatFailed(ctx, e, "Temporal can't be asked what the function recorded", err)
-		case !status.Pending || !status.Running || !status.Started.Equal(fromNano(e.rec.Started)):
-			cancel()
-			return // the attempt is over, though its function isn't
-		case status.LastHeartbeat.After(seen) && !ours:
-			seen = status.LastHeartbeat
-		default:
-			var signals Signals
-			signals, err = completer.Heartbeat(call, target(e.rec), h.broughtMeanwhile(call, e, status))
-			if ours = err == nil; ours {
-				h.signalledMeanwhile(call, e, signals)
-			}
-			seen = status.LastHeartbeat
-		}
+		over := false
+		seen, ours, over = h.keepOnce(call, completer, e, seen, ours)
 		cancel()
-		if errors.Is(err, ErrOver) {
+		if over {
 			return
 		}
 	}
 }
 
-// broughtMeanwhile is what the worker's own beat says: what the server has,
-// unless the outside has brought something since.
-func (h *Hub) broughtMeanwhile(ctx context.Context, e entry, status Status) *commonpb.Payloads {
+// keepOnce beats, unless the function has since seen. It returns when the
+// server had its last heartbeat before this one, whether it sent one, and
+// whether there is nothing to keep alive any more, though the function runs.
+func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	now, err := h.load(ctx, e.id)
+	if err != nil {
+		now = e // the store's trouble is none of the activity's
+	}
+	if now.rec.State != recordpb.State_STATE_WAITING || now.rec.Started != e.rec.Started {
+		return seen, false, true
+	}
+	status, err := completer.Describe(ctx, target(e.rec).ByID(), "")
+	if err != nil {
+		h.beatFailed(ctx, e, "Temporal can't be asked what the function recorded", err)
+		return seen, ours, false
+	}
+	if !status.Pending || !status.Running || !status.Started.Equal(fromNano(e.rec.Started)) {
+		return seen, false, true
+	}
+	signals := status.signals(now.rec)
+	if ours || !status.LastHeartbeat.After(seen) {
+		ours = false
+		switch s, err := completer.Heartbeat(ctx, target(e.rec), latest(now.rec, status)); {
+		case errors.Is(err, ErrOver):
+			return seen, false, true
+		case err != nil:
+			h.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
+		default:
+			signals, ours = s, true
+		}
+	}
+	h.signalledMeanwhile(ctx, now, signals)
+	return status.LastHeartbeat, ours, false
+}
+
+// latest is what the worker's own beat says: what the server has, unless the
+// outside has brought something since.
+func latest(r *recordpb.Record, status Status) *commonpb.Payloads {
 	brought := new(commonpb.Payloads)
-	if err != nil || now.rec.State != recordpb.State_STATE_WAITING || now.rec.Started != e.rec.Started ||
-		fromNano(now.rec.Brought).Before(status.LastHeartbeat) || now.rec.Brought == 0 || proto.Unmarshal(now.rec.Details, brought) != nil {
+	if r.Brought == 0 || fromNano(r.Brought).Before(status.LastHeartbeat) || proto.Unmarshal(r.Details, brought) != nil {
 		return status.Details
 	}
 	return brought
@@ -110,23 +128,27 @@ func (h *Hub) workersCompleter(ctx context.Context, e entry) (c Completer, err e
 }
 
 // signalledMeanwhile has a hub that runs tell what the worker has learned.
+// What this hub has no hook for is left to those that have, to learn anew.
 func (h *Hub) signalledMeanwhile(ctx context.Context, e entry, s Signals) {
-	// What this hub has no hook for is left to those that have, to learn anew.
-	s.CancelRequested = s.CancelRequested && h.hooks.CancelRequested != nil
-	s.Paused = s.Paused && h.hooks.Paused != nil
-	s.Reset = s.Reset && h.hooks.Reset != nil
-	if s == (Signals{}) {
-		return
-	}
+	started := e.rec.Started
 	for range maxConflicts {
-		now, err := h.load(ctx, e.id)
-		if err != nil || now.rec.State != recordpb.State_STATE_WAITING || now.rec.Started != e.rec.Started {
+		r := e.rec
+		s.CancelRequested = r.CancelRequested || s.CancelRequested && h.hooks.CancelRequested != nil
+		s.Reset = r.Reset_ || s.Reset && h.hooks.Reset != nil
+		if h.hooks.Paused == nil {
+			s.Paused = r.Paused
+		}
+		if r.State != recordpb.State_STATE_WAITING || r.Started != started || s == (Signals{r.CancelRequested, r.Paused, r.Reset_}) {
 			return
 		}
-		h.signalled(now.rec, s, time.Now())
-		now.due = h.dueAt(now.rec)
-		if _, err = h.save(ctx, now); !errors.Is(err, errConflict) {
+		h.signalled(r, s, time.Now())
+		e.due = h.dueAt(r)
+		_, err := h.save(ctx, e)
+		if !errors.Is(err, errConflict) {
 			h.wakeUp()
+			return
+		}
+		if e, err = h.load(ctx, e.id); err != nil {
 			return
 		}
 	}

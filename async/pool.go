@@ -23,7 +23,7 @@ type pool struct {
 	calls context.Context // of what is under way: ends with its claims, not with Run
 	stop  <-chan struct{}
 	slots chan struct{}
-	room  chan struct{} // for entries that wait for a slot
+	begun chan struct{} // after something that was ready
 	hooks *lane
 	pumps map[string]*lane // so that a pump that is slow delays no other
 	tasks sync.WaitGroup
@@ -35,7 +35,7 @@ type pool struct {
 func (h *Hub) newPool(ctx context.Context) *pool {
 	p := &pool{
 		hub: h, calls: context.WithoutCancel(ctx), stop: ctx.Done(),
-		slots: make(chan struct{}, h.concurrency), room: make(chan struct{}, 2*h.concurrency),
+		slots: make(chan struct{}, h.concurrency), begun: make(chan struct{}, 1),
 		hooks: newLane(h.concurrency), pumps: make(map[string]*lane, len(h.pumps)),
 	}
 	for name := range h.pumps {
@@ -50,26 +50,16 @@ func (p *pool) wait() { p.tasks.Wait() }
 // done. It waits for room, so that the store keeps what the server is too slow
 // for, and other hubs may take it.
 func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err error) {
-	release := func(n int) {
-		for range n {
-			<-p.room
-		}
-	}
-	for range p.hub.concurrency {
+	// Not in driblets: half of what there is room for.
+	for asked = p.room(); asked < p.hub.concurrency; asked = p.room() {
 		select {
-		case p.room <- struct{}{}:
-			asked++
+		case <-p.begun:
 		case <-ctx.Done():
-			release(asked)
 			return 0, 0, ctx.Err()
 		}
 	}
-	for asked < cap(p.room) && p.take() {
-		asked++
-	}
 	until := time.Now().Add(p.hub.claimTime)
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
-	release(asked - len(entries))
 	for _, stored := range entries {
 		c := read(stored)
 		p.submit(c.urgency(), func() func() { return p.tend(c, until) })
@@ -77,13 +67,11 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	return len(entries), asked, err
 }
 
-func (p *pool) take() bool {
-	select {
-	case p.room <- struct{}{}:
-		return true
-	default:
-		return false
-	}
+// room is how much more may wait for a slot.
+func (p *pool) room() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return 2*p.hub.concurrency - len(p.ready)
 }
 
 // submit has do called in a slot, and after it, outside of the slot, what it
@@ -97,6 +85,10 @@ func (p *pool) submit(deadline time.Time, do func() (after func())) {
 		p.mu.Lock()
 		urgent := heap.Pop(&p.ready).(task) // of one that was submitted later, maybe
 		p.mu.Unlock()
+		select {
+		case p.begun <- struct{}{}:
+		default:
+		}
 		after := urgent.do()
 		<-p.slots
 		if after != nil {
@@ -107,7 +99,6 @@ func (p *pool) submit(deadline time.Time, do func() (after func())) {
 
 // tend does what is due for an entry.
 func (p *pool) tend(c claimed, until time.Time) (after func()) {
-	<-p.room
 	select {
 	case <-p.stop:
 		p.hub.giveBack(p.calls, c)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/examples/internal/child/childtest"
+)
+
+func TestMain(m *testing.M) {
+	if childtest.IsProgram() {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+var wantAccount = regexp.MustCompile(`
+One worker is killed(?s:.*)
+One of the processes that take answers is killed(?s:.*)
+  240 activities have the answer that was promised to be delivered, each once
+ +\d+ of them asked again, after the worker was killed, under the same callback ID
+ +[1-9]\d* waited longer than 13\.5s, with a heartbeat timeout of 9s, and needed no second attempt
+ +[1-9]\d* answers were sent more than once, since the first process took no more
+   24 other answers came later, and were refused
+Nothing is lost\.
+$`)
+
+// TestProgram runs the example as a whole.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	needRedis(t)
+	out, log := childtest.Start(t).Wait(0)
+	if !wantAccount.MatchString(out) {
+		t.Errorf("the program printed:\n%s\nwant it to end with an account like\n%s", out, wantAccount)
+	}
+	childtest.Quiet(t, log)
+}
+
+// TestInterrupt ends the program in the middle of its story.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	needRedis(t)
+	p := childtest.Start(t)
+	p.Await("One worker is killed")
+	p.Interrupt()
+	p.Wait(1)
+}
+
+// TestWithoutRedis: the program says what to install.
+func TestWithoutRedis(t *testing.T) {
+	t.Parallel()
+	_, log := childtest.Start(t, "PATH="+t.TempDir()).Wait(1)
+	if want := "apt-get install redis-server"; !strings.Contains(log, want) {
+		t.Errorf("without a redis-server the program logged %q, want it to say %q", log, want)
+	}
+}
+
+func needRedis(t *testing.T) {
+	t.Helper()
+	err := findRedis()
+	switch {
+	case err == nil:
+	case os.Getenv("LATCHKEY_REQUIRE_SERVERS") == "1":
+		t.Fatalf("LATCHKEY_REQUIRE_SERVERS is 1, and %v", err)
+	default:
+		t.Skip("NOT TESTED:", err)
+	}
+}

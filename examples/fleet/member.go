@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/child"
+	"github.com/latchkey-go/latchkey/store"
+	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+)
+
+// claimTime is how soon another process takes over what a dead one had in hand.
+// The default is good; this is shorter, so that the story is.
+const claimTime = 3 * time.Second
+
+// member is what each process of the fleet has: a client, and a hub on the
+// store that all share. The hubs are equal; any of them delivers and heartbeats
+// for all that waits.
+type member struct {
+	temporal client.Client
+	hub      *async.Hub
+	entries  store.Store
+}
+
+// join makes the process a member of the fleet.
+func join(ctx context.Context, storeURL string) (m member, err error) {
+	temporal, options, err := child.Dial(ctx)
+	if err != nil {
+		return member{}, err
+	}
+	defer func() {
+		if err != nil {
+			temporal.Close()
+		}
+	}()
+	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	if err != nil {
+		return member{}, err
+	}
+	entries, err := store.Open(ctx, storeURL)
+	if err != nil {
+		return member{}, err
+	}
+	// Without pumps all is kept alive by heartbeat.KeepAlive: the outside is
+	// people, of whom nobody can be asked whether they are still at it.
+	hub, err := async.New(async.Options{Store: entries, Completer: completer, ClaimTime: claimTime})
+	if err != nil {
+		return member{}, errors.Join(err, entries.Close())
+	}
+	return member{temporal, hub, entries}, nil
+}
+
+// run does what is due, in this process's share, until the context ends.
+func (m member) run(ctx context.Context) error {
+	if err := m.hub.Run(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (m member) leave() error {
+	m.temporal.Close()
+	return m.entries.Close()
+}
+
+// work is the process of a worker.
+func work(ctx context.Context, storeURL, outside, queue string, ready func(string)) (err error) {
+	m, err := join(ctx, storeURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.leave()) }()
+	w := worker.New(m.temporal, queue, worker.Options{
+		MaxConcurrentActivityExecutionSize: 8, // asking takes its time: see outside.go
+		StickyScheduleToStartTimeout:       time.Second,
+	})
+	w.RegisterWorkflow(Survey)
+	w.RegisterActivity(&Activities{hub: m.hub, outside: outside})
+	if err := w.Start(); err != nil {
+		return err
+	}
+	defer w.Stop()
+	ready("at work")
+	return m.run(ctx)
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	mrand "math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// askTime is how long the outside takes to be asked.
+	askTime = 100 * time.Millisecond
+
+	// longestWait is within what the outside answers. Many answers take longer
+	// than the heartbeat timeout.
+	longestWait = 2 * heartbeatTimeout
+
+	// rivalEvery is of how many questions one gets a second, other answer.
+	rivalEvery = 10
+)
+
+// outside is who is asked and answers: people, with a mail program that sends
+// until it hears that an answer has been taken. It isn't killed, and so knows
+// what was promised.
+type outside struct {
+	ctx   context.Context // of the answering
+	doors []string        // URLs that take answers
+
+	mu      sync.Mutex
+	asked   map[int]question
+	over    bool // nothing more is answered
+	answers sync.WaitGroup
+}
+
+// question is what became of one.
+type question struct {
+	id      string
+	times   int           // that it was asked
+	answer  Answer        // the same, however often it is sent
+	sent    int           // tries
+	waited  time.Duration // until the answer was taken
+	taken   bool
+	refused bool   // a rival to the answer that was taken
+	wrong   string // what should not have happened
+}
+
+// ServeHTTP is asked a question.
+func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var q Question
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		http.Error(w, "a question in JSON is needed", http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	known := o.asked[q.Number]
+	switch {
+	case o.over:
+	case known.times == 0:
+		known.id, known.answer = q.CallbackID, Answer{fmt.Sprintf("answer %d, %s", q.Number, rand.Text())}
+		o.answers.Go(func() { o.reply(q.Number, known.id, known.answer, time.Now()) })
+	case known.id != q.CallbackID:
+		known.wrong = "it was asked again under another callback ID"
+	}
+	known.times++
+	o.asked[q.Number] = known
+	o.mu.Unlock()
+	pause(r.Context(), askTime)
+}
+
+// reply sends the answer, when it is time, until it is taken. It tries the
+// doors in turn, since one of them may be dead.
+func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
+	pause(o.ctx, mrand.N(longestWait))
+	for door := mrand.IntN(len(o.doors)); ; door++ {
+		if o.ctx.Err() != nil {
+			return
+		}
+		got, err := o.send(o.doors[door%len(o.doors)]+id, a)
+		o.note(number, func(q *question) {
+			q.sent++
+			switch {
+			case err != nil || got == http.StatusServiceUnavailable:
+			case got == http.StatusNoContent:
+				q.taken, q.waited = true, time.Since(asked)
+			default:
+				q.taken, q.wrong = true, fmt.Sprintf("its answer was refused with status %d", got)
+			}
+		})
+		if o.look(number).taken {
+			break
+		}
+		pause(o.ctx, 100*time.Millisecond)
+	}
+	if number%rivalEvery == 0 {
+		o.challenge(number, id)
+	}
+}
+
+// challenge sends another answer than the one that was taken.
+func (o *outside) challenge(number int, id string) {
+	for door := 0; o.ctx.Err() == nil; door++ {
+		got, err := o.send(o.doors[door%len(o.doors)]+id, Answer{"a rival's"})
+		if err != nil || got == http.StatusServiceUnavailable {
+			pause(o.ctx, 100*time.Millisecond)
+			continue
+		}
+		o.note(number, func(q *question) {
+			if q.refused = got == http.StatusConflict; !q.refused {
+				q.wrong = fmt.Sprintf("a rival's answer had status %d, not 409", got)
+			}
+		})
+		return
+	}
+}
+
+// end returns when no answer is under way any more. The context must have
+// ended.
+func (o *outside) end() {
+	o.mu.Lock()
+	o.over = true
+	o.mu.Unlock()
+	o.answers.Wait()
+}
+
+func (o *outside) send(url string, a Answer) (status int, err error) {
+	body, err := json.Marshal(a)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(o.ctx, 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return answer.StatusCode, answer.Body.Close()
+}
+
+func (o *outside) note(number int, what func(*question)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := o.asked[number]
+	what(&q)
+	o.asked[number] = q
+}
+
+func (o *outside) look(number int) question {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.asked[number]
+}
+
+// books returns what the outside knows.
+func (o *outside) books() map[int]question {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.asked)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

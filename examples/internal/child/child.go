@@ -1,0 +1,128 @@
+// Package child runs the program that it is part of once more, in another
+// role, as a process of its own: the examples that show what a killed process
+// does need one to kill.
+//
+// A child ends with its parent, however that ends, since its standard input is
+// a pipe that the parent holds: see [Context].
+package child
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Options say which process to start.
+type Options struct {
+	// Name is for errors.
+	Name string
+
+	// Args are the arguments, the role first.
+	Args []string
+
+	// Server is the Temporal server that [Dial] finds in the process. Defaults
+	// to none.
+	Server *Server
+
+	// Heard is called with each whole line that the process prints, one at a
+	// time. What a killed process had not printed whole is not heard. Required.
+	Heard func(line string)
+
+	// Ended is called when the process has ended otherwise than by Kill and
+	// Stop. Required.
+	Ended func(err error)
+}
+
+// Process is a child. Its methods may be called by any goroutine.
+type Process struct {
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	wanted  atomic.Bool   // that it ends
+	silence chan struct{} // closed when it is dead, and all that it said was heard
+}
+
+// grace is how long a child that was told to stop may take.
+const grace = 10 * time.Second
+
+// Start starts the process. The caller ends it with Kill or Stop.
+func Start(o Options) (*Process, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	p := &Process{cmd: exec.Command(program, o.Args...), silence: make(chan struct{})}
+	p.cmd.Env = o.Server.environ()
+	p.cmd.Stderr = os.Stderr
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	go p.listen(o, bufio.NewReader(out))
+	return p, nil
+}
+
+func (p *Process) listen(o Options, out *bufio.Reader) {
+	for {
+		line, err := out.ReadString('\n')
+		if err != nil {
+			break
+		}
+		o.Heard(strings.TrimSuffix(line, "\n"))
+	}
+	err := p.cmd.Wait()
+	close(p.silence)
+	if p.wanted.Load() {
+		return
+	}
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	o.Ended(fmt.Errorf("the %s has ended by itself: %w", o.Name, err))
+}
+
+// Kill ends the process with SIGKILL. It returns when all that the process
+// printed was heard.
+func (p *Process) Kill() {
+	p.wanted.Store(true)
+	_ = p.cmd.Process.Kill() // fails only where it has ended by itself
+	<-p.silence
+}
+
+// Stop tells the process to end, and kills it if it doesn't. After Kill, or
+// another Stop, it does nothing.
+func (p *Process) Stop() {
+	p.wanted.Store(true)
+	_ = p.stdin.Close() // fails only where it has ended by itself
+	select {
+	case <-p.silence:
+	case <-time.After(grace):
+		p.Kill()
+	}
+}
+
+// Context is for the child: it returns a context that ends when the parent
+// calls Stop, or has ended, in whatever way. A Ctrl-C is left to the parent,
+// which gets it too.
+func Context(parent context.Context) context.Context {
+	signal.Ignore(os.Interrupt)
+	ctx, cancel := context.WithCancel(parent)
+	go func() { // as long as the process
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
+}

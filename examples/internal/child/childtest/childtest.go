@@ -1,0 +1,149 @@
+// Package childtest runs an example as a whole, all its processes included, in
+// a test. The test's program is the example where TestMain begins with
+//
+//	if childtest.IsProgram() {
+//		main()
+//		return
+//	}
+package childtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	programVariable = "LATCHKEY_EXAMPLE_PROGRAM"
+
+	// bound guards against hanging only, and so does grace, which is how long
+	// the processes of a program may outlive it.
+	bound = 5 * time.Minute
+	grace = time.Minute
+)
+
+// IsProgram reports whether this process is a program that a test has started,
+// or one that such a program has.
+func IsProgram() bool { return os.Getenv(programVariable) != "" }
+
+// Program is a run of the example.
+type Program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	out  output
+	log  bytes.Buffer // read after the end
+	done chan error
+}
+
+// Start runs the example, with a Temporal server and a temporary directory of
+// its own, which has to be empty at the end. The environment is added to the
+// test's own.
+func Start(t *testing.T, env ...string) *Program {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	temporary := t.TempDir()
+	p := &Program{t: t, cmd: exec.CommandContext(ctx, exe), done: make(chan error, 1)}
+	p.out.changed = make(chan struct{}, 1)
+	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEMPORAL_") }),
+		append(env, programVariable+"=1", "TMPDIR="+temporary)...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
+	p.cmd.WaitDelay = grace
+	if err := p.cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.done <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+			t.Errorf("the program left %v (%v), want an empty directory", left, err)
+		}
+	})
+	return p
+}
+
+// Await waits until the program has printed a text.
+func (p *Program) Await(text string) {
+	p.t.Helper()
+	for !strings.Contains(p.out.String(), text) {
+		select {
+		case <-p.out.changed:
+		case err := <-p.done:
+			p.t.Fatalf("the program has ended (%v) and not printed %q:\n%s\n%s", err, text, p.out.String(), p.log.Bytes())
+		}
+	}
+}
+
+// Interrupt is Ctrl-C.
+func (p *Program) Interrupt() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		p.t.Errorf("interrupt the program: %v", err)
+	}
+}
+
+// Wait waits for the end, expects an exit code, and that none of the program's
+// processes has outlived it, and returns what was printed and logged. It is
+// noticed since they share the standard error, which is read to its end.
+func (p *Program) Wait(code int) (out, log string) {
+	p.t.Helper()
+	err := <-p.done
+	out, log = p.out.String(), p.log.String()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		p.t.Errorf("some of the program's processes have outlived it by %v", grace)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		p.t.Fatalf("the program: %v, want exit code %d\n%s\n%s", err, code, out, log)
+	}
+	return out, log
+}
+
+// Quiet expects that nothing was logged but that the server is being built.
+func Quiet(t *testing.T, log string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "devserver: ") {
+			t.Errorf("the program logged %q, want no noise", line)
+		}
+	}
+}
+
+// output is what was printed so far.
+type output struct {
+	changed chan struct{}
+	mu      sync.Mutex
+	b       bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}

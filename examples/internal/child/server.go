@@ -1,0 +1,95 @@
+package child
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
+)
+
+// Server is a Temporal server for the parent and its children: the one that
+// the TEMPORAL_* environment names, or else one of their own.
+type Server struct {
+	Client client.Client // the parent's
+
+	own  bool
+	env  []string
+	stop func() error
+}
+
+// Serve finds or starts the server. What takes long is told to log. The caller
+// calls Close.
+func Serve(ctx context.Context, log io.Writer) (*Server, error) {
+	named, found, err := devserver.FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{own: !found, stop: func() error { return nil }}
+	if s.own {
+		server, err := devserver.Start(ctx, devserver.Options{Log: notices{log}})
+		if err != nil {
+			return nil, err
+		}
+		named, s.stop = server.ClientOptions(), server.Stop
+		s.env = []string{"TEMPORAL_ADDRESS=" + named.HostPort, "TEMPORAL_NAMESPACE=" + named.Namespace}
+	}
+	if s.Client, err = client.DialContext(ctx, silent(named)); err != nil {
+		_ = s.stop() // the error at hand says more
+		return nil, fmt.Errorf("temporal: %w", err)
+	}
+	return s, nil
+}
+
+// Close ends the server where it is the parent's own.
+func (s *Server) Close() error {
+	s.Client.Close()
+	return s.stop()
+}
+
+// environ is a child's environment. Settings for another server don't belong
+// to one that we have started.
+func (s *Server) environ() []string {
+	if s == nil || !s.own {
+		return os.Environ()
+	}
+	others := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEMPORAL_") })
+	return append(others, s.env...)
+}
+
+// Dial is for the child: it connects to the parent's server. The options are
+// those that the client was dialled with.
+func Dial(ctx context.Context) (client.Client, client.Options, error) {
+	o, _, err := devserver.FromEnv()
+	if err != nil {
+		return nil, o, err
+	}
+	o = silent(o)
+	c, err := client.DialContext(ctx, o)
+	return c, o, err
+}
+
+// silent keeps the SDK's log lines out of the story.
+func silent(o client.Options) client.Options {
+	o.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	return o
+}
+
+// notices passes on what whoever waits should know, such as that the server is
+// being built and that this takes minutes, and not what the server logs.
+type notices struct{ w io.Writer }
+
+func (n notices) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("devserver: ")) {
+		return n.w.Write(b)
+	}
+	return len(b), nil
+}

@@ -1,0 +1,36 @@
+// Package jobs is somebody else's job runner: it starts jobs, tells how far
+// they are, and stops them. It knows nothing of Temporal, nor of Latchkey.
+//
+//	POST   /jobs             starts a job, or finds the one with this Idempotency-Key
+//	GET    /jobs             all jobs
+//	GET    /jobs/{id}        how one is
+//	DELETE /jobs/{id}        stops it
+//	POST   /jobs/{id}/crash  loses it, as the failure of a machine would
+package jobs
+
+// State is how a job is.
+type State string
+
+// The states of a job. All but Running are final.
+const (
+	Running State = "running"
+	Done    State = "done"
+	Stopped State = "stopped" // somebody wanted that
+	Crashed State = "crashed" // nobody did: there will be no result
+)
+
+// Job is what the runner tells of a job.
+type Job struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	State   State  `json:"state"`
+	From    int    `json:"from"`    // percent done when it was started
+	Percent int    `json:"percent"` // done by now
+	Result  string `json:"result,omitempty"`
+}
+
+// Order is what POST /jobs takes.
+type Order struct {
+	Name string `json:"name"`
+	From int    `json:"from"` // percent done by an earlier job
+}
