@@ -30,7 +30,7 @@ fuzz: ## every fuzzer, for FUZZTIME each
 		echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 soak: ## the long runs: a million histories, kills by the thousand
-	LATCHKEY_SOAK=1 $(GO) test -timeout 2h -run '^TestSimulation$$' ./async
+	LATCHKEY_SOAK=1 $(GO) test -timeout 2h -run '^Test(Simulation|Scale)$$' ./async
 	LATCHKEY_SOAK=1 $(GO) test -race -timeout 2h ./store/...
 	LATCHKEY_SOAK=1 $(GO) -C examples test -timeout 2h ./...
 

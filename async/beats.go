@@ -9,7 +9,6 @@ import (
 	"maps"
 	"time"
 
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
@@ -53,10 +52,20 @@ func activityOf(e entry) heartbeat.Activity {
 }
 
 // startBeats is the end of the hand-off: from here on the pump keeps alive what
-// the worker kept alive before.
-func (h *Hub) startBeats(e entry, now time.Time) {
-	e.rec.LastBeat, e.rec.BeatTries = now.UnixNano(), 0
+// the worker kept alive before. heard is when the server last heard of the
+// attempt.
+func (h *Hub) startBeats(e entry, heard, now time.Time) {
+	e.rec.LastBeat, e.rec.BeatTries = heard.UnixNano(), 0
 	h.scheduleBeat(e, now)
+}
+
+// begun is when the server first heard of the attempt, by the slower of two
+// clocks: a beat too early costs a call, one too late the attempt.
+func begun(r *recordpb.Record, now time.Time) time.Time {
+	if started := fromNano(r.Started); started.Before(now) {
+		return started
+	}
+	return now
 }
 
 // scheduleBeat has the next beat due as its pump says. A pump that this hub
@@ -67,6 +76,7 @@ func (h *Hub) scheduleBeat(e entry, now time.Time) {
 		next = now
 	}
 	e.rec.NextBeat = toNano(next)
+	h.soon.note(next, now)
 }
 
 // nextBeat asks the pump when it wants to beat.
@@ -92,17 +102,22 @@ func (h *Hub) again(r *recordpb.Record, now time.Time) {
 		first, last = min(first, timeout/12), min(last, timeout/6)
 	}
 	r.BeatTries++
-	r.NextBeat = now.Add(jitter(doubled(first, last, int(r.BeatTries)))).UnixNano()
+	next := now.Add(jitter(doubled(first, last, int(r.BeatTries))))
+	r.NextBeat = next.UnixNano()
+	h.soon.note(next, now)
 }
 
 // stepBeat has the pump asked, if it still says that it is time.
 func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, following, error) {
 	at, known := h.nextBeat(e, now)
 	switch {
+	case !known && len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now):
+		return e, hooksNext, nil
 	case !known:
 		h.unknownPump(ctx, e)
-		// Soon, so that a hub that knows it has time left.
-		e.due = now.Add(jitter(h.pollInterval))
+		// Soon, so that a hub that knows it has time left; but, where that is short,
+		// between the next two looks of this one, which would take it away each time.
+		e.due = now.Add(jitter(max(2*h.pollInterval/busyPoll, min(time.Duration(e.rec.HeartbeatTimeout)/300, lastBeatRetry))))
 	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
 		e.rec.NextBeat = toNano(at)
 		e.due = h.dueAt(e.rec)
@@ -151,8 +166,8 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 		did.skipped = true
 	default:
 		if said.Details != nil { // whoever looked may have answered as well
-			fresh, err := h.load(ctx, e.id)
-			if err != nil || fresh.rec.State != recordpb.State_STATE_WAITING || fresh.rec.Started != e.rec.Started {
+			fresh, waits := h.stillWaits(ctx, e)
+			if !waits {
 				return e, nothingNext
 			}
 			e = fresh
@@ -168,6 +183,13 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 			slog.String("callback", shortID(e.id)), slog.Any("error", err))
 	}
 	return saved, next
+}
+
+// stillWaits reads an entry again whose pump has been asked, and reports whether
+// there is still something to beat for.
+func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
+	fresh, err := h.load(ctx, e.id)
+	return fresh, err == nil && fresh.rec.State == recordpb.State_STATE_WAITING && fresh.rec.Started == e.rec.Started
 }
 
 // beatFailed says so, but not for each of thousands.
@@ -187,6 +209,7 @@ type beat struct {
 	over    recordpb.End
 	adopted bool
 	details []byte // that stand at the server; nil: not known
+	known   []byte // their digest
 	signals Signals
 	asked   bool // signals and details are known
 }
@@ -203,9 +226,9 @@ func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
 			h.callFailed(ctx, e, err)
 			did.failed = true
 			return did
-		case !status.Pending || !status.Running || !status.Started.Equal(fromNano(r.Started)):
+		case !attemptRuns(r, status):
 			return did.without(r, status)
-		case len(status.Details.GetPayloads()) > 0 && (r.Brought == 0 || status.LastHeartbeat.UnixNano() > r.Brought):
+		case recordedByOthers(r, status):
 			if theirs, err := proto.Marshal(status.Details); err == nil {
 				did.details = theirs
 			}
@@ -220,14 +243,11 @@ func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
 			h.beatFailed(ctx, e, "the pump's details can't be sent, and those before are sent again", err)
 		}
 	}
-	details := new(commonpb.Payloads)
-	if err := proto.Unmarshal(did.details, details); err != nil {
+	details, err := payloadsOf(did.details)
+	if err != nil {
 		h.log.ErrorContext(ctx, "async: heartbeat details can't be read", slog.String("callback", shortID(e.id)))
-		details = nil
 	}
-	if len(details.GetPayloads()) == 0 {
-		details = nil
-	}
+	did.known = digestOf(details)
 	signals, err := h.completer.Heartbeat(ctx, target(r), details)
 	switch {
 	case err == nil:
@@ -264,7 +284,6 @@ func (did beat) without(r *recordpb.Record, status Status) beat {
 }
 
 func (h *Hub) callFailed(ctx context.Context, e entry, err error) {
-	h.exhausted.note(err, time.Now())
 	h.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
 }
 
@@ -299,7 +318,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 				r.NextBeat = floor
 			}
 		default:
-			r.LastBeat, r.BeatTries = did.at.UnixNano(), 0
+			r.LastBeat, r.BeatTries, r.Known = did.at.UnixNano(), 0, did.known
 			if bytes.Equal(r.Details, said) {
 				r.Details, r.Relayed, r.Brought = did.details, 0, 0
 			} else if r.Brought == 0 {

@@ -7,9 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	commonpb "go.temporal.io/api/common/v1"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
 
@@ -58,12 +55,16 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	var v verdict
-	if err = h.passOn(call, e.rec); err != nil {
-		v = undelivered(err)
+	early, stop := context.WithTimeout(call, (h.claimTime-callMargin)/3)
+	err = h.passOn(early, e.rec, as)
+	stop()
+	if err != nil && e.rec.Delivery.GetTries() == 0 {
+		v = undelivered(err) // once: an outcome doesn't hang on its details
 	} else {
 		v = h.report(call, e.rec, o, as)
 	}
 	cancel()
+	h.exhausted.note(v.err, time.Now())
 
 	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
 	switch {
@@ -81,25 +82,6 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	return h.conclude(ctx, e, o.Mark, v, as)
-}
-
-// passOn sends the details that no beat has sent yet, so that they arrive
-// before the outcome: the next attempt resumes from them. What refuses them
-// refuses no outcome.
-func (h *Hub) passOn(ctx context.Context, r *recordpb.Record) error {
-	if r.Brought == 0 || r.Lost == r.Started {
-		return nil
-	}
-	details := new(commonpb.Payloads)
-	if err := proto.Unmarshal(r.Details, details); err != nil {
-		return nil
-	}
-	_, err := h.completer.Heartbeat(ctx, target(r), details)
-	if err == nil || errors.Is(err, ErrOver) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrRefused) {
-		r.Relayed, r.Brought = 0, 0
-		return nil
-	}
-	return err
 }
 
 // report makes the calls, by the state table.

@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -43,3 +44,22 @@ var (
 
 // TypeName is the stored name of T.
 func TypeName[T any]() (string, error) { return resultType[T]() }
+
+// PoolOrder has a pool with one slot do what is submitted while that is taken,
+// and returns the deadlines in the order in which they were done.
+func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time.Time) {
+	p := h.newPool(ctx)
+	p.slots <- struct{}{}
+	for _, d := range deadlines {
+		p.submit(task{aBeat, d, func() func() { order = append(order, d); return nil }})
+	}
+	<-p.slots
+	p.wait()
+	return order
+}
+
+// Urgency is by when a claimed entry should be done.
+func Urgency(e store.Entry) time.Time { return read(e).urgency() }
+
+// Race reports whether the race detector is on.
+const Race = simRace

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,4 +193,52 @@ func (f *faulty) Get(ctx context.Context, id string) (store.Entry, error) {
 		return f.get(ctx, id)
 	}
 	return f.Store.Get(ctx, id)
+}
+
+// watched is a store that counts the calls of one hub, and can be made to fail
+// it: from then on the hub is as good as dead.
+type watched struct {
+	store.Store
+	gone   atomic.Bool
+	claims atomic.Int64
+	empty  atomic.Int64 // claims that found nothing
+	others atomic.Int64 // calls of Get, Put and Delete
+}
+
+var errGone = errors.New("this process is gone")
+
+func (s *watched) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	if s.gone.Load() {
+		return nil, errGone
+	}
+	s.claims.Add(1)
+	es, err := s.Store.Claim(ctx, now, until, n)
+	if len(es) == 0 {
+		s.empty.Add(1)
+	}
+	return es, err
+}
+
+func (s *watched) Get(ctx context.Context, id string) (store.Entry, error) {
+	if s.gone.Load() {
+		return store.Entry{}, errGone
+	}
+	s.others.Add(1)
+	return s.Store.Get(ctx, id)
+}
+
+func (s *watched) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	if s.gone.Load() {
+		return 0, errGone
+	}
+	s.others.Add(1)
+	return s.Store.Put(ctx, e)
+}
+
+func (s *watched) Delete(ctx context.Context, id string, version uint64) error {
+	if s.gone.Load() {
+		return errGone
+	}
+	s.others.Add(1)
+	return s.Store.Delete(ctx, id, version)
 }

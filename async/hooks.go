@@ -137,7 +137,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
 	}
 	done := e.rec.Notices[:told]
-	ctx, cancel = context.WithTimeout(ctx, wrapUp)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	// What was told stays told, although somebody wrote meanwhile.
 	for range maxConflicts {

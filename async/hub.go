@@ -87,8 +87,8 @@ type Options struct {
 
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
-// any number of goroutines. It starts none of its own outside of Run and Work,
-// and needs no closing.
+// any number of goroutines. It has goroutines of its own only while Run, Work or
+// Start runs, and needs no closing.
 type Hub struct {
 	store        store.Store
 	completer    Completer
@@ -106,6 +106,7 @@ type Hub struct {
 	asking    sync.Map      // and of which a pump is
 	warned    sync.Map      // the activity types with a short heartbeat timeout
 	exhausted exhaustion    // of the server
+	soon      soon          // what this process makes due before the next poll
 	finisher  finisher
 	rarely    rate.Sometimes // for what could be logged of thousands at once
 	unknown   rate.Sometimes // of a pump's name, likewise
@@ -162,6 +163,7 @@ func New(o Options) (*Hub, error) {
 	if h.pollInterval < 0 {
 		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
 	}
+	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
 	if h.concurrency == 0 {
 		h.concurrency = 64
 	}
@@ -177,8 +179,8 @@ func New(o Options) (*Hub, error) {
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
-	if h.completer != nil && o.Rate > 0 {
-		h.completer = &limited{Completer: h.completer, limit: rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate/10)))}
+	if h.completer != nil {
+		h.completer = newPaced(h.completer, o.Rate, &h.exhausted)
 	}
 	return h, nil
 }

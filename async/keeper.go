@@ -1,16 +1,15 @@
 package async
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
@@ -25,46 +24,58 @@ const longestGap = time.Minute
 // beatMeanwhile heartbeats from the worker while the function runs, and so dies
 // with it: a worker that is killed before the outside was asked is noticed
 // within the heartbeat timeout, although the wait may last for days. What it
-// returns stops that, and waits for it.
-func (h *Hub) beatMeanwhile(ctx context.Context, e entry) (stop func()) {
+// returns stops that, waits for it, and tells when the server last heard of the
+// attempt.
+func (h *Hub) beatMeanwhile(ctx context.Context, e entry) (stop func() (heard time.Time)) {
+	now := time.Now()
+	first := begun(e.rec, now)
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
 	if timeout == 0 {
-		return func() {}
+		return func() time.Time { return first }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var keeper sync.WaitGroup
-	keeper.Go(func() { h.keep(ctx, e, min(timeout/3, longestGap)) })
-	return func() {
+	last := now
+	keeper.Go(func() { last = h.keep(ctx, e, min(timeout/3, longestGap), now) })
+	return func() time.Time {
 		cancel()
 		keeper.Wait()
+		return first.Add(last.Sub(now))
 	}
 }
 
 // keep beats, from time to time, with the details that the server has: a beat
 // without would erase what the function or an earlier attempt has recorded.
 // Where the function beats for itself, and fast enough, nothing is sent, so that
-// what it records meanwhile isn't overwritten.
-func (h *Hub) keep(ctx context.Context, e entry, every time.Duration) {
+// what it records meanwhile isn't overwritten. It returns when it last beat, or
+// last.
+func (h *Hub) keep(ctx context.Context, e entry, every time.Duration, last time.Time) time.Time {
+	completer := h.completer
 	beats := time.NewTicker(every)
 	defer beats.Stop()
 	seen, ours := fromNano(e.rec.Started), false // times of the server's, which are compared with its own only
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return last
 		case <-beats.C:
 		}
-		completer, err := h.workersCompleter(ctx, e)
-		if err != nil {
-			h.beatFailed(ctx, e, "this hub has no completer, and none can be made of the worker's client", err)
-			return
+		if completer == nil {
+			var err error
+			if completer, err = workersCompleter(ctx, e); err != nil {
+				h.beatFailed(ctx, e, "this hub has no completer, and none can be made of the worker's client", err)
+				return last
+			}
 		}
+		now, over := time.Now(), false
 		call, cancel := context.WithTimeout(ctx, max(every, callMargin))
-		over := false
 		seen, ours, over = h.keepOnce(call, completer, e, seen, ours)
 		cancel()
+		if ours {
+			last = now
+		}
 		if over {
-			return
+			return last
 		}
 	}
 }
@@ -85,40 +96,31 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 		h.beatFailed(ctx, e, "Temporal can't be asked what the function recorded", err)
 		return seen, ours, false
 	}
-	if !status.Pending || !status.Running || !status.Started.Equal(fromNano(e.rec.Started)) {
+	if !attemptRuns(e.rec, status) {
 		return seen, false, true
 	}
-	signals := status.signals(now.rec)
+	signals, known := status.signals(now.rec), now.rec.Known
 	if ours || !status.LastHeartbeat.After(seen) {
 		ours = false
-		switch s, err := completer.Heartbeat(ctx, target(e.rec), latest(now.rec, status)); {
+		details := latest(now.rec, status)
+		switch s, err := completer.Heartbeat(ctx, target(e.rec), details); {
 		case errors.Is(err, ErrOver):
 			return seen, false, true
 		case err != nil:
 			h.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
 		default:
 			signals, ours = s, true
+			if details != status.Details {
+				known = digestOf(details)
+			}
 		}
 	}
-	h.signalledMeanwhile(ctx, now, signals)
+	h.noteMeanwhile(ctx, now, signals, known)
 	return status.LastHeartbeat, ours, false
 }
 
-// latest is what the worker's own beat says: what the server has, unless the
-// outside has brought something since.
-func latest(r *recordpb.Record, status Status) *commonpb.Payloads {
-	brought := new(commonpb.Payloads)
-	if r.Brought == 0 || fromNano(r.Brought).Before(status.LastHeartbeat) || proto.Unmarshal(r.Details, brought) != nil {
-		return status.Details
-	}
-	return brought
-}
-
-// workersCompleter is the hub's, or one through the worker's own client.
-func (h *Hub) workersCompleter(ctx context.Context, e entry) (c Completer, err error) {
-	if h.completer != nil {
-		return h.completer, nil
-	}
+// workersCompleter reports through the worker's own client.
+func workersCompleter(ctx context.Context, e entry) (c Completer, err error) {
 	defer func() {
 		if recover() != nil { // outside of a worker there is no client
 			err = errPanicked
@@ -127,9 +129,10 @@ func (h *Hub) workersCompleter(ctx context.Context, e entry) (c Completer, err e
 	return ClientCompleter(Client{Client: activity.GetClient(ctx), Options: client.Options{Namespace: e.rec.Namespace}})
 }
 
-// signalledMeanwhile has a hub that runs tell what the worker has learned.
-// What this hub has no hook for is left to those that have, to learn anew.
-func (h *Hub) signalledMeanwhile(ctx context.Context, e entry, s Signals) {
+// noteMeanwhile has a hub that runs tell what the worker has learned, and
+// records the digest of what the server has. Signals for which this hub has no
+// hook are left to those that have, to learn anew.
+func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byte) {
 	started := e.rec.Started
 	for range maxConflicts {
 		r := e.rec
@@ -138,10 +141,12 @@ func (h *Hub) signalledMeanwhile(ctx context.Context, e entry, s Signals) {
 		if h.hooks.Paused == nil {
 			s.Paused = r.Paused
 		}
-		if r.State != recordpb.State_STATE_WAITING || r.Started != started || s == (Signals{r.CancelRequested, r.Paused, r.Reset_}) {
+		if r.State != recordpb.State_STATE_WAITING || r.Started != started ||
+			s == (Signals{r.CancelRequested, r.Paused, r.Reset_}) && bytes.Equal(known, r.Known) {
 			return
 		}
 		h.signalled(r, s, time.Now())
+		r.Known = known
 		e.due = h.dueAt(r)
 		_, err := h.save(ctx, e)
 		if !errors.Is(err, errConflict) {
@@ -158,7 +163,16 @@ func (h *Hub) signalledMeanwhile(ctx context.Context, e entry, s Signals) {
 // too short for another hub to take over in time.
 func (h *Hub) warnOfBeats(ctx context.Context, r *recordpb.Record) {
 	timeout := time.Duration(r.HeartbeatTimeout)
-	if timeout == 0 || timeout >= shortest*h.claimTime {
+	if timeout == 0 {
+		return
+	}
+	if apart := time.Since(fromNano(r.Started)); apart.Abs() > timeout/3 {
+		level := slog.LevelDebug
+		h.rarely.Do(func() { level = slog.LevelWarn })
+		h.log.Log(ctx, level, "async: this machine's clock is far from Temporal's: hubs may heartbeat too late for its activities",
+			slog.Duration("ahead", apart), slog.Duration("heartbeat_timeout", timeout))
+	}
+	if timeout >= shortest*h.claimTime {
 		return
 	}
 	if _, before := h.warned.LoadOrStore(r.ActivityType, true); !before {

@@ -119,8 +119,9 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 	r := e.rec
 	again := func(remember bool) (step, bool, error) {
 		newRound(e.id, r, remember)
+		r.Details, r.Known, r.Relayed, r.Brought = nil, nil, 0, 0 // those of another job
 		r.Early = false
-		rename(r, now)
+		h.rename(r, now)
 		return stepAsk, true, nil
 	}
 	// drop tells that what was accepted is not delivered.
@@ -170,7 +171,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 			return again(false)
 		}
 		known := r.Asked != 0 || r.Reference != ""
-		rename(r, now)
+		h.rename(r, now)
 		if r.Asked = 0; now.Once && known {
 			r.Asked = r.Started
 			return stepPending, true, nil
@@ -219,11 +220,11 @@ func (h *Hub) runs(ctx context.Context, now *recordpb.Record) (bool, error) {
 func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err error) {
 	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
 	r.Early = false
-	rename(r, now)
+	h.rename(r, now)
 	_, contextual := h.encoder.failure.(converter.FailureConverterWithSerializationContext)
 	switch {
 	case r.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
-		err = rebind(r.Outcome, data, h.encoder.dataOf(r))
+		r.Outcome.Payload, err = rebind(r.Outcome.Payload, data, h.encoder.dataOf(r))
 	case contextual:
 		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
 	}
@@ -234,15 +235,22 @@ func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err err
 	return stepDeliver, true, nil
 }
 
-// rename makes the record that of another activity.
-func rename(r, now *recordpb.Record) {
+// rename makes the record that of another activity, which doesn't know of the
+// job's progress yet.
+func (h *Hub) rename(r, now *recordpb.Record) {
+	data := h.encoder.dataOf(r)
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
-	r.Lost, r.Adopted = 0, 0
+	r.Lost, r.Adopted, r.Known, r.Brought = 0, 0, nil, 0
 	if len(r.Details) > 0 {
-		r.Relayed, r.Brought = now.Created, now.Created // the progress of the same job, of which that one doesn't know
+		r.Relayed, r.Brought = now.Created, now.Created
 	}
 	adopt(r, now)
+	if bound, err := rebind(r.Details, data, h.encoder.dataOf(r)); err == nil {
+		r.Details = bound
+	} else {
+		r.Details, r.Brought = nil, 0 // nobody could read them
+	}
 }
 
 type idempotencyKey struct{}

@@ -17,6 +17,10 @@ const (
 	firstQuestion = 5 * time.Second
 	lastQuestion  = time.Hour
 
+	// triedBefore is how much time an answer has that was tried before: what
+	// can't be reached must not take the heartbeats' time.
+	triedBefore = 30 * time.Second
+
 	// unreadable is how long an entry is left alone that can't be read, or that
 	// a newer release has written.
 	unreadable = time.Hour
@@ -37,14 +41,16 @@ func read(stored store.Entry) claimed {
 	return claimed{stored, e, err}
 }
 
-// urgency is by when the entry should be done, where not all can be at once:
-// an answer goes before a heartbeat that has time left, and both before what
-// nobody waits for.
+// urgency is by when the entry should be done, where not all can be at once: an
+// answer goes before heartbeats, and a heartbeat that has little time left
+// before an answer that couldn't be delivered when it was new.
 func (c claimed) urgency() time.Time {
 	switch {
 	case c.err != nil:
-	case c.rec.State == recordpb.State_STATE_SETTLED:
+	case c.rec.State == recordpb.State_STATE_SETTLED && c.rec.Delivery.GetTries() == 0:
 		return fromNano(c.rec.Delivery.GetNext())
+	case c.rec.State == recordpb.State_STATE_SETTLED:
+		return time.Now().Add(triedBefore)
 	case c.rec.State == recordpb.State_STATE_WAITING && !c.beatAt().IsZero():
 		return c.lapses()
 	}
@@ -89,6 +95,15 @@ func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 	default:
 		log.WarnContext(ctx, "async: the store failed: the entry comes back when its claim lapses", slog.Any("error", err))
 	}
+}
+
+// putOff has an entry come back soon that had to wait too long, and not only
+// when its claim lapses.
+func (h *Hub) putOff(ctx context.Context, e entry) {
+	ctx, cancel := context.WithTimeout(ctx, wrapUp)
+	defer cancel()
+	e.due = time.Now().Add(jitter(soonest))
+	_, _ = h.save(ctx, e)
 }
 
 // giveBack makes due again what this hub has claimed and no longer gets to.
@@ -168,6 +183,7 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	status, err := h.completer.Describe(call, target(e.rec).ByID(), "")
 	cancel()
+	h.exhausted.note(err, time.Now())
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()

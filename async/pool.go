@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
 
 const (
@@ -12,6 +14,12 @@ const (
 	// for how long a call has one.
 	queued = 16
 	slow   = time.Second
+
+	// quick is for how long an entry takes room while its pump is asked.
+	quick = 10 * time.Millisecond
+
+	// stale is how long ago an entry may have been read that is beaten for.
+	stale = 100 * time.Millisecond
 )
 
 // pool does what has been claimed: the calls of Temporal in so many slots, the
@@ -22,14 +30,18 @@ type pool struct {
 	hub   *Hub
 	calls context.Context // of what is under way: ends with its claims, not with Run
 	stop  <-chan struct{}
-	slots chan struct{}
-	begun chan struct{} // after something that was ready
-	hooks *lane
-	pumps map[string]*lane // so that a pump that is slow delays no other
-	tasks sync.WaitGroup
 
-	mu    sync.Mutex
-	ready tasks
+	patient bool // nobody comes back for what has to wait
+	slots   chan struct{}
+	begun   chan struct{} // there may be room
+	hooks   *lane
+	pumps   map[string]*lane // so that a pump that is slow delays no other
+	tasks   sync.WaitGroup
+
+	mu      sync.Mutex
+	ready   [2]tasks // by kind
+	answers int      // in slots
+	asking  int      // pumps, that have been asked a moment ago
 }
 
 func (h *Hub) newPool(ctx context.Context) *pool {
@@ -62,7 +74,11 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {
 		c := read(stored)
-		p.submit(c.urgency(), func() func() { return p.tend(c, until) })
+		kind := aBeat
+		if c.err == nil && c.rec.State == recordpb.State_STATE_SETTLED {
+			kind = anAnswer
+		}
+		p.submit(task{kind, c.urgency(), func() func() { return p.tend(c, until) }})
 	}
 	return len(entries), asked, err
 }
@@ -71,30 +87,80 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 func (p *pool) room() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return 2*p.hub.concurrency - len(p.ready)
+	return 2*p.hub.concurrency - len(p.ready[aBeat]) - len(p.ready[anAnswer]) - p.asking
+}
+
+// ask takes room for an entry that its pump is asked about, until answered or,
+// so that a slow pump takes nothing from others, a moment later. Without it a
+// claim would run ahead of pumps that are quick, and their lanes overflow.
+func (p *pool) ask() (answered func()) {
+	p.mu.Lock()
+	p.asking++
+	p.mu.Unlock()
+	giveBack := sync.OnceFunc(func() {
+		p.mu.Lock()
+		p.asking--
+		p.mu.Unlock()
+		p.vacated()
+	})
+	timer := time.AfterFunc(quick, giveBack)
+	return func() {
+		timer.Stop()
+		giveBack()
+	}
+}
+
+// vacated has claim look whether there is room.
+func (p *pool) vacated() {
+	select {
+	case p.begun <- struct{}{}:
+	default:
+	}
 }
 
 // submit has do called in a slot, and after it, outside of the slot, what it
 // returns.
-func (p *pool) submit(deadline time.Time, do func() (after func())) {
+func (p *pool) submit(t task) {
 	p.mu.Lock()
-	heap.Push(&p.ready, task{deadline, do})
+	heap.Push(&p.ready[t.kind], t)
 	p.mu.Unlock()
 	p.tasks.Go(func() {
 		p.slots <- struct{}{}
-		p.mu.Lock()
-		urgent := heap.Pop(&p.ready).(task) // of one that was submitted later, maybe
-		p.mu.Unlock()
-		select {
-		case p.begun <- struct{}{}:
-		default:
-		}
-		after := urgent.do()
-		<-p.slots
-		if after != nil {
-			after()
+		defer func() { <-p.slots }()
+		// What is most urgent now may have been submitted later.
+		for t, any := p.next(); any; t, any = p.next() {
+			after := t.do()
+			p.ended(t.kind)
+			if after != nil {
+				p.tasks.Go(after)
+			}
 		}
 	})
+}
+
+// next takes the most urgent task. Answers get no more than three slots of four:
+// where the server of one namespace hangs, heartbeats for others go on.
+func (p *pool) next() (t task, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.vacated()
+	kind := aBeat
+	switch answers, beats := p.ready[anAnswer], p.ready[aBeat]; {
+	case len(answers) > 0 && p.answers < max(1, p.hub.concurrency*3/4) && (len(beats) == 0 || !beats[0].deadline.Before(answers[0].deadline)):
+		kind = anAnswer
+		p.answers++
+	case len(beats) == 0:
+		return task{}, false // what is left is for who has an answer in hand now
+	}
+	return heap.Pop(&p.ready[kind]).(task), true
+}
+
+func (p *pool) ended(k kind) {
+	if k == anAnswer {
+		p.mu.Lock()
+		p.answers--
+		p.mu.Unlock()
+	}
 }
 
 // tend does what is due for an entry.
@@ -119,34 +185,75 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	switch next {
 	case hooksNext:
 		return func() {
-			p.hooks.do(p.hub.claimTime/2, func() { p.hub.tell(p.calls, e) })
+			if !p.hooks.do(p.patience(p.hub.claimTime/2), func() { p.tell(e, until) }) {
+				p.hub.putOff(p.calls, e)
+			}
 		}
 	case pumpNext:
+		answered := p.ask()
 		return func() {
-			p.pumps[e.rec.Pump].do(time.Until(until)/4, func() { p.beat(e, until) })
+			defer answered()
+			if !p.pumps[e.rec.Pump].do(p.patience(time.Until(until)/4), func() { p.beat(e, until) }) {
+				p.hub.putOff(p.calls, e)
+			}
 		}
 	}
 	return nil
 }
 
+// patience is how long something waits for its lane: under Work without end,
+// since nobody comes back for it.
+func (p *pool) patience(d time.Duration) time.Duration {
+	if p.patient {
+		return 0
+	}
+	return max(d, time.Millisecond)
+}
+
+// tell calls the hooks for as long as the entry is this hub's.
+func (p *pool) tell(e entry, until time.Time) {
+	if held := fromNano(e.rec.NextNotice); held.After(until) {
+		until = held
+	}
+	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
+	defer cancel()
+	p.hub.tell(ctx, e)
+}
+
 // beat asks the pump, and has the beat sent.
 func (p *pool) beat(e entry, until time.Time) {
+	asked := time.Now()
 	ctx, cancel := context.WithTimeout(p.calls, min(p.hub.claimTime/2, time.Until(until)-callMargin))
 	said, err := p.hub.askPump(ctx, e)
 	cancel()
-	p.submit(e.lapses(), func() func() {
+	p.submit(task{aBeat, e.lapses(), func() func() {
 		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 		defer cancel()
 		if ctx.Err() != nil {
 			return nil
 		}
+		if time.Since(asked) > stale {
+			waits := false
+			if e, waits = p.hub.stillWaits(ctx, e); !waits {
+				return nil
+			}
+		}
 		e, next := p.hub.beaten(ctx, e, said, err)
 		return p.following(e, next, until)
-	})
+	}})
 }
+
+// kind is what a task is about.
+type kind int
+
+const (
+	aBeat    kind = iota // or anything else but
+	anAnswer             // that is delivered
+)
 
 // task is something to do in a slot.
 type task struct {
+	kind     kind
 	deadline time.Time
 	do       func() (after func())
 }
@@ -173,29 +280,33 @@ func newLane(n int) *lane {
 	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, queued*n)}
 }
 
-// do calls f once there is a slot, or gives up: then the entry comes back when
-// its claim lapses. A call that is slow goes on, but not in the way of others.
-func (l *lane) do(patience time.Duration, f func()) {
-	select {
-	case l.queue <- struct{}{}:
-		defer func() { <-l.queue }()
-	default:
-		return
-	}
-	select {
-	case l.slots <- struct{}{}:
-	default:
+// do calls f once there is a slot, or reports that there was none for so long;
+// with zero patience it waits as long as it takes. A call that is slow goes on,
+// but not in the way of others.
+func (l *lane) do(patience time.Duration, f func()) bool {
+	var enough <-chan time.Time
+	if patience > 0 {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
+		enough = timer.C
 		select {
-		case l.slots <- struct{}{}:
-		case <-timer.C:
-			return
+		case l.queue <- struct{}{}:
+		default:
+			return false
 		}
+	} else {
+		l.queue <- struct{}{}
+	}
+	defer func() { <-l.queue }()
+	select {
+	case l.slots <- struct{}{}:
+	case <-enough:
+		return false
 	}
 	release := sync.OnceFunc(func() { <-l.slots })
 	timer := time.AfterFunc(slow, release)
 	defer timer.Stop()
 	defer release()
 	f()
+	return true
 }

@@ -16,26 +16,24 @@ import (
 
 var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 
-// rebind encodes payloads anew that a codec may have bound to one activity, for
-// another. Values are not converted, only what lies around them.
-func rebind(o *recordpb.Outcome, from, to converter.DataConverter) error {
+// rebind encodes stored payloads anew that a codec may have bound to one
+// activity, for another. Values are not converted, only what lies around them.
+func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
 	ps := new(commonpb.Payloads)
-	if proto.Unmarshal(o.Payload, ps) != nil {
-		return errUnreadable
+	if proto.Unmarshal(stored, ps) != nil {
+		return nil, errUnreadable
 	}
 	for i, p := range ps.Payloads {
 		var raw converter.RawValue
 		if err := from.FromPayload(p, &raw); err != nil {
-			return err
+			return nil, err
 		}
 		var err error
 		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	var err error
-	o.Payload, err = proto.Marshal(ps)
-	return err
+	return proto.Marshal(ps)
 }
 
 // rebindFailure does it for a failure, by a converter that knows contexts. The

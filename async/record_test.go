@@ -65,6 +65,7 @@ func full() *recordpb.Record {
 		Paused:      true,
 		Reset_:      true,
 		Brought:     scheduled.UnixNano() + 15,
+		Known:       []byte("digest"),
 	}
 }
 

@@ -94,9 +94,20 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 	}
 }
 
+// dropSent drops heartbeat details that the server has: the next beat reads them
+// there, if there is one. What no beat has passed on stays.
+func dropSent(r *recordpb.Record) {
+	if r.Brought == 0 {
+		r.Details, r.Known, r.Relayed = nil, nil, 0
+	}
+}
+
 // adopt makes the record that of this attempt. What an operator sees, and what
 // the worker's code says today, follow the latest attempt.
 func adopt(r, now *recordpb.Record) {
+	if r.Reset_ || now.Attempt <= r.Attempt {
+		dropSent(r) // a reset may have cleared them at the server
+	}
 	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
@@ -122,7 +133,7 @@ func newRound(id string, r *recordpb.Record, remember bool) {
 	r.Outcome, r.Delivery = nil, nil
 	r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
 	r.Asked, r.Reference = 0, ""
-	r.Details, r.Relayed, r.Brought = nil, 0, 0 // the server has what was sent
+	dropSent(r)
 }
 
 // roundOf returns whether the callback ID is that of the record's current
@@ -161,5 +172,6 @@ func closed(r *recordpb.Record, end recordpb.End, now time.Time) {
 		r.Delivery.Delivered = true
 		r.Delivery.LastError = ""
 	}
-	r.Details, r.Relayed, r.Brought, r.NextBeat = nil, 0, 0, 0
+	dropSent(r)
+	r.NextBeat = 0
 }

@@ -26,6 +26,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer pool.wait()
 	failures := 0
 	for {
+		h.soon.pass(time.Now())
 		n, asked, err := pool.claim(ctx, time.Now())
 		idle := h.pollInterval
 		switch {
@@ -47,7 +48,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		} else if idle == 0 {
 			continue
 		}
-		timer := time.NewTimer(jitter(idle))
+		timer := time.NewTimer(min(jitter(idle), h.soon.left(time.Now())))
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
@@ -74,6 +75,7 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 		return 0, errors.New("async: Work needs Options.Completer: a hub without one settles only")
 	}
 	pool := h.newPool(ctx)
+	pool.patient = true
 	now := time.Now()
 	for {
 		claimed, _, err := pool.claim(ctx, now)

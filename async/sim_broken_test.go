@@ -20,7 +20,8 @@ const simFound = 5_000
 // TestSimulationFindsBrokenVersions shows that the simulation can fail: each
 // version is wrong in one rule of the design, behind an interleaving.
 func TestSimulationFindsBrokenVersions(t *testing.T) {
-	for name, broken := range map[string]simBroken{
+	findBroken(t, simBrokenBeats)
+	findBroken(t, map[string]simBroken{
 		"failure by ID after any NotFound": {completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
 		"attempts ordered by number":       {started: startedByNumber},
 		"by ID without the history guard":  {completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
@@ -35,7 +36,12 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 		"a deadline taken as a verdict":          {completer: func(c *simCompleter) Completer { return simDeadlines{c} }},
 		"the secret reused in the next round":    {put: reuseSecret, asked: reusedID},
 		"Asked written without compare-and-swap": {put: forceAsked},
-	} {
+	})
+}
+
+func findBroken(t *testing.T, versions map[string]simBroken) {
+	t.Helper()
+	for name, broken := range versions {
 		t.Run(name, func(t *testing.T) {
 			rows := make(map[string]int)
 			for seed := range uint64(simFound) {

@@ -91,6 +91,7 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 		return
 	}
 	f := w.frame()
+	w.observeBeats(f, before, after)
 	sameRound := bytes.Equal(before.Secret, after.Secret)
 	was, is := State(before.State), State(after.State)
 	otherAct := after.Key != "" && !sameActivity(before, after)
@@ -134,6 +135,10 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 		if n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER {
 			w.round(callbackID(id, n.Secret)).over = true
 		}
+	}
+	if f.beating && was == Waiting {
+		w.beatRow(f, is, before, after)
+		return
 	}
 	w.deliveryRow(f, was, is, after)
 }

@@ -24,6 +24,9 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *recordpb.Record) {
 	}
 	p.w.settleJitter(&r.NextQuestion, now, firstQuestion, lastQuestion)
 	p.w.settleJitter(&r.NextNotice, now, firstNotice, lastNotice)
+	if r.BeatTries > 0 {
+		p.w.settleJitter(&r.NextBeat, now, soonest, lastBeatRetry)
+	}
 	if !e.Due.IsZero() {
 		e.Due = e.Due.Add(p.skew)
 	}
@@ -72,7 +75,7 @@ func shift(r *recordpb.Record, by time.Duration) {
 	if by == 0 {
 		return
 	}
-	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice} {
+	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice, &r.LastBeat, &r.NextBeat, &r.Relayed, &r.Brought} {
 		if *t != 0 {
 			*t += int64(by)
 		}

@@ -50,6 +50,7 @@ func (w *simWorld) finish() {
 	}
 	w.tick()
 	w.workAll()
+	w.checkDetails()
 	for id, r := range w.records {
 		if a := w.actOfRecord(r); State(r.State) == Settled && !r.Early && a != nil && a.pending() && id != simNewer {
 			w.violate("G1", "an accepted outcome isn't delivered although nothing fails and attempts go on")

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
-
-	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
 // simA and simB are the two result types of the simulation.
@@ -46,6 +44,7 @@ func simOps() []simOp {
 		{"end of a run", 1, (*simWorld).opEndRun},
 		{"history goes", 1, (*simWorld).opForget},
 		{"server", 2, (*simWorld).opServer},
+		{"heartbeat", 8, (*simWorld).opHeartbeat},
 		{"remember", 2, (*simWorld).opRemember},
 		{"abandon", 1, (*simWorld).opAbandon},
 		{"late", 4, (*simWorld).opLate},
@@ -89,6 +88,9 @@ func (w *simWorld) schedule(r *simRun) {
 		scheduled: time.Now(), backoff: time.Now(), max: int32(2 + w.rng.n(6)),
 		timeout: []time.Duration{20 * time.Second, 5 * time.Minute, time.Hour}[w.rng.n(3)],
 		expires: time.Now().Add([]time.Duration{10 * time.Minute, 12 * time.Hour}[w.rng.n(2)]),
+	}
+	if w.rng.chance(300) {
+		a.beats = []time.Duration{20 * time.Second, 2 * time.Minute}[w.rng.n(2)]
 	}
 	switch w.rng.n(8) {
 	case 0:
@@ -185,7 +187,9 @@ func (w *simWorld) start(at *simAttempt) {
 		}()
 		s.err = p.hub.startActivity(context.Background(), info, at.act.options, at.typ, func(ctx context.Context, c Callback) error {
 			s.asked = c.ID()
-			return w.ask(ctx, f, at, c)
+			err := w.ask(ctx, f, at, c)
+			at.returned = at.returned || err == nil
+			return err
 		})
 	}()
 	if w.broken.result != nil {
@@ -238,6 +242,13 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 		f.rough = true
 		w.answer(w.proc(), ask)
 	}
+	if w.rng.chance(200) {
+		w.recordDetails(at)
+	}
+	if w.rng.chance(60) {
+		f.rough = true
+		w.heartbeatFrom(ask)
+	}
 	if err := w.edge(); err != nil {
 		return err
 	}
@@ -267,7 +278,7 @@ func (w *simWorld) work(p *simProc) (n int) {
 		f.calls = nil
 		e, next := p.hub.tend(ctx, read(stored))
 		if next == pumpNext {
-			e, next = p.hub.beaten(ctx, e, heartbeat.Beat{}, nil)
+			e, next = w.beat(f, e)
 		}
 		if next == hooksNext {
 			p.hub.tell(ctx, e)

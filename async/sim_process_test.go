@@ -9,7 +9,6 @@ import (
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 	"github.com/latchkey-go/latchkey/store"
-	commonpb "go.temporal.io/api/common/v1"
 )
 
 var (
@@ -39,6 +38,7 @@ type simFrame struct {
 	p       *simProc
 	crashIn int  // calls until the process dies; 0: it doesn't
 	rough   bool // something failed, or something else ran meanwhile
+	beating bool // it goes on with what a pump said
 	calls   []string
 	reads   map[string]*recordpb.Record // as last read or written, by entry
 	looks   map[context.Context]simLook
@@ -250,10 +250,6 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 	return err
 }
 
-func (c *simCompleter) Heartbeat(context.Context, Target, *commonpb.Payloads) (Signals, error) {
-	return Signals{}, errSimAway
-}
-
 func (c *simCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
 	w := c.p.w
 	f := w.frame()
@@ -267,7 +263,11 @@ func (c *simCompleter) Describe(ctx context.Context, t Target, mark string) (Sta
 		if a := w.actOf(t); a != nil {
 			f.looks[ctx] = simLook{act: a, epoch: a.epoch}
 		}
-		return w.describe(t, mark), nil
+		s := w.describe(t, mark)
+		if !s.LastHeartbeat.IsZero() {
+			s.LastHeartbeat = s.LastHeartbeat.Add(-c.p.skew)
+		}
+		return s, nil
 	})
 	f.calls = append(f.calls, "look:"+simStatus(s, err, mark))
 	w.logf("%s: Describe (%s): %s", c.p.name, w.nameOf(mark), simStatus(s, err, mark))

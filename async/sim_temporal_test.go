@@ -42,6 +42,14 @@ type simAct struct {
 	lastMark                string // in the last failure
 	lastTrue                string // the mark of what really ended the attempt before
 
+	beats    time.Duration // heartbeat timeout; zero: none
+	details  string        // of the last heartbeat
+	lastBeat time.Time
+	beatBy   *simFrame // whose it was
+	muddled  bool      // heartbeats may have come in another order than they were sent
+
+	resetting bool // the attempt that runs is the last before a reset
+
 	closed   bool
 	buffered bool
 	end      simEnd
@@ -66,8 +74,10 @@ type simAttempt struct {
 	deadline time.Time
 	token    string
 	typ      string
-	ran      int // how often its function has run
-	calls    int // how often Start was called
+	ran      int  // how often its function has run
+	returned bool // nil, once
+	lost     bool // a hub knows that its token isn't taken any more
+	calls    int  // how often Start was called
 }
 
 func (r *simRun) open() bool { return !r.closed }
@@ -94,7 +104,7 @@ func (w *simWorld) poll(a *simAct) *simAttempt {
 		// attempts apart: after a reset an old one is valid again.
 		token: fmt.Sprintf("token-%d.%d", a.seq, a.num),
 	}
-	a.cur = at
+	a.cur, a.resetting = at, false
 	a.attempts = append(a.attempts, at)
 	a.epoch++
 	w.logf("temporal: %v: attempt %d (started %s)", a, at.num, simTime(now))
@@ -116,6 +126,8 @@ func (w *simWorld) tick() {
 				// Its event has the last failure as the cause.
 				w.close(a, simEnd{kind: "timed out", mark: a.lastMark})
 			case a.cur != nil && !now.Before(a.cur.deadline):
+				w.timeOut(a)
+			case a.cur != nil && a.beats > 0 && !w.calm && now.Sub(a.cur.started) >= a.beats && now.Sub(a.lastBeat) >= a.beats:
 				w.timeOut(a)
 			}
 		}
@@ -168,6 +180,8 @@ func (w *simWorld) reset(a *simAct) {
 	a.num = 1
 	if a.cur == nil {
 		a.backoff = time.Now()
+	} else {
+		a.resetting = true
 	}
 	a.epoch++
 	w.logf("temporal: %v: reset", a)
@@ -293,7 +307,7 @@ func (w *simWorld) describe(t Target, mark string) Status {
 	if a.pending() {
 		s := Status{
 			Pending: true, Running: a.cur != nil, CancelRequested: a.cancelRequested, Paused: a.paused,
-			Attempt: a.num, LastMark: a.lastMark,
+			Attempt: a.num, LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
 		}
 		if a.cur != nil {
 			s.Started = a.cur.started

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -88,6 +89,9 @@ type simWorld struct {
 	late           []func() // effects of calls that were given up
 	landing        bool     // one of them
 
+	details  map[string]simDetail
+	detailNo int
+
 	asks   []*simAsk
 	byCall map[string]*simAsk
 	keys   []*simKeyAnswer
@@ -157,11 +161,15 @@ func (w *simWorld) newProc(i int) *simProc {
 	w.made++
 	p := &simProc{w: w, name: fmt.Sprintf("p%d", w.made), skew: simSkews[w.rng.n(len(simSkews))]}
 	o := Options{
-		Store: &simStore{p}, Retention: simRetention,
+		Store: &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}},
 		Hooks: Hooks{
 			Delivered: func(_ context.Context, c Callback) error { return w.told(p, c, "delivered", nil) },
 			Over:      func(_ context.Context, c Callback, why error) error { return w.told(p, c, "over", why) },
 			Refused:   func(_ context.Context, c Callback, why error) error { return w.told(p, c, "refused", why) },
+
+			CancelRequested: func(_ context.Context, c Callback) error { return w.told(p, c, "cancel_requested", nil) },
+			Paused:          func(_ context.Context, c Callback) error { return w.told(p, c, "paused", nil) },
+			Reset:           func(_ context.Context, c Callback) error { return w.told(p, c, "reset", nil) },
 		},
 	}
 	// One in the fleet settles only.
@@ -203,7 +211,7 @@ func (h simHistory) run(broken simBroken, rows map[string]int, trace *[]string) 
 		rng: &simRand{h.seed}, broken: broken, trace: trace, mem: store.NewMemory(),
 		records: make(map[string]*recordpb.Record), jittered: make(map[int64]int64),
 		byCall: make(map[string]*simAsk), marks: make(map[string]*simOutcome), rounds: make(map[string]*simRound),
-		reused: make(map[string][]byte), clock: time.Now(),
+		reused: make(map[string][]byte), details: make(map[string]simDetail), clock: time.Now(),
 		rows: rows, ops: simOps(),
 	}
 	if w.keyed = 100; w.rng.chance(300) {

@@ -45,6 +45,7 @@ type StartOptions struct {
 
 const (
 	maxLabels    = 4 << 10 // bytes
+	maxPump      = 256     // bytes
 	maxReference = 4 << 10 // bytes
 
 	// wrapUp bounds what Start still does when its activity's context has ended.
@@ -127,6 +128,8 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 		wrong = errors.New("StartOptions.Once and PerAttempt exclude each other: with an ID of its own each attempt asks")
 	case checkKey(o.Key) != nil:
 		wrong = checkKey(o.Key)
+	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
+		wrong = fmt.Errorf("the pump's name has %d bytes, not at most %d in UTF-8", len(o.Pump), maxPump)
 	default:
 		wrong = checkLabels(o.Labels)
 	}
@@ -229,7 +232,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		}
 		if changed {
 			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
-				h.startBeats(e, time.Now()) // the outside was asked by an attempt before
+				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
 			}
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
 				h.claim(&e, time.Now())
@@ -289,15 +292,13 @@ func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Ca
 	stop := h.beatMeanwhile(ctx, e.clone())
 	returned := false
 	defer func() {
-		stop()
 		if !returned { // a panic, which goes on
-			h.handedOff(ctx, e, errors.New("the function panicked"))
+			h.handedOff(ctx, e, stop(), errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e.clone()})
 	returned = true
-	stop()
-	if answered := h.handedOff(ctx, e, err); err != nil && !answered {
+	if answered := h.handedOff(ctx, e, stop(), err); err != nil && !answered {
 		return err
 	}
 	return activity.ErrResultPending
@@ -305,8 +306,9 @@ func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Ca
 
 // handedOff writes what came of the hand-off to the entry, as it was before
 // the function ran. It reports whether the activity has been answered, so that
-// an error of the function is no longer the activity's.
-func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bool) {
+// an error of the function is no longer the activity's. heard is when the
+// server last heard of the attempt.
+func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -318,7 +320,7 @@ func (h *Hub) handedOff(ctx context.Context, e entry, askErr error) (answered bo
 			return false // a later attempt asks for itself
 		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
 			e.rec.Asked = started
-			h.startBeats(e, time.Now())
+			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == recordpb.State_STATE_WAITING:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()

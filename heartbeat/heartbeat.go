@@ -9,12 +9,13 @@ package heartbeat
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
 // Activity is what a [Pump] knows of an activity that waits.
 type Activity struct {
-	ID        string // callback ID, for the outside only: not to be logged
+	ID        string `json:"-"` // callback ID, for the outside only: not to be logged
 	Type      string // activity type
 	Reference string // what Pending.Remember kept
 	Labels    map[string]string
@@ -23,7 +24,7 @@ type Activity struct {
 	Attempt    int32
 	Timeout    time.Duration // heartbeat timeout; zero: none
 	Deadline   time.Time     // of the attempt
-	LastBeat   time.Time     // the last that Temporal took, else when the hand-off was over
+	LastBeat   time.Time     // when Temporal last heard of the attempt
 	Relayed    time.Time     // the oldest Pending.Heartbeat not sent yet; zero: none
 }
 
@@ -32,6 +33,9 @@ func (a Activity) String() string { return "activity " + a.Type + " of workflow 
 
 // GoString is String, so that %#v doesn't print the callback ID.
 func (a Activity) GoString() string { return a.String() }
+
+// LogValue is String.
+func (a Activity) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Beat is what a heartbeat says.
 type Beat struct {

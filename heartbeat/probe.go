@@ -20,7 +20,8 @@ type ProbeOptions struct {
 }
 
 // Probe asks the outside about its job, and beats where it lives, with the
-// details that ask returns; nil details are those sent last. An error that is
+// details that ask returns, in place of those of Pending.Heartbeat; nil details
+// are those sent last. An error that is
 // [ErrDead] fails the attempt. After any other error it isn't known how the job
 // is: nothing is sent, and ask is called again soon. The heartbeat timeout is
 // the patience: if nobody can say for so long that the job lives, the attempt

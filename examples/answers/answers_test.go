@@ -3,6 +3,7 @@ package answers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -25,6 +26,13 @@ import (
 var server devtest.Shared
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := beRole(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	server.Options.Namespaces = []string{"default", "second"}
 	os.Exit(server.Main(m))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -104,6 +105,11 @@ func concurrencyChecks() []check {
 			says: "Claim is as a Put of the entry as it is: what others write meanwhile isn't undone.",
 			run:  claimsLoseNoUpdate,
 		},
+		{
+			name: "Concurrency/ClaimsMissNothing",
+			says: "Only an empty answer means that nothing is due: not what others are writing to at that moment either.",
+			run:  claimsMissNothing,
+		},
 	}
 }
 
@@ -166,6 +172,57 @@ func claimsLoseNoUpdate(c *checker) {
 	if got := c.get(s, "counter"); string(got.Body) != strconv.Itoa(times) {
 		c.errorf("%d increments beside claims: got %s, want %d", times, bodyText(got.Body), times)
 	}
+}
+
+// claimsMissNothing claims the only entry there is, beside one who writes to it
+// again and again. Every write leaves it due, and a claim begins only when one
+// has returned that began after the claim before: so no claim may be empty.
+func claimsMissNothing(c *checker) {
+	const claims = 40
+	s := c.open()
+	c.insert(s, "entry", "0", at(0))
+	var claimed atomic.Int64 // how many claims have returned
+	put, done, gone := make(chan int64), make(chan struct{}), make(chan struct{})
+	c.each(2, func(i int) error {
+		if i == 0 {
+			defer close(gone)
+			for {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				before := claimed.Load()
+				if err := increment(c.ctx, s, "entry", 1); err != nil {
+					return err
+				}
+				select {
+				case put <- before:
+				default:
+				}
+			}
+		}
+		defer close(done)
+		for n := range int64(claims) {
+			for waiting := true; waiting; {
+				select {
+				case before := <-put:
+					waiting = before < n
+				case <-gone:
+					return nil
+				}
+			}
+			got, err := s.Claim(c.ctx, at(5), at(5000), 1)
+			if err != nil {
+				return fmt.Errorf("claim: got %w, want nil", err)
+			}
+			if len(got) != 1 {
+				return fmt.Errorf("claim %d of an entry that is due all the time, beside Puts of it: got none, want it", n)
+			}
+			claimed.Add(1)
+		}
+		return nil
+	})
 }
 
 // increment adds one to a counter, times times, by compare-and-swap.

@@ -41,6 +41,8 @@
 //     that nothing starves is checked.
 //   - Break: calls on a store that can't be reached fail, and never answer
 //     that an entry is absent, present or at another version.
+//   - Lose: a write whose reply is lost took place once, whatever its caller is
+//     told, and one that the backend repeats by itself undoes nothing.
 //   - Corrupt: a damaged entry is ErrCorrupt, and hides no other.
 //
 // A check that needs what the harness doesn't declare is skipped, and says
@@ -56,7 +58,6 @@
 // # What is not checked
 //
 // Whether a write survives the loss of the machine's power, or of a server in
-// a fleet; how fast anything is; and what happens when the reply to a write is
-// lost. The contract allows a backend to answer ErrExists or ErrConflict to a
-// write that it repeated by itself, and nothing here provokes that.
+// a fleet; and how fast anything is. What happens when the reply to a write is
+// lost is checked only where the harness can lose one.
 package storetest

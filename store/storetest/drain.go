@@ -100,20 +100,26 @@ func drainChecks() []check {
 		{
 			name: "Claim/NothingStarves",
 			says: "No due entry waits behind younger ones for ever.",
-			run:  claimNothingStarves,
+			run:  func(c *checker) { c.nothingStarves("body") },
+		},
+		{
+			name: "Claim/LargeOnesDontStarve",
+			says: "No due entry waits behind younger ones for ever, however large it is.",
+			run:  func(c *checker) { c.nothingStarves(string(large(1))) },
 		},
 	}
 }
 
-// claimNothingStarves keeps more entries due than each claim returns: new ones
-// arrive, and half of what was claimed comes back at once. The one that is
-// older than all of them has to come out in the end, and so does one that is
-// older than most.
-func claimNothingStarves(c *checker) {
+// nothingStarves keeps more entries due than each claim returns: new ones
+// arrive, and half of what was claimed comes back at once. Those that are
+// older than all of them have to come out in the end, and so does one that is
+// older than most. The first has the body given.
+func (c *checker) nothingStarves(body string) {
+	c.t.to.Helper()
 	s := c.open()
 	c.populate(s, numbered("young-", 24, func(i int) time.Time { return at(100 + i) }))
 	waiting := map[string]bool{
-		c.insert(s, "000-old", "body", at(1)).ID:   true,
+		c.insert(s, "000-old", body, at(1)).ID:     true,
 		c.insert(s, "zzz-old", "body", at(2)).ID:   true,
 		c.insert(s, "old-soon", "body", at(99)).ID: true,
 	}

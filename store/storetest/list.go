@@ -66,6 +66,24 @@ func listChecks() []check {
 			},
 		},
 		{
+			name: "List/LargeBodies",
+			says: "List yields each entry, however large: one page need not have them all.",
+			run: func(c *checker) {
+				s := c.open()
+				entries := numbered("entry-", 9, func(i int) time.Time { return at(i) })
+				for i := range entries {
+					if i%3 == 1 {
+						entries[i].Body = large(byte(i))
+					}
+					entries[i] = c.put(s, entries[i])
+				}
+				got := byID(c.list(s))
+				for _, e := range entries {
+					c.wantEntry(got[e.ID], e, "List of bodies over MaxClaim together")
+				}
+			},
+		},
+		{
 			name: "List/WritesInTheLoop",
 			says: "The loop's body may call the store.",
 			run:  listWritesInTheLoop,

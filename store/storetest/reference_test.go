@@ -33,6 +33,7 @@ func newWorld() *world {
 type ref struct {
 	w      *world
 	broken atomic.Bool
+	lost   atomic.Pointer[func()] // called in place of the next write's reply
 
 	mu     sync.RWMutex // held by calls, so that Close waits for them
 	closed bool
@@ -119,7 +120,7 @@ func (r *ref) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return v, wrapped("put", e.ID, err)
 }
 
-func (r *ref) put(ctx context.Context, e store.Entry) (uint64, error) {
+func (r *ref) put(ctx context.Context, e store.Entry) (version uint64, err error) {
 	if err := e.Check(); err != nil {
 		return 0, err
 	}
@@ -127,8 +128,18 @@ func (r *ref) put(ctx context.Context, e store.Entry) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer r.reply(&err)
 	defer end()
 	return r.swap(e)
+}
+
+// reply makes an error of what a write answers, where the reply is to be lost.
+// The write is over by then, and its locks are let go.
+func (r *ref) reply(err *error) {
+	if meanwhile := r.lost.Swap(nil); meanwhile != nil {
+		(*meanwhile)()
+		*err = errUnreachable
+	}
 }
 
 // swap is the compare-and-swap; to be called between begin and end.
@@ -158,7 +169,7 @@ func (r *ref) Delete(ctx context.Context, id string, version uint64) error {
 	return wrapped("delete", id, r.del(ctx, id, version))
 }
 
-func (r *ref) del(ctx context.Context, id string, version uint64) error {
+func (r *ref) del(ctx context.Context, id string, version uint64) (err error) {
 	if err := store.CheckID(id); err != nil {
 		return err
 	}
@@ -166,6 +177,7 @@ func (r *ref) del(ctx context.Context, id string, version uint64) error {
 	if err != nil {
 		return err
 	}
+	defer r.reply(&err)
 	defer end()
 	e, there := r.w.entries[id]
 	switch {
@@ -185,7 +197,7 @@ func (r *ref) Claim(ctx context.Context, now, until time.Time, n int) ([]store.E
 	return got, wrapped("claim", "", err)
 }
 
-func (r *ref) claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+func (r *ref) claim(ctx context.Context, now, until time.Time, n int) (got []store.Entry, err error) {
 	if err := store.CheckClaim(now, until, n); err != nil {
 		return nil, err
 	}
@@ -193,8 +205,12 @@ func (r *ref) claim(ctx context.Context, now, until time.Time, n int) ([]store.E
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if r.reply(&err); err != nil {
+			got = nil
+		}
+	}()
 	defer end()
-	var got []store.Entry
 	size := 0
 	for _, e := range r.due(now) {
 		if size += len(e.Body); len(got) == n || len(got) > 0 && size > r.room {
@@ -284,6 +300,7 @@ func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness 
 		},
 		Peer:  func(_ *testing.T, s store.Store) store.Store { return wrap(newRef(of(s).w)) },
 		Break: func(_ *testing.T, s store.Store) { of(s).broken.Store(true) },
+		Lose:  func(_ *testing.T, s store.Store, meanwhile func()) { of(s).lost.Store(&meanwhile) },
 		Corrupt: func(_ *testing.T, s store.Store, id string) {
 			w := of(s).w
 			w.mu.Lock()

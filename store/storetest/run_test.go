@@ -19,6 +19,7 @@ var scenarios = map[string]func(t *testing.T){
 	"no-open":           func(t *testing.T) { Run(t, Harness{}) },
 	"durable-no-reopen": func(t *testing.T) { h := memory(); h.Features.Durable = true; Run(t, h) },
 	"shared-no-peer":    func(t *testing.T) { h := memory(); h.Features.Shared = true; Run(t, h) },
+	"lose-no-peer":      func(t *testing.T) { h := memory(); h.Lose = reference().Lose; Run(t, h) },
 	"open-returns-nil":  func(t *testing.T) { Run(t, Harness{Open: func(*testing.T) store.Store { return nil }}) },
 	"open-skips": func(t *testing.T) {
 		Run(t, Harness{Open: func(t *testing.T) store.Store { t.Skip("no server here"); return nil }})
@@ -47,7 +48,7 @@ func TestScenario(t *testing.T) {
 func TestRun(t *testing.T) {
 	beyond := 0 // the checks under Put, and those that need more than any store has
 	for _, k := range checks() {
-		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Corrupt Model", subject) {
+		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Lost Corrupt Model", subject) {
 			beyond++
 		}
 	}
@@ -60,18 +61,20 @@ func TestRun(t *testing.T) {
 		{scenario: "no-open", fails: true, want: []string{`Harness\.Open is nil: it is required`}, wantNot: []string{"panic", "--- .*Put/"}},
 		{scenario: "durable-no-reopen", fails: true, want: []string{`Harness\.Reopen is nil: it is required with Features\.Durable`}, wantNot: []string{"panic", "--- .*Put/"}},
 		{scenario: "shared-no-peer", fails: true, want: []string{`Harness\.Peer is nil: it is required with Features\.Shared`}, wantNot: []string{"panic", "--- .*Put/"}},
+		{scenario: "lose-no-peer", fails: true, want: []string{`Harness\.Lose is there without Features\.Shared`}, wantNot: []string{"panic", "--- .*Put/"}},
 		{scenario: "open-returns-nil", run: "Put/InsertThenGet", fails: true, want: []string{`Harness\.Open returned nil, want a store`}, wantNot: []string{"panic"}},
 		{scenario: "open-skips", run: "Put", want: []string{`--- SKIP: TestScenario/Put/InsertThenGet`, `no server here`, `0 checks ran, 0 failed; .* the harness skipped it \(Put/InsertThenGet`}},
-		{scenario: "plain", run: "(Put|Durable|Shared|Break|Corrupt|Claim)", want: []string{
+		{scenario: "plain", run: "(Put|Durable|Shared|Break|Lost|Corrupt|Claim)", want: []string{
 			`--- PASS: TestScenario/Put/StaleVersionConflicts`,
 			`--- SKIP: TestScenario/Durable/ReopenedIsAsItWas`, `the harness doesn't declare Features\.Durable`,
 			`--- SKIP: TestScenario/Shared/PeerSeesWritesAtOnce`, `the harness doesn't declare Features\.Shared`,
 			`--- SKIP: TestScenario/Claim/OldestFirst`, `the harness doesn't declare Features\.Ordered`,
 			`--- SKIP: TestScenario/Break/GetFails`, `the harness has no Break`,
+			`--- SKIP: TestScenario/Lost/PutTookPlaceOnce`, `the harness has no Lose`,
 			`--- SKIP: TestScenario/Corrupt/GetIsErrCorrupt`, `the harness has no Corrupt`,
 			`storetest: \d+ checks ran, 0 failed \(Put \d+, Claim \d+\); \d+ skipped: .*Features\.Ordered \(Claim/OldestFirst\)`,
 		}},
-		{scenario: "reference", run: "(Put|Durable|Shared|Break|Corrupt|Model)", seed: "7", want: []string{fmt.Sprintf(`storetest: %d checks ran, 0 failed .*; 0 skipped\n`, beyond)}},
+		{scenario: "reference", run: "(Put|Durable|Shared|Break|Lost|Corrupt|Model)", seed: "7", want: []string{fmt.Sprintf(`storetest: %d checks ran, 0 failed .*; 0 skipped\n`, beyond)}},
 		{scenario: "reference", seed: "seven", fails: true, want: []string{`LATCHKEY_SEED is "seven": it must be a number`}, wantNot: []string{"--- .*Put/"}},
 		{scenario: "wrong", run: "Due", fails: true, want: []string{
 			`--- FAIL: TestScenario/Due/ReachedAtItsMillisecond`, `contract: Claim returns entries whose Due is not after now`,

@@ -52,6 +52,13 @@ type Harness struct {
 	// reached. Calls may fail at once or when their context ends. Optional.
 	Break func(t *testing.T, s store.Store)
 
+	// Lose has the reply to the next write through s get lost: the write takes
+	// place, then meanwhile is called, and then the one who wrote hears what
+	// comes of that, which is an error, or what the backend makes of a second
+	// try. Meanwhile may be called by any goroutine, and uses another handle.
+	// For backends that talk to a server. Optional; requires Features.Shared.
+	Lose func(t *testing.T, s store.Store, meanwhile func())
+
 	// Corrupt damages what is kept for id, in a way that the backend is meant
 	// to notice. Optional.
 	Corrupt func(t *testing.T, s store.Store, id string)
@@ -103,6 +110,8 @@ func (h Harness) validate() error {
 		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
 	case h.Features.Shared && h.Peer == nil:
 		return errors.New("Harness.Peer is nil: it is required with Features.Shared, and returns a second handle to a store's data")
+	case h.Lose != nil && !h.Features.Shared:
+		return errors.New("Harness.Lose is there without Features.Shared: what comes between a write and its caller goes through a peer")
 	}
 	return nil
 }
@@ -113,6 +122,7 @@ type backend struct {
 	reopen func(s store.Store) store.Store
 	peer   func(s store.Store) store.Store
 	sever  func(s store.Store)
+	lose   func(s store.Store, meanwhile func())
 	damage func(s store.Store, id string)
 }
 
@@ -122,6 +132,7 @@ func (h Harness) bind(t *testing.T) backend {
 		reopen: func(s store.Store) store.Store { return h.Reopen(t, s) },
 		peer:   func(s store.Store) store.Store { return h.Peer(t, s) },
 		sever:  func(s store.Store) { h.Break(t, s) },
+		lose:   func(s store.Store, meanwhile func()) { h.Lose(t, s, meanwhile) },
 		damage: func(s store.Store, id string) { h.Corrupt(t, s, id) },
 	}
 }
@@ -143,6 +154,7 @@ const (
 	shared
 	ordered
 	breakable
+	losing
 	corruptible
 )
 
@@ -157,6 +169,8 @@ func (k check) missing(h Harness) string {
 		return "the harness doesn't declare Features.Ordered"
 	case k.needs == breakable && h.Break == nil:
 		return "the harness has no Break"
+	case k.needs == losing && h.Lose == nil:
+		return "the harness has no Lose"
 	case k.needs == corruptible && h.Corrupt == nil:
 		return "the harness has no Corrupt"
 	}
@@ -168,7 +182,7 @@ func checks() []check {
 	return slices.Concat(
 		putChecks(), deleteChecks(), versionChecks(), bodyChecks(), ownershipChecks(), idChecks(),
 		dueChecks(), claimChecks(), drainChecks(), listChecks(), contextChecks(),
-		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), corruptChecks(),
+		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), lostChecks(), corruptChecks(),
 		durableChecks(), sharedChecks(), modelChecks(),
 	)
 }

@@ -37,6 +37,16 @@ func wrongLists() []wrong {
 			n := 0
 			r.List(ctx)(func(e store.Entry, err error) bool { n++; return yield(e, err) && n < 1000 })
 		})},
+		{name: "a page of a list drops what is over its size", caughtBy: []string{"List/LargeBodies"}, wrap: listingBy(func(r *ref, ctx context.Context, yield func(store.Entry, error) bool) {
+			size := 0
+			r.List(ctx)(func(e store.Entry, err error) bool {
+				if size += len(e.Body); size > store.MaxClaim {
+					size -= len(e.Body)
+					return true
+				}
+				return yield(e, err)
+			})
+		})},
 		{name: "a list counts its way through pages", caughtBy: []string{"List/WritesInTheLoop"}, wrap: listingBy(func(r *ref, ctx context.Context, yield func(store.Entry, error) bool) {
 			for n := 0; ; n++ {
 				ids, err := r.ids(ctx)
@@ -255,6 +265,26 @@ func wrongOrders() []wrong {
 			}
 		}},
 		{name: "get answers from a cache", caughtBy: []string{"Concurrency/ReadersSeeReturnedWrites"}, wrap: func(r *ref) store.Store { return cached(r) }},
+		{name: "a claim passes over what is being written", caughtBy: []string{"Concurrency/ClaimsMissNothing"}, wrap: func(r *ref) store.Store {
+			m := newMeeting()
+			var writing atomic.Int32
+			return &twisted{ref: r,
+				put: func(ctx context.Context, e store.Entry) (uint64, error) {
+					writing.Add(1)
+					defer writing.Add(-1)
+					m.meet() // a claim comes across this
+					m.meet() // and has time to see it
+					return r.put(ctx, e)
+				},
+				claim: func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+					m.meet()
+					if writing.Load() > 0 {
+						return nil, nil
+					}
+					return r.claim(ctx, now, until, n)
+				},
+			}
+		}},
 		{name: "a claim writes back what it has read before", caughtBy: []string{"Concurrency/ClaimsLoseNoUpdate"}, wrap: func(r *ref) store.Store { return claimInTwoSteps(r, newMeeting(), r.take) }},
 	}
 }

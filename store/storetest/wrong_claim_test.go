@@ -284,6 +284,12 @@ func wrongClaims() []wrong {
 			r.older = func(a, b store.Entry) int { return cmp.Compare(a.ID, b.ID) }
 			return r
 		}},
+		{name: "a claim takes large entries when there is nothing else", caughtBy: []string{"Claim/LargeOnesDontStarve"}, wrap: func(r *ref) store.Store {
+			r.older = func(a, b store.Entry) int {
+				return cmp.Or(cmp.Compare(len(a.Body)>>20, len(b.Body)>>20), a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
+			}
+			return r
+		}},
 		{name: "a claim never becomes empty", caughtBy: []string{"Claim/DrainsAllThatIsDue", "Claim/ComesBackAtUntil", "Claim/NoTwoReturnTheSameVersion"}, wrap: func(r *ref) store.Store {
 			r.isDue = func(store.Entry, time.Time) bool { return true }
 			return r

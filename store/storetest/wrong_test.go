@@ -24,7 +24,7 @@ type wrong struct {
 
 func wrongs() []wrong {
 	return slices.Concat(wrongPuts(), wrongVersions(), wrongBodies(), wrongIDs(), wrongDues(), wrongClaims(), wrongLists(),
-		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongDurable(), wrongShared(), wrongModels())
+		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongLost(), wrongDurable(), wrongShared(), wrongModels())
 }
 
 // notes is a reporter that only takes notes.

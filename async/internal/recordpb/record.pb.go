@@ -310,7 +310,7 @@ type Record struct {
 	// application's converter, or as the server had them.
 	Details       []byte `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
 	Relayed       int64  `protobuf:"varint,39,opt,name=relayed,proto3" json:"relayed,omitempty"`                      // the oldest call of Heartbeat that no beat has passed on
-	LastBeat      int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`    // that Temporal took, else when the hand-off was over
+	LastBeat      int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`    // that Temporal took, else when the attempt started
 	NextBeat      int64  `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`    // 0: none
 	BeatTries     int32  `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"` // in vain since last_beat
 	Adopted       int64  `protobuf:"varint,43,opt,name=adopted,proto3" json:"adopted,omitempty"`                      // started of the attempt whose details at the server are known
@@ -318,6 +318,7 @@ type Record struct {
 	Paused        bool   `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
 	Reset_        bool   `protobuf:"varint,46,opt,name=reset,proto3" json:"reset,omitempty"`
 	Brought       int64  `protobuf:"varint,47,opt,name=brought,proto3" json:"brought,omitempty"` // when Heartbeat last brought details that no beat has passed on
+	Known         []byte `protobuf:"bytes,48,opt,name=known,proto3" json:"known,omitempty"`      // digest of the details that the server was last known to have
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,6 +682,13 @@ func (x *Record) GetBrought() int64 {
 	return 0
 }
 
+func (x *Record) GetKnown() []byte {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
 // Notice is a hook that has not returned nil yet.
 type Notice struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -981,7 +989,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xb7\f\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xcd\f\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1038,7 +1046,8 @@ const file_record_proto_rawDesc = "" +
 	"\x04lost\x18, \x01(\x03R\x04lost\x12\x16\n" +
 	"\x06paused\x18- \x01(\bR\x06paused\x12\x14\n" +
 	"\x05reset\x18. \x01(\bR\x05reset\x12\x18\n" +
-	"\abrought\x18/ \x01(\x03R\abrought\x1a9\n" +
+	"\abrought\x18/ \x01(\x03R\abrought\x12\x14\n" +
+	"\x05known\x180 \x01(\fR\x05known\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +

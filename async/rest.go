@@ -17,6 +17,9 @@ const restAfter = time.Second
 type exhaustion struct{ until atomic.Int64 }
 
 func (x *exhaustion) note(err error, now time.Time) {
+	if err == nil {
+		return
+	}
 	if _, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
 		x.until.Store(now.Add(restAfter).UnixNano())
 	}

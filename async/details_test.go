@@ -1,0 +1,416 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+// What the function recorded through the SDK, or an earlier attempt did, is
+// sent again, and not erased.
+func TestServersDetailsAreAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			s.record("by the function")
+			return nil
+		})
+		pass(25 * time.Second)
+		if said := s.said(); said != "by the function by the function" {
+			t.Errorf("two beats say %q, want what the function recorded in each", said)
+		}
+		// The next attempt's function records something newer.
+		w.startNow(2, 30*time.Second, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			s.record("newer")
+			return nil
+		})
+		pass(12 * time.Second)
+		if s.lastSaid() != "newer" {
+			t.Errorf("the second attempt's beat says %q, want what its function recorded", s.lastSaid())
+		}
+	})
+}
+
+// The details adopted survive a beat that fails.
+func TestAdoptedDetailsSurviveAFailedBeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+			s.record("by the function")
+			return nil
+		})
+		s.set(func(s *server) { s.beatErr = errors.New("away") })
+		pass(12 * time.Second)
+		s.set(func(s *server) { s.beatErr = nil })
+		pass(15 * time.Second)
+		if n := len(s.taken()); n == 0 || s.lastSaid() != "by the function" {
+			t.Errorf("%d beats after one that failed leave %q at Temporal, want what the function recorded", n, s.lastSaid())
+		}
+	})
+}
+
+// A Heartbeat without details says only that the outside works.
+func TestHeartbeatWithoutDetailsErasesNone(t *testing.T) {
+	for name, pump := range map[string]func(*async.Options){"KeepAlive": func(*async.Options) {}, "Relay": relaying} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t, pump)
+				runHub(t, w.hub)
+				id := w.startNow(1, 30*time.Second, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+					s.record("by the function")
+					return nil
+				})
+				pass(2 * time.Second)
+				wantNil(t, w.open(id).Heartbeat(t.Context()))
+				pass(2 * time.Second)
+				if said := s.said(); said != "by the function" {
+					t.Errorf("the beat says %q, want what the function recorded", said)
+				}
+				wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
+				pass(2 * time.Second)
+				wantNil(t, w.open(id).Heartbeat(t.Context(), nil))
+				pass(2 * time.Second)
+				if said := s.said(); said != "by the function 50% 50%" {
+					t.Errorf("the beats say %q, want the details sent last again", said)
+				}
+			})
+		})
+	}
+}
+
+// What the outside brings stays newer than what the server has, also where
+// Start has beaten after it with the server's own.
+func TestBroughtDuringASlowFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		s.record("of the attempt before")
+		w.startNow(1, 30*time.Second, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+			pass(25 * time.Second)
+			wantNil(t, p.Heartbeat(ctx, "50%"))
+			pass(25 * time.Second) // Start beats meanwhile
+			return nil
+		})
+		pass(12 * time.Second)
+		if s.lastSaid() != "50%" {
+			t.Errorf("Temporal has %q, want what the outside brought: said was %q", s.lastSaid(), s.said())
+		}
+	})
+}
+
+// Of what the outside brings, the last counts, whenever the server got
+// something in between.
+func TestLastBroughtWinsOverTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+			wantNil(t, p.Heartbeat(ctx, "10%"))
+			pass(time.Second)
+			s.record("by the function")
+			pass(time.Second)
+			wantNil(t, p.Heartbeat(ctx, "20%"))
+			return nil
+		})
+		pass(12 * time.Second)
+		if s.lastSaid() != "20%" {
+			t.Errorf("Temporal has %q, want what the outside brought last", s.lastSaid())
+		}
+	})
+}
+
+// What the function records after the outside has brought something is newer.
+func TestFunctionsDetailsWinOverOlderBrought(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+			wantNil(t, p.Heartbeat(ctx, "10%"))
+			pass(time.Second)
+			s.record("by the function")
+			return nil
+		})
+		pass(12 * time.Second)
+		if s.lastSaid() != "by the function" {
+			t.Errorf("Temporal has %q, want what the function recorded last", s.lastSaid())
+		}
+	})
+}
+
+// The next attempt resumes from the details sent last, and goes on with them.
+func TestDetailsReachTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		id := w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
+		wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
+		pass(5 * time.Second)
+		s.set(func(s *server) { s.beats, s.last = nil, time.Time{} })
+		w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
+		pass(12 * time.Second)
+		if said := s.said(); said != "50%" {
+			t.Errorf("the second attempt's first beat says %q, want 50%%", said)
+		}
+	})
+}
+
+func TestPumpsDetails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		says := []any{"10%", nil, "20%", strings.Repeat("x", 3<<20), func() {}}
+		asked := 0
+		w, s := newBeatWorld(t, probing(5*time.Second, func(_ context.Context, a heartbeat.Activity) (any, error) {
+			defer func() { asked++ }()
+			if a.Attempt != 1 || a.Timeout != 30*time.Second || a.WorkflowID != "expense-7" || a.Type != "Approve" || a.Labels["k"] != "v" {
+				t.Errorf("the pump was asked about %#v", a)
+			}
+			return says[min(asked, len(says)-1)], nil
+		}))
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{Labels: map[string]string{"k": "v"}}, func(context.Context, async.Pending[Decision]) error {
+			s.record("by the function")
+			return nil
+		})
+		pass(28 * time.Second)
+		if said := s.said(); said != "10% 10% 20% 20% 20%" {
+			t.Errorf("the beats say %q; want those before again where the pump says nil, too much, or what can't be encoded", said)
+		}
+		if !strings.Contains(w.logs.String(), "the pump's details can't be sent") {
+			t.Error("nothing is logged of details that can't be sent")
+		}
+	})
+}
+
+func TestSkippedBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		w, s := newBeatWorld(t, pumps(map[string]heartbeat.Pump{"": pumpFunc{
+			next: func(a heartbeat.Activity) time.Time { return a.LastBeat }, // always past
+			beat: func() (heartbeat.Beat, error) { asked++; return heartbeat.Beat{Skip: true}, nil },
+		}}))
+		runHub(t, w.hub)
+		w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
+		pass(time.Minute)
+		if s.made() != 0 || s.looked() != 0 {
+			t.Errorf("%d beats and %d questions where the pump skips, want none", s.made(), s.looked())
+		}
+		if asked < 25 || asked > 61 {
+			t.Errorf("the pump was asked %d times in a minute, want it again after a second at the soonest", asked)
+		}
+	})
+}
+
+// pumpFunc is a pump of two functions.
+type pumpFunc struct {
+	next func(a heartbeat.Activity) time.Time
+	beat func() (heartbeat.Beat, error)
+}
+
+func (p pumpFunc) Next(a heartbeat.Activity, _ time.Time) time.Time { return p.next(a) }
+
+func (p pumpFunc) Beat(context.Context, heartbeat.Activity) (heartbeat.Beat, error) { return p.beat() }
+
+func TestOversizeHeartbeatChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		id := w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
+		wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
+		before, _ := w.stored()
+		err := w.open(id).Heartbeat(t.Context(), strings.Repeat("x", 2<<20))
+		wantErr(t, err, async.ErrTooLarge)
+		if after, _ := w.stored(); after.Version != before.Version {
+			t.Error("details that were refused have changed the entry")
+		}
+		runHub(t, w.hub)
+		pass(12 * time.Second)
+		if !strings.HasPrefix(s.said(), "50%") {
+			t.Errorf("the beats say %.20q, want 50%%", s.said())
+		}
+	})
+}
+
+// Heartbeats of the outside less than a second apart are sent together, those
+// of one instant at once.
+func TestCoalescing(t *testing.T) {
+	for name, pump := range map[string]func(*async.Options){"KeepAlive": func(*async.Options) {}, "Relay": relaying} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t, pump)
+				runHub(t, w.hub)
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				pass(3 * time.Second)
+				began := time.Now()
+				for n := range 40 {
+					wantNil(t, p.Heartbeat(t.Context(), n))
+					pass(100 * time.Millisecond)
+				}
+				pass(3 * time.Second)
+				beats := s.taken()
+				if len(beats) < 3 || len(beats) > 6 {
+					t.Errorf("40 calls in 4 s were sent in %d beats, want one a second", len(beats))
+				}
+				if beats[0].at != began || beats[0].details != "0" {
+					t.Errorf("the first was sent %v after it came, want at once", beats[0].at.Sub(began))
+				}
+				for i := 1; i < len(beats); i++ {
+					if gap := beats[i].at.Sub(beats[i-1].at); gap < time.Second {
+						t.Errorf("two beats are %v apart, want a second at least", gap)
+					}
+				}
+				if s.lastSaid() != "39" {
+					t.Errorf("Temporal has %q, want the last of 40, 39", s.lastSaid())
+				}
+				if r := w.record(); r.Relayed != 0 {
+					t.Error("something is still to be sent")
+				}
+			})
+		})
+	}
+}
+
+// What comes while a beat is under way is sent after it, and stands in the end,
+// although another takes the entry meanwhile.
+func TestHeartbeatDuringABeat(t *testing.T) {
+	for name, pump := range map[string]func(*async.Options){"KeepAlive": func(*async.Options) {}, "Relay": relaying} {
+		for _, hubs := range []int{1, 2} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, s := newBeatWorld(t, pump)
+					p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+					runHub(t, w.hub)
+					if hubs == 2 {
+						o := async.Options{Store: w.store, Completer: w.completer}
+						pump(&o)
+						other, err := async.New(o)
+						wantNil(t, err)
+						runHub(t, other)
+					}
+					pass(2 * time.Second)
+					s.set(func(s *server) { s.slow = 4 * time.Second })
+					wantNil(t, p.Heartbeat(t.Context(), "older"))
+					pass(2 * time.Second)
+					s.set(func(s *server) { s.slow = 0 })
+					wantNil(t, p.Heartbeat(t.Context(), "newer"))
+					pass(7 * time.Second)
+					if s.lastSaid() != "newer" {
+						t.Errorf("Temporal has %q, want what was brought last: said was %q", s.lastSaid(), s.said())
+					}
+					if r := w.record(); r.Relayed != 0 {
+						t.Error("something is still to be sent")
+					}
+				})
+			})
+		}
+	}
+}
+
+// The details that came last are sent before the outcome: the next attempt
+// resumes from them.
+func TestLastDetailsArriveBeforeTheOutcome(t *testing.T) {
+	answers := map[string]func(ctx context.Context, p async.Pending[Decision]) error{
+		"result":  func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) },
+		"failure": func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) },
+	}
+	for name, answer := range answers {
+		for class, beatErr := range map[string]error{"taken": nil, "over": async.ErrOver, "not started": async.ErrNotStarted, "refused": async.ErrRefused, "away": errors.New("away")} {
+			t.Run(name+", "+class, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, s := newBeatWorld(t)
+					s.beatErr = beatErr
+					w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+						if beatErr == nil && s.lastSaid() != "99%" {
+							t.Errorf("the outcome comes when Temporal has %q, want 99%%", s.lastSaid())
+						}
+						return nil
+					}
+					p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+					wantNil(t, p.Heartbeat(t.Context(), "99%"))
+					wantNil(t, answer(t.Context(), p))
+					if class == "away" {
+						w.wantSent(0)
+						s.set(func(s *server) { s.beatErr, beatErr = nil, nil })
+						runHub(t, w.hub)
+						pass(10 * time.Second)
+					}
+					w.wantSent(1)
+					if calls := s.made(); calls > 2 {
+						t.Errorf("%d beats before the outcome, want one", calls)
+					}
+				})
+			})
+		}
+	}
+	t.Run("nothing new", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newBeatWorld(t)
+			runHub(t, w.hub)
+			p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+			wantNil(t, p.Heartbeat(t.Context(), "99%"))
+			pass(5 * time.Second)
+			before := s.made()
+			wantNil(t, p.Complete(t.Context(), Decision{}))
+			pass(time.Second)
+			if s.made() != before {
+				t.Error("details were sent again before the outcome, that Temporal has")
+			}
+			if r := w.record(); len(r.Details) != 0 {
+				t.Error("a closed entry keeps its heartbeat details")
+			}
+		})
+	})
+}
+
+// An attempt whose token Temporal no longer takes is left in peace: after a
+// reset the token may be another's.
+func TestNoDetailsForALostAttemptBeforeTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		s.beatErr = async.ErrOver
+		runHub(t, w.hub)
+		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+		pass(12 * time.Second)
+		calls := s.made()
+		wantErr(t, p.Heartbeat(t.Context(), "99%"), async.ErrReset)
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		if s.made() != calls {
+			t.Error("a beat was sent with a token that Temporal no longer takes")
+		}
+	})
+}
+
+// A later activity of the same key takes over: beats go to it, and what the
+// outside had brought.
+func TestKeyTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		id := w.startNow(1, 30*time.Second, async.StartOptions{Key: "order-7"}, nil)
+		wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
+		pass(12 * time.Second)
+		s.set(func(s *server) {
+			s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }
+		})
+		second := attemptNow(2, 30*time.Second)
+		second.ScheduledTime = scheduled.Add(time.Minute)
+		err := async.StartAttempt(t.Context(), w.hub, second, async.StartOptions{Key: "order-7"}, func(context.Context, async.Pending[Decision]) error {
+			s.set(func(s *server) { s.describe, s.beats, s.details, s.last = nil, nil, nil, time.Time{} })
+			return nil
+		})
+		if err == nil || w.record().State != recordpb.State_STATE_WAITING {
+			t.Fatalf("Start of the second activity returned %v", err)
+		}
+		pass(12 * time.Second)
+		beats := s.taken()
+		if len(beats) == 0 || beats[0].token != "token-2" || beats[0].details != "50%" {
+			t.Errorf("the beats are %v, want the new activity's, with the progress of the same job", beats)
+		}
+	})
+}

@@ -1,0 +1,241 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+// errStopped is why a test's hub stops.
+var errStopped = errors.New("the test has stopped the hub")
+
+// beatCall is a heartbeat that Temporal has taken.
+type beatCall struct {
+	at      time.Time
+	token   string
+	details string
+}
+
+// server is the side of Temporal that heartbeats reach, for one activity. It
+// is set up before a hub runs, and changed with set.
+type server struct {
+	mu      sync.Mutex
+	beats   []beatCall
+	calls   int // of Heartbeat, also those that failed
+	looks   int // of Describe
+	details *commonpb.Payloads
+	last    time.Time // heartbeat
+
+	signals  async.Signals
+	slow     time.Duration // until a heartbeat takes effect
+	beatErr  error
+	lookErr  error
+	describe func(s *async.Status)
+}
+
+// set changes what Temporal is like.
+func (s *server) set(f func(s *server)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *server) heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+	s.mu.Lock()
+	s.calls++
+	slow, err := s.slow, s.beatErr
+	s.mu.Unlock()
+	if slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return async.Signals{}, ctx.Err()
+		}
+	}
+	if err != nil {
+		return async.Signals{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.details, s.last = details, time.Now()
+	s.beats = append(s.beats, beatCall{s.last, string(t.TaskToken), text(details)})
+	return s.signals, nil
+}
+
+func (s *server) look(_ context.Context, t async.Target, _ string) (async.Status, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	if s.lookErr != nil {
+		return async.Status{}, s.lookErr
+	}
+	status := async.Status{
+		Pending: true, Running: true, Attempt: 1, Started: t.Started, Details: s.details, LastHeartbeat: s.last,
+		CancelRequested: s.signals.CancelRequested, Paused: s.signals.Paused,
+	}
+	if s.describe != nil {
+		s.describe(&status)
+	}
+	return status, nil
+}
+
+// record is activity.RecordHeartbeat of the activity's function.
+func (s *server) record(details ...any) {
+	ps, err := converter.GetDefaultDataConverter().ToPayloads(details...)
+	if err != nil {
+		panic(err)
+	}
+	s.set(func(s *server) { s.details, s.last = ps, time.Now() })
+}
+
+func (s *server) taken() []beatCall {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.beats)
+}
+
+// made is how often Heartbeat was called, also in vain, and looked how often
+// Describe was.
+func (s *server) made() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+func (s *server) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
+// said is what the heartbeats said, one after the other.
+func (s *server) said() string {
+	var all []string
+	for _, b := range s.taken() {
+		all = append(all, b.details)
+	}
+	return strings.Join(all, " ")
+}
+
+// lastSaid is what stands at Temporal.
+func (s *server) lastSaid() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return text(s.details)
+}
+
+// text is the first of the details, or "-" where there are none.
+func text(ps *commonpb.Payloads) string {
+	if len(ps.GetPayloads()) == 0 {
+		return "-"
+	}
+	return strings.Trim(string(ps.Payloads[0].GetData()), `"`)
+}
+
+// newBeatWorld is a world whose completer reaches a model of Temporal.
+func newBeatWorld(t *testing.T, change ...func(*async.Options)) (*world, *server) {
+	t.Helper()
+	s := new(server)
+	w := newWorld(t, change...)
+	w.completer.HeartbeatFunc, w.completer.DescribeFunc = s.heartbeat, s.look
+	return w, s
+}
+
+// attemptNow is the n-th attempt, which starts now.
+func attemptNow(n int, timeout time.Duration) activity.Info {
+	time.Sleep(time.Millisecond) // no two attempts start at one time
+	info := attempt(n)
+	info.StartedTime = time.Now()
+	info.HeartbeatTimeout = timeout
+	return info
+}
+
+// startNow runs an attempt that starts now, and whose function is f.
+func (w *world) startNow(n int, timeout time.Duration, o async.StartOptions, f func(ctx context.Context, p async.Pending[Decision]) error) (id string) {
+	w.t.Helper()
+	err := async.StartAttempt(w.t.Context(), w.hub, attemptNow(n, timeout), o, func(ctx context.Context, p async.Pending[Decision]) error {
+		id = p.ID()
+		if f == nil {
+			return nil
+		}
+		return f(ctx, p)
+	})
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of attempt %d returned %v, not the bare activity.ErrResultPending", n, err)
+	}
+	return id
+}
+
+// runHub runs a hub until the test ends, or stop is called, which waits for it.
+func runHub(t *testing.T, h *async.Hub) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel(errStopped)
+		if err := <-done; !errors.Is(err, errStopped) {
+			t.Errorf("Run returned %v, want why it was stopped", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// pass lets time pass, and all that is due in it happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// prober is what a probe asks.
+type prober struct {
+	mu     sync.Mutex
+	asked  []time.Time
+	answer func(n int) (any, error) // to the n-th question; called without the lock
+}
+
+func (p *prober) ask(context.Context, heartbeat.Activity) (any, error) {
+	p.mu.Lock()
+	p.asked = append(p.asked, time.Now())
+	n, answer := len(p.asked), p.answer
+	p.mu.Unlock()
+	return answer(n)
+}
+
+func (p *prober) set(answer func(n int) (any, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = answer
+}
+
+func (p *prober) times() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
+}
+
+// startOther starts an activity of another number, which is handed over at
+// once.
+func (w *world) startOther(n int, timeout time.Duration, o async.StartOptions) {
+	w.t.Helper()
+	info := attemptNow(1, timeout)
+	info.ActivityID, info.TaskToken = fmt.Sprint(n), fmt.Appendf(nil, "token-of-%d", n)
+	err := async.StartAttempt(w.t.Context(), w.hub, info, o, func(context.Context, async.Pending[Decision]) error { return nil })
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of activity %d returned %v", n, err)
+	}
+}

@@ -1,0 +1,316 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+// simPump beats every five seconds, or a second after the last for what the
+// outside has brought. What it says is drawn by whoever works.
+//
+// The hubs are not told of the heartbeat timeouts that Temporal has: Start's own
+// beats, which a goroutine of theirs sends, have tests of their own.
+type simPump struct{}
+
+const simBeats = 5 * time.Second
+
+func (simPump) Next(a heartbeat.Activity, _ time.Time) time.Time {
+	if at := a.LastBeat.Add(time.Second); !a.Relayed.IsZero() {
+		return at
+	}
+	return a.LastBeat.Add(simBeats)
+}
+
+func (simPump) Beat(context.Context, heartbeat.Activity) (heartbeat.Beat, error) {
+	panic("simulation: work draws what the pump says")
+}
+
+// simDetail is one of the details that the outside brought, a function recorded
+// or a pump said.
+type simDetail struct {
+	no   int // in the order in which they came to be
+	pump bool
+	skew time.Duration // of the process that wrote it
+}
+
+// newDetails are details that are like no others.
+func (w *simWorld) newDetails(kind string) string {
+	w.detailNo++
+	return fmt.Sprintf("%s%d", kind, w.detailNo)
+}
+
+// noteDetails puts details in their order, when they come to be.
+func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
+	if known, ok := w.details[text]; ok || text == "" {
+		return known
+	}
+	d.no = len(w.details) + 1
+	w.details[text] = d
+	return d
+}
+
+// detailsText is what stands in a record's details.
+func detailsText(stored []byte) string {
+	ps := new(commonpb.Payloads)
+	if err := proto.Unmarshal(stored, ps); err != nil {
+		return "unreadable"
+	}
+	return simValue(ps)
+}
+
+// opHeartbeat has the outside heartbeat, mostly with details.
+func (w *simWorld) opHeartbeat() {
+	if len(w.asks) == 0 {
+		return
+	}
+	ask := w.asks[len(w.asks)-1]
+	if w.rng.chance(300) {
+		ask = w.asks[w.rng.n(len(w.asks))]
+	}
+	w.heartbeatFrom(ask)
+}
+
+func (w *simWorld) heartbeatFrom(ask *simAsk) {
+	p := w.proc()
+	f := w.push("heartbeat", p)
+	defer w.pop()
+	var details []any
+	if w.rng.chance(750) {
+		details = []any{w.newDetails("d")}
+	}
+	c, err := p.hub.Open(context.Background(), ask.id)
+	if err == nil {
+		err = c.Heartbeat(context.Background(), details...)
+	}
+	w.logf("%s: Heartbeat(%v): %v", p.name, details, err)
+	if r := w.records[ask.entry]; r != nil && !p.dead && !f.rough && (err == nil || len(simSignals(err)) > 0) {
+		if want := simSignals(standing(r)); want != simSignals(err) {
+			w.violate("G5", "Heartbeat returned %q, and the signals that stand are %q", simSignals(err), want)
+		}
+		if len(details) > 0 && detailsText(r.Details) != details[0] {
+			w.violate("G5", "Heartbeat has taken details, and the entry has others")
+		}
+	}
+}
+
+func simSignals(err error) string {
+	var s []string
+	for _, is := range []error{ErrCancelRequested, ErrPaused, ErrReset} {
+		if errors.Is(err, is) {
+			s = append(s, is.Error())
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+// recordDetails is activity.RecordHeartbeat of an attempt's function.
+func (w *simWorld) recordDetails(at *simAttempt) {
+	w.sleep(time.Microsecond)
+	if a := w.byToken(at.token); a == at.act && a.cur == at {
+		text := w.newDetails("f")
+		w.noteDetails(text, simDetail{})
+		a.details, a.lastBeat = text, time.Now()
+		w.logf("the function records %s", text)
+	}
+}
+
+// beat goes on with an entry whose pump is to be asked.
+func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
+	said, err := heartbeat.Beat{}, error(nil)
+	switch w.rng.pick([]int{70, 12, 6, 8, 4}) {
+	case 1:
+		said.Details = w.newDetails("p")
+	case 2:
+		said.Skip = true
+	case 3:
+		err = errors.New("simulation: the probe doesn't know")
+	case 4:
+		if !w.calm {
+			err = heartbeat.ErrDead
+			if ask := w.byCall[callbackID(e.id, e.rec.Secret)]; ask != nil {
+				ask.offered[simSays(1, "", err.Error())] = true
+			}
+		}
+	}
+	if e := w.edge(); e != nil {
+		return entry{}, nothingNext
+	}
+	f.beating = true
+	defer func() { f.beating = false }()
+	w.logf("%s: the pump says %v, %v", f.p.name, said, err)
+	return f.p.hub.beaten(context.Background(), e, said, err)
+}
+
+// Heartbeat is a process's way to Temporal's.
+func (c *simCompleter) Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error) {
+	w := c.p.w
+	f := w.frame()
+	if w.away {
+		f.rough = true
+	}
+	w.beatSent(f, t)
+	s, err := around(w, ctx, true, "Heartbeat", func() (Signals, error) {
+		switch {
+		case w.away:
+			return Signals{}, errSimAway
+		case w.refusing:
+			return Signals{}, ErrRefused
+		}
+		return w.heartbeat(f, t, simValue(details))
+	})
+	f.calls = append(f.calls, "beat:"+simClass(err))
+	w.logf("%s: Heartbeat (%s): %+v, %s", c.p.name, simValue(details), s, simClass(err))
+	return s, err
+}
+
+// beatSent checks a beat by what the hub can know.
+func (w *simWorld) beatSent(f *simFrame, t Target) {
+	a := w.actOf(t)
+	if t.TaskToken == nil || a == nil {
+		w.violate("G5", "a beat not by token, or to no activity")
+		return
+	}
+	at := a.attemptOf(t.Started)
+	switch {
+	case at == nil || string(t.TaskToken) != at.token:
+		w.violate("G5", "a beat with a token that isn't the attempt's")
+		return
+	case f.beating && !at.returned && !a.options.Once:
+		w.violate("G5", "a beat for an attempt whose function has not returned")
+	case at.lost:
+		w.violate("G5", "a beat for an attempt whose token was not found, and Started has not changed")
+	}
+	for _, r := range f.reads {
+		if r == nil || w.actOfRecord(r) != a {
+			continue
+		}
+		switch {
+		case string(r.TaskToken) != string(t.TaskToken):
+			w.violate("G5", "a beat with a token that isn't the one in the entry")
+		case State(r.State) == Closed:
+			w.violate("G5", "a beat for an activity that is known to be over")
+		case f.beating && r.Asked != r.Started:
+			w.violate("G5", "a beat although the entry says that nobody has been asked")
+		}
+	}
+}
+
+// heartbeat is the server's side of Completer.Heartbeat.
+func (w *simWorld) heartbeat(f *simFrame, t Target, details string) (Signals, error) {
+	a := w.byToken(string(t.TaskToken))
+	if a == nil {
+		return Signals{}, ErrOver
+	}
+	revived := !a.cur.started.Equal(t.Started)
+	if revived {
+		w.hit("exception: a reset revived the token of a beat")
+	}
+	// What was under way when others ran, or was repeated, can land in any order,
+	// and is repaired by the beat after it.
+	if a.beatBy != nil {
+		a.muddled = a.muddled || a.beatBy.rough
+	}
+	a.beatBy = f
+	a.muddled = a.muddled || revived || w.landing
+	d := w.noteDetails(details, simDetail{pump: true, skew: f.p.skew})
+	stands := w.details[a.details]
+	if !a.muddled && !f.rough {
+		switch {
+		case details == "" && a.details != "":
+			w.violate("G5", "a beat erased the details %s of %v", a.details, a)
+		case d.no < stands.no && !stands.pump && d.skew == 0 && f.p.skew == 0:
+			w.violate("G5", "a beat set the details of %v back from %s to %s", a, a.details, details)
+		}
+	}
+	a.details, a.lastBeat = details, time.Now()
+	return Signals{CancelRequested: a.cancelRequested, Paused: a.paused, Reset: a.resetting}, nil
+}
+
+// observeBeats checks a write of an entry that waits.
+func (w *simWorld) observeBeats(f *simFrame, before, after *recordpb.Record) {
+	if after.Brought != 0 && (before == nil || after.Brought != before.Brought) {
+		w.noteDetails(detailsText(after.Details), simDetail{skew: f.p.skew})
+	}
+	if before == nil || State(before.State) != Waiting || State(after.State) != Waiting || before.Started != after.Started {
+		return
+	}
+	a := w.actOfRecord(after)
+	if a == nil || before.Brought == 0 || after.Brought != 0 || a.muddled || f.rough || a.beatBy != nil && a.beatBy.rough {
+		return
+	}
+	brought, stands := w.details[detailsText(before.Details)], w.details[a.details]
+	if brought.skew == 0 && f.p.skew == 0 && stands.no < brought.no {
+		w.violate("G5", "what the outside brought (%s) is taken for sent, and %v has %q", detailsText(before.Details), a, a.details)
+	}
+}
+
+// beatRow says which row a beat took, as it is written down.
+func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record) {
+	calls := strings.Join(f.calls, " ")
+	last := calls[strings.LastIndex(calls, " ")+1:]
+	notFound := strings.Contains(calls, "beat:over")
+	if a := w.actOfRecord(after); notFound && !f.rough && is == Waiting && (last == "look:running" || last == "look:back-off") && a != nil {
+		if at := a.attemptOf(fromNano(after.Started)); at != nil {
+			at.lost = true
+		}
+		w.hit("Waiting, beat NotFound: pending, none until Started changes")
+		if last == "look:running" && a.cur != nil && a.cur.started.Equal(fromNano(after.Started)) {
+			w.expect(after.Reset_, "Waiting, beat NotFound: renumbered, Reset told")
+		}
+	}
+	switch {
+	case is == Closed && notFound:
+		w.hit("Waiting, beat NotFound: over, told")
+	case is == Settled:
+		w.hit("Waiting, the job is dead: settled")
+	case is == Waiting && last == "beat:ok":
+		w.hit("Waiting, beat: taken")
+		if before.Adopted != after.Adopted && detailsText(before.Details) != detailsText(after.Details) {
+			w.hit("Waiting, first beat: the server's details adopted")
+		}
+		if !before.CancelRequested && after.CancelRequested {
+			w.hit("Waiting, beat: cancellation requested, told")
+		}
+	case is == Waiting && notFound && last == fmt.Sprintf("%d", EndBuffered):
+		w.expect(after.Lost != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")
+	case is == Waiting && strings.HasSuffix(calls, ":failed") && after.BeatTries > before.BeatTries:
+		w.hit("Waiting, beat: unavailable, again")
+	}
+}
+
+// checkDetails checks that what the entries say of details is what Temporal
+// has, once nothing fails any more.
+func (w *simWorld) checkDetails() {
+	for _, r := range w.records {
+		a := w.actOfRecord(r)
+		if State(r.State) != Waiting || a == nil || a.cur == nil || r.Asked != r.Started || r.Lost == r.Started ||
+			!a.cur.started.Equal(fromNano(r.Started)) || r.LastBeat == 0 || r.BeatTries > 0 || r.Adopted != r.Started || w.byToken(string(r.TaskToken)) != a {
+			continue
+		}
+		if r.Relayed == 0 && detailsText(r.Details) != a.details {
+			w.violate("G5", "the entry of %v has the details %q, and Temporal %q, although nothing fails", a, detailsText(r.Details), a.details)
+		}
+	}
+}
+
+// simPayloads are details as Temporal has them.
+func simPayloads(text string) *commonpb.Payloads {
+	if text == "" {
+		return nil
+	}
+	ps, err := converter.GetDefaultDataConverter().ToPayloads(text)
+	if err != nil {
+		panic(err)
+	}
+	return ps
+}

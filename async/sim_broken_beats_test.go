@@ -1,0 +1,71 @@
+package async
+
+import (
+	"context"
+
+	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// simBrokenBeats are versions that are wrong in a rule of heartbeats.
+var simBrokenBeats = map[string]simBroken{
+	"beats without details":                 {completer: func(c *simCompleter) Completer { return simForgets{c} }},
+	"beats begin when the token is saved":   {put: beatAtOnce},
+	"beats go on though the token is lost":  {put: neverLost},
+	"the server's details not adopted":      {put: adopted},
+	"details brought are dropped by a beat": {put: dropBrought},
+}
+
+// simForgets beats as the SDK's client does without details.
+type simForgets struct{ *simCompleter }
+
+func (c simForgets) Heartbeat(ctx context.Context, t Target, _ *commonpb.Payloads) (Signals, error) {
+	return c.simCompleter.Heartbeat(ctx, t, nil)
+}
+
+func rewritten(e store.Entry, r *recordpb.Record, h *Hub) store.Entry {
+	due := h.dueAt(r)
+	out, err := entry{id: e.ID, version: e.Version, due: due, rec: r}.encode()
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// beatAtOnce takes the token's being saved for the end of the hand-off.
+func beatAtOnce(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	if State(r.State) == Waiting && s.p.w.frame().op == "start" && r.Asked != r.Started {
+		r.Asked, r.LastBeat, r.NextBeat = r.Started, r.Started, r.Started
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
+}
+
+// neverLost doesn't keep that a token isn't taken any more.
+func neverLost(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	if State(r.State) == Waiting && r.Lost == r.Started && r.Asked == r.Started {
+		r.Lost, r.NextBeat = 0, r.LastBeat+int64(simBeats)
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
+}
+
+// adopted never looks what the server has.
+func adopted(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	if State(r.State) == Waiting && r.Adopted != r.Started {
+		r.Adopted = r.Started
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
+}
+
+// dropBrought takes what the outside has brought for sent, whatever was sent.
+func dropBrought(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	if s.p.w.frame().op == "work" && State(r.State) == Waiting && r.Brought != 0 {
+		r.Brought, r.Relayed = 0, 0
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
+}

@@ -1,0 +1,327 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+)
+
+// beating has an activity heartbeat, and waits for long between its attempts.
+// The time-out leaves a machine that is busy time to beat.
+func beating(timeout time.Duration) workflow.ActivityOptions {
+	o := patient()
+	o.HeartbeatTimeout = timeout
+	return o
+}
+
+// often is a heartbeat timeout of a hub that looks after its activities, and
+// rarely is one where nobody is to beat.
+const (
+	often  = 6 * time.Second
+	rarely = 3 * time.Second
+)
+
+// beatingHub are the options of a hub that heartbeats.
+func beatingHub(c tellings) func(o *async.Options) {
+	return func(o *async.Options) {
+		running(nil)(o)
+		o.ClaimTime = 2 * time.Second
+		if c == nil {
+			return
+		}
+		o.Hooks = c.hooks()
+		signal := func(hook string) func(context.Context, async.Callback) error {
+			return func(_ context.Context, cb async.Callback) error {
+				c <- told{hook: hook, callback: cb}
+				return nil
+			}
+		}
+		o.Hooks.CancelRequested, o.Hooks.Paused, o.Hooks.Reset = signal("cancel"), signal("pause"), signal("reset")
+	}
+}
+
+// each waits until these hooks were told of this callback, in any order, and
+// some of them maybe more than once. No other may be, but those that were told
+// before, again.
+func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ...string) {
+	t.Helper()
+	ctx := rig.Context(t)
+	for missing := slices.Clone(hooks); len(missing) > 0; {
+		select {
+		case got := <-c:
+			if got.callback.ID() != p.ID() || !slices.Contains(hooks, got.hook) && !slices.Contains(before, got.hook) {
+				t.Errorf("the hook %s was told of %v, want %v of %v", got.hook, got.callback, hooks, p)
+			}
+			missing = slices.DeleteFunc(missing, func(hook string) bool { return hook == got.hook })
+		case <-ctx.Done():
+			t.Fatalf("the hooks %v were not told of %v", missing, p)
+		}
+	}
+}
+
+// noneBut fails the test where another hook than these was told.
+func (c tellings) noneBut(t *testing.T, hooks ...string) {
+	t.Helper()
+	for {
+		select {
+		case got := <-c:
+			if !slices.Contains(hooks, got.hook) {
+				t.Errorf("the hook %s was told of %v, want only %v", got.hook, got.callback, hooks)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// waiting is an activity that waits, of a workflow or not.
+type waiting struct {
+	info   activity.Info
+	p      async.Pending[Decision]
+	cancel func()
+	result func() error
+}
+
+// standalone and ofWorkflow start one, and return it as it is at this attempt,
+// the attempts before having failed.
+func (w *world) standalone(timeout time.Duration, attempt int32) waiting {
+	w.t.Helper()
+	h := w.StartActivity(client.StartActivityOptions{HeartbeatTimeout: timeout, RetryPolicy: quick().RetryPolicy})
+	got := waiting{
+		cancel: func() { must(w.t, h.Cancel(w.Context(), client.CancelActivityOptions{})) },
+		result: func() error { return h.Get(w.Context(), nil) },
+	}
+	return w.at(got, attempt)
+}
+
+func (w *world) ofWorkflow(timeout time.Duration, attempt int32) waiting {
+	w.t.Helper()
+	o := quick()
+	o.HeartbeatTimeout = timeout
+	run := w.Start(awaitDecision, o)
+	got := waiting{
+		cancel: func() { must(w.t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID())) },
+		result: func() error { return run.Get(w.Context(), nil) },
+	}
+	return w.at(got, attempt)
+}
+
+func (w *world) at(got waiting, attempt int32) waiting {
+	w.t.Helper()
+	for {
+		got.info, got.p = w.Next(), w.next()
+		if got.info.Attempt >= attempt {
+			return got
+		}
+		must(w.t, got.p.Fail(w.Context(), errBroken))
+	}
+}
+
+var kinds = map[string]func(w *world, timeout time.Duration, attempt int32) waiting{
+	"workflow": (*world).ofWorkflow, "standalone": (*world).standalone,
+}
+
+// signals are what Info tells of.
+func signals(i async.Info) async.Signals {
+	return async.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}
+}
+
+// wantSignals checks what Info and Heartbeat tell of signals.
+func (w *world) wantSignals(p async.Pending[Decision], want async.Signals) {
+	w.t.Helper()
+	if got := signals(w.open(p.ID()).Info()); got != want {
+		w.t.Errorf("Info tells %+v, want %+v", got, want)
+	}
+	err := p.Heartbeat(w.Context())
+	got := async.Signals{
+		CancelRequested: errors.Is(err, async.ErrCancelRequested),
+		Paused:          errors.Is(err, async.ErrPaused),
+		Reset:           errors.Is(err, async.ErrReset),
+	}
+	if got != want || err == nil != (want == async.Signals{}) {
+		w.t.Errorf("Heartbeat returns %v, want %+v", err, want)
+	}
+}
+
+// One hub starts and answers, another beats and tells, and both know.
+func TestSignals(t *testing.T) {
+	type signal = async.Signals
+	for name, c := range map[string]struct {
+		attempt               int32
+		pause, cancel, reset  bool
+		workflow, standalone  signal // as they are known
+		hooks, standaloneOnes []string
+	}{
+		"cancel": {
+			attempt: 1, cancel: true,
+			workflow: signal{CancelRequested: true}, standalone: signal{CancelRequested: true},
+			hooks: []string{"cancel"}, standaloneOnes: []string{"cancel"},
+		},
+		"pause": {
+			attempt: 1, pause: true,
+			workflow: signal{Paused: true}, standalone: signal{Paused: true},
+			hooks: []string{"pause"}, standaloneOnes: []string{"pause"},
+		},
+		"reset": {
+			attempt: 1, reset: true,
+			workflow: signal{Reset: true}, standalone: signal{Reset: true},
+			hooks: []string{"reset"}, standaloneOnes: []string{"reset"},
+		},
+		// A workflow's activity is renumbered by it, and its token unknown.
+		"reset of attempt 2": {
+			attempt: 2, reset: true,
+			workflow: signal{Reset: true}, standalone: signal{Reset: true},
+			hooks: []string{"reset"}, standaloneOnes: []string{"reset"},
+		},
+		// Where there is no workflow the server tells of one only.
+		"pause and cancel": {
+			attempt: 1, pause: true, cancel: true,
+			workflow: signal{CancelRequested: true, Paused: true}, standalone: signal{CancelRequested: true},
+			hooks: []string{"cancel", "pause"}, standaloneOnes: []string{"cancel"},
+		},
+		"all": {
+			attempt: 1, pause: true, cancel: true, reset: true,
+			workflow: signal{CancelRequested: true, Paused: true, Reset: true}, standalone: signal{CancelRequested: true},
+			hooks: []string{"cancel", "pause", "reset"}, standaloneOnes: []string{"cancel"},
+		},
+		"all of attempt 2": {
+			attempt: 2, pause: true, cancel: true, reset: true,
+			workflow: signal{CancelRequested: true, Paused: true, Reset: true}, standalone: signal{CancelRequested: true},
+			hooks: []string{"cancel", "pause", "reset"}, standaloneOnes: []string{"cancel"},
+		},
+	} {
+		for kind, start := range kinds {
+			want, hooks := c.workflow, c.hooks
+			if kind == "standalone" {
+				want, hooks = c.standalone, c.standaloneOnes
+			}
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				w := newWorld(t, config{})
+				a := start(w, often, c.attempt)
+				// All of them before anybody beats.
+				if c.pause {
+					w.Pause(a.info)
+				}
+				if c.reset { // before the cancellation: the server resets no standalone activity after it
+					w.Reset(a.info)
+				}
+				if c.cancel {
+					a.cancel()
+					w.cancelRequested(a)
+				}
+				told := newTellings()
+				runHub(t, w.another(beatingHub(told)))
+				told.each(t, a.p.Callback, nil, hooks...)
+				rig.Eventually(t, "the callback has the signals", func() bool { return signals(w.open(a.p.ID()).Info()) == want })
+				w.wantSignals(a.p, want)
+				must(t, a.p.Complete(w.Context(), approved))
+				if err := a.result(); err != nil && !(c.cancel && kind == "workflow" && temporal.IsCanceledError(err)) {
+					t.Errorf("the end is %v, want the result", err)
+				}
+				told.noneBut(t, hooks...)
+			})
+		}
+	}
+}
+
+// cancelRequested waits until the request has reached the activity: a workflow
+// passes it on.
+func (w *world) cancelRequested(a waiting) {
+	w.t.Helper()
+	target := async.Target{
+		Namespace: a.info.Namespace, WorkflowID: a.info.WorkflowExecution.ID, RunID: a.info.WorkflowExecution.RunID,
+		ActivityID: a.info.ActivityID, ActivityRunID: a.info.ActivityRunID, Scheduled: a.info.ScheduledTime, Started: a.info.StartedTime,
+	}
+	rig.Eventually(w.t, "the request has reached the activity", func() bool {
+		status, err := w.completer.Describe(w.Context(), target, "")
+		must(w.t, err)
+		return status.CancelRequested
+	})
+}
+
+// The end is learned of by a beat, and told.
+func TestBeatsLearnOfTheEnd(t *testing.T) {
+	for name, end := range map[string]func(w *world) async.Pending[Decision]{
+		"workflow": func(w *world) async.Pending[Decision] {
+			run := w.Start(awaitDecision, beating(often))
+			p := w.next()
+			must(w.t, w.Client.TerminateWorkflow(w.Context(), run.GetID(), run.GetRunID(), "a test"))
+			return p
+		},
+		"standalone": func(w *world) async.Pending[Decision] {
+			h := w.StartActivity(client.StartActivityOptions{HeartbeatTimeout: often})
+			p := w.next()
+			must(w.t, h.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, config{})
+			p := end(w)
+			told := newTellings()
+			runHub(t, w.another(beatingHub(told)))
+			told.next(t, "over", p.Callback, async.ErrOver)
+			wantErr(t, p.Heartbeat(w.Context(), "half"), async.ErrClosed, async.ErrOver)
+			w.wantState(p, async.Closed)
+			told.none(t)
+		})
+	}
+}
+
+// A pause is lifted, and told of again where there is another.
+func TestPauseIsLifted(t *testing.T) {
+	for kind, start := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, config{})
+			a := start(w, often, 1)
+			told := newTellings()
+			runHub(t, w.another(beatingHub(told)))
+			for range 2 {
+				w.Pause(a.info)
+				told.each(t, a.p.Callback, nil, "pause")
+				rig.Eventually(t, "the pause is known", func() bool { return w.open(a.p.ID()).Info().Paused }) // not only that before
+				w.wantSignals(a.p, async.Signals{Paused: true})
+				w.Unpause(a.info)
+				rig.Eventually(t, "the pause is lifted", func() bool { return !w.open(a.p.ID()).Info().Paused })
+				w.wantSignals(a.p, async.Signals{})
+			}
+			told.noneBut(t, "pause")
+			must(t, a.p.Complete(w.Context(), approved))
+			must(t, a.result())
+		})
+	}
+}
+
+// Once a beat has learned of the request, nobody asks: a hub without a
+// completer takes the cancellation.
+func TestReportCanceledAfterABeat(t *testing.T) {
+	for kind, start := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, config{})
+			settles := w.another(func(o *async.Options) { o.Completer = nil })
+			a := start(w, often, 1)
+			p, err := async.Open[Decision](w.Context(), settles, a.p.ID())
+			must(t, err)
+			wantErr(t, p.ReportCanceled(w.Context(), "as you wish"), async.ErrCancelNotRequested)
+			told := newTellings()
+			runHub(t, w.another(beatingHub(told)))
+			a.cancel()
+			told.each(t, a.p.Callback, nil, "cancel")
+			must(t, p.ReportCanceled(w.Context(), "as you wish"))
+			if err := a.result(); !temporal.IsCanceledError(err) {
+				t.Errorf("the end is %v, want a cancellation", err)
+			}
+			told.each(t, a.p.Callback, []string{"cancel"}, "delivered")
+		})
+	}
+}

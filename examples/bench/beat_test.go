@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/redistest"
+	"github.com/latchkey-go/latchkey/examples/internal/rig"
+	"github.com/latchkey-go/latchkey/heartbeat"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// BenchmarkBeat heartbeats for activities that wait, by the bare SDK with so
+// many goroutines, which have the task tokens at hand, and by a hub with so many
+// calls at once, which claims, calls and writes back. In a round each activity
+// gets one beat. The rounds of both are interleaved, on one server and for the
+// same activities, so that a machine that drifts harms both alike.
+//
+// x-sdk is Latchkey's throughput relative to the bare SDK's: the median over
+// the pairs of rounds.
+func BenchmarkBeat(b *testing.B) {
+	for _, callers := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { newBeats(b, store.NewMemory(), callers).measure(b) })
+	}
+}
+
+// BenchmarkBeatStores is BenchmarkBeat on the durable stores.
+func BenchmarkBeatStores(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		url  func(b *testing.B) string
+	}{
+		{"bolt", func(b *testing.B) string { return "bolt://" + filepath.Join(b.TempDir(), "latchkey.db") }},
+		{"redis", func(b *testing.B) string { return redistest.Start(b) }},
+	} {
+		b.Run(kind.name, func(b *testing.B) {
+			s, err := store.Open(b.Context(), kind.url(b))
+			must(b, err)
+			b.Cleanup(func() { must(b, s.Close()) })
+			newBeats(b, s, 64).measure(b)
+		})
+	}
+}
+
+// interval is so short that all beats are due in the next round, and long
+// enough that none is due twice in one.
+const interval = 5 * time.Millisecond
+
+// beats is a set of activities that wait.
+type beats struct {
+	client  client.Client
+	hub     *async.Hub
+	sent    *counting
+	tokens  [][]byte
+	callers int
+}
+
+// counting is a completer that counts the beats that were taken.
+type counting struct {
+	async.Completer
+	taken atomic.Int64
+}
+
+func (c *counting) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+	signals, err := c.Completer.Heartbeat(ctx, t, d)
+	if err == nil {
+		c.taken.Add(1)
+	}
+	return signals, err
+}
+
+func newBeats(b *testing.B, s store.Store, callers int) *beats {
+	b.Helper()
+	w := &beats{client: server.Client(b), callers: callers}
+	completer, err := async.ClientCompleter(async.Client{Client: w.client})
+	must(b, err)
+	w.sent = &counting{Completer: completer}
+	w.hub, err = async.New(async.Options{
+		Store: s, Completer: w.sent, Concurrency: callers, Pumps: map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: interval})},
+	})
+	must(b, err)
+	waiting := make(chan []byte, 10000)
+	r := rig.New(b, rig.Options{Client: w.client, Register: func(r worker.Registry) {
+		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
+			d, err := async.Start(ctx, w.hub, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return nil })
+			waiting <- activity.GetInfo(ctx).TaskToken
+			return d, err
+		}, activity.RegisterOptions{Name: "waits"})
+		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+			o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, HeartbeatTimeout: time.Hour}
+			return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), "waits").Get(ctx, nil)
+		}, workflow.RegisterOptions{Name: "wait"})
+	}, Worker: worker.Options{MaxConcurrentActivityTaskPollers: 4, MaxConcurrentWorkflowTaskPollers: 4}})
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
+	b.Cleanup(cancel)
+	runs := make([]client.WorkflowRun, max(128, 8*callers)) // so many that a round's ends weigh little
+	var failed atomic.Pointer[error]
+	each(len(runs), 8, func(i int) {
+		var err error
+		if runs[i], err = w.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: r.Queue}, "wait"); err != nil {
+			failed.Store(&err)
+		}
+	})
+	check(b, &failed)
+	b.Cleanup(func() {
+		each(len(runs), 8, func(i int) {
+			_ = w.client.TerminateWorkflow(context.WithoutCancel(ctx), runs[i].GetID(), runs[i].GetRunID(), "the benchmark is over")
+		})
+	})
+	for range runs {
+		select {
+		case token := <-waiting:
+			w.tokens = append(w.tokens, token)
+		case <-ctx.Done():
+			b.Fatalf("%d of %d activities wait", len(w.tokens), len(runs))
+		}
+	}
+	return w
+}
+
+// beatPairs is how many rounds of each are taken: they are short, and vary.
+const beatPairs = 21
+
+// measure takes pairs of rounds.
+func (w *beats) measure(b *testing.B) {
+	w.bare(b) // warms up
+	w.latchkey(b)
+	var ratios, rates []float64
+	for b.Loop() {
+		for pair := range beatPairs {
+			var bare, ours time.Duration
+			both := []func(){
+				func() { bare = w.bare(b) },
+				func() { ours = w.latchkey(b) },
+			}
+			if pair%2 == 1 {
+				slices.Reverse(both)
+			}
+			for _, measure := range both {
+				time.Sleep(interval)
+				measure()
+			}
+			ratios = append(ratios, bare.Seconds()/ours.Seconds())
+			rates = append(rates, float64(len(w.tokens))/ours.Seconds())
+		}
+	}
+	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(median(ratios), "x-sdk")
+	b.ReportMetric(median(rates), "beats/s")
+}
+
+// bare beats with what the SDK has.
+func (w *beats) bare(b *testing.B) time.Duration {
+	b.Helper()
+	var failed atomic.Pointer[error]
+	begun := time.Now()
+	each(len(w.tokens), w.callers, func(i int) {
+		if err := w.client.RecordActivityHeartbeat(b.Context(), w.tokens[i]); err != nil {
+			failed.Store(&err)
+		}
+	})
+	took := time.Since(begun)
+	check(b, &failed)
+	return took
+}
+
+// latchkey has the hub do all that is due.
+func (w *beats) latchkey(b *testing.B) time.Duration {
+	b.Helper()
+	before := w.sent.taken.Load()
+	begun := time.Now()
+	_, err := w.hub.Work(b.Context())
+	took := time.Since(begun)
+	must(b, err)
+	if n := w.sent.taken.Load() - before; n != int64(len(w.tokens)) {
+		b.Fatalf("%d beats were taken in a round, want one for each of %d activities", n, len(w.tokens))
+	}
+	return took
+}
