@@ -101,6 +101,10 @@ func (h *Hub) again(r *recordpb.Record, now time.Time) {
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {
 		first, last = min(first, timeout/12), min(last, timeout/6)
 	}
+	if h.server.blind(r.Namespace) {
+		r.NextBeat = now.UnixNano() // another hub may do better, at once
+		return
+	}
 	r.BeatTries++
 	next := now.Add(jitter(doubled(first, last, int(r.BeatTries))))
 	r.NextBeat = next.UnixNano()

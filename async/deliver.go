@@ -64,7 +64,6 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 		v = h.report(call, e.rec, o, as)
 	}
 	cancel()
-	h.exhausted.note(v.err, time.Now())
 
 	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
 	switch {

@@ -97,12 +97,15 @@ func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 	}
 }
 
-// putOff has an entry come back soon that had to wait too long, and not only
+// putOff has an entry come back soon that this hub can't do now, and not only
 // when its claim lapses.
-func (h *Hub) putOff(ctx context.Context, e entry) {
+func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	e.due = time.Now().Add(jitter(soonest))
+	e.due = time.Now().Add(jitter(soon))
+	if len(e.rec.Notices) > 0 {
+		e.rec.NextNotice = e.due.UnixNano()
+	}
 	_, _ = h.save(ctx, e)
 }
 
@@ -153,7 +156,8 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 		}
 	}
 	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
-		return e, hooksNext, nil
+		// Held, so that nobody who writes meanwhile has them called a second time.
+		return told(h.saveHeld(ctx, e, now))
 	}
 	// Another hub saw it due that has another retention, say. The claim has
 	// moved it: back to when it is.
@@ -183,7 +187,6 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	status, err := h.completer.Describe(call, target(e.rec).ByID(), "")
 	cancel()
-	h.exhausted.note(err, time.Now())
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()

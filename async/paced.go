@@ -8,20 +8,20 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// paced is a completer that makes so many calls a second, and notices when the
-// server is out of resources.
+// paced is a completer that makes so many calls a second, and notices how
+// the server does.
 type paced struct {
 	Completer
-	limit     *rate.Limiter
-	exhausted *exhaustion
+	limit  *rate.Limiter
+	server *condition
 }
 
-func newPaced(c Completer, perSecond float64, x *exhaustion) *paced {
+func newPaced(c Completer, perSecond float64, server *condition) *paced {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
-	return &paced{Completer: c, limit: limit, exhausted: x}
+	return &paced{Completer: c, limit: limit, server: server}
 }
 
 func (p *paced) Complete(ctx context.Context, t Target, o Outcome) error {
@@ -29,7 +29,7 @@ func (p *paced) Complete(ctx context.Context, t Target, o Outcome) error {
 		return err
 	}
 	err := p.Completer.Complete(ctx, t, o)
-	p.exhausted.note(err, time.Now())
+	p.server.note(err, time.Now())
 	return err
 }
 
@@ -38,7 +38,8 @@ func (p *paced) Heartbeat(ctx context.Context, t Target, details *commonpb.Paylo
 		return Signals{}, err
 	}
 	s, err := p.Completer.Heartbeat(ctx, t, details)
-	p.exhausted.note(err, time.Now())
+	p.server.note(err, time.Now())
+	p.server.reached(t.Namespace, err)
 	return s, err
 }
 
@@ -47,6 +48,7 @@ func (p *paced) Describe(ctx context.Context, t Target, mark string) (Status, er
 		return Status{}, err
 	}
 	s, err := p.Completer.Describe(ctx, t, mark)
-	p.exhausted.note(err, time.Now())
+	p.server.note(err, time.Now())
+	p.server.reached(t.Namespace, err)
 	return s, err
 }

@@ -171,6 +171,15 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 		return nil
 	default:
 	}
+	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && len(c.rec.Notices) == 0 && p.hub.server.blind(c.rec.Namespace) {
+		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
+			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
+			return nil
+		}
+		if soon := time.Now().Add(max(p.hub.claimTime/4, 2*callMargin)); soon.Before(until) {
+			until = soon
+		}
+	}
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 	defer cancel()
 	if ctx.Err() != nil {
@@ -186,7 +195,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	case hooksNext:
 		return func() {
 			if !p.hooks.do(p.patience(p.hub.claimTime/2), func() { p.tell(e, until) }) {
-				p.hub.putOff(p.calls, e)
+				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
 	case pumpNext:
@@ -194,7 +203,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		return func() {
 			defer answered()
 			if !p.pumps[e.rec.Pump].do(p.patience(time.Until(until)/4), func() { p.beat(e, until) }) {
-				p.hub.putOff(p.calls, e)
+				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
 	}

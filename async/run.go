@@ -43,7 +43,10 @@ func (h *Hub) Run(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		if rest := h.exhausted.left(time.Now()); rest > 0 {
+		if h.server.anyBlind() {
+			idle = max(idle, h.pollInterval/2) // so that others come first
+		}
+		if rest := h.server.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)
 		} else if idle == 0 {
 			continue

@@ -173,7 +173,10 @@ func sharedStore(t *testing.T) (store.Store, string) {
 // the middle of its calls. Another beats before any of them times out, and says
 // what the outside has brought meanwhile.
 func TestKilledHubIsReplacedInTime(t *testing.T) {
-	const activities = 8
+	const (
+		activities  = 8
+		threeClaims = 6 * time.Second
+	)
 	s, url := sharedStore(t)
 	w := newWorld(t, config{hub: func(o *async.Options) {
 		o.Store, o.Completer = s, nil
@@ -181,7 +184,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	}})
 	w.store = s
 	dies := spawn(t, "beats", url, "")
-	o := beating(often) // three claim times
+	o := beating(threeClaims)
 	o.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
 	runs, all := make(map[string]client.WorkflowRun), make([]async.Pending[Decision], activities)
 	for range activities {
@@ -211,7 +214,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	runHub(t, w.another(beatingHub(nil)))
 	for _, run := range runs {
 		w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool {
-			return p.GetLastHeartbeatTime().AsTime().Sub(killed) > often
+			return p.GetLastHeartbeatTime().AsTime().Sub(killed) > threeClaims
 		})
 		w.detailed(run, client.Options{}, "half")
 	}

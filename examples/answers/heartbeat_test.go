@@ -14,6 +14,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
+	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
 // beating has an activity heartbeat, and waits for long between its attempts.
@@ -24,10 +25,12 @@ func beating(timeout time.Duration) workflow.ActivityOptions {
 	return o
 }
 
-// often is a heartbeat timeout of a hub that looks after its activities, and
-// rarely is one where nobody is to beat.
+// often is a heartbeat timeout of activities that a hub looks after, who beats
+// each pace: a machine that is busy may be late. rarely is one where nobody is to
+// beat.
 const (
-	often  = 6 * time.Second
+	often  = 15 * time.Second
+	pace   = 1500 * time.Millisecond
 	rarely = 3 * time.Second
 )
 
@@ -36,6 +39,9 @@ func beatingHub(c tellings) func(o *async.Options) {
 	return func(o *async.Options) {
 		running(nil)(o)
 		o.ClaimTime = 2 * time.Second
+		if o.Pumps == nil {
+			o.Pumps = map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: pace})}
+		}
 		if c == nil {
 			return
 		}

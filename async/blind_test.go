@@ -1,0 +1,75 @@
+package async_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/asynctest"
+)
+
+// A hub that can't reach Temporal leaves what is due to one that can, and takes
+// part again once it can.
+func TestHubThatReachesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const activities = 300
+		for i := range activities {
+			info := attempt(1)
+			info.ActivityID, info.HeartbeatTimeout = fmt.Sprint(i), 30*time.Second
+			info.StartedTime = time.Now()
+			info.Deadline = time.Now().Add(24 * time.Hour)
+			_ = async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return nil })
+		}
+		last := make(map[string]time.Time)
+		begun, late := time.Now(), 0
+		var mu sync.Mutex
+		well := &asynctest.Completer{HeartbeatFunc: func(_ context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			before, is := last[t.ActivityID]
+			if !is {
+				before = begun
+			}
+			if time.Since(before) >= 30*time.Second {
+				late++
+			}
+			last[t.ActivityID] = time.Now()
+			return async.Signals{}, nil
+		}}
+		calls := 0
+		hangs := &asynctest.Completer{DescribeFunc: func(ctx context.Context, _ async.Target, _ string) (async.Status, error) {
+			mu.Lock()
+			calls++
+			mu.Unlock()
+			<-ctx.Done()
+			return async.Status{}, ctx.Err()
+		}}
+		hangs.HeartbeatFunc = func(ctx context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+			_, err := hangs.DescribeFunc(ctx, t, "")
+			return async.Signals{}, err
+		}
+		for _, c := range []*asynctest.Completer{well, hangs} {
+			hub, err := async.New(async.Options{Store: w.store, Completer: c})
+			wantNil(t, err)
+			runHub(t, hub)
+		}
+		pass(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		// One that it has at hand when it finds out may be late, and one of ten
+		// thousand later: it has to look at some. Without that it is hundreds.
+		if late > 5 || len(last) != activities {
+			t.Errorf("%d beats came after the heartbeat timeout, and %d of %d activities had any: a hub that reaches nothing holds them up", late, len(last), activities)
+		}
+		if calls < 50 || calls > 500 {
+			t.Errorf("the hub that reaches nothing made %d calls in ten minutes, want some, to learn whether it does again", calls)
+		}
+	})
+}

@@ -1,0 +1,202 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// lateEnd is a store in which the writes that close an entry wait to be
+// released.
+type lateEnd struct {
+	store.Store
+	release chan struct{}
+	waiting atomic.Int64 // and those that have waited
+	written atomic.Int64
+}
+
+func (s *lateEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	r, err := async.DecodeRecord(e)
+	if err != nil || r.State != recordpb.State_STATE_CLOSED {
+		return s.Store.Put(ctx, e)
+	}
+	s.waiting.Add(1)
+	<-s.release
+	defer s.written.Add(1)
+	return s.Store.Put(ctx, e)
+}
+
+// newLateEnd is a world with such a store, in which nothing is released yet.
+func newLateEnd(t *testing.T) (*world, *lateEnd) {
+	t.Helper()
+	s := &lateEnd{Store: store.NewMemory(), release: make(chan struct{})}
+	return newWorld(t, func(o *async.Options) { o.Store = s }), s
+}
+
+// during starts a call, lets all happen that can, and tells whether the call
+// is back.
+func during(t *testing.T, call func() error) (back func() bool) {
+	t.Helper()
+	var is atomic.Bool
+	go func() {
+		if err := call(); err != nil {
+			t.Errorf("the call returned %v", err)
+		}
+		is.Store(true)
+	}()
+	return func() bool {
+		synctest.Wait()
+		return is.Load()
+	}
+}
+
+// That a result was delivered is written down by the hub that runs, and who
+// answers doesn't wait for it; Run does, when it ends.
+func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLateEnd(t)
+		stop := runHub(t, w.hub)
+		p := w.open(w.startNow(1, 0, async.StartOptions{}, nil))
+		synctest.Wait()
+		back := during(t, func() error { return p.Complete(t.Context(), Decision{Approved: true}) })
+		if !back() {
+			t.Error("Complete waits until it is written down that the result was delivered, want it back when Temporal has taken it")
+		}
+		w.wantSent(1)
+		w.wantState(async.Settled)
+		if n := s.waiting.Load(); n != 1 {
+			t.Errorf("%d writes are under way, want the one that closes the entry", n)
+		}
+		stopped := during(t, func() error { stop(); return nil })
+		if stopped() {
+			t.Error("Run has ended before it was written down that the result was delivered")
+		}
+		close(s.release)
+		if !stopped() {
+			t.Error("Run has not ended, although all is written down")
+		}
+		w.wantState(async.Closed)
+	})
+}
+
+// More are waiting than are written at a time: Run drains them before it ends.
+func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLateEnd(t)
+		stop := runHub(t, w.hub)
+		// 16 are being written, 256 wait, and who comes then writes for himself.
+		const taken, n = 16 + 256, 16 + 256 + 5
+		var back atomic.Int64
+		for i := range n {
+			info := attemptNow(1, 0)
+			info.ActivityID = strings.Repeat("x", i+1)
+			_ = async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+				go func() {
+					wantNil(t, p.Complete(context.WithoutCancel(t.Context()), Decision{}))
+					back.Add(1)
+				}()
+				synctest.Wait()
+				return nil
+			})
+		}
+		if got := back.Load(); got != taken {
+			t.Errorf("%d of %d calls of Complete are back while nothing can be written, want %d", got, n, taken)
+		}
+		stopped := during(t, func() error { stop(); return nil })
+		if stopped() {
+			t.Error("Run has ended before all was written down")
+		}
+		close(s.release)
+		if !stopped() || s.written.Load() < taken {
+			t.Errorf("%d deliveries were written down when Run ended, want %d", s.written.Load(), taken)
+		}
+		synctest.Wait()
+		for e, err := range w.store.List(t.Context()) {
+			wantNil(t, err)
+			r, err := async.DecodeRecord(e)
+			if wantNil(t, err); r.State != recordpb.State_STATE_CLOSED {
+				t.Errorf("an entry is %v after Run has ended, want it closed", async.State(r.State))
+			}
+		}
+	})
+}
+
+// Who answers writes it down himself where nobody would, or where it is no small
+// result.
+func TestDeliveredIsWrittenDownWithinTheCall(t *testing.T) {
+	complete := func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) }
+	large := func(n int) func(ctx context.Context, p async.Pending[Decision]) error {
+		return func(ctx context.Context, p async.Pending[Decision]) error {
+			return p.Complete(ctx, Decision{Reason: strings.Repeat("x", n)})
+		}
+	}
+	for name, c := range map[string]struct {
+		runs   bool
+		within bool
+		answer func(ctx context.Context, p async.Pending[Decision]) error
+	}{
+		"no hub runs":           {false, true, complete},
+		"a result of 63 KiB":    {true, false, large(63 << 10)},
+		"a result of 64 KiB":    {true, true, large(64 << 10)},
+		"a failure":             {true, true, func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) }},
+		"a cancellation":        {true, true, func(ctx context.Context, p async.Pending[Decision]) error { return p.ReportCanceled(ctx) }},
+		"a result, a hub runs":  {true, false, complete},
+		"a result, it has been": {true, true, nil}, // stopped
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newLateEnd(t)
+				w.completer.DescribeFunc = cancelRequested
+				if c.runs {
+					stop := runHub(t, w.hub)
+					synctest.Wait()
+					if c.answer == nil {
+						stop()
+					}
+				}
+				answer := c.answer
+				if answer == nil {
+					answer = complete
+				}
+				p := w.open(w.startNow(1, 0, async.StartOptions{}, nil))
+				back := during(t, func() error { return answer(t.Context(), p) })
+				if back() == c.within || s.waiting.Load() != 1 {
+					t.Errorf("the call is back before it is written down: %t, want %t; %d writes are under way, want one", back(), !c.within, s.waiting.Load())
+				}
+				close(s.release)
+				if !back() {
+					t.Fatal("the call is not back, although it is written down")
+				}
+				w.wantState(async.Closed)
+			})
+		})
+	}
+}
+
+// Of two Runs of a hub the one that goes on takes what is offered.
+func TestTwoRunsWriteDownDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLateEnd(t)
+		first, second := runHub(t, w.hub), runHub(t, w.hub)
+		synctest.Wait()
+		first()
+		p := w.open(w.startNow(1, 0, async.StartOptions{}, nil))
+		back := during(t, func() error { return p.Complete(t.Context(), Decision{}) })
+		if !back() {
+			t.Error("Complete waits until it is written down that the result was delivered, although a Run goes on")
+		}
+		close(s.release)
+		second()
+		w.wantState(async.Closed)
+		if n := s.written.Load(); n != 1 {
+			t.Errorf("%d writes have closed the entry, want one", n)
+		}
+	})
+}

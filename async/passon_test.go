@@ -1,0 +1,139 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// An outcome doesn't hang on details that Temporal never takes.
+func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
+	for name, change := range map[string]func(s *server){
+		"that are refused for ever": func(s *server) { s.beatErr = serviceerror.NewResourceExhausted(0, "message larger than max") },
+		"that hang":                 func(s *server) { s.slow = time.Hour },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t)
+				// As an SDK's call, which takes a while itself.
+				w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+					select {
+					case <-time.After(4 * time.Second):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				change(s)
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				wantNil(t, p.Heartbeat(t.Context(), "90%"))
+				wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
+				w.wantState(async.Settled) // tried once with its details
+				runHub(t, w.hub)
+				pass(30 * time.Second)
+				w.wantState(async.Closed)
+				w.wantSent(1)
+			})
+		})
+	}
+}
+
+// Details that no attempt was there to take are sent by the next one, before
+// the failure that it passes on.
+func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		beatErr error
+		before  string
+	}{
+		"no beat before": {async.ErrOver, ""},
+		"over":           {async.ErrOver, "40% "},
+		"not started":    {async.ErrNotStarted, "40% "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t)
+				tries := 0
+				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { tries++; return async.ErrOver }
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				if c.before != "" {
+					wantNil(t, p.Heartbeat(t.Context(), "40%"))
+					pass(2 * time.Second)
+					w.work(w.hub)
+				}
+				s.beatErr = c.beatErr
+				s.describe = func(s *async.Status) { s.Running, s.Started = false, time.Time{} }
+				wantNil(t, p.Heartbeat(t.Context(), "90%"))
+				wantNil(t, p.Fail(t.Context(), errors.New("no")))
+				w.wantState(async.Settled)
+				if tries != 1 {
+					t.Errorf("the failure was tried %d times although nobody takes its details, want once", tries)
+				}
+				s.beatErr, s.describe = nil, nil
+				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+					if s.lastSaid() != "90%" {
+						t.Errorf("the failure comes when Temporal has %q, want 90%%", s.lastSaid())
+					}
+					return nil
+				}
+				if id := w.startNow(2, 30*time.Second, async.StartOptions{}, nil); id != "" {
+					t.Error("the outside was asked again, although it had answered")
+				}
+				if beats := s.taken(); s.said() != c.before+"90%" || beats[len(beats)-1].token != "token-2" {
+					t.Errorf("the beats are %v, want the last to be the second attempt's with 90%%", beats)
+				}
+				w.wantSent(1)
+			})
+		})
+	}
+}
+
+// A token that a reset has given to another attempt is not beaten with, before
+// it is known whose it is; nor is what the function has recorded since
+// overwritten.
+func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		later func(s *server)
+		beats int
+	}{
+		"it runs": {func(*server) {}, 1},
+		"the next runs": {func(s *server) {
+			s.describe = func(s *async.Status) { s.Started = s.Started.Add(time.Second) }
+		}, 0},
+		"back-off": {func(s *server) {
+			s.describe = func(s *async.Status) { s.Running, s.Started = false, time.Time{} }
+		}, 0},
+		"the function recorded since": {func(s *server) {
+			ps := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("newer")}}}
+			s.details, s.last = ps, time.Now()
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t)
+				away := errors.New("away")
+				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return away }
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				wantNil(t, p.Heartbeat(t.Context(), "40%"))
+				pass(2 * time.Second)
+				w.work(w.hub)
+				s.beatErr = away
+				wantNil(t, p.Heartbeat(t.Context(), "90%"))
+				wantNil(t, p.Fail(t.Context(), errors.New("no")))
+				pass(10 * time.Second)
+				s.set(func(s *server) { s.beatErr = nil; c.later(s) })
+				calls := s.made()
+				w.work(w.hub)
+				if n := s.made() - calls; n != c.beats {
+					t.Errorf("%d beats before the failure, want %d: %v", n, c.beats, s.taken())
+				}
+			})
+		})
+	}
+}

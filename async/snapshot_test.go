@@ -1,0 +1,128 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// newGets is a world that counts how often its store is read.
+func newGets(t *testing.T) (w *world, gets *int) {
+	t.Helper()
+	gets = new(int)
+	f := &faulty{Store: store.NewMemory()}
+	f.get = func(ctx context.Context, id string) (store.Entry, error) {
+		*gets++
+		return f.Store.Get(ctx, id)
+	}
+	return newWorld(t, func(o *async.Options) { o.Store = f }), gets
+}
+
+// An answer settles on what was read when the callback was opened.
+func TestAnswerReadsOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		gets   int
+		answer func(p async.Pending[Decision]) error
+	}{
+		"result":  {1, func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{Approved: true}) }},
+		"failure": {1, func(p async.Pending[Decision]) error { return p.Fail(t.Context(), errors.New("no")) }},
+		// What was requested meanwhile may be in the entry.
+		"cancellation": {2, func(p async.Pending[Decision]) error { return p.ReportCanceled(t.Context()) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, gets := newGets(t)
+			w.completer.DescribeFunc = cancelRequested
+			id := w.start(1, async.StartOptions{})
+			*gets = 0
+			p := w.open(id)
+			wantNil(t, c.answer(p))
+			if *gets != c.gets {
+				t.Errorf("to open and to answer reads the store %d times, want %d", *gets, c.gets)
+			}
+			w.wantSent(1)
+			w.wantState(async.Closed)
+			if i := p.Info(); i.State != async.Waiting || i.Outcome != "" {
+				t.Errorf("the callback tells %v with outcome %q, want it as of when it was opened: waiting, none", i.State, i.Outcome)
+			}
+			// The same value answers again, though what it has read is old.
+			wantNil(t, c.answer(p))
+			w.wantSent(1)
+		})
+	}
+}
+
+// What has changed since the callback was opened is read anew, and decides.
+func TestAnswerOnAnOldSnapshot(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(t *testing.T, w *world, id string)
+		want      error
+		sent      int
+		token     string
+	}{
+		"nothing": {func(*testing.T, *world, string) {}, nil, 1, "token-1"},
+		"a reference": {func(t *testing.T, w *world, id string) {
+			wantNil(t, w.open(id).Remember(t.Context(), "job-7"))
+		}, nil, 1, "token-1"},
+		"the next attempt": {func(_ *testing.T, w *world, _ string) { w.start(2, async.StartOptions{}) }, nil, 1, "token-2"},
+		"the same answer": {func(t *testing.T, w *world, id string) {
+			wantNil(t, w.open(id).Complete(t.Context(), Decision{Approved: true}))
+		}, nil, 1, "token-1"},
+		"another answer": {func(t *testing.T, w *world, id string) {
+			wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
+		}, async.ErrSettled, 1, "token-1"},
+		"the round is over": {func(_ *testing.T, w *world, _ string) { w.start(2, async.StartOptions{PerAttempt: true}) }, async.ErrSuperseded, 0, ""},
+		"it was abandoned": {func(t *testing.T, w *world, id string) {
+			wantNil(t, w.open(id).Abandon(t.Context()))
+		}, async.ErrClosed, 0, ""},
+		"another type": {func(_ *testing.T, w *world, _ string) {
+			w.change(func(r *recordpb.Record) { r.ResultType = "another" })
+		}, async.ErrTypeMismatch, 0, ""},
+		"it is gone": {func(t *testing.T, w *world, _ string) {
+			e, _ := w.stored()
+			wantNil(t, w.store.Delete(t.Context(), e.ID, e.Version))
+		}, async.ErrNotFound, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := newGets(t)
+			id := w.start(1, async.StartOptions{})
+			p := w.open(id)
+			c.meanwhile(t, w, id)
+			err := p.Complete(t.Context(), Decision{Approved: true})
+			if !errors.Is(err, c.want) {
+				t.Errorf("Complete returned %v, want %v", err, c.want)
+			}
+			if calls := w.wantSent(c.sent); c.sent > 0 && string(calls[0].Target.TaskToken) != c.token {
+				t.Errorf("the result was sent to %q, want %q", calls[0].Target.TaskToken, c.token)
+			}
+			if name == "a reference" && w.record().Reference != "job-7" {
+				t.Errorf("the reference is %q, want job-7: the snapshot has overwritten it", w.record().Reference)
+			}
+		})
+	}
+}
+
+// What was settled when the callback was opened may have ended since.
+func TestRepeatOnAnOldSnapshot(t *testing.T) {
+	w, _ := newGets(t)
+	w.completer.CompleteFunc = unavailable
+	id := w.start(1, async.StartOptions{})
+	wantNil(t, w.open(id).Complete(t.Context(), Decision{Approved: true}))
+	p := w.open(id)
+	wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
+	wantNil(t, w.open(id).Abandon(t.Context()))
+	wantErr(t, p.Complete(t.Context(), Decision{Approved: true}), async.ErrClosed, async.ErrAbandoned)
+}
+
+// What was read is of a later round than the callback is.
+func TestAnswerOfAnOlderRound(t *testing.T) {
+	w, _ := newGets(t)
+	first := w.start(1, async.StartOptions{PerAttempt: true})
+	w.start(2, async.StartOptions{PerAttempt: true})
+	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
+	w.wantSent(0)
+	w.wantState(async.Waiting)
+}
