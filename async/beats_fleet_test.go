@@ -68,18 +68,22 @@ func hangs(ctx context.Context, _ async.Target, _ async.Outcome) error {
 
 // Answers that hang, which are many, leave heartbeats their time.
 func TestHangingAnswersDelayNoBeats(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := newBeatWorld(t)
-		w.completer.CompleteFunc = hangs
-		w.startAnswered(1000, 300)
-		began := time.Now()
-		for n := range 20 {
-			w.startOther(n, 30*time.Second, async.StartOptions{})
-		}
-		runHub(t, w.hub)
-		pass(3 * time.Minute)
-		wantKept(t, s, 0, 20, began, 30*time.Second)
-	})
+	for _, c := range []struct{ concurrency, answers int }{{4, 50}, {16, 300}, {64, 300}, {64, 3000}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = c.concurrency })
+				w.completer.CompleteFunc = hangs
+				w.startAnswered(1000, c.answers)
+				began := time.Now()
+				for n := range 20 {
+					w.startOther(n, 30*time.Second, async.StartOptions{})
+				}
+				runHub(t, w.hub)
+				pass(3 * time.Minute)
+				wantKept(t, s, 0, 20, began, 30*time.Second)
+			})
+		})
+	}
 }
 
 // Of four slots answers take three at most, however urgent they are.

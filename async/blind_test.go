@@ -64,7 +64,7 @@ func TestHubThatReachesNothing(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		// One that it has at hand when it finds out may be late, and one of ten
-		// thousand later: it has to look at some. Without that it is hundreds.
+		// thousand later: it has to look at some. Without that it is 1,800.
 		if late > 5 || len(last) != activities {
 			t.Errorf("%d beats came after the heartbeat timeout, and %d of %d activities had any: a hub that reaches nothing holds them up", late, len(last), activities)
 		}

@@ -51,7 +51,7 @@ func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time
 	p := h.newPool(ctx)
 	p.slots <- struct{}{}
 	for _, d := range deadlines {
-		p.submit(task{aBeat, d, func() func() { order = append(order, d); return nil }})
+		p.submit(task{kind: aBeat, deadline: d, do: func() func() { order = append(order, d); return nil }})
 	}
 	<-p.slots
 	p.wait()

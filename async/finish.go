@@ -5,14 +5,16 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/latchkey-go/latchkey/store"
 )
 
 const (
-	// finishers is how many of a running hub's goroutines write down what was
-	// delivered, so that a store that syncs many writes at once can.
-	finishers = 16
+	// gather is for how long deliveries are gathered that are written down
+	// together, and batch how many at most.
+	gather = 50 * time.Millisecond
+	batch  = 64
 	// unfinished is how many deliveries wait for that at most, and
 	// smallOutcome how many bytes one may have that does.
 	unfinished   = 256
@@ -54,22 +56,40 @@ func (f *finisher) offer(d finished) bool {
 }
 
 // finish writes down what is offered until stop is closed, and what was offered
-// by then.
+// by then. It gathers for a moment, so that a store which syncs many writes at
+// once has many.
 func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
 		case d := <-h.finisher.queue:
-			h.finishOne(ctx, d)
+			pause(ctx, gather)
+			h.finishAll(ctx, d)
 		case <-stop:
-			for {
-				select {
-				case d := <-h.finisher.queue:
-					h.finishOne(ctx, d)
-				default:
-					return
-				}
+			select {
+			case d := <-h.finisher.queue:
+				h.finishAll(ctx, d)
+			default:
+				return
 			}
 		}
+	}
+}
+
+// finishAll writes down first and what waits beside it, all at once.
+func (h *Hub) finishAll(ctx context.Context, first finished) {
+	all := []finished{first}
+	for more := true; more && len(all) < batch; {
+		select {
+		case d := <-h.finisher.queue:
+			all = append(all, d)
+		default:
+			more = false
+		}
+	}
+	var writes sync.WaitGroup
+	defer writes.Wait()
+	for _, d := range all {
+		writes.Go(func() { h.finishOne(ctx, d) })
 	}
 }
 
@@ -83,13 +103,11 @@ func (h *Hub) finishOne(ctx context.Context, d finished) {
 	}
 }
 
-// runFinishers starts what a running hub has, and returns what ends it.
-func (h *Hub) runFinishers(ctx context.Context) (end func()) {
+// runFinisher starts what a running hub has, and returns what ends it.
+func (h *Hub) runFinisher(ctx context.Context) (end func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
-	for range finishers {
-		all.Go(func() { h.finish(ctx, stop) })
-	}
+	all.Go(func() { h.finish(ctx, stop) })
 	count := func(n int) {
 		h.finisher.mu.Lock()
 		h.finisher.runs += n

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -71,6 +72,7 @@ func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
 		}
 		w.wantSent(1)
 		w.wantState(async.Settled)
+		pass(time.Second) // such writes are gathered for a moment
 		if n := s.waiting.Load(); n != 1 {
 			t.Errorf("%d writes are under way, want the one that closes the entry", n)
 		}
@@ -91,8 +93,8 @@ func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)
 		stop := runHub(t, w.hub)
-		// 16 are being written, 256 wait, and who comes then writes for himself.
-		const taken, n = 16 + 256, 16 + 256 + 5
+		// Up to 64 are being written, 256 wait, and who comes then writes for himself.
+		const least, n = 256, 64 + 256 + 5
 		var back atomic.Int64
 		for i := range n {
 			info := attemptNow(1, 0)
@@ -106,8 +108,9 @@ func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 				return nil
 			})
 		}
-		if got := back.Load(); got != taken {
-			t.Errorf("%d of %d calls of Complete are back while nothing can be written, want %d", got, n, taken)
+		taken := back.Load()
+		if taken < least || taken == n {
+			t.Errorf("%d of %d calls of Complete are back while nothing can be written, want at least %d, and not all", taken, n, least)
 		}
 		stopped := during(t, func() error { stop(); return nil })
 		if stopped() {
@@ -167,8 +170,10 @@ func TestDeliveredIsWrittenDownWithinTheCall(t *testing.T) {
 				}
 				p := w.open(w.startNow(1, 0, async.StartOptions{}, nil))
 				back := during(t, func() error { return answer(t.Context(), p) })
-				if back() == c.within || s.waiting.Load() != 1 {
-					t.Errorf("the call is back before it is written down: %t, want %t; %d writes are under way, want one", back(), !c.within, s.waiting.Load())
+				isBack := back()
+				pass(time.Second)
+				if isBack == c.within || s.waiting.Load() != 1 {
+					t.Errorf("the call is back before it is written down: %t, want %t; %d writes are under way, want one", isBack, !c.within, s.waiting.Load())
 				}
 				close(s.release)
 				if !back() {

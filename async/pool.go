@@ -18,6 +18,9 @@ const (
 	// quick is for how long an entry takes room while its pump is asked.
 	quick = 10 * time.Millisecond
 
+	// stuck is for how long nothing begins where calls hang.
+	stuck = 250 * time.Millisecond
+
 	// stale is how long ago an entry may have been read that is beaten for.
 	stale = 100 * time.Millisecond
 )
@@ -64,21 +67,26 @@ func (p *pool) wait() { p.tasks.Wait() }
 func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err error) {
 	// Not in driblets: half of what there is room for.
 	for asked = p.room(); asked < p.hub.concurrency; asked = p.room() {
+		patience := time.NewTimer(stuck)
 		select {
 		case <-p.begun:
+		case <-patience.C:
+			p.shed()
 		case <-ctx.Done():
 			return 0, 0, ctx.Err()
 		}
+		patience.Stop()
 	}
 	until := time.Now().Add(p.hub.claimTime)
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {
 		c := read(stored)
-		kind := aBeat
+		t := task{aBeat, c.urgency(), func() func() { return p.tend(c, until) }, nil}
 		if c.err == nil && c.rec.State == recordpb.State_STATE_SETTLED {
-			kind = anAnswer
+			t.kind = anAnswer
+			t.putOff = func() { p.hub.putOff(p.calls, c.entry, triedBefore) }
 		}
-		p.submit(task{kind, c.urgency(), func() func() { return p.tend(c, until) }})
+		p.submit(t)
 	}
 	return len(entries), asked, err
 }
@@ -88,6 +96,21 @@ func (p *pool) room() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return 2*p.hub.concurrency - len(p.ready[aBeat]) - len(p.ready[anAnswer]) - p.asking
+}
+
+// shed puts off the answers that wait where nothing has begun for a while: those
+// that have slots hang, and what is due behind them may not.
+func (p *pool) shed() {
+	if p.patient {
+		return
+	}
+	p.mu.Lock()
+	answers := p.ready[anAnswer]
+	p.ready[anAnswer] = nil
+	p.mu.Unlock()
+	for _, t := range answers {
+		p.tasks.Go(t.putOff)
+	}
 }
 
 // ask takes room for an entry that its pump is asked about, until answered or,
@@ -171,6 +194,7 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 		return nil
 	default:
 	}
+	until = p.renewed(until)
 	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && len(c.rec.Notices) == 0 && p.hub.server.blind(c.rec.Namespace) {
 		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
 			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
@@ -194,7 +218,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	switch next {
 	case hooksNext:
 		return func() {
-			if !p.hooks.do(p.patience(p.hub.claimTime/2), func() { p.tell(e, until) }) {
+			if !p.hooks.do(p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
 				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
@@ -202,12 +226,22 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		answered := p.ask()
 		return func() {
 			defer answered()
-			if !p.pumps[e.rec.Pump].do(p.patience(time.Until(until)/4), func() { p.beat(e, until) }) {
+			if !p.pumps[e.rec.Pump].do(p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
 				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
 	}
 	return nil
+}
+
+// renewed is until when an entry is this hub's. Under Work, where things wait as
+// long as it takes, another may have it as well by now; what this one writes is
+// guarded by its version.
+func (p *pool) renewed(until time.Time) time.Time {
+	if p.patient {
+		return time.Now().Add(p.hub.claimTime)
+	}
+	return until
 }
 
 // patience is how long something waits for its lane: under Work without end,
@@ -235,7 +269,7 @@ func (p *pool) beat(e entry, until time.Time) {
 	ctx, cancel := context.WithTimeout(p.calls, min(p.hub.claimTime/2, time.Until(until)-callMargin))
 	said, err := p.hub.askPump(ctx, e)
 	cancel()
-	p.submit(task{aBeat, e.lapses(), func() func() {
+	p.submit(task{kind: aBeat, deadline: e.lapses(), do: func() func() {
 		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 		defer cancel()
 		if ctx.Err() != nil {
@@ -265,6 +299,7 @@ type task struct {
 	kind     kind
 	deadline time.Time
 	do       func() (after func())
+	putOff   func() // of an answer
 }
 
 // tasks is a heap, the nearest deadline on top.

@@ -16,7 +16,8 @@ type soon struct {
 
 func (s *soon) number(t time.Time) int64 { return t.UnixNano() / int64(s.span) }
 
-// note remembers what is due within a minute or so of spans.
+// note remembers what is due within the next 60 spans, which is three poll
+// intervals.
 func (s *soon) note(due, now time.Time) {
 	if n := s.number(due); !due.IsZero() && n < s.number(now)+60 {
 		s.spans.Or(1 << (max(n, s.number(now)) % 64))
