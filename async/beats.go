@@ -139,6 +139,22 @@ func (h *Hub) unknownPump(ctx context.Context, e entry) {
 		slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }
 
+// atOnce reports whether the entry's pump asks nobody.
+func (h *Hub) atOnce(e entry) bool {
+	p, may := h.pumps[e.rec.Pump].(interface{ Asks() bool })
+	return may && !p.Asks()
+}
+
+// sayAtOnce is askPump for a pump that asks nobody.
+func (h *Hub) sayAtOnce(ctx context.Context, e entry) (said heartbeat.Beat, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanicked
+		}
+	}()
+	return h.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
+}
+
 // askPump asks what a beat says, in a goroutine that is given up where the pump
 // hangs.
 func (h *Hub) askPump(ctx context.Context, e entry) (heartbeat.Beat, error) {

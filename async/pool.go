@@ -210,6 +210,10 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 		return nil // another hub has it by now
 	}
 	e, next := p.hub.tend(ctx, c)
+	if next == pumpNext && p.hub.atOnce(e) {
+		said, err := p.hub.sayAtOnce(ctx, e)
+		e, next = p.hub.beaten(ctx, e, said, err)
+	}
 	return p.following(e, next, until)
 }
 

@@ -29,4 +29,6 @@ func (p keepAlive) Next(a Activity, _ time.Time) time.Time {
 	return next(a, interval(p.o.Interval, a.Timeout))
 }
 
+func (keepAlive) Asks() bool { return false }
+
 func (keepAlive) Beat(context.Context, Activity) (Beat, error) { return Beat{}, nil }

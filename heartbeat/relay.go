@@ -31,4 +31,6 @@ func (p relay) Next(a Activity, _ time.Time) time.Time {
 	return later(a.Relayed, a.LastBeat.Add(interval(p.o.MinInterval, a.Timeout)))
 }
 
+func (relay) Asks() bool { return false }
+
 func (relay) Beat(context.Context, Activity) (Beat, error) { return Beat{}, nil }
