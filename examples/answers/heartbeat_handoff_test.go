@@ -91,7 +91,16 @@ func TestSignalsWhileTheFunctionRuns(t *testing.T) {
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			told, release := newTellings(), make(chan struct{})
-			w := newWorld(t, config{hub: beatingHub(told), during: toiling(release)})
+			// It doesn't beat by the SDK, which would tell its context, and end it.
+			silent := func(ctx context.Context, _ *world, _ async.Pending[Decision]) error {
+				select {
+				case <-release:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			w := newWorld(t, config{hub: beatingHub(told), during: silent})
 			w.run()
 			a := start(w, often, 1)
 			a.cancel()
