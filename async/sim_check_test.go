@@ -162,7 +162,7 @@ func (w *simWorld) arrivedOrOver(id string, before, after *recordpb.Record) bool
 // activity had been completed by another of ours: Temporal can't tell the one
 // result from the other. Either the activity called Start again after another
 // workflow had had its key, or the first result was dropped because the code
-// awaits another type now, when it had arrived already.
+// awaits another type now or somebody abandoned it, when it had arrived already.
 func (w *simWorld) askedAgain(m *simOutcome, r *recordpb.Record) bool {
 	a := w.actOfRecord(r)
 	if a == nil {
@@ -181,6 +181,8 @@ func (w *simWorld) askedAgain(m *simOutcome, r *recordpb.Record) bool {
 		w.hit("exception: a finished activity asked again under its key")
 	case first.typ != m.typ:
 		w.hit("exception: dropped for its type, and had arrived")
+	case slices.ContainsFunc(w.asks, func(ask *simAsk) bool { return ask.abandoned && ask.entry == entryID(r) }):
+		w.hit("exception: abandoned, and had arrived")
 	default:
 		return false
 	}
