@@ -209,7 +209,8 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 // there is still something to beat for.
 func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
 	fresh, err := h.load(ctx, e.id)
-	return fresh, err == nil && fresh.rec.State == recordpb.State_STATE_WAITING && fresh.rec.Started == e.rec.Started
+	return fresh, err == nil && fresh.rec.State == recordpb.State_STATE_WAITING && fresh.rec.Started == e.rec.Started &&
+		fresh.rec.Lost != fresh.rec.Started // another hub has learned that the attempt is over
 }
 
 // beatFailed says so, but not for each of thousands.

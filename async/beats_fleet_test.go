@@ -324,6 +324,33 @@ func TestNoBeatAfterTheProbeHasAnswered(t *testing.T) {
 	})
 }
 
+// Nor is one sent of which another hub has learned, while the probe was out, that
+// its attempt is over.
+func TestNoBeatForAnAttemptThatAnotherHubLost(t *testing.T) {
+	for name, says := range map[string]any{"with details": "alive", "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				job, beats := &prober{answer: alive}, new(everyBeat)
+				w, _ := newBeatWorld(t, probing(5*time.Second, job.ask), beats.set)
+				runHub(t, w.hub)
+				w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
+				for beats.calls.Load() == 0 {
+					pass(100 * time.Millisecond)
+				}
+				job.set(func(int) (any, error) {
+					w.change(func(r *recordpb.Record) { r.Lost = r.Started })
+					time.Sleep(3 * time.Second)
+					return says, nil
+				})
+				pass(time.Minute)
+				if n := beats.calls.Load(); n != 1 {
+					t.Errorf("%d beats after the attempt was known to be over, want none", n-1)
+				}
+			})
+		})
+	}
+}
+
 // Where the clocks of the worker and of Temporal differ, the first beat is due
 // by the slower one, and the log says that they differ.
 func TestFirstBeatByTheSlowerClock(t *testing.T) {
