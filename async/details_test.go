@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -35,6 +37,34 @@ func TestServersDetailsAreAdopted(t *testing.T) {
 		pass(12 * time.Second)
 		if s.lastSaid() != "newer" {
 			t.Errorf("the second attempt's beat says %q, want what its function recorded", s.lastSaid())
+		}
+	})
+}
+
+// So is what it records while the heartbeats are the hub's already, since another
+// call of Start for the same attempt was done first.
+func TestDetailsOfASlowerStartAreAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		info := attemptNow(1, 30*time.Second)
+		start := func(f func(context.Context, async.Pending[Decision]) error) {
+			if err := async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, f); err != activity.ErrResultPending {
+				t.Errorf("Start returned %v, not the bare activity.ErrResultPending", err)
+			}
+		}
+		start(func(context.Context, async.Pending[Decision]) error {
+			start(func(context.Context, async.Pending[Decision]) error { return nil })
+			pass(12 * time.Second)
+			if len(s.taken()) == 0 {
+				t.Error("no beat although the outside was asked")
+			}
+			s.record("by the function")
+			return nil
+		})
+		pass(25 * time.Second)
+		if s.lastSaid() != "by the function" {
+			t.Errorf("the beats say %q, the last not what the function recorded", s.said())
 		}
 	})
 }

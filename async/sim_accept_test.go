@@ -9,8 +9,8 @@ import (
 // sent checks a call of Complete.
 func (w *simWorld) sent(f *simFrame, t Target, o Outcome) {
 	if t.TaskToken != nil {
-		for _, r := range f.reads {
-			if r != nil && r.RunId == t.RunID && r.ActivityId == t.ActivityID && r.Scheduled == t.Scheduled.UnixNano() &&
+		for _, read := range f.reads {
+			if r := read.rec; r != nil && r.RunId == t.RunID && r.ActivityId == t.ActivityID && r.Scheduled == t.Scheduled.UnixNano() &&
 				!bytes.Equal(r.TaskToken, t.TaskToken) {
 				w.violate("G5", "a token was used that isn't the one in the entry")
 			}

@@ -187,14 +187,17 @@ func (w *simWorld) beatSent(f *simFrame, t Target) {
 		return
 	case f.beating && !at.returned && !a.options.Once:
 		w.violate("G5", "a beat for an attempt whose function has not returned")
-	case at.lost:
-		w.violate("G5", "a beat for an attempt whose token was not found, and Started has not changed")
 	}
-	for _, r := range f.reads {
+	known := false
+	for _, read := range f.reads {
+		r := read.rec
 		if r == nil || w.actOfRecord(r) != a {
 			continue
 		}
+		known = true
 		switch {
+		case at.lost > 0 && read.at >= at.lost: // what had been read before may be under way: Temporal refuses it
+			w.violate("G5", "a beat for an attempt whose token was not found, and Started has not changed")
 		case string(r.TaskToken) != string(t.TaskToken):
 			w.violate("G5", "a beat with a token that isn't the one in the entry")
 		case State(r.State) == Closed:
@@ -202,6 +205,9 @@ func (w *simWorld) beatSent(f *simFrame, t Target) {
 		case f.beating && r.Asked != r.Started:
 			w.violate("G5", "a beat although the entry says that nobody has been asked")
 		}
+	}
+	if !known {
+		w.violate("G5", "a beat for an entry that was not read")
 	}
 }
 
@@ -261,7 +267,7 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 	notFound := strings.Contains(calls, "beat:over")
 	if a := w.actOfRecord(after); notFound && !f.rough && is == Waiting && (last == "look:running" || last == "look:back-off") && a != nil {
 		if at := a.attemptOf(fromNano(after.Started)); at != nil {
-			at.lost = true
+			at.lost = w.writes
 		}
 		w.hit("Waiting, beat NotFound: pending, none until Started changes")
 		if last == "look:running" && a.cur != nil && a.cur.started.Equal(fromNano(after.Started)) {

@@ -55,7 +55,8 @@ func (w *simWorld) put(e store.Entry, r *recordpb.Record) (uint64, error) {
 	}
 	before := w.records[e.ID]
 	w.records[e.ID] = r
-	w.frame().reads[e.ID] = r
+	w.writes++
+	w.seen(e.ID)
 	w.logf("%s: Put: %s, asked %t, end %v, %d notices, due %s", w.frame().p.name, State(r.State), r.Asked == r.Started, r.End, len(r.Notices), simTime(e.Due))
 	w.observe(e.ID, before, r)
 	return version, nil

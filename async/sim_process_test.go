@@ -40,11 +40,20 @@ type simFrame struct {
 	rough   bool // something failed, or something else ran meanwhile
 	beating bool // it goes on with what a pump said
 	calls   []string
-	reads   map[string]*recordpb.Record // as last read or written, by entry
+	reads   map[string]simRead // as last read or written, by entry
 	looks   map[context.Context]simLook
 	settled []string // marks that it settled
 	lasts   []simPut // what it has written, and may read back as it wrote it
 }
+
+// simRead is what a process knows of an entry.
+type simRead struct {
+	rec *recordpb.Record
+	at  int // the writes there were by then
+}
+
+// seen says that the process at work knows an entry as it now is.
+func (w *simWorld) seen(id string) { w.frame().reads[id] = simRead{w.records[id], w.writes} }
 
 // simLook is what Describe told before a call by ID.
 type simLook struct {
@@ -53,7 +62,7 @@ type simLook struct {
 }
 
 func (w *simWorld) push(op string, p *simProc) *simFrame {
-	f := &simFrame{op: op, p: p, reads: make(map[string]*recordpb.Record), looks: make(map[context.Context]simLook)}
+	f := &simFrame{op: op, p: p, reads: make(map[string]simRead), looks: make(map[context.Context]simLook)}
 	if w.rng.chance(w.rates.crash) {
 		f.crashIn = 1 + w.rng.n(8)
 	}
@@ -174,7 +183,7 @@ func (s *simStore) Get(ctx context.Context, id string) (store.Entry, error) {
 		if err != nil {
 			return e, err
 		}
-		w.frame().reads[id] = w.records[id]
+		w.seen(id)
 		return s.p.incoming(e), nil
 	})
 }
@@ -205,7 +214,7 @@ func (s *simStore) Claim(ctx context.Context, now, until time.Time, n int) ([]st
 	return around(w, ctx, false, "Claim", func() ([]store.Entry, error) {
 		es, err := w.mem.Claim(ctx, now.Add(s.p.skew), until.Add(s.p.skew), n)
 		for i := range es {
-			w.frame().reads[es[i].ID] = w.records[es[i].ID]
+			w.seen(es[i].ID)
 			es[i] = s.p.incoming(es[i])
 		}
 		return es, err

@@ -76,7 +76,7 @@ type simAttempt struct {
 	typ      string
 	ran      int  // how often its function has run
 	returned bool // nil, once
-	lost     bool // a hub knows that its token isn't taken any more
+	lost     int  // the write by which a hub said that its token isn't taken any more
 	calls    int  // how often Start was called
 }
 

@@ -76,6 +76,7 @@ type simWorld struct {
 
 	mem      store.Store
 	records  map[string]*recordpb.Record // as stored, by entry; never changed in place
+	writes   int                         // how often the store was written to
 	jittered map[int64]int64
 	clock    time.Time // as far as the history itself has moved it
 	procs    []*simProc

@@ -320,6 +320,7 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 			return false // a later attempt asks for itself
 		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
 			e.rec.Asked = started
+			e.rec.Adopted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
 			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == recordpb.State_STATE_WAITING:
