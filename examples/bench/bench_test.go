@@ -44,7 +44,9 @@ var approved = Decision{Approved: true, By: "Ann"}
 // so that a machine that drifts harms both alike.
 //
 // x-sdk is Latchkey's throughput relative to the bare SDK's: the median over
-// the rounds. The store syncs each write.
+// the rounds. x-control is the same of the bare SDK relative to itself: what it
+// differs from 1 by is chance, and x-sdk is as uncertain. The store syncs each
+// write.
 func BenchmarkComplete(b *testing.B) {
 	for _, kind := range []struct {
 		name string
@@ -66,35 +68,37 @@ func BenchmarkComplete(b *testing.B) {
 	}
 }
 
-// pairs is how many rounds of each are taken.
-const pairs = 9
+// triples is how many rounds of each are taken.
+const triples = 9
 
-// measure takes pairs of rounds. An iteration takes far longer than the second
-// that the framework wants at least, so there is one.
+// measure takes three rounds at a time: the SDK's, Latchkey's, and the SDK's
+// again. An iteration takes far longer than the second that the framework wants
+// at least, so there is one.
 func (w *world) measure(b *testing.B, callers int) {
 	each := max(64, 6*callers) // answers in a round: so many that its ends, where callers idle, weigh little
 	w.bare(b, each, callers)   // warms up
 	w.latchkey(b, each, callers)
-	var ratios, rates []float64
+	var ratios, control, rates []float64
 	for b.Loop() {
-		for pair := range pairs {
-			var bare, ours time.Duration
-			both := []func(){
+		for triple := range triples {
+			var bare, ours, again time.Duration
+			rounds := []func(){
 				func() { bare = w.bare(b, each, callers) },
 				func() { ours = w.latchkey(b, each, callers) },
+				func() { again = w.bare(b, each, callers) },
 			}
-			if pair%2 == 1 {
-				slices.Reverse(both)
+			first := triple % len(rounds)
+			for _, round := range slices.Concat(rounds[first:], rounds[:first]) {
+				round()
 			}
-			for _, measure := range both {
-				measure()
-			}
-			ratios = append(ratios, bare.Seconds()/ours.Seconds())
+			ratios = append(ratios, (bare+again).Seconds()/2/ours.Seconds())
+			control = append(control, bare.Seconds()/again.Seconds())
 			rates = append(rates, float64(each)/ours.Seconds())
 		}
 	}
 	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
 	b.ReportMetric(median(ratios), "x-sdk")
+	b.ReportMetric(median(control), "x-control")
 	b.ReportMetric(median(rates), "completions/s")
 }
 
