@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
@@ -27,7 +29,18 @@ import (
 	_ "github.com/latchkey-go/latchkey/store/redis" // redis: as a store's URL
 )
 
-var server devtest.Shared
+// server stands for one that has machines of its own: it gets half of the
+// processors, and collects its garbage between the rounds. It writes down often
+// how far its queues are, which it else does every 30 s, and until then takes
+// longer with each task.
+var server = devtest.Shared{Options: devserver.Options{
+	Env: []string{fmt.Sprint("GOMAXPROCS=", max(1, runtime.NumCPU()/2)), "GOGC=off", "GOMEMLIMIT=2GiB"},
+	DynamicConfig: map[string]any{
+		"history.timerProcessorUpdateAckInterval":      "1s",
+		"history.transferProcessorUpdateAckInterval":   "1s",
+		"history.visibilityProcessorUpdateAckInterval": "1s",
+	},
+}}
 
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
@@ -215,6 +228,7 @@ func round[T any](b *testing.B, w *world, name string, waiting <-chan T, n, call
 		}
 	}
 	w.settle(b, ctx, runs)
+	must(b, server.Server(b).Collect())
 	begun := time.Now()
 	each(n, callers, func(i int) {
 		if err := answer(ctx, asked[i]); err != nil {

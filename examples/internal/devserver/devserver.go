@@ -34,13 +34,18 @@ type Options struct {
 	// that Latchkey's tests need. A duration is a string such as "2s".
 	DynamicConfig map[string]any
 
+	// Env is added to the environment that the server gets from this process,
+	// as "name=value". Defaults to nothing.
+	Env []string
+
 	// Log gets what the server logs, errors only, and what takes long. Defaults
 	// to nowhere.
 	Log io.Writer
 }
 
 // Server is a Temporal server that runs as a child process. Its methods may
-// be called by any goroutine, but Stop, Kill and Restart not at the same time.
+// be called by any goroutine, but Stop, Kill, Restart and Collect not at the same
+// time.
 type Server struct {
 	options   Options
 	program   string
@@ -132,6 +137,18 @@ func (s *Server) Kill() {
 		s.process.kill()
 		s.process = nil
 	}
+}
+
+// Collect has the server collect its garbage, and returns when that is done:
+// so a benchmark can keep it out of what it measures.
+func (s *Server) Collect() error {
+	if s.process == nil {
+		return errors.New("devserver: collect: the server doesn't run")
+	}
+	if err := s.process.collect(); err != nil {
+		return fmt.Errorf("devserver: collect: %w", err)
+	}
+	return nil
 }
 
 // HostPort is the address of the frontend. It stays over restarts.

@@ -176,6 +176,33 @@ func TestRestartInMemory(t *testing.T) {
 	}
 }
 
+// The log gets the runtime's trace, in which a collection that was asked for is
+// "forced".
+func TestCollect(t *testing.T) {
+	t.Parallel()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	s := start(t, devserver.Options{Env: []string{"GOGC=off", "GODEBUG=gctrace=1"}, Log: log})
+	for n := range 3 {
+		if err := s.Collect(); err != nil {
+			t.Fatal(err)
+		}
+		rig.Eventually(t, "the collection in the log", func() bool {
+			b, err := os.ReadFile(log.Name())
+			return err == nil && strings.Count(string(b), "(forced)") == n+1
+		})
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Collect(); err == nil {
+		t.Error("collection in a server that was stopped: nil, want an error")
+	}
+}
+
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	absent := filepath.Join(t.TempDir(), "absent", "temporal.db")

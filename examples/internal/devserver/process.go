@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -23,7 +24,8 @@ var errAddressInUse = errors.New("address in use")
 // process is one life of the server.
 type process struct {
 	cmd   *exec.Cmd
-	stdin io.Closer // the server ends when this is closed
+	stdin io.WriteCloser // the server ends when this is closed
+	lines lines          // what it prints
 	done  chan struct{}
 	err   error // how it ended; read after done
 	tail  *tail
@@ -41,11 +43,12 @@ func (s *Server) run(ctx context.Context) (*process, error) {
 			"-database", s.options.Database,
 			"-namespaces", strings.Join(s.options.Namespaces, ","),
 			"-dynamic", string(settings)),
-		done: make(chan struct{}),
-		tail: new(tail),
+		lines: make(lines, 1),
+		done:  make(chan struct{}),
+		tail:  new(tail),
 	}
-	ready := &line{seen: make(chan struct{})}
-	p.cmd.Stdout = ready
+	p.cmd.Env = append(os.Environ(), s.options.Env...)
+	p.cmd.Stdout = p.lines
 	p.cmd.Stderr = io.MultiWriter(p.tail, s.options.Log)
 	p.cmd.SysProcAttr = dieWithParent()
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -55,7 +58,7 @@ func (s *Server) run(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	select {
-	case <-ready.seen:
+	case <-p.lines:
 		return p, nil
 	case <-p.done:
 		if strings.Contains(p.tail.String(), "address already in use") {
@@ -86,6 +89,19 @@ func (p *process) start() error {
 	return <-started
 }
 
+// collect has the program collect its garbage.
+func (p *process) collect() error {
+	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+		return err
+	}
+	select {
+	case <-p.lines:
+		return nil
+	case <-p.done:
+		return fmt.Errorf("ended: %w\n%s", p.err, p.tail)
+	}
+}
+
 // stop ends the program by closing its standard input.
 func (p *process) stop(grace time.Duration) error {
 	_ = p.stdin.Close() // fails only where the program has ended by itself
@@ -106,16 +122,15 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// line closes seen with the first line that is written to it.
-type line struct {
-	seen chan struct{}
-	done bool
-}
+// lines gets a value, of which it holds one, for each line that is written.
+type lines chan struct{}
 
-func (l *line) Write(b []byte) (int, error) {
-	if !l.done && bytes.ContainsRune(b, '\n') {
-		l.done = true
-		close(l.seen)
+func (l lines) Write(b []byte) (int, error) {
+	for range bytes.Count(b, []byte("\n")) {
+		select {
+		case l <- struct{}{}:
+		default:
+		}
 	}
 	return len(b), nil
 }
