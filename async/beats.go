@@ -119,9 +119,8 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 		return e, hooksNext, nil
 	case !known:
 		h.unknownPump(ctx, e)
-		// Soon, so that a hub that knows it has time left; but, where that is short,
-		// between the next two looks of this one, which would take it away each time.
-		e.due = now.Add(jitter(max(2*h.pollInterval/busyPoll, min(time.Duration(e.rec.HeartbeatTimeout)/300, lastBeatRetry))))
+		e.rec.BeatTries++
+		e.due = now.Add(jitter(h.leaveTo(e, now)))
 	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
 		e.rec.NextBeat = toNano(at)
 		e.due = h.dueAt(e.rec)
@@ -130,6 +129,19 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 	}
 	e, err := h.save(ctx, e)
 	return e, nothingNext, err
+}
+
+// leaveTo is for how long a beat is left to the hubs that know its pump: at
+// first shortly, so that they have time left, but, where that is short, between
+// the next two looks of this one, which would take it away each time. Where none
+// comes, or nothing is lost by waiting, it mustn't keep the store busy.
+func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
+	least := 2 * h.pollInterval / busyPoll
+	timeout := time.Duration(e.rec.HeartbeatTimeout)
+	if timeout == 0 || e.lapses().Before(now) {
+		return max(least, lastBeatRetry)
+	}
+	return doubled(max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry)), int(e.rec.BeatTries))
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
@@ -366,7 +378,7 @@ func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
 	o, err := h.encoder.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
 	if err == nil {
 		o.attempt = e.rec.Started
-		err = h.settle(ctx, Callback{hub: h, id: callbackIDOf(e.rec), entry: e}, o)
+		err = h.settle(ctx, Callback{hub: h, id: new(callbackIDOf(e.rec)), entry: e}, o)
 	}
 	switch {
 	case err == nil:

@@ -21,27 +21,32 @@ import (
 // The zero Callback answers ErrNotFound.
 type Callback struct {
 	hub   *Hub
-	id    string
-	entry entry  // never written to
-	key   *keyed // where it was opened by key
+	id    *string // not the ID itself, which fmt would print where a struct has the Callback in a field of its own
+	entry entry   // never written to
+	key   *keyed  // where it was opened by key
 }
 
 // ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
 // business key, none for a key that no activity has yet. Who has it
 // may answer, so it is to be sent only to those, and not to be logged.
-func (c Callback) ID() string { return c.id }
+func (c Callback) ID() string {
+	if c.id == nil {
+		return ""
+	}
+	return *c.id
+}
 
 // Reference returns what Remember kept, or "".
 func (c Callback) Reference() string { return c.entry.rec.GetReference() }
 
 // String names the callback by its shortened ID, which is safe in a log.
-func (c Callback) String() string { return "callback " + shortID(c.id) }
+func (c Callback) String() string { return "callback " + shortID(c.ID()) }
 
 // GoString is String, so that %#v doesn't print the task token.
 func (c Callback) GoString() string { return c.String() }
 
 // LogValue is the shortened ID.
-func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.id)) }
+func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.ID())) }
 
 // Fail has the attempt fail with err, and the activity retried by its retry
 // policy: the next attempt asks again, under a new callback ID. An error that
@@ -55,12 +60,12 @@ func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.id))
 // its causes is sent as a failure of type "Canceled": the SDK's own client
 // would send the whole as a cancellation, and lose it.
 func (c Callback) Fail(ctx context.Context, err error) error {
-	return failed("fail", c.id, c.fail(ctx, err, true))
+	return failed("fail", c.ID(), c.fail(ctx, err, true))
 }
 
 // Reject is Fail without retries: the activity ends with err.
 func (c Callback) Reject(ctx context.Context, err error) error {
-	return failed("reject", c.id, c.fail(ctx, err, false))
+	return failed("reject", c.ID(), c.fail(ctx, err, false))
 }
 
 func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
@@ -82,7 +87,7 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 // It is ReportCanceled and not Cancel, which in Temporal's SDK requests a
 // cancellation.
 func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
-	return failed("report canceled", c.id, c.reportCanceled(ctx, details))
+	return failed("report canceled", c.ID(), c.reportCanceled(ctx, details))
 }
 
 func (c Callback) reportCanceled(ctx context.Context, details []any) error {
@@ -100,7 +105,7 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 // later attempts of this round: they find it with Reference, and submit
 // nothing twice. At most 4 KiB of UTF-8; "" forgets.
 func (c Callback) Remember(ctx context.Context, ref string) error {
-	return failed("remember", c.id, c.remember(ctx, ref))
+	return failed("remember", c.ID(), c.remember(ctx, ref))
 }
 
 func (c Callback) remember(ctx context.Context, ref string) error {
@@ -143,7 +148,7 @@ func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *reco
 	if tries > 0 || c.key != nil || o.kind == recordpb.Kind_KIND_CANCELLATION || e.rec.State != recordpb.State_STATE_WAITING {
 		return c.read(ctx)
 	}
-	if current, _ := roundOf(e, c.id); !current {
+	if current, _ := roundOf(e, c.ID()); !current {
 		return c.read(ctx)
 	}
 	return e.clone(), nil, nil
@@ -161,7 +166,7 @@ func (c Callback) read(ctx context.Context) (entry, *recordpb.Round, error) {
 	if c.key != nil {
 		return e, nil, nil // the current round, whichever that is
 	}
-	current, before := roundOf(e, c.id)
+	current, before := roundOf(e, c.ID())
 	if !current && before == nil {
 		return entry{}, nil, errUnknown
 	}

@@ -14,8 +14,10 @@ const (
 	restAfter = time.Second
 
 	// blindAfter is after how many heartbeats in a row that failed a hub takes it
-	// that it doesn't reach a namespace.
+	// that it doesn't reach a namespace, and blindFor how long that slows it down
+	// for others when it has nothing more to do there.
 	blindAfter = 16
+	blindFor   = time.Minute
 )
 
 // condition is how the server does, as far as this process can tell. A hub
@@ -28,7 +30,8 @@ type condition struct {
 }
 
 type unreachable struct {
-	calls int // that failed in a row
+	calls int       // that failed in a row
+	last  time.Time // when one did
 	probe time.Time
 }
 
@@ -43,7 +46,7 @@ func (c *condition) note(err error, now time.Time) {
 
 // reached learns from what a heartbeat or a look came to. Outcomes don't count:
 // they have time.
-func (c *condition) reached(namespace string, err error) {
+func (c *condition) reached(namespace string, err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -57,6 +60,7 @@ func (c *condition) reached(namespace string, err error) {
 		c.failed[namespace] = new(unreachable)
 	}
 	c.failed[namespace].calls++
+	c.failed[namespace].last = now
 }
 
 // rest is for how long the hub has still to rest.
@@ -74,12 +78,13 @@ func (c *condition) blind(namespace string) bool {
 	return u != nil && u.calls >= blindAfter
 }
 
-// anyBlind reports whether some namespace can't be reached.
-func (c *condition) anyBlind() bool {
+// anyBlind reports whether some namespace can't be reached that this hub has
+// something to do in.
+func (c *condition) anyBlind(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, u := range c.failed {
-		if u.calls >= blindAfter {
+		if u.calls >= blindAfter && now.Sub(u.last) < blindFor {
 			return true
 		}
 	}

@@ -193,7 +193,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 			h.end(&e, v.end, now)
 		}
 		if as == runner {
-			h.holdNotices(e.rec, now)
+			h.holdNotices(&e, now)
 		}
 		e.due = h.dueAt(e.rec)
 		saved, err := h.save(ctx, e)

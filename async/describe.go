@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -53,7 +54,10 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 	} else if err != nil {
 		return Status{}, classify(err)
 	}
-	running := answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	running, err := isOpen(answer.GetWorkflowExecutionInfo().GetStatus())
+	if err != nil {
+		return Status{}, err
+	}
 	var pending, left *workflowpb.PendingActivityInfo
 	for _, p := range answer.GetPendingActivities() {
 		switch {
@@ -85,6 +89,21 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		return Status{End: EndOurs}, nil // taken, and not retried any more
 	default:
 		return Status{End: EndOther}, nil
+	}
+}
+
+// isOpen reports whether a workflow's activities can still be answered: those
+// of one that is paused can. What a newer server says isn't guessed at.
+func isOpen(s enumspb.WorkflowExecutionStatus) (bool, error) {
+	switch s {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+		return true, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return false, nil
+	default:
+		return false, fmt.Errorf("async: this release doesn't know what the workflow status %v means for its activities", s)
 	}
 }
 
@@ -205,8 +224,12 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 	switch info.GetStatus() {
 	case enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED:
 		return standaloneStatus(info), nil
+	case enumspb.ACTIVITY_EXECUTION_STATUS_COMPLETED, enumspb.ACTIVITY_EXECUTION_STATUS_FAILED, enumspb.ACTIVITY_EXECUTION_STATUS_CANCELED,
+		enumspb.ACTIVITY_EXECUTION_STATUS_TERMINATED, enumspb.ACTIVITY_EXECUTION_STATUS_TIMED_OUT:
+		return Status{End: d.standaloneEvidence(info, answer.GetOutcome())}, nil
+	default:
+		return Status{}, fmt.Errorf("async: this release doesn't know the activity status %v", info.GetStatus())
 	}
-	return Status{End: d.standaloneEvidence(info, answer.GetOutcome())}, nil
 }
 
 func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {

@@ -74,8 +74,10 @@ func (h *Hub) passOn(ctx context.Context, r *recordpb.Record, as role) error {
 	if as != settler || r.Adopted != r.Started {
 		// The token may be another attempt's by now, and the function may have
 		// recorded something since.
-		status, err := h.completer.Describe(ctx, target(r).ByID(), "")
-		if err != nil || !attemptRuns(r, status) || recordedByOthers(r, status) {
+		switch status, err := h.completer.Describe(ctx, target(r).ByID(), ""); {
+		case errors.Is(err, ErrRefused):
+			return nil
+		case err != nil || !attemptRuns(r, status) || recordedByOthers(r, status):
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ type entry struct {
 	version uint64
 	due     time.Time
 	rec     *recordpb.Record
+	held    bool // what is untold is this hub's to tell, now
 }
 
 func decodeEntry(e store.Entry) (entry, error) {

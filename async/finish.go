@@ -16,9 +16,9 @@ const (
 	gather = 50 * time.Millisecond
 	batch  = 64
 	// unfinished is how many deliveries wait for that at most, and
-	// smallOutcome how many bytes one may have that does.
-	unfinished   = 256
-	smallOutcome = 64 << 10
+	// smallRecord how many bytes one may have that does.
+	unfinished  = 256
+	smallRecord = 64 << 10
 )
 
 // finisher writes down for others that their results were delivered, while
@@ -37,10 +37,19 @@ type finished struct {
 	mark  string
 }
 
+// count adds to the calls of Run that are under way, and returns how many are.
+func (f *finisher) count(n int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.runs += n
+	return f.runs
+}
+
 // offer reports whether somebody will write it down.
 func (f *finisher) offer(d finished) bool {
-	if len(d.entry.rec.Outcome.Payload) > smallOutcome {
-		return false
+	r := d.entry.rec
+	if len(r.Outcome.Payload)+len(r.Details) > smallRecord || r.Key != "" {
+		return false // a key is free for the next activity when this is written
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -55,28 +64,45 @@ func (f *finisher) offer(d finished) bool {
 	}
 }
 
-// finish writes down what is offered until stop is closed, and what was offered
-// by then. It gathers for a moment, so that a store which syncs many writes at
-// once has many.
+// finish writes down what is offered, until stop is closed. It gathers for a
+// moment, so that a store which syncs many writes at once has many.
 func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
+	ctx = context.WithoutCancel(ctx)
 	for {
 		select {
 		case d := <-h.finisher.queue:
-			pause(ctx, gather)
+			timer := time.NewTimer(gather)
+			select {
+			case <-timer.C:
+			case <-stop:
+			}
+			timer.Stop()
 			h.finishAll(ctx, d)
 		case <-stop:
-			select {
-			case d := <-h.finisher.queue:
-				h.finishAll(ctx, d)
-			default:
-				return
-			}
+			return
+		}
+	}
+}
+
+// drain writes down what was offered before the last Run has ended, as far as
+// the store takes it by then: what is left is found out again.
+func (h *Hub) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	for ctx.Err() == nil {
+		select {
+		case d := <-h.finisher.queue:
+			h.finishAll(ctx, d)
+		default:
+			return
 		}
 	}
 }
 
 // finishAll writes down first and what waits beside it, all at once.
 func (h *Hub) finishAll(ctx context.Context, first finished) {
+	ctx, cancel := context.WithTimeout(ctx, wrapUp)
+	defer cancel()
 	all := []finished{first}
 	for more := true; more && len(all) < batch; {
 		select {
@@ -94,8 +120,6 @@ func (h *Hub) finishAll(ctx context.Context, first finished) {
 }
 
 func (h *Hub) finishOne(ctx context.Context, d finished) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
-	defer cancel()
 	_, err := h.conclude(ctx, d.entry, d.mark, undelivered(nil), settler)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		h.log.WarnContext(ctx, "async: a delivery could not be recorded, and is found out again when its claim lapses",
@@ -108,15 +132,13 @@ func (h *Hub) runFinisher(ctx context.Context) (end func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() { h.finish(ctx, stop) })
-	count := func(n int) {
-		h.finisher.mu.Lock()
-		h.finisher.runs += n
-		h.finisher.mu.Unlock()
-	}
-	count(1)
+	h.finisher.count(1)
 	return func() {
-		count(-1) // from here on nothing is offered, unless another Run is there to take it
+		last := h.finisher.count(-1) == 0
 		close(stop)
 		all.Wait()
+		if last { // nothing is offered any more; else another Run takes it
+			h.drain(ctx)
+		}
 	}
 }

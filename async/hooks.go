@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -27,7 +25,8 @@ const (
 // least once, by a hub that runs, for what a hub with that hook has learned;
 // all hubs of a store should have the same. What returns an error, panics, or
 // is not back when its context ends, which is within ClaimTime, is called
-// again later; until then it delays only what else is to be told of the same
+// again later, a signal (CancelRequested, Paused, Reset) as long as its round
+// goes on; one that isn't back delays only what else is to be told of the same
 // entry. The callback is that of the round that it is about.
 type Hooks struct {
 	// Delivered: Temporal has taken the outcome.
@@ -77,6 +76,17 @@ func (hs Hooks) has(kind recordpb.NoticeKind) bool {
 	}
 }
 
+// isSignal reports whether a notice is of something that an activity that goes on
+// may react to.
+func isSignal(kind recordpb.NoticeKind) bool {
+	return kind >= recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED && kind <= recordpb.NoticeKind_NOTICE_KIND_RESET
+}
+
+// standsFor reports whether the round of a notice still goes on.
+func standsFor(r *recordpb.Record, n *recordpb.Notice) bool {
+	return r.State != recordpb.State_STATE_CLOSED && sameSecret(r.Secret, n.Secret)
+}
+
 // notice has the application told of the current round, by whichever hub runs.
 func (h *Hub) notice(r *recordpb.Record, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
 	h.noticeOf(r, aboutRound(r), kind, why, now)
@@ -92,7 +102,7 @@ func (h *Hub) noticeOf(r *recordpb.Record, n *recordpb.Notice, kind recordpb.Not
 		return
 	}
 	n.Kind, n.Reason = kind, why
-	if slices.ContainsFunc(r.Notices, func(other *recordpb.Notice) bool { return proto.Equal(other, n) }) {
+	if slices.ContainsFunc(r.Notices, func(other *recordpb.Notice) bool { return sameNotice(other, n) }) {
 		return
 	}
 	r.Notices = append(r.Notices, n)
@@ -106,10 +116,11 @@ func (h *Hub) noticeOf(r *recordpb.Record, n *recordpb.Notice, kind recordpb.Not
 // callbackIDOf is the callback ID of the record's current round.
 func callbackIDOf(r *recordpb.Record) string { return callbackID(entryID(r), r.Secret) }
 
-// holdNotices keeps what is untold to the hub that has the entry claimed.
-func (h *Hub) holdNotices(r *recordpb.Record, now time.Time) {
-	if len(r.Notices) > 0 {
-		r.NextNotice = now.Add(h.claimTime).UnixNano()
+// holdNotices keeps what is untold, and due to be told, to the hub that has the
+// entry claimed.
+func (h *Hub) holdNotices(e *entry, now time.Time) {
+	if e.held = len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now); e.held {
+		e.rec.NextNotice = now.Add(h.claimTime).UnixNano()
 	}
 }
 
@@ -119,24 +130,28 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	calls, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	told := 0
+	var done []*recordpb.Notice
 	var failure error
 	for _, n := range e.rec.Notices {
-		if calls.Err() != nil {
+		if calls.Err() != nil || errors.Is(failure, errBusy) || errors.Is(failure, errHangs) {
 			break // the rest has a claim of its own
 		}
-		if failure = h.call(calls, e, n); failure != nil {
-			break
+		// One that fails keeps the others from nothing.
+		switch err := h.call(calls, e, n); {
+		case err == nil:
+			done = append(done, n)
+		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy) && !errors.Is(err, errHangs):
+			done = append(done, n) // it was told, and nothing can be done about it any more
+		default:
+			failure = err
 		}
-		told++
 	}
 	switch {
-	case errors.Is(failure, errBusy) && told == 0:
+	case errors.Is(failure, errBusy) && len(done) == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
 		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
 	}
-	done := e.rec.Notices[:told]
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	// What was told stays told, although somebody wrote meanwhile.
@@ -182,8 +197,14 @@ func (e entry) ofNotice(n *recordpb.Notice) entry {
 
 func without(all, done []*recordpb.Notice) []*recordpb.Notice {
 	return slices.DeleteFunc(slices.Clone(all), func(n *recordpb.Notice) bool {
-		return slices.ContainsFunc(done, func(d *recordpb.Notice) bool { return proto.Equal(d, n) })
+		return slices.ContainsFunc(done, func(d *recordpb.Notice) bool { return sameNotice(d, n) })
 	})
+}
+
+// sameNotice reports whether two notices tell the same. The reference may have
+// come to one of them later.
+func sameNotice(a, b *recordpb.Notice) bool {
+	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && sameSecret(a.Secret, b.Secret)
 }
 
 var (
@@ -201,7 +222,7 @@ func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
 	if !h.hooks.has(n.Kind) {
 		return nil // the hub that learned of it had this hook, this one hasn't
 	}
-	c := Callback{hub: h, id: callbackID(e.id, n.Secret), entry: e.ofNotice(n)}
+	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e.ofNotice(n)}
 	return h.outside(ctx, &h.hanging, e.id, func() error { return h.invoke(ctx, c, n) })
 }
 

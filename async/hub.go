@@ -244,7 +244,7 @@ func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
 	if current, before := roundOf(e, id); !current && before == nil {
 		return Callback{}, errUnknown
 	}
-	return Callback{hub: h, id: id, entry: e}, nil
+	return Callback{hub: h, id: &id, entry: e}, nil
 }
 
 // errUnknown is the same for an unknown ID and a wrong secret.
@@ -264,7 +264,7 @@ func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
 			var c Callback
 			e, err := decodeEntry(stored)
 			if err == nil {
-				c = Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e}
+				c = Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e}
 			}
 			if err != nil {
 				err = &opError{op: "list", id: store.ShortID(stored.ID), err: err}

@@ -79,7 +79,7 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 	case e.rec.ResultType != k.resultType:
 		return Callback{}, &TypeMismatchError{Want: e.rec.ResultType, Got: k.resultType}
 	}
-	c.entry, c.id = e, callbackID(e.id, e.rec.Secret)
+	c.entry, c.id = e, new(callbackID(e.id, e.rec.Secret))
 	return c, nil
 }
 
@@ -103,6 +103,11 @@ func (k *keyed) early(id string, now time.Time) entry {
 func sameActivity(a, b *recordpb.Record) bool {
 	return a.WorkflowId == b.WorkflowId && a.RunId == b.RunId && a.ActivityId == b.ActivityId &&
 		a.ActivityRunId == b.ActivityRunId && a.Scheduled == b.Scheduled
+}
+
+// sameRun reports whether two records are of activities of one run.
+func sameRun(a, b *recordpb.Record) bool {
+	return a.RunId == b.RunId && a.ActivityRunId == b.ActivityRunId
 }
 
 // owner is what a key belongs to for as long as its activity is pending.
@@ -149,8 +154,19 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 			return stepPending, false, err
 		}
 		return again(delivered)
-	case owner(r) != owner(now), now.Scheduled <= r.Scheduled:
+	case owner(r) != owner(now), now.Scheduled <= r.Scheduled && sameRun(r, now):
 		return 0, false, ErrKeyInUse
+	case now.Scheduled <= r.Scheduled:
+		// A workflow that was reset begins another run with the events of the
+		// old one: its activities were scheduled then. A worker that is late may
+		// speak for a run before all the same.
+		if runs, err := h.runs(ctx, now); err != nil {
+			return 0, false, err
+		} else if h.completer == nil || !runs {
+			return 0, false, ErrKeyInUse
+		}
+	}
+	switch {
 	case delivered && r.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE:
 		return again(true) // that activity is over: it needn't be asked after
 	case h.completer == nil:

@@ -37,6 +37,8 @@ func TestNothingLeaks(t *testing.T) {
 	show(p.Callback)
 	show(&p)
 	show(p.Info())
+	inside := struct{ mine async.Pending[Decision] }{p} // of which fmt calls no method
+	fmt.Fprintf(&shown, "%v %+v %#v", inside, inside, inside)
 	// Each way for an outcome to go, and each error.
 	for _, answer := range []error{async.ErrOver, errors.New("away"), async.ErrRefused, nil} {
 		v := newWorld(t)

@@ -166,17 +166,17 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 	return e, nothingNext, err
 }
 
-// told has the hooks follow where there is something to tell.
+// told has the hooks follow where this hub has something to tell.
 func told(e entry, err error) (entry, following, error) {
-	if err == nil && len(e.rec.Notices) > 0 {
+	if err == nil && e.held {
 		return e, hooksNext, nil
 	}
 	return e, nothingNext, err
 }
 
-// saveHeld saves what this hub goes on with, to tell the hooks.
+// saveHeld saves an entry, and keeps to this hub what there is to tell.
 func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, error) {
-	h.holdNotices(e.rec, now)
+	h.holdNotices(&e, now)
 	e.due = h.dueAt(e.rec)
 	return h.save(ctx, e)
 }

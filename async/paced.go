@@ -38,8 +38,9 @@ func (p *paced) Heartbeat(ctx context.Context, t Target, details *commonpb.Paylo
 		return Signals{}, err
 	}
 	s, err := p.Completer.Heartbeat(ctx, t, details)
-	p.server.note(err, time.Now())
-	p.server.reached(t.Namespace, err)
+	now := time.Now()
+	p.server.note(err, now)
+	p.server.reached(t.Namespace, err, now)
 	return s, err
 }
 
@@ -48,7 +49,8 @@ func (p *paced) Describe(ctx context.Context, t Target, mark string) (Status, er
 		return Status{}, err
 	}
 	s, err := p.Completer.Describe(ctx, t, mark)
-	p.server.note(err, time.Now())
-	p.server.reached(t.Namespace, err)
+	now := time.Now()
+	p.server.note(err, now)
+	p.server.reached(t.Namespace, err, now)
 	return s, err
 }

@@ -53,7 +53,7 @@ func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 // Where cancellation has been requested, the workflow may have stopped to wait
 // for the result.
 func (p Pending[T]) Complete(ctx context.Context, result T) error {
-	return failed("complete", p.id, p.complete(ctx, result))
+	return failed("complete", p.ID(), p.complete(ctx, result))
 }
 
 func (p Pending[T]) complete(ctx context.Context, result T) error {

@@ -44,7 +44,7 @@ type pool struct {
 	mu      sync.Mutex
 	ready   [2]tasks // by kind
 	answers int      // in slots
-	asking  int      // pumps, that have been asked a moment ago
+	asking  int      // pumps, that have been asked a moment ago; under Work, all that lanes have
 }
 
 func (h *Hub) newPool(ctx context.Context) *pool {
@@ -115,7 +115,8 @@ func (p *pool) shed() {
 
 // ask takes room for an entry that its pump is asked about, until answered or,
 // so that a slow pump takes nothing from others, a moment later. Without it a
-// claim would run ahead of pumps that are quick, and their lanes overflow.
+// claim would run ahead of pumps that are quick, and their lanes overflow. Under
+// Work, where lanes refuse nothing, it takes room as long as it takes.
 func (p *pool) ask() (answered func()) {
 	p.mu.Lock()
 	p.asking++
@@ -126,6 +127,9 @@ func (p *pool) ask() (answered func()) {
 		p.mu.Unlock()
 		p.vacated()
 	})
+	if p.patient {
+		return giveBack
+	}
 	timer := time.AfterFunc(quick, giveBack)
 	return func() {
 		timer.Stop()
@@ -221,8 +225,13 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 func (p *pool) following(e entry, next following, until time.Time) func() {
 	switch next {
 	case hooksNext:
+		answered := func() {}
+		if p.patient {
+			answered = p.ask()
+		}
 		return func() {
-			if !p.hooks.do(p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
+			defer answered()
+			if !p.hooks.do(p.stop, p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
 				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
@@ -230,7 +239,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		answered := p.ask()
 		return func() {
 			defer answered()
-			if !p.pumps[e.rec.Pump].do(p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
+			if !p.pumps[e.rec.Pump].do(p.stop, p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
 				p.hub.putOff(p.calls, e, soonest)
 			}
 		}
@@ -328,10 +337,10 @@ func newLane(n int) *lane {
 	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, queued*n)}
 }
 
-// do calls f once there is a slot, or reports that there was none for so long;
-// with zero patience it waits as long as it takes. A call that is slow goes on,
-// but not in the way of others.
-func (l *lane) do(patience time.Duration, f func()) bool {
+// do calls f once there is a slot, or reports that there was none for so long, or
+// before stop was closed; with zero patience it waits as long as it takes. A call
+// that is slow goes on, but not in the way of others.
+func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
 	var enough <-chan time.Time
 	if patience > 0 {
 		timer := time.NewTimer(patience)
@@ -343,12 +352,23 @@ func (l *lane) do(patience time.Duration, f func()) bool {
 			return false
 		}
 	} else {
-		l.queue <- struct{}{}
+		select {
+		case l.queue <- struct{}{}:
+		case <-stop:
+			return false
+		}
 	}
 	defer func() { <-l.queue }()
 	select {
+	case <-stop:
+		return false
+	default:
+	}
+	select {
 	case l.slots <- struct{}{}:
 	case <-enough:
+		return false
+	case <-stop:
 		return false
 	}
 	release := sync.OnceFunc(func() { <-l.slots })

@@ -124,6 +124,11 @@ func newRound(id string, r *recordpb.Record, remember bool) {
 	if remember && r.Outcome != nil {
 		over.Fingerprint, over.Kind = r.Outcome.Fingerprint, r.Outcome.Kind
 	}
+	for _, n := range r.Notices {
+		if sameSecret(n.Secret, r.Secret) {
+			n.Reference = r.Reference // as remembered by now
+		}
+	}
 	r.Rounds = append(r.Rounds, over)
 	if n := len(r.Rounds) - keptRounds; n > 0 {
 		r.Rounds = r.Rounds[n:]

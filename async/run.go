@@ -43,7 +43,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		if h.server.anyBlind() {
+		if h.server.anyBlind(time.Now()) {
 			idle = max(idle, h.pollInterval/2) // so that others come first
 		}
 		if rest := h.server.rest(time.Now()); rest > 0 {

@@ -27,6 +27,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	var payload []byte
 	var in converter.ActivitySerializationContext // what payload was encoded for
 	early := false
+	var tried [][]byte // fingerprints, by key: each round has its own
 	for n := range maxConflicts {
 		e, before, err := c.readFor(ctx, o, n)
 		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
@@ -39,8 +40,8 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if before != nil {
 			return judge(before.Kind, before.Fingerprint, print)
 		}
-		if c.key != nil && idempotency != "" && answeredBefore(e.rec, print) {
-			return nil
+		if c.key != nil && (idempotency != "" && answeredBefore(e.rec, print) || answeredBefore(e.rec, tried...)) {
+			return nil // also where a try of this very call was taken, and its reply lost
 		}
 		if o.attempt != 0 && (e.rec.Started != o.attempt || e.rec.Asked != o.attempt) {
 			return ErrSuperseded
@@ -85,6 +86,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
+			tried = append(tried, print)
 			continue
 		}
 		if err != nil {
@@ -111,14 +113,18 @@ func (o offer) print(e entry, c Callback, idempotency string) []byte {
 			writeField(h, []byte(idempotency))
 		})([]byte(e.id))
 	}
-	if _, secret, ok := splitCallbackID(c.id); ok && c.key == nil {
+	if _, secret, ok := splitCallbackID(c.ID()); ok && c.key == nil {
 		return o.fingerprint(secret)
 	}
 	return o.fingerprint(e.rec.Secret)
 }
 
-func answeredBefore(r *recordpb.Record, print []byte) bool {
-	return slices.ContainsFunc(r.Rounds, func(before *recordpb.Round) bool { return bytes.Equal(before.Fingerprint, print) })
+// answeredBefore reports whether a round that is over was answered with one of
+// these fingerprints.
+func answeredBefore(r *recordpb.Record, prints ...[]byte) bool {
+	return slices.ContainsFunc(r.Rounds, func(before *recordpb.Round) bool {
+		return slices.ContainsFunc(prints, func(print []byte) bool { return bytes.Equal(before.Fingerprint, print) })
+	})
 }
 
 // judge answers an outcome that comes when the round has one already, or is

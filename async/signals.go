@@ -64,7 +64,7 @@ func standing(r *recordpb.Record) error {
 // the details were refused, since Temporal would have failed the activity for
 // them.
 func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
-	return failed("heartbeat", c.id, c.heartbeat(ctx, details))
+	return failed("heartbeat", c.ID(), c.heartbeat(ctx, details))
 }
 
 func (c Callback) heartbeat(ctx context.Context, details []any) error {

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
-	"google.golang.org/protobuf/proto"
-
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
@@ -33,6 +31,7 @@ type simRound struct {
 	accepted []string // marks, by Temporal
 	over     bool     // an end without an outcome is to be told
 	told     []string
+	failed   []string // hooks that were called, and failed
 }
 
 func (w *simWorld) round(callback string) *simRound {
@@ -124,8 +123,9 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 	for _, n := range before.Notices {
 		round := w.round(callbackID(id, n.Secret))
 		switch {
-		case slices.ContainsFunc(after.Notices, func(m *recordpb.Notice) bool { return proto.Equal(m, n) }):
+		case slices.ContainsFunc(after.Notices, func(m *recordpb.Notice) bool { return sameNotice(m, n) }):
 		case slices.Contains(round.told, noticeName(n.Kind)):
+		case isSignal(n.Kind) && !standsFor(after, n) && slices.Contains(round.failed, noticeName(n.Kind)):
 		case revived && n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && bytes.Equal(n.Secret, after.Secret):
 			round.over = false
 		default:
@@ -296,11 +296,12 @@ func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
 	if p.dead {
 		return errSimCrashed
 	}
+	r := w.round(c.ID())
 	if !w.calm && w.rng.chance(100) {
+		r.failed = append(r.failed, what)
 		return errors.New("the hook failed")
 	}
 	w.logf("%s: told: %s is %s: %v", p.name, shortID(c.ID()), what, why)
-	r := w.round(c.ID())
 	r.told = append(r.told, what)
 	return nil
 }

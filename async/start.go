@@ -296,7 +296,7 @@ func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Ca
 			h.handedOff(ctx, e, stop(), errors.New("the function panicked"))
 		}
 	}()
-	err = ask(ctx, Callback{hub: h, id: callbackID(e.id, e.rec.Secret), entry: e.clone()})
+	err = ask(ctx, Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e.clone()})
 	returned = true
 	if answered := h.handedOff(ctx, e, stop(), err); err != nil && !answered {
 		return err
