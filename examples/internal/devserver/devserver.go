@@ -38,6 +38,10 @@ type Options struct {
 	// as "name=value". Defaults to nothing.
 	Env []string
 
+	// Processors are the numbers of those that the server runs on, for
+	// benchmarks; on Linux only. Defaults to those of this process.
+	Processors []int
+
 	// Log gets what the server logs, errors only, and what takes long. Defaults
 	// to nowhere.
 	Log io.Writer

@@ -54,7 +54,7 @@ func (s *Server) run(ctx context.Context) (*process, error) {
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if err := p.start(); err != nil {
+	if err := p.start(s.options.Processors); err != nil {
 		return nil, err
 	}
 	select {
@@ -74,12 +74,17 @@ func (s *Server) run(ctx context.Context) (*process, error) {
 // start starts the program, and leaves a goroutine that lives as long as it.
 // That goroutine keeps its thread: to the kernel the parent is the thread, and
 // the child would die with it.
-func (p *process) start() error {
+func (p *process) start(processors []int) error {
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
+		runtime.LockOSThread() // and never unlocked: a thread that is confined ends with its goroutine
+		var err error
+		if len(processors) > 0 {
+			err = confine(processors)
+		}
+		if err == nil {
+			err = p.cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			p.err = p.cmd.Wait()
