@@ -119,7 +119,6 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 		return e, hooksNext, nil
 	case !known:
 		h.unknownPump(ctx, e)
-		e.rec.BeatTries++
 		e.due = now.Add(jitter(h.leaveTo(e, now)))
 	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
 		e.rec.NextBeat = toNano(at)
@@ -141,7 +140,9 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 	if timeout == 0 || e.lapses().Before(now) {
 		return max(least, lastBeatRetry)
 	}
-	return doubled(max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry)), int(e.rec.BeatTries))
+	first, last := max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry))
+	late := now.Sub(fromNano(e.rec.NextBeat))
+	return min(max(first, late/4), last)
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
