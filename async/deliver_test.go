@@ -17,6 +17,7 @@ func TestNotFound(t *testing.T) {
 	failure := func(p async.Pending[Decision]) error {
 		return p.Fail(t.Context(), temporal.NewApplicationError("no", "No"))
 	}
+	cancellation := func(p async.Pending[Decision]) error { return p.ReportCanceled(t.Context(), "why") }
 	started := attempt(1).StartedTime
 	for _, c := range []struct {
 		name   string
@@ -43,6 +44,13 @@ func TestNotFound(t *testing.T) {
 		{"failure, in back-off by it", failure, async.Status{Pending: true}, nil, true, false, async.Closed, nil},
 		{"failure, ours", failure, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
 		{"failure, other", failure, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+		{"cancellation, renumbered", cancellation, async.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
+		{"cancellation, another runs", cancellation, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
+		{"cancellation, in back-off", cancellation, async.Status{Pending: true}, nil, false, false, async.Settled, nil},
+		{"cancellation, in back-off of that time", cancellation, async.Status{Pending: true, Started: started}, nil, false, false, async.Settled, nil},
+		{"cancellation, ours", cancellation, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
+		{"cancellation, other", cancellation, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
+		{"cancellation, buffered", cancellation, async.Status{End: async.EndBuffered}, nil, false, false, async.Settled, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -55,7 +63,10 @@ func TestNotFound(t *testing.T) {
 				sent = c.byID == nil
 				return c.byID
 			}
-			w.completer.DescribeFunc = func(_ context.Context, tg async.Target, m string) (async.Status, error) {
+			w.completer.DescribeFunc = func(ctx context.Context, tg async.Target, m string) (async.Status, error) {
+				if m == "" { // before a cancellation settles
+					return cancelRequested(ctx, tg, m)
+				}
 				if tg.TaskToken != nil || m != mark {
 					t.Errorf("described %v with mark %q, want it without the token and with %q", tg, m, mark)
 				}
@@ -90,6 +101,39 @@ func TestRefusalIsRetriedSlowly(t *testing.T) {
 		e, r := w.stored()
 		if in := time.Until(e.Due); in < 3*time.Minute || r.Delivery.LastError != "refused" {
 			t.Errorf("tried again in %v after %q, want minutes and refused", in, r.Delivery.LastError)
+		}
+	})
+}
+
+// A request is never withdrawn, so Temporal doesn't refuse a cancellation that
+// has settled. Should it, what was accepted stays, and somebody is told.
+func TestSettledCancellationThatIsRefused(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w, o := hooked(t)
+		w.completer.DescribeFunc = cancelRequested
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCancelNotRequested }
+		p := w.pendFor(time.Hour, async.StartOptions{})
+		wantNil(t, p.ReportCanceled(t.Context(), "why"))
+		var want []string
+		for tries := 1; tries <= 5; tries++ {
+			i := w.open(p.ID()).Info()
+			wait := time.Until(i.NextDelivery)
+			if i.State != async.Settled || i.Deliveries != tries || i.LastError != "refused" || wait < 225*time.Second || wait > 375*time.Second {
+				t.Fatalf("after %d tries it is tried again in %v, want 5m give or take a quarter: %+v", tries, wait, i)
+			}
+			want = append(want, "refused")
+			w.work(w.hub)
+			o.want(t, want...)
+			wantErr(t, o.why, async.ErrRefused)
+			wantErr(t, p.Complete(t.Context(), Decision{}), async.ErrSettled)
+			time.Sleep(wait + time.Millisecond)
+			w.work(w.hub)
+		}
+		w.completer.CompleteFunc = nil
+		time.Sleep(375*time.Second + time.Millisecond)
+		w.work(w.hub)
+		if call := w.wantSent(1)[0]; call.Outcome.Canceled == nil {
+			t.Errorf("sent %v, want the cancellation", call.Outcome)
 		}
 	})
 }

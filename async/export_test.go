@@ -39,7 +39,6 @@ var (
 	SplitCallback = splitCallbackID
 	ToFailure     = asApplicationFailure
 	Doubled       = doubled
-	Jitter        = jitter
 )
 
 // TypeName is the stored name of T.

@@ -75,18 +75,32 @@ func TestAnsweredWhileTheFunctionRuns(t *testing.T) {
 
 func TestSlowFunctionOfAnEarlierAttemptWritesNothing(t *testing.T) {
 	w := newWorld(t)
+	running, finish, second := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
 		// The second attempt is half-way through its own function when the
 		// first returns.
-		return async.StartAttempt(ctx, w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
-			return errors.New("half-way")
-		})
+		go func() {
+			second <- async.StartAttempt(ctx, w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
+				close(running)
+				<-finish
+				return nil
+			})
+		}()
+		<-running
+		return nil
 	})
-	if err == nil || err == activity.ErrResultPending {
-		t.Fatalf("the inner error was lost: %v", err)
+	if err != activity.ErrResultPending {
+		t.Errorf("the first Start returned %v", err)
 	}
 	if r := w.record(); r.Asked != 0 || r.Started != attempt(2).StartedTime.UnixNano() {
 		t.Errorf("asked is %d, started %d: the first attempt wrote for the second", r.Asked, r.Started)
+	}
+	close(finish)
+	if err := <-second; err != activity.ErrResultPending {
+		t.Errorf("the second Start returned %v", err)
+	}
+	if r := w.record(); r.Asked != r.Started || r.Started != attempt(2).StartedTime.UnixNano() {
+		t.Errorf("asked is %d, started %d: the second attempt has asked", r.Asked, r.Started)
 	}
 }
 

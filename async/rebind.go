@@ -3,6 +3,7 @@ package async
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
@@ -36,6 +37,10 @@ func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
 	return proto.Marshal(ps)
 }
 
+// undecoded stands in for a message that is encoded. The SDK's converter leaves
+// what is there where the codec fails, and says nothing.
+const undecoded = "async: this message could not be decoded"
+
 // rebindFailure does it for a failure, by a converter that knows contexts. The
 // SDK's own doesn't.
 func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) error {
@@ -43,7 +48,17 @@ func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) err
 	if proto.Unmarshal(o.Payload, f) != nil {
 		return errUnreadable
 	}
-	bound, err := toFailure(to, unbound(from.FailureToError(proto.CloneOf(f)), f))
+	decoded := proto.CloneOf(f)
+	for _, c := range causes(decoded) {
+		if c.GetEncodedAttributes() != nil {
+			c.Message = undecoded
+		}
+	}
+	anew, err := unbound(from.FailureToError(decoded), f)
+	if err != nil {
+		return err
+	}
+	bound, err := toFailure(to, anew)
 	if err != nil {
 		return err
 	}
@@ -56,11 +71,15 @@ func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) err
 // unbound makes the error of a failure anew, since those that the SDK makes of
 // one turn into that very failure again. Causes become application errors,
 // whatever they were.
-func unbound(err error, f *failurepb.Failure) error {
+func unbound(err error, f *failurepb.Failure) (anew, failure error) {
 	if err == nil {
-		return nil
+		return nil, nil
 	}
-	o := temporal.ApplicationErrorOptions{Cause: unbound(errors.Unwrap(err), f.GetCause())}
+	cause, failure := unbound(errors.Unwrap(err), f.GetCause())
+	if failure != nil {
+		return nil, failure
+	}
+	o := temporal.ApplicationErrorOptions{Cause: cause}
 	message, kind := err.Error(), ""
 	if app, ok := err.(*temporal.ApplicationError); ok {
 		message, kind = app.Message(), app.Type()
@@ -70,11 +89,17 @@ func unbound(err error, f *failurepb.Failure) error {
 		for i := range details {
 			into[i] = &details[i]
 		}
-		if len(into) > 0 && app.Details(into...) == nil {
+		if len(into) > 0 {
+			if err := app.Details(into...); err != nil {
+				return nil, err
+			}
 			for _, d := range details {
 				o.Details = append(o.Details, d)
 			}
 		}
 	}
-	return temporal.NewApplicationErrorWithOptions(message, kind, o)
+	if strings.Contains(message, undecoded) {
+		return nil, errors.New("the message of a failure can't be decoded")
+	}
+	return temporal.NewApplicationErrorWithOptions(message, kind, o), nil
 }

@@ -1,0 +1,136 @@
+package async
+
+import (
+	"errors"
+	"testing"
+
+	activitypb "go.temporal.io/api/activity/v1"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var standaloneTarget = Target{
+	Namespace: "default", ActivityID: "5", ActivityRunID: "activity-run-1",
+	TaskToken: []byte("token"), Scheduled: saidAt(0), Started: saidAt(1),
+}
+
+// saidActivity is a standalone activity, and its outcome where it has one.
+func saidActivity(info *activitypb.ActivityExecutionInfo, o *activitypb.ActivityExecutionOutcome) *said {
+	return &said{activity: &workflowservice.DescribeActivityExecutionResponse{Info: info, Outcome: o}}
+}
+
+// failedWith is the outcome of an activity that did not complete.
+func failedWith(f *failurepb.Failure) *activitypb.ActivityExecutionOutcome {
+	return &activitypb.ActivityExecutionOutcome{Value: &activitypb.ActivityExecutionOutcome_Failure{Failure: f}}
+}
+
+// The time of the last start stays in back-off: only with an attempt under way
+// is it that attempt's.
+func TestStandalonePending(t *testing.T) {
+	const isRunning, isPaused = enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED
+	for name, c := range map[string]struct {
+		status enumspb.ActivityExecutionStatus
+		state  enumspb.PendingActivityState
+		want   Status
+	}{
+		"running":                         {isRunning, enumspb.PENDING_ACTIVITY_STATE_STARTED, Status{Running: true, Started: saidAt(1)}},
+		"running, cancellation requested": {isRunning, enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, Status{Running: true, CancelRequested: true, Started: saidAt(1)}},
+		"running, to be paused":           {isRunning, enumspb.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED, Status{Running: true, Paused: true, Started: saidAt(1)}},
+		"in back-off":                     {isRunning, enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, Status{}},
+		"paused":                          {isPaused, enumspb.PENDING_ACTIVITY_STATE_PAUSED, Status{Paused: true}},
+		"in a state of a newer server":    {isRunning, 99, Status{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			details := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("half")}}}
+			s := saidActivity(&activitypb.ActivityExecutionInfo{
+				Status: c.status, RunState: c.state, Attempt: 3, LastStartedTime: timestamppb.New(saidAt(1)),
+				LastFailure: causedBy(marked("f1")), HeartbeatDetails: details, LastHeartbeatTime: timestamppb.New(saidAt(2)),
+			}, nil)
+			want := c.want
+			want.Pending, want.Attempt, want.LastMark, want.Details, want.LastHeartbeat = true, 3, "f1", details, saidAt(2)
+			wantDescribed(t, s, standaloneTarget, "r1", want)
+			wantPages(t, s)
+		})
+	}
+}
+
+// Nothing says by whom a cancellation was, so that the kind of our outcome
+// decides; who completed is the last worker.
+func TestStandaloneEvidence(t *testing.T) {
+	info := func(s enumspb.ActivityExecutionStatus, by string, last *failurepb.Failure) *activitypb.ActivityExecutionInfo {
+		return &activitypb.ActivityExecutionInfo{Status: s, LastWorkerIdentity: by, LastFailure: last}
+	}
+	const (
+		completed = enumspb.ACTIVITY_EXECUTION_STATUS_COMPLETED
+		failed    = enumspb.ACTIVITY_EXECUTION_STATUS_FAILED
+		canceled  = enumspb.ACTIVITY_EXECUTION_STATUS_CANCELED
+		stopped   = enumspb.ACTIVITY_EXECUTION_STATUS_TERMINATED
+		timedOut  = enumspb.ACTIVITY_EXECUTION_STATUS_TIMED_OUT
+	)
+	for name, c := range map[string]struct {
+		mark    string
+		info    *activitypb.ActivityExecutionInfo
+		outcome *failurepb.Failure // nil: none is told
+		want    End
+	}{
+		"completed by us":                       {"r1", info(completed, us, nil), nil, EndOurs},
+		"completed by another":                  {"r1", info(completed, others, nil), nil, EndOther},
+		"completed by us, with another outcome": {"f1", info(completed, us, nil), nil, EndOther},
+		"completed by us, asked for none":       {"", info(completed, us, nil), nil, EndOther},
+		"our failure was retried, then done":    {"f1", info(completed, others, marked("f1")), nil, EndOurs},
+		"failed by us":                          {"f1", info(failed, us, nil), marked("f1"), EndOurs},
+		"failed by us, wrapped by the server":   {"f1", info(failed, us, nil), causedBy(marked("f1")), EndOurs},
+		"failed by us, as the last failure":     {"f1", info(failed, us, marked("f1")), nil, EndOurs},
+		"failed by us, with an earlier outcome": {"f1", info(failed, us, marked("f0")), marked("f0"), EndOther},
+		"failed by another":                     {"f1", info(failed, us, new(failurepb.Failure)), new(failurepb.Failure), EndOther},
+		"failed by another, asked for none":     {"", info(failed, others, new(failurepb.Failure)), new(failurepb.Failure), EndOther},
+		"canceled, ours was a cancellation":     {"c1", info(canceled, others, nil), new(failurepb.Failure), EndOurs},
+		"canceled, ours was a result":           {"r1", info(canceled, us, nil), new(failurepb.Failure), EndOther},
+		"canceled, ours was a failure":          {"f1", info(canceled, us, nil), new(failurepb.Failure), EndOther},
+		"canceled, asked for none":              {"", info(canceled, us, nil), new(failurepb.Failure), EndOther},
+		"timed out":                             {"r1", info(timedOut, us, nil), new(failurepb.Failure), EndTimedOut},
+		"timed out after our failure":           {"f1", info(timedOut, us, nil), causedBy(marked("f1")), EndOurs},
+		"timed out after another's failure":     {"f1", info(timedOut, us, marked("f0")), causedBy(marked("f0")), EndTimedOut},
+		"terminated":                            {"r1", info(stopped, us, nil), new(failurepb.Failure), EndOther},
+		"terminated after our failure":          {"f1", info(stopped, us, marked("f1")), new(failurepb.Failure), EndOurs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var o *activitypb.ActivityExecutionOutcome
+			if c.outcome != nil {
+				o = failedWith(c.outcome)
+			}
+			s := saidActivity(c.info, o)
+			wantDescribed(t, s, standaloneTarget, c.mark, Status{End: c.want})
+			wantPages(t, s)
+		})
+	}
+}
+
+// As for a workflow's: only NotFound says that the server no longer knows, and
+// a status of a newer one isn't guessed at.
+func TestStandaloneErrors(t *testing.T) {
+	wantDescribed(t, &said{err: serviceerror.NewNotFound("activity")}, standaloneTarget, "r1", Status{End: EndUnknown})
+	for err, class := range map[error]error{
+		serviceerror.NewUnavailable("away"):          nil,
+		serviceerror.NewNamespaceNotFound("default"): ErrRefused,
+		serviceerror.NewPermissionDenied("no", ""):   ErrRefused,
+	} {
+		_, got := (&said{err: err}).completer(t).Describe(t.Context(), standaloneTarget, "r1")
+		wantClass(t, got, class)
+		if !errors.Is(got, err) {
+			t.Errorf("%v has lost its cause", got)
+		}
+	}
+	for _, status := range []enumspb.ActivityExecutionStatus{enumspb.ACTIVITY_EXECUTION_STATUS_UNSPECIFIED, 99} {
+		s := saidActivity(&activitypb.ActivityExecutionInfo{Status: status, LastFailure: marked("f1")}, nil)
+		got, err := s.completer(t).Describe(t.Context(), standaloneTarget, "f1")
+		wantClass(t, err, nil)
+		if got != (Status{}) {
+			t.Errorf("guessed %v from the status %v", got, status)
+		}
+	}
+}

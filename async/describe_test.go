@@ -1,0 +1,309 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// saidWorkflow is a workflow with this status, and what it lists as pending.
+func saidWorkflow(s enumspb.WorkflowExecutionStatus, pending ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
+	return &workflowservice.DescribeWorkflowExecutionResponse{
+		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: s}, PendingActivities: pending,
+	}
+}
+
+func running(pending ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
+	return saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, pending...)
+}
+
+func terminated(left ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
+	return saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, left...)
+}
+
+// runs is an attempt that was started n seconds after the activity was
+// scheduled.
+func runs(activityID string, n int) *workflowpb.PendingActivityInfo {
+	return &workflowpb.PendingActivityInfo{
+		ActivityId: activityID, State: enumspb.PENDING_ACTIVITY_STATE_STARTED, LastStartedTime: timestamppb.New(saidAt(n)),
+	}
+}
+
+// waits is an activity in back-off after a failure.
+func waits(last *failurepb.Failure) *workflowpb.PendingActivityInfo {
+	return &workflowpb.PendingActivityInfo{ActivityId: "5", State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, LastFailure: last}
+}
+
+// How an activity ended is told by the event that closes it, and by nothing
+// else: who takes another's answer for ours has lost ours.
+func TestEvidence(t *testing.T) {
+	ours, none := "latchkey-mark", (*failurepb.Failure)(nil)
+	for name, c := range map[string]struct {
+		kind  string // of our outcome
+		last  *failurepb.Failure
+		close *historypb.HistoryEvent
+		want  End
+	}{
+		"completed by us":                        {"r", nil, completedEvent(5, us), EndOurs},
+		"completed by another":                   {"r", nil, completedEvent(5, others), EndOther},
+		"completed by us, with another outcome":  {"f", nil, completedEvent(5, us), EndOther},
+		"completed by us, asked for none":        {"", nil, completedEvent(5, us), EndOther},
+		"canceled by us":                         {"c", nil, canceledEvent(5, us), EndOurs},
+		"canceled by another":                    {"c", nil, canceledEvent(5, others), EndOther},
+		"canceled by us, with another outcome":   {"r", nil, canceledEvent(5, us), EndOther},
+		"failed by us":                           {"f", nil, failedEvent(5, marked("f"+ours)), EndOurs},
+		"failed by us, wrapped by the server":    {"f", nil, failedEvent(5, causedBy(marked("f"+ours))), EndOurs},
+		"failed by us, with an earlier outcome":  {"f", nil, failedEvent(5, marked("f-earlier")), EndOther},
+		"failed by another":                      {"f", nil, failedEvent(5, new(failurepb.Failure)), EndOther},
+		"failed by another, asked for none":      {"", nil, failedEvent(5, new(failurepb.Failure)), EndOther},
+		"failed with nothing":                    {"f", nil, failedEvent(5, none), EndOther},
+		"timed out":                              {"f", nil, timedOutEvent(5, new(failurepb.Failure)), EndTimedOut},
+		"timed out, asked for none":              {"", nil, timedOutEvent(5, new(failurepb.Failure)), EndTimedOut},
+		"timed out after our failure":            {"f", nil, timedOutEvent(5, causedBy(marked("f"+ours))), EndOurs},
+		"timed out after another's failure":      {"f", nil, timedOutEvent(5, causedBy(marked("f-other"))), EndTimedOut},
+		"our failure was retried, then done":     {"f", marked("f" + ours), completedEvent(5, others), EndOurs},
+		"our large one was retried, then failed": {"f", causedBy(marked("f" + ours)), failedEvent(5, none), EndOurs},
+		"our failure was retried, then late":     {"f", marked("f" + ours), timedOutEvent(5, none), EndOurs},
+		"another was retried, then done":         {"f", marked("f-other"), completedEvent(5, others), EndOther},
+		"another was retried, then done by us":   {"r", marked("f-other"), completedEvent(5, us), EndOurs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mark := ""
+			if c.kind != "" {
+				mark = c.kind + ours
+			}
+			s := &said{workflow: running(), pages: [][]*historypb.HistoryEvent{
+				{c.close, startedEvent(5, c.last), scheduledEvent(5, "5", saidAt(0))},
+			}}
+			wantDescribed(t, s, saidTarget, mark, Status{End: c.want})
+		})
+	}
+}
+
+// wantDescribed checks what is made of what Temporal says.
+func wantDescribed(t *testing.T, s *said, target Target, mark string, want Status) {
+	t.Helper()
+	got, err := s.completer(t).Describe(t.Context(), target, mark)
+	if err != nil {
+		t.Fatalf("Describe: %v", err)
+	}
+	if !proto.Equal(got.Details, want.Details) {
+		t.Errorf("the details are %v, want %v", got.Details, want.Details)
+	}
+	got.Details, want.Details = nil, nil
+	if got != want {
+		type plain Status // without String
+		t.Errorf("got %+v, want %+v", plain(got), plain(want))
+	}
+}
+
+// wantPages checks which pages of history were asked for.
+func wantPages(t *testing.T, s *said, tokens ...string) {
+	t.Helper()
+	if !slices.Equal(s.tokens, tokens) {
+		t.Errorf("asked for the pages %q, want %q", s.tokens, tokens)
+	}
+}
+
+// History can be long: it is read back to where the activity was scheduled, and
+// no further.
+func TestHistoryIsReadBackwards(t *testing.T) {
+	newer := []*historypb.HistoryEvent{scheduledEvent(20, "6", saidAt(9)), completedEvent(9, others)}
+	older := []*historypb.HistoryEvent{scheduledEvent(2, "1", saidAt(-9))}
+	end := completedEvent(7, us)
+	begin := scheduledEvent(7, "5", saidAt(0))
+	for name, c := range map[string]struct {
+		pages  [][]*historypb.HistoryEvent
+		want   Status
+		tokens []string
+	}{
+		"on the newest page":                  {[][]*historypb.HistoryEvent{{end, begin}, older}, Status{End: EndOurs}, []string{""}},
+		"on two pages":                        {[][]*historypb.HistoryEvent{{end}, {begin}, older}, Status{End: EndOurs}, []string{"", "1"}},
+		"an empty page between":               {[][]*historypb.HistoryEvent{{end}, {}, {begin}, older, older}, Status{End: EndOurs}, []string{"", "1", "2"}},
+		"further back":                        {[][]*historypb.HistoryEvent{newer, newer, {end, begin}, older}, Status{End: EndOurs}, []string{"", "1", "2"}},
+		"not closed":                          {[][]*historypb.HistoryEvent{newer, {begin}, older}, Status{End: EndBuffered}, []string{"", "1"}},
+		"not scheduled":                       {[][]*historypb.HistoryEvent{newer, {end}, older}, Status{End: EndUnknown}, []string{"", "1", "2"}},
+		"nothing is left":                     {nil, Status{End: EndUnknown}, []string{""}},
+		"another at the same time":            {[][]*historypb.HistoryEvent{{completedEvent(8, others), scheduledEvent(8, "4", saidAt(0)), end}, {begin}}, Status{End: EndOurs}, []string{"", "1"}},
+		"an event with its ID, but not of it": {[][]*historypb.HistoryEvent{{startedEvent(8, marked("r-mark")), end, begin}, older}, Status{End: EndOurs}, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &said{workflow: running(), pages: c.pages}
+			wantDescribed(t, s, saidTarget, "r-mark", c.want)
+			wantPages(t, s, c.tokens...)
+		})
+	}
+}
+
+// A run may use an activity ID twice. Only the time at which each was scheduled
+// tells them apart.
+func TestTwoActivitiesOfOneID(t *testing.T) {
+	first, second := saidTarget, saidTarget
+	second.Scheduled, second.Started = saidAt(100), saidAt(101)
+	begin := []*historypb.HistoryEvent{scheduledEvent(5, "5", saidAt(0))}
+	newest := func(es ...*historypb.HistoryEvent) [][]*historypb.HistoryEvent {
+		return [][]*historypb.HistoryEvent{append(es, scheduledEvent(10, "5", saidAt(100)), completedEvent(5, us)), begin}
+	}
+	for name, c := range map[string]struct {
+		target   Target
+		workflow *workflowservice.DescribeWorkflowExecutionResponse
+		pages    [][]*historypb.HistoryEvent
+		want     Status
+		tokens   []string
+	}{
+		"the first, while the second runs":   {first, running(runs("5", 101)), newest(), Status{End: EndOurs}, []string{"", "1"}},
+		"the first, when both are over":      {first, running(), newest(completedEvent(10, others)), Status{End: EndOurs}, []string{"", "1"}},
+		"the second, when both are over":     {second, running(), newest(completedEvent(10, others)), Status{End: EndOther}, []string{""}},
+		"the second, which ended just now":   {second, running(), newest(), Status{End: EndBuffered}, []string{""}},
+		"the second, of which a reset began": {second, running(runs("5", 102)), newest(), Status{Pending: true, Running: true, Started: saidAt(102)}, []string{""}},
+		"the second, in back-off":            {second, running(waits(nil)), newest(), Status{Pending: true}, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &said{workflow: c.workflow, pages: c.pages}
+			wantDescribed(t, s, c.target, "r-mark", c.want)
+			wantPages(t, s, c.tokens...)
+		})
+	}
+}
+
+// What a workflow lists as pending is enough where the attempt is the one that
+// the entry knows: no history is read for it.
+func TestPending(t *testing.T) {
+	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
+	full := &workflowpb.PendingActivityInfo{
+		ActivityId: "5", State: enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, Paused: true, Attempt: 3,
+		LastStartedTime: timestamppb.New(saidAt(1)), LastHeartbeatTime: timestamppb.New(saidAt(2)), LastFailure: causedBy(marked("f1")),
+		HeartbeatDetails: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("half")}}},
+	}
+	unknown := saidTarget
+	unknown.Started = time.Time{}
+	for name, c := range map[string]struct {
+		target   Target
+		workflow *workflowservice.DescribeWorkflowExecutionResponse
+		want     Status
+		pages    int
+	}{
+		"the attempt that is known": {saidTarget, running(runs("4", 1), runs("5", 1), runs("6", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
+		"with all there is": {saidTarget, running(full), Status{
+			Pending: true, Running: true, CancelRequested: true, Paused: true, Attempt: 3, Started: saidAt(1),
+			LastMark: "f1", Details: full.HeartbeatDetails, LastHeartbeat: saidAt(2),
+		}, 0},
+		"of a workflow that is paused": {saidTarget, saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, runs("5", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
+		"a later attempt":              {saidTarget, running(runs("5", 2)), Status{Pending: true, Running: true, Started: saidAt(2)}, 1},
+		"in back-off":                  {saidTarget, running(waits(marked("f2"))), Status{Pending: true, LastMark: "f2"}, 1},
+		"of no known attempt":          {unknown, running(waits(nil)), Status{Pending: true}, 1},
+		"another's attempt":            {saidTarget, running(runs("4", 1)), Status{End: EndBuffered}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &said{workflow: c.workflow, pages: history}
+			wantDescribed(t, s, c.target, "", c.want)
+			if len(s.tokens) != c.pages {
+				t.Errorf("asked for %d pages of history, want %d", len(s.tokens), c.pages)
+			}
+		})
+	}
+}
+
+// A workflow ends, and its activities with it. What a newer server calls its
+// state isn't guessed at: an outcome that was accepted hangs on it.
+func TestWorkflowStatus(t *testing.T) {
+	for status, want := range map[enumspb.WorkflowExecutionStatus]struct {
+		end   End
+		known bool
+	}{
+		enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:          {EndBuffered, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:           {EndBuffered, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:        {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:           {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:         {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:       {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW: {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:        {EndOther, true},
+		enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED:      {},
+		99: {},
+	} {
+		t.Run(status.String(), func(t *testing.T) {
+			s := &said{workflow: saidWorkflow(status), pages: [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}}
+			if want.known {
+				wantDescribed(t, s, saidTarget, "r1", Status{End: want.end})
+				return
+			}
+			got, err := s.completer(t).Describe(t.Context(), saidTarget, "r1")
+			wantClass(t, err, nil)
+			if got.Pending || len(s.tokens) != 0 {
+				t.Errorf("guessed %v, with %d pages of history", got, len(s.tokens))
+			}
+		})
+	}
+}
+
+// A workflow that was terminated lists what it had: our failure may have been
+// taken before, to be retried.
+func TestLeftByATerminatedWorkflow(t *testing.T) {
+	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
+	for name, c := range map[string]struct {
+		mark     string
+		workflow *workflowservice.DescribeWorkflowExecutionResponse
+		want     End
+	}{
+		"after our failure":             {"f1", terminated(waits(marked("f1"))), EndOurs},
+		"after our large failure":       {"f1", terminated(waits(causedBy(marked("f1")))), EndOurs},
+		"after another's failure":       {"f1", terminated(waits(marked("f2"))), EndOther},
+		"after none":                    {"f1", terminated(waits(nil)), EndOther},
+		"after none, asked for none":    {"", terminated(waits(nil)), EndOther},
+		"running":                       {"r1", terminated(runs("5", 1)), EndOther},
+		"another activity, our failure": {"f1", terminated(&workflowpb.PendingActivityInfo{ActivityId: "4", LastFailure: marked("f1")}), EndOther},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantDescribed(t, &said{workflow: c.workflow, pages: history}, saidTarget, c.mark, Status{End: c.want})
+		})
+	}
+}
+
+// Only NotFound says that the server no longer knows. Whatever else it answers
+// is an error, and nothing is concluded from it.
+func TestDescribeErrors(t *testing.T) {
+	history := [][]*historypb.HistoryEvent{{completedEvent(5, us)}, {scheduledEvent(5, "5", saidAt(0))}}
+	for name, c := range map[string]struct {
+		err     error
+		unknown bool
+		class   error
+	}{
+		"gone":                {serviceerror.NewNotFound("workflow"), true, nil},
+		"namespace not found": {serviceerror.NewNamespaceNotFound("default"), false, ErrRefused},
+		"permission denied":   {serviceerror.NewPermissionDenied("no", ""), false, ErrRefused},
+		"unavailable":         {serviceerror.NewUnavailable("away"), false, nil},
+		"late":                {context.DeadlineExceeded, false, nil},
+	} {
+		for where, s := range map[string]*said{
+			"describe":        {err: c.err},
+			"history":         {workflow: running(), pages: history, pageErr: map[string]error{"": c.err}},
+			"history, page 2": {workflow: running(), pages: history, pageErr: map[string]error{"1": c.err}},
+			"closed workflow": {workflow: terminated(waits(marked("r1"))), pages: history, pageErr: map[string]error{"1": c.err}},
+		} {
+			t.Run(where+"/"+name, func(t *testing.T) {
+				if c.unknown {
+					wantDescribed(t, s, saidTarget, "r1", Status{End: EndUnknown})
+					return
+				}
+				_, err := s.completer(t).Describe(t.Context(), saidTarget, "r1")
+				wantClass(t, err, c.class)
+				if !errors.Is(err, c.err) {
+					t.Errorf("%v has lost its cause", err)
+				}
+			})
+		}
+	}
+}
