@@ -133,7 +133,9 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 // leaveTo is for how long a beat is left to the hubs that know its pump: at
 // first shortly, so that they have time left, but, where that is short, between
 // the next two looks of this one, which would take it away each time. Where none
-// comes, or nothing is lost by waiting, it mustn't keep the store busy.
+// has come so far, for as long again; and where none comes, or nothing is lost by
+// waiting, it mustn't keep the store busy. It isn't counted as a try to beat: the
+// pump has not been asked yet.
 func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 	least := 2 * h.pollInterval / busyPoll
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
@@ -141,8 +143,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 		return max(least, lastBeatRetry)
 	}
 	first, last := max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry))
-	late := now.Sub(fromNano(e.rec.NextBeat))
-	return min(max(first, late/4), last)
+	return min(max(first, now.Sub(fromNano(e.rec.NextBeat))), last)
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {

@@ -73,3 +73,69 @@ func TestHubThatReachesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A namespace that couldn't be reached slows a hub down for others as long as it
+// has something to do there, and for a minute.
+func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 1 })
+		settler, err := async.New(async.Options{Store: w.store})
+		wantNil(t, err)
+		w.completer.HeartbeatFunc = func(_ context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+			if t.Namespace == "away" {
+				return async.Signals{}, errAway
+			}
+			return async.Signals{}, nil
+		}
+		w.completer.DescribeFunc = func(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+			if t.Namespace == "away" {
+				return async.Status{}, errAway
+			}
+			return s.look(ctx, t, mark)
+		}
+		for i := range 20 {
+			info := attemptNow(1, 30*time.Second)
+			info.Namespace, info.ActivityID = "away", fmt.Sprint(i)
+			_ = async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return nil })
+		}
+		runHub(t, w.hub)
+		pass(5 * time.Minute)
+		// takes is how long the hub takes for so many answers of another namespace,
+		// of which it claims two at a time.
+		started := 0
+		takes := func(n int) time.Duration {
+			before := len(w.completer.Completed())
+			for i := range n {
+				w.startOther(1000+started+i, 0, async.StartOptions{})
+			}
+			started += n
+			began := time.Now()
+			for _, c := range asynctest.Pending(t, settler) {
+				if c.Info().Namespace == "away" {
+					continue
+				}
+				p, err := async.Open[Decision](t.Context(), settler, c.ID())
+				wantNil(t, err)
+				wantNil(t, p.Complete(t.Context(), Decision{}))
+			}
+			for len(w.completer.Completed()) < before+n {
+				pass(50 * time.Millisecond)
+			}
+			return time.Since(began)
+		}
+		if took := takes(50); took < 5*time.Second {
+			t.Fatalf("50 answers took %v beside a namespace that can't be reached, in which there is much to do: the hub doesn't leave it to others", took)
+		}
+		pass(10 * time.Minute)
+		if took := takes(50); took < 5*time.Second {
+			t.Errorf("50 answers took %v a quarter of an hour later, when nothing has changed", took)
+		}
+		for _, c := range asynctest.Pending(t, settler) {
+			wantNil(t, c.Abandon(t.Context()))
+		}
+		pass(70 * time.Second)
+		if took := takes(50); took > 2*time.Second {
+			t.Errorf("50 answers took %v a minute after there was anything to do in the namespace that couldn't be reached, want a poll interval", took)
+		}
+	})
+}

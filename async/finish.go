@@ -70,6 +70,11 @@ func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		select {
+		case <-stop: // what waits as well is not this Run's any more
+			return
+		default:
+		}
+		select {
 		case d := <-h.finisher.queue:
 			timer := time.NewTimer(gather)
 			select {

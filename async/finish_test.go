@@ -140,11 +140,21 @@ func TestDeliveredIsWrittenDownWithinTheCall(t *testing.T) {
 			return p.Complete(ctx, Decision{Reason: strings.Repeat("x", n)})
 		}
 	}
+	progress := func(n int) func(ctx context.Context, p async.Pending[Decision]) error {
+		return func(ctx context.Context, p async.Pending[Decision]) error {
+			if err := p.Heartbeat(ctx, strings.Repeat("x", n)); err != nil {
+				return err
+			}
+			return p.Complete(ctx, Decision{})
+		}
+	}
 	for name, c := range map[string]struct {
 		runs   bool
 		within bool
 		answer func(ctx context.Context, p async.Pending[Decision]) error
 	}{
+		"details of 63 KiB":     {true, false, progress(63 << 10)},
+		"details of 64 KiB":     {true, true, progress(64 << 10)},
 		"no hub runs":           {false, true, complete},
 		"a result of 63 KiB":    {true, false, large(63 << 10)},
 		"a result of 64 KiB":    {true, true, large(64 << 10)},

@@ -131,6 +131,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	calls, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
 	var done []*recordpb.Notice
+	var late *recordpb.Notice // has taken the time of those behind it
 	var failure error
 	for _, n := range e.rec.Notices {
 		if calls.Err() != nil || errors.Is(failure, errBusy) || errors.Is(failure, errHangs) {
@@ -140,10 +141,12 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		switch err := h.call(calls, e, n); {
 		case err == nil:
 			done = append(done, n)
-		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy) && !errors.Is(err, errHangs):
+		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy):
 			done = append(done, n) // it was told, and nothing can be done about it any more
 		default:
-			failure = err
+			if failure = err; calls.Err() != nil {
+				late = n
+			}
 		}
 	}
 	switch {
@@ -159,7 +162,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		if !known(e.rec.State) {
 			return
 		}
-		e.rec.Notices = without(e.rec.Notices, done)
+		e.rec.Notices = lastly(without(e.rec.Notices, done), late)
 		e.rec.NextNotice = time.Now().UnixNano()
 		if failure != nil {
 			e.rec.NoticeTries++
@@ -199,6 +202,16 @@ func without(all, done []*recordpb.Notice) []*recordpb.Notice {
 	return slices.DeleteFunc(slices.Clone(all), func(n *recordpb.Notice) bool {
 		return slices.ContainsFunc(done, func(d *recordpb.Notice) bool { return sameNotice(d, n) })
 	})
+}
+
+// lastly puts one of the notices, where there is one, behind the others.
+func lastly(all []*recordpb.Notice, late *recordpb.Notice) []*recordpb.Notice {
+	i := slices.IndexFunc(all, func(n *recordpb.Notice) bool { return late != nil && sameNotice(n, late) })
+	if i < 0 {
+		return all
+	}
+	last := all[i]
+	return append(slices.Delete(all, i, i+1), last)
 }
 
 // sameNotice reports whether two notices tell the same. The reference may have

@@ -137,3 +137,40 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 		})
 	}
 }
+
+// Nor does it hang on whether Temporal may be asked whose attempt runs: that this
+// is refused says nothing of the outcome, which nobody is told of.
+func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
+	for name, answer := range map[string]func(t *testing.T, w *world, s *server, p async.Pending[Decision]){
+		"by who answers": func(t *testing.T, _ *world, s *server, p async.Pending[Decision]) {
+			s.set(func(s *server) { s.lookErr = async.ErrRefused })
+			wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
+		},
+		"by a hub that runs": func(t *testing.T, w *world, s *server, p async.Pending[Decision]) {
+			settler, err := async.New(async.Options{Store: w.store})
+			wantNil(t, err)
+			q, err := async.Open[Decision](t.Context(), settler, p.ID())
+			wantNil(t, err)
+			wantNil(t, q.Complete(t.Context(), Decision{Approved: true}))
+			s.set(func(s *server) { s.lookErr = async.ErrRefused })
+			w.work(w.hub)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := new(told)
+				w, s := newBeatWorld(t, func(opts *async.Options) { opts.Hooks = o.hooks() })
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				wantNil(t, p.Heartbeat(t.Context(), "90%"))
+				answer(t, w, s, p)
+				w.wantSent(1)
+				w.wantState(async.Closed)
+				if n := s.made(); n != 0 {
+					t.Errorf("%d beats for an attempt of which nobody knows whether it runs, want none", n)
+				}
+				w.work(w.hub)
+				o.want(t, "delivered")
+			})
+		})
+	}
+}

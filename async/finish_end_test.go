@@ -1,0 +1,122 @@
+package async_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// A key is free when the call that answers is back: the next activity mustn't
+// wait for a hub that gathers what it has to write down.
+func TestKeyIsFreeWhenTheAnswerIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		runHub(t, w.hub)
+		synctest.Wait()
+		first := w.mustKeyed(run("w", 0))
+		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+		w.wantState(async.Closed)
+		if id := w.mustKeyed(run("other", 1)); id == "" || id == first {
+			t.Errorf("with the key free, the other workflow asked with %q", id)
+		}
+	})
+}
+
+// hangingEnd is a store that takes no writes that close an entry, and says so
+// when their contexts end.
+type hangingEnd struct {
+	store.Store
+	mended atomic.Bool
+}
+
+func (s *hangingEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	r, err := async.DecodeRecord(e)
+	if err == nil && r.State == recordpb.State_STATE_CLOSED && !s.mended.Load() {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.Store.Put(ctx, e)
+}
+
+// queueFinished has so many results delivered that a hub which runs is to write
+// down, and can't.
+func queueFinished(t *testing.T, w *world, n int) {
+	t.Helper()
+	for i := range n {
+		info := attemptNow(1, 0)
+		info.ActivityID = fmt.Sprint(i)
+		_ = async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+			return p.Complete(ctx, Decision{})
+		})
+	}
+	w.wantSent(n)
+}
+
+// However much is to be written down, a store that hangs keeps Run from ending
+// for no longer than a claim time, and what is left is found out when its claim
+// lapses.
+func TestRunEndsWhileTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hangingEnd{Store: store.NewMemory()}
+		w := newWorld(t, func(o *async.Options) { o.Store = s })
+		stop := runHub(t, w.hub)
+		synctest.Wait()
+		const n = 300 // 64 are being written
+		queueFinished(t, w, n)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("Run took %v to end with %d deliveries to write down in a store that hangs, want a claim time of 10 s at most", took, n)
+		}
+		s.mended.Store(true)
+		pass(11 * time.Second)
+		w.work(w.hub)
+		w.wantSent(n)
+		closed := 0
+		for e, err := range w.store.List(t.Context()) {
+			wantNil(t, err)
+			r, err := async.DecodeRecord(e)
+			if wantNil(t, err); r.End == recordpb.End_END_DELIVERED {
+				closed++
+			}
+		}
+		if closed != n {
+			t.Errorf("%d of %d are known to be delivered when their claims have lapsed, want all", closed, n)
+		}
+	})
+}
+
+// Of two Runs of a hub the one that ends leaves to the other what is not in its
+// own hands.
+func TestOneRunEndsBeforeTheOtherHasWrittenAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &hangingEnd{Store: store.NewMemory()}
+		w := newWorld(t, func(o *async.Options) { o.Store = s })
+		first, second := runHub(t, w.hub), runHub(t, w.hub)
+		synctest.Wait()
+		queueFinished(t, w, 300) // each has 64 in its hands
+		began := time.Now()
+		first()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("one of two Runs took %v to end, want it to wait for no more than the writes that it has begun, which have 5 s", took)
+		}
+		s.mended.Store(true)
+		pass(time.Minute)
+		second()
+		w.wantSent(300)
+		for e, err := range w.store.List(t.Context()) {
+			wantNil(t, err)
+			r, err := async.DecodeRecord(e)
+			if wantNil(t, err); r.End != recordpb.End_END_DELIVERED {
+				t.Fatalf("an entry is %v a minute later, want it closed by the other Run", async.State(r.State))
+			}
+		}
+	})
+}

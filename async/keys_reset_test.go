@@ -1,0 +1,175 @@
+package async_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// reset is the activity of run("w", 1) as the run has it that a reset of its
+// workflow has begun: the events of the old run are its own, with their times.
+func reset(earlier time.Duration) activity.Info {
+	info := run("w", 1)
+	info.WorkflowExecution.RunID = "reset"
+	info.ScheduledTime = info.ScheduledTime.Add(-earlier)
+	info.StartedTime = info.StartedTime.Add(time.Minute)
+	info.TaskToken = []byte("w/reset")
+	return info
+}
+
+// describesRuns has Temporal say these of the activities of a workflow's runs,
+// and of others that they run.
+func (w *world) describesRuns(runs map[string]async.Status) {
+	w.completer.DescribeFunc = func(_ context.Context, t async.Target, _ string) (async.Status, error) {
+		if s, is := runs[t.RunID]; is {
+			return s, nil
+		}
+		return async.Status{Pending: true, Running: true, Started: t.Started}, nil
+	}
+}
+
+// A run that a reset has begun takes the key over by the rules for later ones,
+// though its activity was scheduled when that of the old run was, or before.
+func TestResetRunTakesTheKeyOver(t *testing.T) {
+	complete := func(w *world, id string) {
+		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{Approved: true}))
+	}
+	undelivered := func(w *world, id string) {
+		w.completer.CompleteFunc = unavailable
+		complete(w, id)
+		w.completer.CompleteFunc = nil
+	}
+	for name, c := range map[string]struct {
+		before func(w *world, id string)
+		end    async.End // of the old run's activity
+		asked  bool
+		same   bool // round
+		sent   []string
+	}{
+		"waiting":              {func(*world, string) {}, async.EndOther, true, true, nil},
+		"settled, undelivered": {undelivered, async.EndOther, false, false, []string{"w/reset"}},
+		"settled, delivered":   {undelivered, async.EndOurs, true, false, nil},
+		"closed, delivered":    {complete, async.EndOurs, true, false, []string{"w/b"}},
+	} {
+		for when, earlier := range map[string]time.Duration{"scheduled at the same time": 0, "scheduled before": time.Hour} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				w := newWorld(t)
+				first := w.mustKeyed(run("w", 1))
+				c.before(w, first)
+				w.describesRuns(map[string]async.Status{"b": {End: c.end}})
+				second := w.mustKeyed(reset(earlier))
+				if (second != "") != c.asked || c.asked && (second == first) != c.same {
+					t.Errorf("the run after the reset asked with %q, and the one before it with %q; want it asked: %t, in the same round: %t", second, first, c.asked, c.same)
+				}
+				calls := w.wantSent(len(c.sent))
+				for i, call := range calls {
+					if got := string(call.Target.TaskToken); got != c.sent[i] {
+						t.Errorf("outcome %d was sent to %q, want %q", i, got, c.sent[i])
+					}
+				}
+				if c.same { // whoever was asked by the old run answers the new one
+					wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+					if got := string(w.wantSent(1)[0].Target.TaskToken); got != "w/reset" {
+						t.Errorf("the answer was sent to %q, want w/reset", got)
+					}
+					return
+				}
+				// And who repeats himself does nothing to the new one.
+				wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+				w.wantSent(len(c.sent))
+			})
+		}
+	}
+}
+
+// Nobody else takes the key over with such a time: not a worker that speaks for
+// a run that is over, or that asks nobody whether it is.
+func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
+	over := async.Status{End: async.EndOurs}
+	waits := func(*world, string) {}
+	closed := func(w *world, id string) {
+		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{}))
+		w.wantState(async.Closed)
+	}
+	sameRun := run("w", 1)
+	sameRun.ActivityID = "6"
+	sameRunBefore := sameRun
+	sameRunBefore.ScheduledTime = sameRunBefore.ScheduledTime.Add(-time.Minute)
+	running := async.Status{Pending: true, Running: true, Started: sameRun.StartedTime}
+	for name, c := range map[string]struct {
+		info        activity.Info
+		runs        map[string]async.Status
+		noCompleter bool
+	}{
+		"it doesn't run":             {reset(0), map[string]async.Status{"b": over, "reset": over}, false},
+		"another attempt of it runs": {reset(0), map[string]async.Status{"b": over, "reset": {Pending: true, Running: true, Started: reset(0).StartedTime.Add(time.Minute)}}, false},
+		"it is in back-off":          {reset(0), map[string]async.Status{"b": over, "reset": {Pending: true}}, false},
+		"nobody can be asked":        {reset(0), map[string]async.Status{"b": over}, true},
+		"the same run":               {sameRun, map[string]async.Status{"b": running}, false},
+		"the same run, before":       {sameRunBefore, map[string]async.Status{"b": running}, false},
+	} {
+		for state, before := range map[string]func(*world, string){"waiting": waits, "closed": closed} {
+			t.Run(state+", "+name, func(t *testing.T) {
+				w := newWorld(t)
+				first := w.mustKeyed(run("w", 1))
+				before(w, first)
+				sent := len(w.completer.Completed())
+				if c.runs["b"].Pending { // the other activity of that run is over all the same
+					w.completer.DescribeFunc = func(_ context.Context, t async.Target, _ string) (async.Status, error) {
+						if t.ActivityID != c.info.ActivityID {
+							return over, nil
+						}
+						return running, nil
+					}
+				} else {
+					w.describesRuns(c.runs)
+				}
+				other := &world{t: t, store: w.store, completer: w.completer, hub: w.hub}
+				if c.noCompleter {
+					h, err := async.New(async.Options{Store: w.store})
+					wantNil(t, err)
+					other.hub = h
+				}
+				old, _ := w.stored()
+				id, err := other.keyedStart(c.info, async.StartOptions{})
+				wantErr(t, err, async.ErrKeyInUse)
+				if now, _ := w.stored(); id != "" || now.Version != old.Version {
+					t.Errorf("it asked with %q, and the entry has changed: %t, want neither", id, now.Version != old.Version)
+				}
+				w.wantSent(sent)
+			})
+		}
+	}
+	t.Run("waiting, the old one is pending", func(t *testing.T) {
+		w := newWorld(t)
+		w.mustKeyed(run("w", 1))
+		w.describesRuns(nil)
+		_, err := w.keyedStart(reset(0), async.StartOptions{})
+		wantErr(t, err, async.ErrKeyInUse)
+	})
+	t.Run("waiting, it isn't known whether it runs", func(t *testing.T) {
+		w := newWorld(t)
+		w.mustKeyed(run("w", 1))
+		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+		_, err := w.keyedStart(reset(0), async.StartOptions{})
+		wantErr(t, err, errAway)
+	})
+}
+
+// A worker of the old run that is late doesn't take the key back.
+func TestOldRunDoesNotTakeTheKeyBackAfterAReset(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustKeyed(run("w", 1))
+	w.describesRuns(map[string]async.Status{"b": {End: async.EndOther}})
+	w.mustKeyed(reset(0))
+	_, err := w.keyedStart(run("w", 1), async.StartOptions{})
+	wantErr(t, err, async.ErrKeyInUse)
+	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
+	if got := string(w.wantSent(1)[0].Target.TaskToken); got != "w/reset" {
+		t.Errorf("the answer was sent to %q, want w/reset", got)
+	}
+}

@@ -1,0 +1,106 @@
+package async_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/heartbeat"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Where no hub knows a pump, its entries don't keep the store busy: not without a
+// heartbeat timeout, by which nothing is lost, nor when it has passed.
+func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
+	for name, c := range map[string]struct {
+		timeout     time.Duration
+		first, most int64 // writes in the first minute, and in the hour
+	}{
+		"no heartbeat timeout": {0, 2, 82}, // one in 45 s at least
+		"a minute":             {time.Minute, 90, 170},
+		"ten minutes":          {10 * time.Minute, 16, 160},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				counted := &watched{Store: store.NewMemory()}
+				w, s := newBeatWorld(t, func(o *async.Options) { o.Store = counted })
+				runHub(t, w.hub)
+				w.startOther(1, c.timeout, async.StartOptions{Pump: "special"})
+				writes := func() int64 { return counted.others.Load() }
+				before := writes()
+				pass(time.Minute)
+				if n := writes() - before; n > c.first {
+					t.Errorf("%d writes in the first minute, want %d at most", n, c.first)
+				}
+				pass(59 * time.Minute)
+				n, claims := writes()-before, counted.claims.Load()-counted.empty.Load()
+				if n < 45 || n > c.most {
+					t.Errorf("%d writes in an hour, want 45 to %d", n, c.most)
+				}
+				if claims > c.most {
+					t.Errorf("%d claims that found something in an hour, want %d at most", claims, c.most)
+				}
+				before = writes()
+				pass(10 * time.Minute)
+				if n := writes() - before; n > 14 {
+					t.Errorf("%d writes in ten minutes an hour later, want about one a minute", n)
+				}
+				if s.made() != 0 {
+					t.Errorf("%d beats by a hub that doesn't know the pump, want none", s.made())
+				}
+			})
+		})
+	}
+}
+
+// A hub that knows the pump beats in time beside one that doesn't.
+func TestPumpThatOneHubOfTwoKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		began := time.Now()
+		const n = 50
+		for i := range n {
+			w.startOther(i, 30*time.Second, async.StartOptions{Pump: "special"})
+		}
+		runHub(t, w.hub)
+		hub, err := async.New(async.Options{
+			Store: w.store, Pumps: map[string]heartbeat.Pump{"special": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
+			Completer: &asynctest.Completer{HeartbeatFunc: s.heartbeat, DescribeFunc: s.look},
+		})
+		wantNil(t, err)
+		runHub(t, hub)
+		pass(20 * time.Minute)
+		wantKept(t, s, 0, n, began, 30*time.Second)
+		if beats := len(s.taken()); beats > n*180 {
+			t.Errorf("%d beats in 20 minutes for %d activities, want one every 8 to 11.25 s", beats, n)
+		}
+	})
+}
+
+// What a hub leaves to others is not for them to do before the pump says so: by
+// a relay no activity lives on whose outside is silent.
+func TestPumpThatOneHubKnowsIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		runHub(t, w.hub)
+		p := w.open(w.startNow(1, 5*time.Minute, async.StartOptions{Pump: "special"}, nil))
+		pass(10 * time.Second)
+		hub, err := async.New(async.Options{
+			Store: w.store, Completer: w.completer,
+			Pumps: map[string]heartbeat.Pump{"special": heartbeat.Relay(heartbeat.RelayOptions{})},
+		})
+		wantNil(t, err)
+		runHub(t, hub)
+		pass(20 * time.Second)
+		if n := s.made(); n != 0 {
+			t.Errorf("%d beats although the outside is silent, want none", n)
+		}
+		wantNil(t, p.Heartbeat(t.Context(), "50%")) // through the hub that doesn't know the pump
+		pass(2 * time.Minute)                       // each time one of the two hubs looks first
+		if said := s.said(); said != "50%" {
+			t.Errorf("the beats say %q, want what the outside brought, once", said)
+		}
+	})
+}
