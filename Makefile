@@ -11,6 +11,7 @@ help: ## show this list
 
 test: ## all tests of both modules, with the race detector and in random order
 	$(GO) test -race -shuffle=on ./...
+	$(GO) test -count=1 -run '^TestSimulation' ./async # without the race detector: ten times the histories, and no row of the state table is left out
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
 	$(GO) -C examples test -race -shuffle=on -timeout 20m ./...
 

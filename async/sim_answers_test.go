@@ -44,7 +44,7 @@ func (w *simWorld) opAnswer() {
 func (w *simWorld) answer(p *simProc, ask *simAsk) {
 	f := w.push("answer", p)
 	defer w.pop()
-	v := []string{"1", "2"}[w.rng.pick([]int{7, 3})]
+	v := []string{simSecret + "1", simSecret + "2"}[w.rng.pick([]int{7, 3})]
 	kind := w.rng.pick([]int{45, 30, 8, 17})
 	typ := ask.typ
 	if w.rng.chance(50) {
@@ -67,6 +67,7 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 		return
 	}
 	w.logf("%s: answer %s: %v", p.name, says, err)
+	w.shownError("an answer", err)
 	w.checkAnswer(f, ask, says, err)
 	if err == nil && kind == 0 && pending && !f.rough && p.hub.completer != nil && !w.away && !w.refusing {
 		if m := w.rounds[ask.id]; m == nil || len(m.accepted) == 0 {
@@ -132,9 +133,9 @@ func (w *simWorld) opAnswerKey() {
 	p := w.proc()
 	f := w.push("answer by key", p)
 	defer w.pop()
-	v := fmt.Sprintf("k%d", len(w.keys))
+	v := fmt.Sprintf(simSecret+"k%d", len(w.keys))
 	if w.rng.chance(200) {
-		v = "1"
+		v = simSecret + "1"
 	}
 	kind := w.rng.pick([]int{60, 25, 10, 5})
 	typ := []string{"A", "B"}[w.rng.pick([]int{9, 1})]
@@ -171,6 +172,7 @@ func (w *simWorld) opAnswerKey() {
 		return
 	}
 	w.logf("%s: answer by key %s: %v", p.name, says, err)
+	w.shownError("an answer by key", err)
 	if err == nil {
 		w.keys = append(w.keys, &simKeyAnswer{entry: entry, says: says, kind: kind, typ: typ, v: v, idempotency: idempotency, at: time.Now()})
 	}
@@ -212,6 +214,7 @@ func (w *simWorld) opRemember() {
 		err = c.Remember(context.Background(), "job-2")
 	}
 	w.logf("%s: Remember: %v", p.name, err)
+	w.shownError("Remember", err)
 }
 
 func (w *simWorld) opAbandon() {
@@ -228,6 +231,7 @@ func (w *simWorld) opAbandon() {
 		err = c.Abandon(context.Background())
 	}
 	w.logf("%s: Abandon: %v", p.name, err)
+	w.shownError("Abandon", err)
 }
 
 // checkAnswer judges what an answer under a callback ID was answered.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,13 +41,13 @@ func (simPump) Beat(context.Context, heartbeat.Activity) (heartbeat.Beat, error)
 type simDetail struct {
 	no   int // in the order in which they came to be
 	pump bool
-	skew time.Duration // of the process that wrote it
+	skew time.Duration // of the process that said when it was brought
 }
 
 // newDetails are details that are like no others.
 func (w *simWorld) newDetails(kind string) string {
 	w.detailNo++
-	return fmt.Sprintf("%s%d", kind, w.detailNo)
+	return fmt.Sprintf(simSecret+"%s%d", kind, w.detailNo)
 }
 
 // noteDetails puts details in their order, when they come to be.
@@ -54,9 +55,23 @@ func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
 	if known, ok := w.details[text]; ok || text == "" {
 		return known
 	}
-	d.no = len(w.details) + 1
+	w.detailNo++
+	d.no = w.detailNo
 	w.details[text] = d
 	return d
+}
+
+// brought notes that details are brought, and whose clock says when: also to an
+// activity that takes them over with its key, and again by a Heartbeat whose
+// first write others have gone on from.
+func (w *simWorld) brought(f *simFrame, text string) {
+	if f.op == "heartbeat" {
+		delete(w.details, text)
+	}
+	d := w.noteDetails(text, simDetail{})
+	if d.skew = f.p.skew; text != "" {
+		w.details[text] = d
+	}
 }
 
 // detailsText is what stands in a record's details.
@@ -93,6 +108,7 @@ func (w *simWorld) heartbeatFrom(ask *simAsk) {
 		err = c.Heartbeat(context.Background(), details...)
 	}
 	w.logf("%s: Heartbeat(%v): %v", p.name, details, err)
+	w.shownError("Heartbeat", err)
 	if r := w.records[ask.entry]; r != nil && !p.dead && !f.rough && (err == nil || len(simSignals(err)) > 0) {
 		if want := simSignals(standing(r)); want != simSignals(err) {
 			w.violate("G5", "Heartbeat returned %q, and the signals that stand are %q", simSignals(err), want)
@@ -196,7 +212,7 @@ func (w *simWorld) beatSent(f *simFrame, t Target) {
 		}
 		known = true
 		switch {
-		case at.lost > 0 && read.at >= at.lost: // what had been read before may be under way: Temporal refuses it
+		case at.lost > 0 && read.at >= at.lost && (at.forgot == 0 || read.at < at.forgot): // what had been read before may be under way: Temporal refuses it
 			w.violate("G5", "a beat for an attempt whose token was not found, and Started has not changed")
 		case string(r.TaskToken) != string(t.TaskToken):
 			w.violate("G5", "a beat with a token that isn't the one in the entry")
@@ -245,7 +261,14 @@ func (w *simWorld) heartbeat(f *simFrame, t Target, details string) (Signals, er
 // observeBeats checks a write of an entry that waits.
 func (w *simWorld) observeBeats(f *simFrame, before, after *recordpb.Record) {
 	if after.Brought != 0 && (before == nil || after.Brought != before.Brought) {
-		w.noteDetails(detailsText(after.Details), simDetail{skew: f.p.skew})
+		w.brought(f, detailsText(after.Details))
+	}
+	if before != nil && before.Started != after.Started {
+		if a := w.actOfRecord(before); a != nil {
+			if at := a.attemptOf(fromNano(before.Started)); at != nil {
+				at.forgot = w.writes
+			}
+		}
 	}
 	if before == nil || State(before.State) != Waiting || State(after.State) != Waiting || before.Started != after.Started {
 		return
@@ -267,7 +290,7 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 	notFound := strings.Contains(calls, "beat:over")
 	if a := w.actOfRecord(after); notFound && !f.rough && is == Waiting && (last == "look:running" || last == "look:back-off") && a != nil {
 		if at := a.attemptOf(fromNano(after.Started)); at != nil {
-			at.lost = w.writes
+			at.lost, at.forgot = w.writes, 0
 		}
 		w.hit("Waiting, beat NotFound: pending, none until Started changes")
 		if last == "look:running" && a.cur != nil && a.cur.started.Equal(fromNano(after.Started)) {
@@ -286,6 +309,10 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 		}
 		if !before.CancelRequested && after.CancelRequested {
 			w.hit("Waiting, beat: cancellation requested, told")
+		}
+		if !before.Paused && after.Paused {
+			w.expect(slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool { return n.Kind == recordpb.NoticeKind_NOTICE_KIND_PAUSED }),
+				"Waiting, beat: paused, told")
 		}
 	case is == Waiting && notFound && last == fmt.Sprintf("%d", EndBuffered):
 		w.expect(after.Lost != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")

@@ -11,11 +11,11 @@ import (
 
 // simBrokenBeats are versions that are wrong in a rule of heartbeats.
 var simBrokenBeats = map[string]simBroken{
-	"beats without details":                 {completer: func(c *simCompleter) Completer { return simForgets{c} }},
-	"beats begin when the token is saved":   {put: beatAtOnce},
-	"beats go on though the token is lost":  {put: neverLost},
-	"the server's details not adopted":      {put: adopted},
-	"details brought are dropped by a beat": {put: dropBrought},
+	"beats without details":                 {by: "G5", completer: func(c *simCompleter) Completer { return simForgets{c} }},
+	"beats begin when the token is saved":   {by: "G5", put: beatAtOnce},
+	"beats go on though the token is lost":  {by: "G5", put: neverLost},
+	"the server's details not adopted":      {by: "G5", put: adopted},
+	"details brought are dropped by a beat": {by: "G5", put: dropBrought},
 }
 
 // simForgets beats as the SDK's client does without details.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,40 +22,92 @@ const simFound = 5_000
 // version is wrong in one rule of the design, behind an interleaving.
 func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
+	findBroken(t, simBrokenBehind)
 	findBroken(t, map[string]simBroken{
-		"failure by ID after any NotFound": {completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
-		"attempts ordered by number":       {started: startedByNumber},
-		"by ID without the history guard":  {completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
-		"a buffered event read as over":    {completer: func(c *simCompleter) Completer { return simImpatient{c} }},
-		"the outcome returned to the worker": {
-			start: returnOutcome,
-		},
-		"a token kept over a claim": {completer: func(c *simCompleter) Completer {
+		"failure by ID after any NotFound":   {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
+		"attempts ordered by number":         {by: "G4", started: startedByNumber},
+		"by ID without the history guard":    {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
+		"a buffered event read as over":      {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
+		"the outcome returned to the worker": {by: "G1", start: returnOutcome},
+		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) Completer {
 			return simKeepsTokens{c, make(map[time.Time]Target)}
 		}},
-		"an own lost write read as a stranger's": {put: mistakeOwnWrite, result: mistakenDuplicate},
-		"a deadline taken as a verdict":          {completer: func(c *simCompleter) Completer { return simDeadlines{c} }},
-		"the secret reused in the next round":    {put: reuseSecret, asked: reusedID},
-		"Asked written without compare-and-swap": {put: forceAsked},
+		"an own lost write read as a stranger's": {by: "G8", put: mistakeOwnWrite, result: mistakenDuplicate},
+		"a deadline taken as a verdict":          {by: "G1", completer: func(c *simCompleter) Completer { return simDeadlines{c} }},
+		"the secret reused in the next round":    {by: "G2", put: reuseSecret, asked: reusedID},
+		"Asked written without compare-and-swap": {by: "G1", put: forceAsked},
+		"an attempt believed to run still":       {by: "row", completer: func(c *simCompleter) Completer { return simBelieves{c} }},
+		"the store's errors say what it has":     {by: "G7", put: sayToken},
 	})
 }
 
+// findBroken has each version found, by the guarantee that it breaks: a history
+// that goes wrong otherwise doesn't count.
 func findBroken(t *testing.T, versions map[string]simBroken) {
 	t.Helper()
 	for name, broken := range versions {
 		t.Run(name, func(t *testing.T) {
-			rows := make(map[string]int)
+			rows, otherwise := make(map[string]int), make(map[string]int)
 			for seed := range uint64(simFound) {
 				h := newSimHistory(seed)
 				wrong := h.play(t, broken, rows, nil)
-				if wrong != "" && h.play(t, simBroken{}, rows, nil) == "" {
+				if wrong == "" || h.play(t, simBroken{}, rows, nil) != "" {
+					continue
+				}
+				if guaranteeOf(wrong) == broken.by {
 					t.Logf("found by history %d: %s", seed+1, wrong)
 					return
 				}
+				otherwise[guaranteeOf(wrong)]++
 			}
-			t.Errorf("not found in %d histories", simFound)
+			t.Errorf("not found by %s in %d histories; otherwise: %v", broken.by, simFound, otherwise)
 		})
 	}
+}
+
+// TestSimulationShrinks shows that of a history that goes wrong no more is shown
+// than it takes to go wrong in the same way.
+func TestSimulationShrinks(t *testing.T) {
+	broken := simBroken{put: reuseSecret, asked: reusedID}
+	h, wrong := simHistory{}, ""
+	for seed := uint64(0); wrong == ""; seed++ {
+		if seed == simFound {
+			t.Fatalf("the broken version isn't found in %d histories", seed)
+		}
+		h = newSimHistory(seed)
+		wrong = h.play(t, broken, make(map[string]int), nil)
+	}
+	again := func(h simHistory) string { return guaranteeOf(h.play(t, broken, make(map[string]int), nil)) }
+	short := h.shrink(t, broken, wrong)
+	if got := again(short); got != guaranteeOf(wrong) || len(short.steps) >= len(h.steps) {
+		t.Errorf("%d steps of %d are left, which break %q, want fewer, and %q", len(short.steps), len(h.steps), got, guaranteeOf(wrong))
+	}
+	for i := range short.steps {
+		if again(simHistory{short.seed, slices.Delete(slices.Clone(short.steps), i, i+1)}) == guaranteeOf(wrong) {
+			t.Errorf("step %d of %d that are left could be left out too", i+1, len(short.steps))
+		}
+	}
+}
+
+// simBelieves takes an attempt that starts at its word, which may be that of a
+// run before a workflow reset.
+type simBelieves struct{ *simCompleter }
+
+func (c simBelieves) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+	s, err := c.simCompleter.Describe(ctx, t, mark)
+	if c.p.w.frame().op == "start" && mark == "" {
+		s.Running, s.Started = true, t.Started
+	}
+	return s, err
+}
+
+// sayToken is a store that names what it was given when it fails.
+func sayToken(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	version, err := s.put(ctx, e, r)
+	if errors.Is(err, errSimAway) {
+		err = fmt.Errorf("%w: %s", err, r.TaskToken)
+	}
+	return version, err
 }
 
 // simFailsByID believes that what NotFound answers by token may be sent by ID.

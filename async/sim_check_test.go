@@ -23,6 +23,7 @@ type simOutcome struct {
 	accepts                     int
 	first                       *simAct // whose attempt it ended first
 	delivered                   bool    // it is known that it has arrived
+	lost                        bool    // that it has arrived, before it was written down
 }
 
 // simRound is what is known of the round with a callback ID.
@@ -302,6 +303,7 @@ func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
 		return errors.New("the hook failed")
 	}
 	w.logf("%s: told: %s is %s: %v", p.name, shortID(c.ID()), what, why)
+	w.shownError("a hook's reason", why)
 	r.told = append(r.told, what)
 	return nil
 }
@@ -314,6 +316,7 @@ type simStarted struct {
 	before   *recordpb.Record
 	asked    string // the callback ID that its function was given
 	others   int    // how often the function had run before
+	current  bool   // the attempt was Temporal's when it began
 	err      error
 	panicked bool
 }

@@ -31,6 +31,7 @@ func (w *simWorld) finish() {
 	for len(w.late) > 0 {
 		w.opLate()
 	}
+	w.endRuns()
 	for _, r := range w.runs {
 		w.endTask(r)
 		for _, a := range r.acts {

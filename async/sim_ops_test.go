@@ -32,6 +32,7 @@ func simOps() []simOp {
 		{"poll", 3, (*simWorld).opPoll},
 		{"start", 8, (*simWorld).opStart},
 		{"answer", 18, (*simWorld).opAnswer},
+		{"answer and go on", 3, (*simWorld).opAnswerAndGoOn},
 		{"answer by key", 2, (*simWorld).opAnswerKey},
 		{"work", 16, (*simWorld).opWork},
 		{"pass", 13, (*simWorld).opPass},
@@ -51,6 +52,9 @@ func simOps() []simOp {
 		{"crash", 1, (*simWorld).opCrash},
 		{"redeploy", 1, (*simWorld).opRedeploy},
 		{"other workflow", 1, (*simWorld).opOtherWorkflow},
+		{"write down", 8, (*simWorld).opWriteDown},
+		{"workflow reset", 1, (*simWorld).opResetWorkflow},
+		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
 	}
 }
 
@@ -77,7 +81,7 @@ func (w *simWorld) newRun(workflow string) *simRun {
 func (w *simWorld) schedule(r *simRun) {
 	id := []string{"approve", "approve", "other"}[w.rng.n(3)]
 	for _, a := range r.acts {
-		if (a.pending() || a.buffered) && (a.id == id || !w.rng.chance(200)) {
+		if (a.pending() || a.buffered) && (a.id == id || !w.rng.chance(100+w.keyed/3)) {
 			return
 		}
 	}
@@ -175,7 +179,7 @@ func (w *simWorld) start(at *simAttempt) {
 	if w.broken.start != nil && w.broken.start(w, at, before) {
 		return
 	}
-	s := simStarted{at: at, f: f, entry: id, before: before, others: at.ran}
+	s := simStarted{at: at, f: f, entry: id, before: before, others: at.ran, current: at == at.act.cur && at.act.pending()}
 	func() {
 		defer func() {
 			if v := recover(); v != nil {
@@ -199,6 +203,7 @@ func (w *simWorld) start(at *simAttempt) {
 		return // the worker with it: nobody reports
 	}
 	w.logf("%s: Start returns %v", p.name, s.err)
+	w.shownError("Start", s.err)
 	w.checkStart(s)
 	if s.err == activity.ErrResultPending || w.rng.chance(100) {
 		return
@@ -347,26 +352,6 @@ func (w *simWorld) opTask() {
 	}
 }
 
-// opEndRun ends a run; a workflow that continues has another.
-func (w *simWorld) opEndRun() {
-	r := w.runs[w.rng.n(len(w.runs))]
-	if !r.open() {
-		return
-	}
-	w.terminate(r)
-	next := w.newRun(r.workflow)
-	if r.standalone() || w.rng.chance(700) {
-		w.schedule(next)
-	}
-}
-
-func (w *simWorld) opForget() {
-	r := w.runs[w.rng.n(len(w.runs))]
-	if !r.open() {
-		r.gone = true
-	}
-}
-
 func (w *simWorld) opServer() {
 	switch w.rng.n(4) {
 	case 0:
@@ -390,7 +375,7 @@ func (w *simWorld) opLate() {
 	}
 }
 
-func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].dead = true }
+func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].crash() }
 
 // opRedeploy changes what the activities' code awaits, from the next attempt on.
 func (w *simWorld) opRedeploy() {

@@ -26,6 +26,12 @@ type simProc struct {
 	dead bool
 }
 
+// crash ends the process, and with it what it had yet to write down.
+func (p *simProc) crash() {
+	p.dead = true
+	p.loseDeliveries()
+}
+
 // simPut is a body as a hub gave it and as the store has it.
 type simPut struct{ hubs, stored []byte }
 
@@ -64,7 +70,7 @@ type simLook struct {
 func (w *simWorld) push(op string, p *simProc) *simFrame {
 	f := &simFrame{op: op, p: p, reads: make(map[string]simRead), looks: make(map[context.Context]simLook)}
 	if w.rng.chance(w.rates.crash) {
-		f.crashIn = 1 + w.rng.n(8)
+		f.crashIn = 1 + w.rng.n(1+w.rng.n(simEdges))
 	}
 	w.frames = append(w.frames, f)
 	return f
@@ -88,7 +94,8 @@ func (w *simWorld) edge() error {
 	if f.crashIn > 0 {
 		if f.crashIn--; f.crashIn == 0 {
 			w.logf("%s crashes", f.p.name)
-			f.p.dead, f.rough = true, true
+			f.p.crash()
+			f.rough = true
 			return errSimCrashed
 		}
 	}
@@ -106,8 +113,14 @@ func (w *simWorld) edge() error {
 	return nil
 }
 
-// simDepth bounds how deep operations nest.
-const simDepth = 2
+const (
+	// simDepth bounds how deep operations nest.
+	simDepth = 2
+
+	// simEdges is how many boundaries of an operation a process may die at; few
+	// have more. The early ones come more often, since all have those.
+	simEdges = 40
+)
 
 // fault draws one of the ways in which a call can go wrong; 0 is none.
 func (w *simWorld) fault(kinds int) int {

@@ -15,6 +15,7 @@ import (
 // simulation in which one of them is never taken fails.
 var simRows = []string{
 	"none: Start asks",
+	"none, in the run after a workflow reset: Start asks again",
 	"Waiting, later Start: same round, asks",
 	"Waiting, later Start, Once and known: not asked",
 	"Waiting, later Start, PerAttempt: new round",
@@ -41,6 +42,9 @@ var simRows = []string{
 	"Waiting: ReportCanceled settles",
 	"Waiting: ReportCanceled not requested",
 	"Settled: delivered by token",
+	"Settled, delivered: written down behind the caller",
+	"Settled, delivered, lost before it was written down: evidence tells",
+	"Settled, delivered, known before it was written down: nothing",
 	"Settled: unavailable, stays",
 	"Settled: refused, stays, told",
 	"Settled success, NotFound by token: by ID",
@@ -59,8 +63,10 @@ var simRows = []string{
 	"Waiting, beat: taken",
 	"Waiting, beat: unavailable, again",
 	"Waiting, beat: cancellation requested, told",
+	"Waiting, beat: paused, told",
 	"Waiting, first beat: the server's details adopted",
 	"Waiting, beat NotFound: over, told",
+	"Waiting, beat NotFound: buffered, again",
 	"Waiting, beat NotFound: pending, none until Started changes",
 	"Waiting, beat NotFound: renumbered, Reset told",
 	"Waiting, the job is dead: settled",
@@ -73,7 +79,14 @@ var simRows = []string{
 	"key, Waiting: same round",
 	"key, Settled, delivered there: new round",
 	"key, Settled, over: delivered here",
+	"key, Settled, end unknown: told, new round",
+	"key, earlier one's end is buffered: ErrKeyInUse",
 	"key, Closed: new round",
+	"key, workflow reset, Waiting: same round",
+	"key, workflow reset, Settled, over: delivered here",
+	"key, workflow reset, Settled, delivered there: new round",
+	"key, workflow reset, Closed: new round",
+	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
 	"key: a repeat is known by its idempotency key",
 	"Closed: removed after the retention",
 }
@@ -97,6 +110,10 @@ func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
 	}
 	b := s.before
 	if b == nil {
+		if s.at.act.carried {
+			w.expect(asked, "none, in the run after a workflow reset: Start asks again")
+			return
+		}
 		w.expect(asked, "none: Start asks")
 		return
 	}
@@ -177,6 +194,13 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 	inUse := s.err != nil && strings.Contains(s.err.Error(), "key in use")
 	newRound := after != nil && string(after.Secret) != string(b.Secret)
 	closed := State(b.State) == Closed
+	// An activity that was scheduled before, or at the same time, is another
+	// run's after a workflow reset, or speaks too late.
+	earlier := !s.at.act.scheduled.After(a.scheduled)
+	key := "key"
+	if earlier {
+		key = "key, workflow reset"
+	}
 	switch {
 	case b.WorkflowId != s.at.act.run.workflow && closed && s.f.p.hub.completer != nil:
 		if s.at == s.at.act.cur && s.at.act.pending() && !w.away {
@@ -188,25 +212,47 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 		w.expect(asked && newRound, "key, other workflow, Closed: new round")
 	case b.WorkflowId != s.at.act.run.workflow:
 		w.expect(inUse, "key, other workflow, not Closed: ErrKeyInUse")
-	case s.at.act.scheduled.Before(a.scheduled):
+	case earlier && (a.run == s.at.act.run || s.f.p.hub.completer == nil):
 		w.expect(inUse, "key, earlier Scheduled: ErrKeyInUse")
 	case w.away || s.f.p.hub.completer == nil:
-	case a.pending() && !(closed && b.End == recordpb.End_END_DELIVERED):
+	case earlier && !s.current:
+		if s.at.act.scheduled.Equal(a.scheduled) {
+			w.expect(inUse, "key, workflow reset, a late attempt of the run before: ErrKeyInUse")
+		} else {
+			w.expect(inUse, "key, earlier Scheduled: ErrKeyInUse")
+		}
+	case a.pending() && !(closed && b.End == recordpb.End_END_DELIVERED && b.Outcome.Kind != recordpb.Kind_KIND_FAILURE):
 		w.expect(inUse, "key, earlier one pending: ErrKeyInUse")
-	case inUse: // buffered
+	case inUse:
+		w.expect(a.buffered, "key, earlier one's end is buffered: ErrKeyInUse")
 	case closed:
-		w.expect(asked && newRound, "key, Closed: new round")
+		w.expect(asked && newRound, key+", Closed: new round")
 	case State(b.State) == Waiting && b.ResultType == s.at.typ && !s.at.act.options.PerAttempt:
-		w.expect(!newRound, "key, Waiting: same round")
+		w.expect(!newRound, key+", Waiting: same round")
 	case State(b.State) == Settled && newRound:
-		w.hit("key, Settled, delivered there: new round")
+		untold := func(kind recordpb.NoticeKind, why recordpb.End) bool {
+			return slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool {
+				return n.Kind == kind && n.Reason == why && sameSecret(n.Secret, b.Secret)
+			})
+		}
+		switch {
+		case untold(recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN):
+			w.expect(a.run.gone, key+", Settled, end unknown: told, new round")
+		case untold(recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED):
+			w.hit(key + ", Settled, delivered there: new round")
+		default:
+			w.hit(key + ", Settled, over, can't be delivered here: told, new round")
+		}
 	case State(b.State) == Settled:
-		w.expect(!asked, "key, Settled, over: delivered here")
+		w.expect(!asked, key+", Settled, over: delivered here")
 	}
 }
 
 // deliveryRow says which row the writing down of a delivery took.
 func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *recordpb.Record) {
+	if was == Settled && is == Closed {
+		w.behindRow(f, r)
+	}
 	calls := strings.Join(f.calls, " ")
 	if was == Waiting && f.op == "work" && len(f.calls) > 0 {
 		if is == Closed {

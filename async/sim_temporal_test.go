@@ -49,6 +49,7 @@ type simAct struct {
 	muddled  bool      // heartbeats may have come in another order than they were sent
 
 	resetting bool // the attempt that runs is the last before a reset
+	carried   bool // into this run by a reset of the workflow
 
 	closed   bool
 	buffered bool
@@ -77,6 +78,7 @@ type simAttempt struct {
 	ran      int  // how often its function has run
 	returned bool // nil, once
 	lost     int  // the write by which a hub said that its token isn't taken any more
+	forgot   int  // and that by which the entry was of another attempt, or 0
 	calls    int  // how often Start was called
 }
 
@@ -102,7 +104,7 @@ func (w *simWorld) poll(a *simAct) *simAttempt {
 		act: a, num: a.num, started: now, deadline: now.Add(a.timeout), typ: a.typ,
 		// A token holds the number of the attempt, and nothing else that tells
 		// attempts apart: after a reset an old one is valid again.
-		token: fmt.Sprintf("token-%d.%d", a.seq, a.num),
+		token: a.token(),
 	}
 	a.cur, a.resetting = at, false
 	a.attempts = append(a.attempts, at)
@@ -110,6 +112,9 @@ func (w *simWorld) poll(a *simAct) *simAttempt {
 	w.logf("temporal: %v: attempt %d (started %s)", a, at.num, simTime(now))
 	return at
 }
+
+// token is that of the attempt with the current number.
+func (a *simAct) token() string { return fmt.Sprintf(simToken+"%d.%d", a.seq, a.num) }
 
 func (a *simAct) canPoll() bool {
 	return a.pending() && a.cur == nil && !a.paused && !time.Now().Before(a.backoff)
@@ -224,7 +229,7 @@ func (w *simWorld) terminate(r *simRun) {
 func (w *simWorld) byToken(token string) *simAct {
 	for _, r := range w.runs {
 		for _, a := range r.acts {
-			if a.pending() && a.cur != nil && token == fmt.Sprintf("token-%d.%d", a.seq, a.num) {
+			if a.pending() && a.cur != nil && token == a.token() {
 				return a
 			}
 		}

@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -93,19 +94,21 @@ type simWorld struct {
 	details  map[string]simDetail
 	detailNo int
 
-	asks   []*simAsk
-	byCall map[string]*simAsk
-	keys   []*simKeyAnswer
-	marks  map[string]*simOutcome // by mark
-	rounds map[string]*simRound   // by callback ID
-	rows   map[string]int
-	reused map[string][]byte // secrets, in a broken version
-	wrong  string            // the first violation
-	calm   bool              // the end has come: nothing fails any more
+	asks    []*simAsk
+	byCall  map[string]*simAsk
+	keys    []*simKeyAnswer
+	marks   map[string]*simOutcome // by mark
+	rounds  map[string]*simRound   // by callback ID
+	rows    map[string]int
+	reused  map[string][]byte // secrets, in a broken version
+	listens bool              // to what is logged and returned
+	wrong   string            // the first violation
+	calm    bool              // the end has come: nothing fails any more
 }
 
 // simBroken makes the code wrong, at its seams. The zero value leaves it right.
 type simBroken struct {
+	by        string // the guarantee that it breaks, by which it is to be found
 	show      string // a row that counts as wrong, to see the shortest history that takes it
 	completer func(c *simCompleter) Completer
 	put       func(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error)
@@ -181,9 +184,15 @@ func (w *simWorld) newProc(i int) *simProc {
 			o.Completer = w.broken.completer(c)
 		}
 	}
+	if w.listens {
+		o.Logger = slog.New(slog.NewTextHandler(simLog{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	var err error
 	if p.hub, err = New(o); err != nil {
 		panic(err)
+	}
+	if o.Completer != nil && w.rng.chance(500) {
+		p.hub.finisher.count(1)
 	}
 	return p
 }
@@ -213,13 +222,13 @@ func (h simHistory) run(broken simBroken, rows map[string]int, trace *[]string) 
 		records: make(map[string]*recordpb.Record), jittered: make(map[int64]int64),
 		byCall: make(map[string]*simAsk), marks: make(map[string]*simOutcome), rounds: make(map[string]*simRound),
 		reused: make(map[string][]byte), details: make(map[string]simDetail), clock: time.Now(),
-		rows: rows, ops: simOps(),
+		rows: rows, ops: simOps(), listens: h.seed%simListens == 0,
 	}
 	if w.keyed = 100; w.rng.chance(300) {
 		w.keyed = 900
 	}
 	for _, o := range w.ops {
-		if w.keyed > 500 && strings.Contains("answer by key, end of a run, other workflow, workflow task", o.name) {
+		if w.keyed > 500 && strings.Contains("answer by key, answer and go on, end of a run, history goes, other workflow, workflow reset, workflow task", o.name) {
 			o.weight *= 3
 		}
 		w.weights = append(w.weights, o.weight)
@@ -227,7 +236,7 @@ func (h simHistory) run(broken simBroken, rows map[string]int, trace *[]string) 
 	w.rates = simRates{
 		fault: []int{0, 15, 60, 150}[w.rng.n(4)],
 		nest:  []int{0, 25, 80, 150}[w.rng.n(4)],
-		crash: []int{0, 30, 100}[w.rng.n(3)],
+		crash: []int{0, 50, 150}[w.rng.n(3)],
 	}
 	for i := range 3 {
 		w.procs = append(w.procs, w.newProc(i))

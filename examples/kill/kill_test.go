@@ -99,12 +99,20 @@ func (r *round) run(activities int) {
 	starting := make(chan []client.WorkflowRun, 1)
 	go func() { starting <- r.start(ctx, activities) }()
 
-	// Every answer is to be acknowledged, while one after another is killed.
+	// Every answer is to be acknowledged, while one after another is killed, and
+	// each of them early.
+	early := r.random.Perm(len(names))
 	next := r.soon()
 	for !r.outside.complete(activities) {
 		select {
 		case <-next:
 			name := names[r.random.IntN(len(names))]
+			if len(early) > 0 {
+				name, early = names[early[0]], early[1:]
+			}
+			if name == "callbacks" {
+				r.outside.awaitWord(100 * time.Millisecond)
+			}
 			children[name].kill()
 			r.kills[name]++
 			children[name] = r.spawn(name)
@@ -130,8 +138,10 @@ func (r *round) run(activities int) {
 	}
 	r.t.Logf("%d activities acknowledged in %v and delivered in %v; killed %v; %s",
 		activities, acknowledged.Round(time.Millisecond), time.Since(begun).Round(time.Millisecond), r.kills, r.outside.progress())
-	if len(r.kills) == 0 {
-		r.t.Error("nobody was killed: this shows nothing")
+	for _, name := range names {
+		if r.kills[name] == 0 {
+			r.t.Errorf("the %s was never killed: this shows too little", name)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // outside is who is asked, and answers. It never dies, knows what was
@@ -172,6 +173,19 @@ func (o *outside) heard(line string, from *life) {
 	}
 	if from == o.current {
 		o.order(n)
+	}
+}
+
+// awaitWord waits until a process says something, but no longer than d: one that
+// takes callbacks may have something to write down then.
+func (o *outside) awaitWord(d time.Duration) {
+	select {
+	case <-o.changed: // said before
+	default:
+	}
+	select {
+	case <-o.changed:
+	case <-time.After(d):
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	storeVariable   = "LATCHKEY_KILL_STORE"
 	queueVariable   = "LATCHKEY_KILL_QUEUE"
 	settleVariable  = "LATCHKEY_KILL_SETTLE" // set: its hub settles only
+	runVariable     = "LATCHKEY_KILL_RUN"    // set: a process that takes callbacks delivers too
 )
 
 var roles = map[string]func(ctx context.Context) error{
@@ -97,7 +98,7 @@ func runWorker(ctx context.Context) error {
 	return nil
 }
 
-// runDeliverer does what is due, and nothing else does.
+// runDeliverer does what is due, and is mostly the only one that does.
 func runDeliverer(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {
@@ -108,11 +109,19 @@ func runDeliverer(ctx context.Context) error {
 }
 
 // runCallbacks gives the answers that it is told, and says what became of
-// them.
+// them. Where it delivers too, that a result was delivered is written down when
+// it has been said that it is accepted, so that it can be killed between.
 func runCallbacks(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {
 		return err
+	}
+	if os.Getenv(runVariable) != "" {
+		go func() {
+			if err := hub.Run(ctx); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}()
 	}
 	slots := make(chan struct{}, 16)
 	lines := bufio.NewScanner(os.Stdin)
@@ -192,8 +201,13 @@ func (r *round) spawn(role string) *child {
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = append(slices.Clone(r.env), roleVariable+"="+role)
-	if role == "callbacks" && r.random.IntN(2) == 0 {
-		cmd.Env = append(cmd.Env, settleVariable+"=1") // all that it accepts is left to the deliverer
+	if role == "callbacks" {
+		switch r.random.IntN(4) {
+		case 0:
+			cmd.Env = append(cmd.Env, settleVariable+"=1") // all that it accepts is left to the deliverer
+		case 1, 2:
+			cmd.Env = append(cmd.Env, runVariable+"=1")
+		}
 	}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -1,0 +1,94 @@
+package async
+
+import (
+	"context"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// In some processes Run is under way, as far as the finisher can tell: results
+// that Temporal has taken are written down behind the backs of those who have
+// answered, here by an operation and not by a goroutine.
+
+// opWriteDown has a process write down some of what it has delivered.
+func (w *simWorld) opWriteDown() {
+	var behind []*simProc
+	for _, p := range w.procs {
+		if !p.dead && len(p.hub.finisher.queue) > 0 {
+			behind = append(behind, p)
+		}
+	}
+	if len(behind) == 0 {
+		return
+	}
+	p := behind[w.rng.n(len(behind))]
+	w.writeDown(p, 1+w.rng.n(len(p.hub.finisher.queue)))
+}
+
+// writeDown has a process write down so many deliveries, as finishAll does, one
+// after the other.
+func (w *simWorld) writeDown(p *simProc, n int) {
+	f := w.push("write down", p)
+	defer w.pop()
+	for range n {
+		d, any := p.nextDelivery()
+		if !any {
+			return // others have written down the rest, or it is lost
+		}
+		before := w.records[d.entry.id]
+		w.logf("%s: writes down that %s of %s was delivered", p.name, w.nameOf(d.mark), shortID(d.entry.id))
+		p.hub.finishOne(context.Background(), d)
+		after := w.records[d.entry.id]
+		switch {
+		case settledOn(after, d.mark):
+			w.marks[d.mark].lost = true
+		case !settledOn(before, d.mark) && !f.rough:
+			w.expect(before == after, "Settled, delivered, known before it was written down: nothing")
+		}
+	}
+}
+
+// settledOn reports whether a record has this outcome still to deliver.
+func settledOn(r *recordpb.Record, mark string) bool {
+	return r != nil && State(r.State) == Settled && r.Outcome.GetMark() == mark
+}
+
+func (p *simProc) nextDelivery() (d finished, any bool) {
+	select {
+	case d = <-p.hub.finisher.queue:
+		return d, true
+	default:
+		return d, false
+	}
+}
+
+// loseDeliveries is the end of a process that had some to write down.
+func (p *simProc) loseDeliveries() {
+	for d, any := p.nextDelivery(); any; d, any = p.nextDelivery() {
+		p.w.logf("%s: nobody will write down that %s was delivered", p.name, p.w.nameOf(d.mark))
+		p.w.marks[d.mark].lost = true
+	}
+}
+
+// endRuns ends what runs: some processes drain what they have, some die before.
+func (w *simWorld) endRuns() {
+	for _, p := range w.procs {
+		if left := len(p.hub.finisher.queue); left > 0 && w.rng.chance(500) {
+			w.writeDown(p, left)
+		} else {
+			p.loseDeliveries()
+		}
+	}
+}
+
+// behindRow says how it came to be known that a settled outcome was delivered,
+// where that was not written down within the call.
+func (w *simWorld) behindRow(f *simFrame, r *recordpb.Record) {
+	switch m := w.marks[r.Outcome.GetMark()]; {
+	case m == nil || r.End != recordpb.End_END_DELIVERED:
+	case f.op == "write down":
+		w.hit("Settled, delivered: written down behind the caller")
+	case m.lost:
+		w.hit("Settled, delivered, lost before it was written down: evidence tells")
+	}
+}

@@ -1,0 +1,45 @@
+package async
+
+import "strings"
+
+const (
+	// simToken begins every task token, and simSecret every value of a payload.
+	simToken  = "token-"
+	simSecret = "value-"
+
+	// simListens: in one of so many histories what is logged and returned is
+	// read, which takes its time.
+	simListens = 10
+)
+
+// simLog reads what the hubs log.
+type simLog struct{ w *simWorld }
+
+func (l simLog) Write(line []byte) (int, error) {
+	l.w.shown("a log line", string(line))
+	return len(line), nil
+}
+
+func (w *simWorld) shownError(of string, err error) {
+	if w.listens && err != nil {
+		w.shown("the error of "+of, err.Error())
+	}
+}
+
+// shown checks what anybody may read.
+func (w *simWorld) shown(what, text string) {
+	if strings.Contains(text, simToken) {
+		w.violate("G7", "%s has a token", what)
+	}
+	if strings.Contains(text, simSecret) {
+		w.violate("G7", "%s has a payload", what)
+	}
+	ids := strings.FieldsFunc(text, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_')
+	})
+	for _, id := range ids {
+		if len(id) >= keyedLen {
+			w.violate("G7", "%s has a whole callback ID", what)
+		}
+	}
+}
