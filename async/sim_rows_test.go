@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/recordpb"
 )
 
-// simRows are the rows of the state table in docs and design. A run of the
-// simulation in which one of them is never taken fails.
+// simRows are the rows of the state table in the design. A run of 20,000
+// histories or more in which one of them is never taken fails.
 var simRows = []string{
 	"none: Start asks",
 	"none, in the run after a workflow reset: Start asks again",

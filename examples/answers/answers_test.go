@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	server.Options.Namespaces = []string{"default", "second"}
+	server.Options.DynamicConfig = map[string]any{
+		"frontend.WorkflowPauseEnabled":              true, // off by default
+		"history.transferProcessorUpdateAckInterval": "1s", // for which the deletion of a run that has ended waits
+	}
 	os.Exit(server.Main(m))
 }
 
@@ -116,6 +120,7 @@ type lossy struct {
 	away  bool
 	deaf  bool // Complete says that the attempt is over, and isn't made
 	sent  int
+	byID  int // of those
 }
 
 func (l *lossy) block(deaf bool) {
@@ -141,6 +146,9 @@ func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) e
 	l.mu.Lock()
 	away, deaf, reply := l.away, l.deaf, l.reply
 	l.sent++
+	if t.TaskToken == nil {
+		l.byID++
+	}
 	l.mu.Unlock()
 	if away {
 		return errAway

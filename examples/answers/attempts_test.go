@@ -44,11 +44,19 @@ func TestAnswerInBackOffArrivesAtOnce(t *testing.T) {
 
 func TestFailureInBackOffWaitsForTheNextAttempt(t *testing.T) {
 	w := newWorld(t, config{})
-	_, p := timedOut(t, w)
+	run, p := timedOut(t, w)
+	info := w.Next()
 	must(t, p.Reject(w.Context(), errBroken))
-	info := w.wantState(p, async.Settled)
-	if info.LastError != "no attempt to fail" {
-		t.Errorf("the last error is %q", info.LastError)
+	if i := w.wantState(p, async.Settled); i.LastError != "no attempt to fail" {
+		t.Errorf("the last error is %q", i.LastError)
+	}
+	w.Reset(info) // so that the next attempt begins now
+	if err := asFailed(t, run.Get(w.Context(), nil)); err.Message() != errBroken.Error() {
+		t.Errorf("the workflow got %v, want the rejection", err)
+	}
+	w.none()
+	if i := w.becomes(p, async.Closed); !i.Delivered || !i.Started.After(info.StartedTime) {
+		t.Errorf("the callback tells %+v, want that it was delivered to the next attempt", i)
 	}
 }
 
@@ -131,15 +139,22 @@ func TestResultWhoseReplyWasLost(t *testing.T) {
 	})
 }
 
+// The later attempt's token is in the entry: the answer goes by that, and not by
+// ID, which would do too.
 func TestLaterAttemptTakesOver(t *testing.T) {
 	w := newWorld(t, config{})
-	run := w.Start(awaitDecision, expiring())
+	o := quick()
+	o.StartToCloseTimeout = 4 * time.Second
+	run := w.Start(awaitDecision, o)
 	first, second := w.next(), w.next()
 	if first.ID() != second.ID() {
 		t.Errorf("attempts of one round have the callback IDs %v and %v, want one", first, second)
 	}
 	must(t, first.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
+	if c := w.completer; c.sent != 1 || c.byID != 0 {
+		t.Errorf("sent %d times, %d of them by ID, want once by token", c.sent, c.byID)
+	}
 }
 
 func TestOnceAsksOnce(t *testing.T) {

@@ -80,7 +80,8 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	delivered := make(chan string, 10)
 	w := newWorld(t, config{hub: func(o *async.Options) {
 		running(nil)(o)
-		o.Concurrency = 2
+		o.Concurrency = 1              // so that one that hangs would have all there is, if it had any of it
+		o.ClaimTime = 10 * time.Minute // after which it would be given up
 		first := true
 		o.Hooks.Delivered = func(_ context.Context, c async.Callback) error {
 			if first { // calls follow each other: the test answers the second later
@@ -92,8 +93,8 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 			return nil
 		}
 	}})
-	t.Cleanup(func() { close(release) })
 	w.run()
+	t.Cleanup(func() { close(release) })
 	one := w.Start(awaitDecision, patient())
 	p := w.next()
 	must(t, p.Complete(w.Context(), approved))

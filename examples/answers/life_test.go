@@ -53,34 +53,6 @@ func TestResetOfTheFirstAttempt(t *testing.T) {
 	}
 }
 
-// A reset in back-off makes the first attempt's token valid again. A repeat of
-// the answer that the first attempt got must not reach the new one.
-func TestRevivedTokenIsNotUsed(t *testing.T) {
-	w := newWorld(t, config{})
-	run := w.Start(awaitDecision, short())
-	info := w.Next()
-	first := w.next()
-	must(t, first.Fail(w.Context(), retrySoon()))
-	second := w.next()
-	w.Next()
-	w.AwaitPending(run, "back-off", rig.BackOff(3))
-	w.Reset(info)
-	if again := w.Next(); again.Attempt != 1 {
-		t.Fatalf("after the reset comes attempt %d, want 1", again.Attempt)
-	}
-	third := w.next()
-	if third.ID() != second.ID() {
-		t.Error("an attempt without an outcome began a round")
-	}
-	must(t, first.Fail(w.Context(), retrySoon()))
-	wantErr(t, first.Complete(w.Context(), approved), async.ErrSettled)
-	if p := w.Pending(run); p.GetAttempt() != 1 || p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED {
-		t.Errorf("pending is attempt %d, %v, want attempt 1, running", p.GetAttempt(), p.GetState())
-	}
-	must(t, third.Complete(w.Context(), approved))
-	w.wantResult(run, approved)
-}
-
 // The failure came in back-off, and a reset lets the next attempt begin: that
 // one ends by it, asks nobody, and the one after it asks anew.
 func TestFailureSettledBeforeAReset(t *testing.T) {
@@ -388,25 +360,4 @@ func TestCancelledInBackOff(t *testing.T) {
 	w.run()
 	hooks.next(t, "over", p.Callback, async.ErrOver)
 	wantErr(t, p.ReportCanceled(w.Context()), async.ErrClosed, async.ErrOver)
-}
-
-// The cancellation is accepted, its reply lost, and found by Run.
-func TestLostReplyToACancellation(t *testing.T) {
-	hooks := newTellings()
-	w := newWorld(t, config{hub: running(hooks)})
-	run := w.Start(awaitDecision, patient())
-	p := w.next()
-	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
-	w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
-		return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
-	})
-	w.completer.set(false, lose)
-	must(t, p.ReportCanceled(w.Context(), "as you wish"))
-	w.completer.set(false, nil)
-	w.run()
-	hooks.next(t, "delivered", p.Callback, nil)
-	if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
-		t.Errorf("the workflow ended with %v, want a cancellation", err)
-	}
-	wantErr(t, p.Complete(w.Context(), approved), async.ErrSettled)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -135,6 +137,9 @@ func TestCompletedAfterARequestToCancel(t *testing.T) {
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
 	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
+	w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
+		return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+	})
 	must(t, p.Complete(w.Context(), approved))
 	w.wantState(p, async.Closed)
 	w.wantResult(run, approved)
@@ -247,14 +252,17 @@ func TestNoClientForTheNamespace(t *testing.T) {
 	must(t, err)
 	hub, err := async.New(async.Options{Store: w.store, Completer: other})
 	must(t, err)
-	run := w.Start(awaitDecision, expiring())
+	o := quick()
+	o.StartToCloseTimeout = 4 * time.Second
+	run := w.Start(awaitDecision, o)
 	p, err := async.Open[Decision](w.Context(), hub, w.next().ID())
 	must(t, err)
 	must(t, p.Complete(w.Context(), approved)) // accepted, and for another hub to deliver
-	if info := p.Info(); info.State != async.Waiting {
-		t.Errorf("an opened callback changed: %+v", info)
+	if i := w.wantState(p, async.Settled); i.LastError != "refused" {
+		t.Errorf("the last error is %q", i.LastError)
 	}
-	w.wantResult(run, approved)
+	w.wantResult(run, approved) // by the next attempt's Start
+	w.none()
 }
 
 // The derived client shares the application's connection, and leaves its end

@@ -23,7 +23,13 @@ import (
 
 var server devtest.Shared
 
-func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+func TestMain(m *testing.M) {
+	server.Options.DynamicConfig = map[string]any{
+		"frontend.WorkflowPauseEnabled":              true, // off by default
+		"history.transferProcessorUpdateAckInterval": "1s", // for which the deletion of a run that has ended waits
+	}
+	os.Exit(server.Main(m))
+}
 
 // decision is what the activities of these tests return.
 type decision struct {

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -9,10 +10,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Storage is an external storage in memory.
+// Storage is an external storage in memory. Its methods may be called by any
+// goroutine.
 type Storage struct {
 	mu       sync.Mutex
 	payloads []*commonpb.Payload
+	fails    int
+}
+
+// Fail has the next n calls of Store fail.
+func (s *Storage) Fail(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails = n
 }
 
 // Name is that of the driver.
@@ -25,6 +35,10 @@ func (*Storage) Type() string { return "in memory" }
 func (s *Storage) Store(_ converter.StorageDriverStoreContext, payloads []*commonpb.Payload) ([]converter.StorageDriverClaim, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fails > 0 {
+		s.fails--
+		return nil, errors.New("the storage is away")
+	}
 	var claims []converter.StorageDriverClaim
 	for _, p := range payloads {
 		claims = append(claims, converter.StorageDriverClaim{ClaimData: map[string]string{"n": fmt.Sprint(len(s.payloads))}})
