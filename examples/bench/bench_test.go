@@ -97,14 +97,14 @@ func BenchmarkComplete(b *testing.B) {
 
 const (
 	answers = 1920 // about how many Latchkey takes in all, and the SDK twice
-	least   = 9    // rounds, however large
+	least   = 15   // rounds, however large
 )
 
 // measure takes three rounds at a time: the SDK's, Latchkey's, and the SDK's
 // again. An iteration takes far longer than the second that the framework wants
 // at least, so there is one.
 func (w *world) measure(b *testing.B, callers int) {
-	each := max(64, 6*callers) // answers in a round: so many that its ends, where callers idle, weigh little
+	each := max(96, 3*callers) // answers in a round: so many that its ends, where callers idle, weigh little
 	w.bare(b, each, callers)   // warms up
 	w.latchkey(b, each, callers)
 	var ratios, calls, control, rates []float64
