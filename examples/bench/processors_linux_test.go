@@ -20,7 +20,7 @@ const theServers = "LATCHKEY_BENCH_SERVER_PROCESSORS"
 // those that it starts, so the program begins anew.
 func leaveHalf() (others []int, err error) {
 	if left, ok := os.LookupEnv(theServers); ok {
-		for _, number := range strings.Fields(left) {
+		for number := range strings.FieldsSeq(left) {
 			n, err := strconv.Atoi(number)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", theServers, err)
