@@ -9,7 +9,7 @@ MODULES = . examples
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-test: ## all tests of both modules, with the race detector and in random order
+test: ## all tests of both modules, with the race detector and in random order, and the long simulation
 	$(GO) test -race -shuffle=on ./...
 	$(GO) test -count=1 -run '^TestSimulation' ./async # without the race detector: ten times the histories, and no row of the state table is left out
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time

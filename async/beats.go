@@ -116,10 +116,15 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 	at, known := h.nextBeat(e, now)
 	switch {
 	case !known && len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now):
-		return e, hooksNext, nil
+		return told(h.saveHeld(ctx, e, now))
 	case !known:
 		h.unknownPump(ctx, e)
 		e.due = now.Add(jitter(h.leaveTo(e, now)))
+		for _, other := range []time.Time{e.questionAt(), fromNano(e.rec.NextNotice)} {
+			if other.After(now) && other.Before(e.due) {
+				e.due = other
+			}
+		}
 	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
 		e.rec.NextBeat = toNano(at)
 		e.due = h.dueAt(e.rec)
@@ -133,16 +138,14 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 // leaveTo is for how long a beat is left to the hubs that know its pump: at
 // first shortly, so that they have time left, but, where that is short, between
 // the next two looks of this one, which would take it away each time. Where none
-// has come so far, for as long again; and where none comes, or nothing is lost by
-// waiting, it mustn't keep the store busy. It isn't counted as a try to beat: the
-// pump has not been asked yet.
+// has come so far, for as long again: if none ever does, it mustn't keep the
+// store busy. It isn't counted as a try to beat: the pump has not been asked yet.
 func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 	least := 2 * h.pollInterval / busyPoll
-	timeout := time.Duration(e.rec.HeartbeatTimeout)
-	if timeout == 0 || e.lapses().Before(now) {
-		return max(least, lastBeatRetry)
+	first, last := least, max(least, lastBeatRetry)
+	if timeout := time.Duration(e.rec.HeartbeatTimeout); timeout > 0 && now.Before(e.lapses()) {
+		first, last = max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry))
 	}
-	first, last := max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry))
 	return min(max(first, now.Sub(fromNano(e.rec.NextBeat))), last)
 }
 

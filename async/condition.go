@@ -14,8 +14,8 @@ const (
 	restAfter = time.Second
 
 	// blindAfter is after how many heartbeats in a row that failed a hub takes it
-	// that it doesn't reach a namespace, and blindFor how long that slows it down
-	// for others when it has nothing more to do there.
+	// that it doesn't reach a namespace, and blindFor how long at least that slows
+	// it down for others when it has nothing more to do there.
 	blindAfter = 16
 	blindFor   = time.Minute
 )
@@ -50,7 +50,7 @@ func (c *condition) reached(namespace string, err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case err == nil, errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted), errors.Is(err, ErrRefused):
+	case err == nil, errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted), errors.Is(err, ErrRefused), errors.Is(err, errUnknownStatus):
 		delete(c.failed, namespace)
 		return
 	case c.failed == nil:
@@ -79,12 +79,12 @@ func (c *condition) blind(namespace string) bool {
 }
 
 // anyBlind reports whether some namespace can't be reached that this hub has
-// something to do in.
-func (c *condition) anyBlind(now time.Time) bool {
+// something to do in: it has tried to within so long.
+func (c *condition) anyBlind(now time.Time, within time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, u := range c.failed {
-		if u.calls >= blindAfter && now.Sub(u.last) < blindFor {
+		if u.calls >= blindAfter && now.Sub(u.last) < within {
 			return true
 		}
 	}

@@ -103,7 +103,7 @@ func isOpen(s enumspb.WorkflowExecutionStatus) (bool, error) {
 		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 		return false, nil
 	default:
-		return false, fmt.Errorf("async: this release doesn't know what the workflow status %v means for its activities", s)
+		return false, fmt.Errorf("%w %v of a workflow", errUnknownStatus, s)
 	}
 }
 
@@ -228,7 +228,7 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 		enumspb.ACTIVITY_EXECUTION_STATUS_TERMINATED, enumspb.ACTIVITY_EXECUTION_STATUS_TIMED_OUT:
 		return Status{End: d.standaloneEvidence(info, answer.GetOutcome())}, nil
 	default:
-		return Status{}, fmt.Errorf("async: this release doesn't know the activity status %v", info.GetStatus())
+		return Status{}, fmt.Errorf("%w %v of an activity", errUnknownStatus, info.GetStatus())
 	}
 }
 

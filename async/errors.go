@@ -29,8 +29,9 @@ var (
 	// ended without an outcome, and another is under way with an ID of its own.
 	ErrSuperseded = errors.New("async: a later attempt has another callback ID")
 	// ErrKeyInUse means that another activity has this business key, and is
-	// pending or belongs to another workflow.
-	ErrKeyInUse = errors.New("async: key in use by another workflow")
+	// pending or belongs to another workflow, or can't be asked after; or that
+	// the attempt is a late one, of a run before a reset.
+	ErrKeyInUse = errors.New("async: key in use by another activity")
 	// ErrClosed means that the activity is over without this outcome. The
 	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
 	// ErrOver.
@@ -69,6 +70,9 @@ var (
 	// argument.
 	ErrRefused = errors.New("async: refused for now")
 )
+
+// errUnknownStatus means that Temporal's answer is that of a newer release.
+var errUnknownStatus = errors.New("async: this release of Latchkey doesn't know the status")
 
 // errNewer means that the entry was written by a release that knows more.
 var errNewer = errors.New("async: the entry was written by a newer release of Latchkey, and is left alone")

@@ -70,7 +70,7 @@ func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		select {
-		case <-stop: // what waits as well is not this Run's any more
+		case <-stop: // what waits is left to another Run, or to drain
 			return
 		default:
 		}

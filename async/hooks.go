@@ -143,6 +143,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 			done = append(done, n)
 		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy):
 			done = append(done, n) // it was told, and nothing can be done about it any more
+			log.WarnContext(ctx, "async: a hook failed for a signal, and is not called again, since the asking is over", slog.String("error_type", fmt.Sprintf("%T", err)))
 		default:
 			if failure = err; calls.Err() != nil {
 				late = n

@@ -103,7 +103,7 @@ func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	e.due = time.Now().Add(jitter(soon))
-	if len(e.rec.Notices) > 0 {
+	if e.held {
 		e.rec.NextNotice = e.due.UnixNano()
 	}
 	_, _ = h.save(ctx, e)

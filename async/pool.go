@@ -199,7 +199,8 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	default:
 	}
 	until = p.renewed(until)
-	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && len(c.rec.Notices) == 0 && p.hub.server.blind(c.rec.Namespace) {
+	tells := c.err == nil && len(c.rec.Notices) > 0 && isDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
+	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && !tells && p.hub.server.blind(c.rec.Namespace) {
 		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
 			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
 			return nil

@@ -14,7 +14,8 @@ import (
 // when it died passes on after ClaimTime.
 //
 // Run blocks until ctx ends, finishes the calls that are under way, each of
-// which ends within ClaimTime, and returns context.Cause(ctx). Errors of the
+// which ends within ClaimTime, writes down for at most ten seconds more what was
+// delivered, and returns context.Cause(ctx). Errors of the
 // store are logged, and tried again. It needs a completer, and returns an error
 // at once without one.
 func (h *Hub) Run(ctx context.Context) error {
@@ -43,7 +44,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		if h.server.anyBlind(time.Now()) {
+		if h.server.anyBlind(time.Now(), max(blindFor, h.claimTime)) {
 			idle = max(idle, h.pollInterval/2) // so that others come first
 		}
 		if rest := h.server.rest(time.Now()); rest > 0 {

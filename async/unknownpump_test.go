@@ -1,6 +1,7 @@
 package async_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,13 +13,13 @@ import (
 )
 
 // Where no hub knows a pump, its entries don't keep the store busy: not without a
-// heartbeat timeout, by which nothing is lost, nor when it has passed.
+// heartbeat timeout, nor before it has passed, nor after.
 func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout     time.Duration
 		first, most int64 // writes in the first minute, and in the hour
 	}{
-		"no heartbeat timeout": {0, 2, 82}, // one in 45 s at least
+		"no heartbeat timeout": {0, 16, 96}, // doubled from 0.1 s, then one in 45 s at least
 		"a minute":             {time.Minute, 90, 170},
 		"ten minutes":          {10 * time.Minute, 16, 160},
 	} {
@@ -102,5 +103,36 @@ func TestPumpThatOneHubKnowsIsAsked(t *testing.T) {
 		if said := s.said(); said != "50%" {
 			t.Errorf("the beats say %q, want what the outside brought, once", said)
 		}
+	})
+}
+
+// Nor does a hook that a hub calls keep from beating those that know the pump: it
+// is told beside.
+func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(o *async.Options) {
+			o.Hooks.CancelRequested = func(ctx context.Context, _ async.Callback) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+		}
+		w, s := newBeatWorld(t, slow)
+		s.signals = async.Signals{CancelRequested: true}
+		began := time.Now()
+		const n, timeout = 20, 12 * time.Second
+		for i := range n {
+			w.startOther(i, timeout, async.StartOptions{Pump: "special"})
+		}
+		runHub(t, w.hub)
+		o := async.Options{
+			Store: w.store, Pumps: map[string]heartbeat.Pump{"special": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
+			Completer: &asynctest.Completer{HeartbeatFunc: s.heartbeat, DescribeFunc: s.look},
+		}
+		slow(&o)
+		hub, err := async.New(o)
+		wantNil(t, err)
+		runHub(t, hub)
+		pass(10 * time.Minute)
+		wantKept(t, s, 0, n, began, timeout)
 	})
 }
