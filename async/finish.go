@@ -15,6 +15,10 @@ const (
 	// together, and batch how many at most.
 	gather = 50 * time.Millisecond
 	batch  = 64
+	// beside is how many of a batch are written at a time. Those who answer
+	// use the same store, and a Redis client has ten connections for each
+	// processor unless told otherwise.
+	beside = 16
 	// unfinished is how many deliveries wait for that at most, and
 	// smallRecord how many bytes one may have that does.
 	unfinished  = 256
@@ -104,7 +108,7 @@ func (h *Hub) drain(ctx context.Context) {
 	}
 }
 
-// finishAll writes down first and what waits beside it, all at once.
+// finishAll writes down first and what waits behind it, several at a time.
 func (h *Hub) finishAll(ctx context.Context, first finished) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
@@ -119,8 +123,13 @@ func (h *Hub) finishAll(ctx context.Context, first finished) {
 	}
 	var writes sync.WaitGroup
 	defer writes.Wait()
+	room := make(chan struct{}, beside)
 	for _, d := range all {
-		writes.Go(func() { h.finishOne(ctx, d) })
+		room <- struct{}{}
+		writes.Go(func() {
+			defer func() { <-room }()
+			h.finishOne(ctx, d)
+		})
 	}
 }
 

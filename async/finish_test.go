@@ -88,26 +88,56 @@ func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
 	})
 }
 
+// answerMany answers so many activities, each from a goroutine of its own, and
+// returns how many of these are back.
+func (w *world) answerMany(n int) (back *atomic.Int64) {
+	back = new(atomic.Int64)
+	for i := range n {
+		info := attemptNow(1, 0)
+		info.ActivityID = strings.Repeat("x", i+1)
+		_ = async.StartAttempt(w.t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+			go func() {
+				wantNil(w.t, p.Complete(context.WithoutCancel(w.t.Context()), Decision{}))
+				back.Add(1)
+			}()
+			synctest.Wait()
+			return nil
+		})
+	}
+	return back
+}
+
+// Those who answer need the store too, so only some are written down at a time.
+func TestDeliveriesAreWrittenDownSomeAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLateEnd(t)
+		runHub(t, w.hub)
+		const n, atATime = 40, 16
+		if back := w.answerMany(n).Load(); back != n {
+			t.Errorf("%d of %d calls of Complete are back", back, n)
+		}
+		pass(time.Second)
+		for written := range int64(n) {
+			if under := s.waiting.Load() - written; under != min(atATime, n-written) {
+				t.Errorf("%d writes are under way when %d are done, want %d", under, written, min(atATime, n-written))
+			}
+			s.release <- struct{}{}
+			synctest.Wait()
+		}
+		if written := s.written.Load(); written != n {
+			t.Errorf("%d deliveries were written down, want %d", written, n)
+		}
+	})
+}
+
 // More are waiting than are written at a time: Run drains them before it ends.
 func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)
 		stop := runHub(t, w.hub)
-		// Up to 64 are being written, 256 wait, and who comes then writes for himself.
+		// Up to 64 are taken to be written, 256 wait, and who comes then writes for himself.
 		const least, n = 256, 64 + 256 + 5
-		var back atomic.Int64
-		for i := range n {
-			info := attemptNow(1, 0)
-			info.ActivityID = strings.Repeat("x", i+1)
-			_ = async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
-				go func() {
-					wantNil(t, p.Complete(context.WithoutCancel(t.Context()), Decision{}))
-					back.Add(1)
-				}()
-				synctest.Wait()
-				return nil
-			})
-		}
+		back := w.answerMany(n)
 		taken := back.Load()
 		if taken < least || taken == n {
 			t.Errorf("%d of %d calls of Complete are back while nothing can be written, want at least %d, and not all", taken, n, least)
