@@ -24,7 +24,7 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules
 
 bench: ## speeds and sizes, each beside the bare library where there is one
 	$(GO) test -run '^$$' -bench . -count 1 ./...
-	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench ./postgres # half an hour or more
+	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench ./postgres # an hour or more
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzzer, for FUZZTIME each

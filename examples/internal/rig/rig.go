@@ -67,7 +67,7 @@ func New(t testing.TB, o Options) *Rig {
 	if o.Worker.MaxConcurrentActivityTaskPollers == 0 {
 		o.Worker.MaxConcurrentActivityTaskPollers = 1
 	}
-	if o.Worker.MaxConcurrentWorkflowTaskPollers == 0 {
+	if o.Worker.MaxConcurrentWorkflowTaskPollers == 0 && o.Worker.WorkflowTaskPollerBehavior == nil {
 		o.Worker.MaxConcurrentWorkflowTaskPollers = 2 // one for the sticky queue
 	}
 	r := &Rig{
