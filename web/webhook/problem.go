@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -59,11 +60,14 @@ func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	_, _ = w.Write(b) // the sender may be gone
 }
 
-// guard sets the headers that every answer has.
-func guard(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
+// guarding are the headers that every answer has. Their slices are shared, and
+// have no room to append to.
+var guarding = http.Header{
+	"Cache-Control":           {"no-store"},
+	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'; sandbox"},
+	"Referrer-Policy":         {"no-referrer"},
+	"X-Content-Type-Options":  {"nosniff"},
+	"X-Robots-Tag":            {"noindex, nofollow"},
 }
+
+func guard(h http.Header) { maps.Copy(h, guarding) }
