@@ -46,6 +46,9 @@ func TestImportArrows(t *testing.T) {
 		"/async/asynctest": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},
+		"/web/webhook": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer")
+		},
 		"/web/answer": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},

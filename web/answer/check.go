@@ -21,12 +21,15 @@ const (
 	maxRefs     = 128 // that lead to each other
 )
 
-// schema is a JSON Schema and how it is checked. The library decides whether a
-// body matches; checker only finds the places, which the library doesn't say.
+// schema is a JSON Schema and how it is checked. For a schema of the
+// application's the library decides whether a body matches, and checker finds the
+// places, which the library doesn't say. The keywords of an inferred schema are
+// few, and checker knows them all.
 type schema struct {
 	raw      json.RawMessage
 	root     *jsonschema.Schema
 	resolved *jsonschema.Resolved
+	inferred bool
 	formats  bool // it has formats or encodings, which the library doesn't check
 }
 
@@ -46,8 +49,8 @@ func newSchema(s *jsonschema.Schema) (schema, error) {
 
 // check returns the problems of a parsed body.
 func (s schema) check(v any) error {
-	valid := s.resolved.Validate(v) == nil
-	if valid && !s.formats {
+	valid := s.inferred || s.resolved.Validate(v) == nil
+	if valid && !s.inferred && !s.formats {
 		return nil
 	}
 	c := checker{root: s.root}
@@ -198,20 +201,29 @@ func (c *checker) text(s *jsonschema.Schema, v string, at *path) {
 }
 
 func (c *checker) number(s *jsonschema.Schema, v any, at *path) {
-	for _, bound := range []struct {
-		limit *float64
-		words string
-		only  jsonschema.Schema
-	}{
-		{s.Minimum, "at least", jsonschema.Schema{Minimum: s.Minimum}},
-		{s.Maximum, "at most", jsonschema.Schema{Maximum: s.Maximum}},
-		{s.ExclusiveMinimum, "over", jsonschema.Schema{ExclusiveMinimum: s.ExclusiveMinimum}},
-		{s.ExclusiveMaximum, "below", jsonschema.Schema{ExclusiveMaximum: s.ExclusiveMaximum}},
-		{s.MultipleOf, "a multiple of", jsonschema.Schema{MultipleOf: s.MultipleOf}},
-	} {
-		if bound.limit != nil && !matches(&bound.only, v) {
-			c.note(at, "must be %s %v", bound.words, *bound.limit)
-		}
+	var n float64
+	switch v := v.(type) {
+	case int64:
+		n = float64(v)
+	case uint64:
+		n = float64(v)
+	case float64:
+		n = v
+	}
+	if s.Minimum != nil && n < *s.Minimum {
+		c.note(at, "must be at least %v", *s.Minimum)
+	}
+	if s.Maximum != nil && n > *s.Maximum {
+		c.note(at, "must be at most %v", *s.Maximum)
+	}
+	if s.ExclusiveMinimum != nil && n <= *s.ExclusiveMinimum {
+		c.note(at, "must be over %v", *s.ExclusiveMinimum)
+	}
+	if s.ExclusiveMaximum != nil && n >= *s.ExclusiveMaximum {
+		c.note(at, "must be below %v", *s.ExclusiveMaximum)
+	}
+	if s.MultipleOf != nil && !matches(&jsonschema.Schema{MultipleOf: s.MultipleOf}, v) {
+		c.note(at, "must be a multiple of %v", *s.MultipleOf)
 	}
 }
 

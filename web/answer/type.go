@@ -126,6 +126,7 @@ func newDecoder(t reflect.Type, given json.RawMessage) (*decoder, error) {
 	if d.schema, err = newSchema(s); err != nil {
 		return nil, fmt.Errorf("its schema can't be used: %w", err)
 	}
+	d.schema.inferred = !d.given && d.message == nil
 	if d.given {
 		d.schema.raw = bytes.Clone(given)
 	}
