@@ -155,15 +155,13 @@ func (n *notifier) send(s *Store) {
 		return
 	}
 	n.sending = true
-	s.calls.count.Add(1) // Close waits
-	go func() {
-		defer s.calls.count.Done()
+	s.calls.count.Go(func() {
 		for n.next() {
 			ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
 			_, _ = s.entries.conn.exec(ctx, s.sql.notify) // one that is lost costs a poll
 			cancel()
 		}
-	}()
+	})
 }
 
 func (n *notifier) next() bool {
