@@ -68,9 +68,6 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 			return stepAsk, false, nil
 		}
 		known := r.Asked != 0 || r.Reference != ""
-		if now.PerAttempt {
-			newRound(id, r, false)
-		}
 		adopt(r, now)
 		if now.Once && known {
 			r.Asked = r.Started
@@ -111,7 +108,7 @@ func adopt(r, now *recordpb.Record) {
 	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
-	r.ResultType, r.Once, r.PerAttempt, r.Labels = now.ResultType, now.Once, now.PerAttempt, now.Labels
+	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
 	r.CancelRequested, r.Paused, r.Reset_ = false, false, false // signals of the attempt before
 	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0

@@ -31,7 +31,9 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	for n := range maxConflicts {
 		e, before, err := c.readFor(ctx, o, n)
 		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
-			e, err = c.key.early(c.entry.id, time.Now()), nil
+			if e, err = c.key.early(c.entry.id, time.Now()), nil; o.kind == recordpb.Kind_KIND_FAILURE {
+				err = errOnlyResultsEarly
+			}
 		}
 		if err != nil {
 			return err

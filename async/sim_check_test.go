@@ -99,7 +99,7 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 	switch {
 	case !sameRound && was == Closed && before.End == recordpb.End_END_DELIVERED && !otherAct && before.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
 		w.violate("G2", "a round begins after an outcome that ends the activity was delivered")
-	case !sameRound && was != Closed && before.ResultType == after.ResultType && !after.PerAttempt && !otherAct:
+	case !sameRound && was != Closed && before.ResultType == after.ResultType && !otherAct:
 		w.violate("G4", "the callback ID changed within a round: %v to %v", was, is)
 	case !sameRound && is != Waiting:
 		w.violate("G2", "a round begins as %v", is)

@@ -96,11 +96,8 @@ func (w *simWorld) schedule(r *simRun) {
 	if w.rng.chance(300) {
 		a.beats = []time.Duration{20 * time.Second, 2 * time.Minute}[w.rng.n(2)]
 	}
-	switch w.rng.n(8) {
-	case 0:
+	if w.rng.n(8) == 0 {
 		a.options.Once = true
-	case 1:
-		a.options.PerAttempt = true
 	}
 	if r.workflow == "w2" || r.workflow == "w1" && w.rng.chance(w.keyed) {
 		a.options.Key = "order-7"

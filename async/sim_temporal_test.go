@@ -312,7 +312,7 @@ func (w *simWorld) describe(t Target, mark string) Status {
 	if a.pending() {
 		s := Status{
 			Pending: true, Running: a.cur != nil, CancelRequested: a.cancelRequested, Paused: a.paused,
-			Attempt: a.num, LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
+			LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
 		}
 		if a.cur != nil {
 			s.Started = a.cur.started

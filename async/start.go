@@ -18,20 +18,15 @@ import (
 // StartOptions say how an activity asks. The zero value is good.
 type StartOptions struct {
 	// Key is a business key, such as an order's number, unique in the
-	// namespace while its activity waits: whoever knows it finds the activity
-	// with [OpenKey]. A later activity of the same workflow takes it over, and
-	// gets an answer that the earlier one didn't. At most 1 KiB. Defaults to
-	// none.
+	// namespace while its activity waits: [OpenKey] finds the activity by it. A
+	// later activity of the same workflow takes the key over. At most 1 KiB.
+	// Defaults to none.
 	Key string
 
 	// Once asks once for each round, not for each attempt: an attempt that
 	// finds that the outside has been asked, or that a reference is
 	// remembered, doesn't run the function. Defaults to false.
 	Once bool
-
-	// PerAttempt gives each attempt a callback ID of its own; answers to older
-	// ones get ErrSuperseded. It excludes Once. Defaults to false.
-	PerAttempt bool
 
 	// Labels are shown to operators, at most 4 KiB in all. No secrets.
 	// Defaults to none.
@@ -124,8 +119,6 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
 	case len(info.TaskToken) == 0:
 		wrong = errors.New("the activity has no task token")
-	case o.Once && o.PerAttempt:
-		wrong = errors.New("StartOptions.Once and PerAttempt exclude each other: with an ID of its own each attempt asks")
 	case checkKey(o.Key) != nil:
 		wrong = checkKey(o.Key)
 	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
@@ -173,7 +166,6 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		Secret:           newSecret(),
 		Key:              o.Key,
 		Once:             o.Once,
-		PerAttempt:       o.PerAttempt,
 		Labels:           o.Labels,
 		Pump:             o.Pump,
 		Created:          time.Now().UnixNano(),

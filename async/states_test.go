@@ -265,7 +265,7 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 		return nil
 	}
 	w.completer.DescribeFunc = func(_ context.Context, tg async.Target, _ string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, Attempt: 2, Started: attempt(2).StartedTime, LastMark: mark}, nil
+		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime, LastMark: mark}, nil
 	}
 	first := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))

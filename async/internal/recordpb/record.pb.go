@@ -294,9 +294,8 @@ type Record struct {
 	CancelRequested bool  `protobuf:"varint,28,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	// How it is found: by a business key of its own, or by what names it in
 	// Temporal.
-	Key        string `protobuf:"bytes,29,opt,name=key,proto3" json:"key,omitempty"`
-	Early      bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
-	PerAttempt bool   `protobuf:"varint,31,opt,name=per_attempt,json=perAttempt,proto3" json:"per_attempt,omitempty"`
+	Key   string `protobuf:"bytes,29,opt,name=key,proto3" json:"key,omitempty"`
+	Early bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
 	// What is due, and when.
 	NextQuestion int64     `protobuf:"varint,32,opt,name=next_question,json=nextQuestion,proto3" json:"next_question,omitempty"` // whether a waiting activity is over; 0: at its deadline
 	Questions    int32     `protobuf:"varint,33,opt,name=questions,proto3" json:"questions,omitempty"`                           // asked in vain
@@ -559,13 +558,6 @@ func (x *Record) GetKey() string {
 func (x *Record) GetEarly() bool {
 	if x != nil {
 		return x.Early
-	}
-	return false
-}
-
-func (x *Record) GetPerAttempt() bool {
-	if x != nil {
-		return x.PerAttempt
 	}
 	return false
 }
@@ -989,7 +981,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xcd\f\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xb2\f\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1026,9 +1018,7 @@ const file_record_proto_rawDesc = "" +
 	"\x03end\x18\x1b \x01(\x0e2\x16.latchkey.async.v1.EndR\x03end\x12)\n" +
 	"\x10cancel_requested\x18\x1c \x01(\bR\x0fcancelRequested\x12\x10\n" +
 	"\x03key\x18\x1d \x01(\tR\x03key\x12\x14\n" +
-	"\x05early\x18\x1e \x01(\bR\x05early\x12\x1f\n" +
-	"\vper_attempt\x18\x1f \x01(\bR\n" +
-	"perAttempt\x12#\n" +
+	"\x05early\x18\x1e \x01(\bR\x05early\x12#\n" +
 	"\rnext_question\x18  \x01(\x03R\fnextQuestion\x12\x1c\n" +
 	"\tquestions\x18! \x01(\x05R\tquestions\x123\n" +
 	"\anotices\x18\" \x03(\v2\x19.latchkey.async.v1.NoticeR\anotices\x12\x1f\n" +
@@ -1050,7 +1040,7 @@ const file_record_proto_rawDesc = "" +
 	"\x05known\x180 \x01(\fR\x05known\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"\xd4\x01\n" +
 	"\x06Notice\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.latchkey.async.v1.NoticeKindR\x04kind\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.latchkey.async.v1.EndR\x06reason\x12\x16\n" +
