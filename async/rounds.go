@@ -1,6 +1,7 @@
 package async
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -20,46 +21,101 @@ const (
 	stepDeliver             // an outcome stands: the completer reports it
 )
 
+// needsWord reports whether arrive needs Temporal's word on the record's
+// outcome: a later attempt awaits another type and would drop the outcome, or
+// the outcome is a failure that may have ended the attempt before.
+func needsWord(r, now *recordpb.Record) bool {
+	if r.Outcome == nil || r.Early || !sameActivity(r, now) || now.Started <= r.Started {
+		return false
+	}
+	failure := r.Outcome.Kind == recordpb.Kind_KIND_FAILURE
+	switch r.State {
+	case recordpb.State_STATE_SETTLED:
+		return failure || r.ResultType != now.ResultType
+	case recordpb.State_STATE_CLOSED:
+		return failure && revives(r, now)
+	default:
+		return false
+	}
+}
+
+// revives reports whether a later attempt shows that a closed record's activity
+// was not over, so that its outcome is to be delivered after all.
+func revives(r, now *recordpb.Record) bool {
+	return r.Outcome != nil && r.End != recordpb.End_END_DELIVERED && r.End != recordpb.End_END_ABANDONED && r.ResultType == now.ResultType
+}
+
+// fate is what becomes of a failure that was accepted when a later attempt
+// arrives.
+type fate int
+
+const (
+	fateUnresolved fate = iota // Temporal can't say now, or doesn't run this attempt
+	fateTaken                  // it has ended an attempt before
+	fateUntaken                // it has ended none, and is delivered to this one
+	fateSpent                  // it may have ended one, and this one asks in any case
+)
+
+// fateOf judges a failure by the last failure that Temporal has.
+//
+// The record is of the attempt that the failure may have been sent to. If this
+// attempt followed that one directly, Temporal's last failure is that of that
+// one. If others lie between, or a reset renumbered them, the last failure says
+// nothing. Then the failure is spent: it asks for another attempt that asks, and
+// here is one. A non-retryable failure was not taken, since no attempt follows
+// one that was.
+func fateOf(r, now *recordpb.Record, word *Status) fate {
+	switch {
+	case word == nil || !word.Pending:
+		return fateUnresolved
+	case word.LastMark == r.Outcome.Mark:
+		return fateTaken
+	case !attemptRuns(now, *word):
+		return fateUnresolved
+	case r.Outcome.NonRetryable:
+		return fateUntaken
+	case now.Attempt == r.Attempt+1 && r.Outcome.Started == r.Started && !r.Outcome.Outrun && !r.Reset_:
+		return fateUntaken
+	default:
+		return fateSpent
+	}
+}
+
 // arrive brings an attempt to the record of its activity, by the state table.
-// now is a record as if this attempt were the first. It reports what Start has
-// to do, and whether r has changed and must be saved before.
+// now is a record as if this attempt were the first, and word what Temporal says
+// of the outcome, where needsWord. It reports what Start has to do, and whether
+// r has changed and must be saved before.
 //
 // Attempts are ordered by when they started, never by number: a reset sets
 // numbers back.
-func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err error) {
+func (h *Hub) arrive(id string, r, now *recordpb.Record, word *Status) (next step, changed bool, err error) {
 	later, same := now.Started > r.Started, now.Started == r.Started
 	if !later && !same {
 		return stepPending, false, nil
 	}
-	if r.State == recordpb.State_STATE_CLOSED {
+	again := func(remember bool) (step, bool, error) {
+		newRound(id, r, remember)
+		adopt(r, now)
+		return stepAsk, true, nil
+	}
+	tell := func(kind recordpb.NoticeKind, why recordpb.End) { h.notice(r, kind, why, time.Now()) }
+	switch r.State {
+	case recordpb.State_STATE_CLOSED:
 		// A delivered failure ended the attempt that it was meant for. It may be
 		// known only now, when the attempt after it has left its token already.
 		endedByFailure := r.End == recordpb.End_END_DELIVERED && r.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE
 		switch {
 		case endedByFailure && now.Started > r.Outcome.Started:
-			newRound(id, r, true)
-			adopt(r, now)
-			return stepAsk, true, nil
+			return again(true)
 		case !later || r.End == recordpb.End_END_DELIVERED:
 			return stepPending, false, nil
-		case r.Outcome == nil, r.End == recordpb.End_END_ABANDONED, r.ResultType != now.ResultType:
-			newRound(id, r, false)
-			adopt(r, now)
-			return stepAsk, true, nil
+		case !revives(r, now):
+			return again(false)
 		}
-		// It was not over after all, and what was answered was never delivered.
-		r.State = recordpb.State_STATE_SETTLED
-		r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
-		r.Notices = slices.DeleteFunc(r.Notices, func(n *recordpb.Notice) bool {
-			return n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && sameSecret(n.Secret, r.Secret)
-		})
-	}
-	switch r.State {
+		return h.arriveSettled(r, now, word, again)
 	case recordpb.State_STATE_WAITING:
 		if r.ResultType != now.ResultType {
-			newRound(id, r, true)
-			adopt(r, now)
-			return stepAsk, true, nil
+			return again(true)
 		}
 		if same {
 			if r.Asked == r.Started {
@@ -76,19 +132,63 @@ func arrive(id string, r, now *recordpb.Record) (next step, changed bool, err er
 		return stepAsk, true, nil
 	case recordpb.State_STATE_SETTLED:
 		if later && r.ResultType != now.ResultType {
-			// Its sender is told that it was superseded, if it asks again:
-			// what it sent was never reported.
-			newRound(id, r, false)
-			adopt(r, now)
-			return stepAsk, true, nil
+			if word != nil && (word.Pending && word.LastMark == r.Outcome.Mark || !word.Pending && word.End == EndOurs) {
+				closed(r, recordpb.End_END_DELIVERED, time.Now())
+				tell(recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED)
+				return h.arrive(id, r, now, nil)
+			}
+			// If its sender repeats it, that is superseded: it was never reported.
+			tell(recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH)
+			h.log.Error("async: an accepted outcome was not delivered, since the activity now awaits another type",
+				slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+			return again(false)
 		}
-		if later {
-			adopt(r, now)
+		if !later {
+			return stepDeliver, true, nil // the claim is written
 		}
-		return stepDeliver, true, nil // the claim is written
+		return h.arriveSettled(r, now, word, again)
 	default:
 		return stepPending, false, errNewer
 	}
+}
+
+// arriveSettled brings a later attempt to an outcome that it awaits, as arrive
+// does.
+func (h *Hub) arriveSettled(r, now *recordpb.Record, word *Status, again func(remember bool) (step, bool, error)) (next step, changed bool, err error) {
+	wasClosed := r.State == recordpb.State_STATE_CLOSED
+	if r.Outcome.Kind == recordpb.Kind_KIND_FAILURE {
+		switch fateOf(r, now, word) {
+		case fateUnresolved:
+			return 0, false, errUnresolved
+		case fateTaken:
+			withdrawOver(r)
+			closed(r, recordpb.End_END_DELIVERED, time.Now())
+			h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
+			return again(true)
+		case fateSpent:
+			if !wasClosed {
+				h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN, time.Now())
+			}
+			return again(true) // a repeat is known
+		}
+	}
+	if wasClosed { // it was not over after all
+		r.State = recordpb.State_STATE_SETTLED
+		r.Ended, r.End = 0, recordpb.End_END_UNSPECIFIED
+		withdrawOver(r)
+	}
+	adopt(r, now)
+	if r.Outcome.Kind == recordpb.Kind_KIND_FAILURE {
+		r.Outcome.Started = r.Started // written before it is sent to this attempt
+	}
+	return stepDeliver, true, nil
+}
+
+// withdrawOver drops the notice that the round has ended undelivered.
+func withdrawOver(r *recordpb.Record) {
+	r.Notices = slices.DeleteFunc(r.Notices, func(n *recordpb.Notice) bool {
+		return n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && sameSecret(n.Secret, r.Secret)
+	})
 }
 
 // dropSent drops heartbeat details that the server has: the next beat reads them

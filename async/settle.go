@@ -78,7 +78,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		}
 		settle(e.rec, &recordpb.Outcome{
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
-			Settled: time.Now().UnixNano(), Started: e.rec.Started,
+			Settled: time.Now().UnixNano(), Started: e.rec.Started, NonRetryable: o.nonRetryable,
 		})
 		// To settle is to claim: the one who accepts is the one who delivers.
 		h.claim(&e, time.Now())

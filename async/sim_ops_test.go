@@ -173,6 +173,9 @@ func (w *simWorld) start(at *simAttempt) {
 	r := recordOf(info, at.act.options, at.typ)
 	id := entryID(r)
 	before := w.records[id]
+	if w.broken.number != nil {
+		info.Attempt = w.broken.number(at, before)
+	}
 	if w.broken.start != nil && w.broken.start(w, at, before) {
 		return
 	}

@@ -32,6 +32,7 @@ var simRows = []string{
 	"Settled meanwhile, function returns: pending",
 	"Settled, later Start: delivers, doesn't ask",
 	"Settled failure, later Start, unresolved: the worker gets an error",
+	"Settled failure, later Start, spent: told, new round",
 	"Waiting, Start of another type: new round",
 	"Settled, Start of another type: told, new round",
 	"Closed, success, Start: nothing",
@@ -156,7 +157,11 @@ func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
 		w.expect(asked && newRound, "Settled, Start of another type: told, new round")
 	case State(b.State) == Settled && later:
 		if asked {
-			w.expect(newRound && failed, "Settled, another attempt, its mark is there: delivered")
+			row := "Settled, another attempt, its mark is there: delivered"
+			if noticed(b, after, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN) {
+				row = "Settled failure, later Start, spent: told, new round"
+			}
+			w.expect(newRound && failed, row)
 		} else if !errors.Is(s.err, errUnresolved) {
 			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
 		} else {
@@ -228,15 +233,10 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 	case State(b.State) == Waiting && b.ResultType == s.at.typ:
 		w.expect(!newRound, key+", Waiting: same round")
 	case State(b.State) == Settled && newRound:
-		untold := func(kind recordpb.NoticeKind, why recordpb.End) bool {
-			return slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool {
-				return n.Kind == kind && n.Reason == why && sameSecret(n.Secret, b.Secret)
-			})
-		}
 		switch {
-		case untold(recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN):
+		case noticed(b, after, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN):
 			w.expect(a.run.gone, key+", Settled, end unknown: told, new round")
-		case untold(recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED):
+		case noticed(b, after, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED):
 			w.hit(key + ", Settled, delivered there: new round")
 		default:
 			w.hit(key + ", Settled, over: told, new round")

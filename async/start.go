@@ -47,13 +47,15 @@ const (
 	wrapUp = 5 * time.Second
 )
 
-// errUnresolved fails an attempt that nobody was asked for: the next one will.
-var errUnresolved = errors.New("async: whether the failure that was accepted before has ended the attempt before this one can't be asked now")
+// errUnresolved fails an attempt whose function can't run yet: the next attempt
+// resolves what became of the failure.
+var errUnresolved = errors.New("async: cannot determine whether an earlier failure was delivered; the attempt fails so that Temporal retries it")
 
-// maxUnknown bounds how often Start asks for that, and firstUnknown how fast.
+// maxUnresolved is how often Start asks Temporal again for that, and
+// firstUnresolved how long it waits before the first time.
 const (
-	maxUnknown   = 4
-	firstUnknown = 100 * time.Millisecond
+	maxUnresolved   = 4
+	firstUnresolved = 100 * time.Millisecond
 )
 
 func pause(ctx context.Context, d time.Duration) {
@@ -193,33 +195,39 @@ func checkLabels(labels map[string]string) error {
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
 func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
-	unknown := 0
+	unresolved := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
 		next, changed := stepAsk, true
+		var word *Status
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e = entry{id: id, rec: r}
 		case err != nil:
 			return entry{}, 0, err
 		default:
-			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
-				return entry{}, 0, err
-			}
-			before, settledBefore := aboutRound(e.rec), e.rec.State == recordpb.State_STATE_SETTLED
-			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, changed, err = h.takeOver(ctx, &e, r)
-				settledBefore = false // it tells for itself
-			} else {
-				next, changed, err = arrive(id, e.rec, r)
+			word, err = h.wordOnOutcome(ctx, e.rec, r)
+			if err != nil && e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.ResultType == r.ResultType {
+				word, err = new(Status), nil // unresolved
 			}
 			if err != nil {
 				return entry{}, 0, err
 			}
-			if settledBefore && e.rec.State == recordpb.State_STATE_WAITING && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
-				h.noticeOf(e.rec, before, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
-				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
-					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
+			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
+				next, changed, err = h.takeOver(ctx, &e, r)
+			} else {
+				next, changed, err = h.arrive(id, e.rec, r, word)
+			}
+			if errors.Is(err, errUnresolved) && h.completer != nil && unresolved < maxUnresolved {
+				unresolved++
+				pause(ctx, jitter(firstUnresolved<<unresolved))
+				continue
+			}
+			if errors.Is(err, errUnresolved) {
+				h.outrun(ctx, e)
+			}
+			if err != nil {
+				return entry{}, 0, err
 			}
 		}
 		if changed {
@@ -238,45 +246,42 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		delivered, err := h.deliver(ctx, e, starter)
-		if err == nil {
+		as := starter
+		if word != nil {
+			as = resolver
+		}
+		if delivered, err := h.deliver(ctx, e, as); err == nil {
 			e = delivered
 		}
-		// A failure may turn out to have ended the attempt before this one: then
-		// this one asks. While that isn't known, it can't be left waiting: if
-		// nobody is asked, nobody will answer.
-		switch failure := e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.Outcome.Started < r.Started; {
-		case !failure:
-			return e, stepPending, nil
-		case err == nil && e.rec.State == recordpb.State_STATE_CLOSED:
-		case unknown == maxUnknown:
-			return entry{}, 0, errUnresolved
-		default:
-			unknown++
-			pause(ctx, jitter(firstUnknown<<unknown))
-		}
+		return e, stepPending, nil
 	}
 	return entry{}, 0, errConflicts
 }
 
-// lookBeforeDropping closes the record where its outcome has reached Temporal
-// unknown to us. It asks only where a later attempt awaits another type, and so
-// would drop the outcome.
-func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) error {
-	if h.completer == nil || r.State != recordpb.State_STATE_SETTLED || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
-		return nil
+// outrun writes down that a later attempt begins, so that the one after it
+// doesn't take itself for the first after the failure.
+func (h *Hub) outrun(ctx context.Context, e entry) {
+	if e.rec.Outcome.Outrun {
+		return
+	}
+	e.rec.Outcome.Outrun = true
+	_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+}
+
+// wordOnOutcome asks Temporal about the record's outcome where a later attempt
+// would drop it, or could be failed by it a second time. It returns nil where
+// the decision doesn't need Temporal's word.
+func (h *Hub) wordOnOutcome(ctx context.Context, r, now *recordpb.Record) (*Status, error) {
+	if !needsWord(r, now) || h.completer == nil {
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	status, err := h.completer.Describe(ctx, target(r).ByID(), r.Outcome.GetMark())
+	status, err := h.completer.Describe(ctx, target(now).ByID(), r.Outcome.GetMark())
 	if err != nil {
-		return fmt.Errorf("whether the answer that came before was taken can't be asked now: %w", err)
+		return nil, fmt.Errorf("cannot ask Temporal whether an earlier answer was delivered: %w", err)
 	}
-	if status.Pending && status.LastMark == r.Outcome.GetMark() || !status.Pending && status.End == EndOurs {
-		closed(r, recordpb.End_END_DELIVERED, time.Now())
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
-	}
-	return nil
+	return &status, nil
 }
 
 // handOff runs ask, and records that the outside has been asked.
