@@ -27,7 +27,7 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},
 		"by ID without the history guard":       {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
-		"a failure whose fate isn't known sent": {by: "G2", number: followsDirectly},
+		"a failure whose fate isn't known sent": {by: "G2", number: followsDirectly, put: neverOutrun},
 		"a buffered event read as over":         {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
 		"the outcome returned to the worker":    {by: "G1", start: returnOutcome},
 		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) Completer {
@@ -134,6 +134,15 @@ func followsDirectly(at *simAttempt, before *recordpb.Record) int32 {
 		return at.num
 	}
 	return before.Attempt + 1
+}
+
+// neverOutrun doesn't keep that a later attempt has begun.
+func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+	if r.Outcome.GetOutrun() {
+		r.Outcome.Outrun = false
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
 }
 
 // simUnguarded takes whatever is pending under an activity ID for the activity.
