@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // What the outside brings is newer than what it has brought before, whatever
@@ -81,7 +81,7 @@ func TestUnsentDetailsOutliveTheirRound(t *testing.T) {
 		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 		wantNil(t, p.Heartbeat(t.Context(), "40%"))
 		s.beatErr = nil
-		w.change(func(r *recordpb.Record) { r.ResultType = "another" })
+		w.change(func(r *record.Record) { r.ResultType = "another" })
 		if again := w.startNow(2, 30*time.Second, async.StartOptions{}, nil); again == p.ID() {
 			t.Error("the type has changed, and the round hasn't")
 		}

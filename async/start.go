@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -148,8 +148,8 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
-func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.Record {
-	r := &recordpb.Record{
+func recordOf(info activity.Info, o StartOptions, resultType string) *record.Record {
+	r := &record.Record{
 		Namespace:        info.Namespace,
 		WorkflowId:       info.WorkflowExecution.ID,
 		RunId:            info.WorkflowExecution.RunID,
@@ -163,7 +163,7 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		TaskToken:        info.TaskToken,
 		Deadline:         toNano(info.Deadline),
 		HeartbeatTimeout: int64(info.HeartbeatTimeout),
-		State:            recordpb.State_STATE_WAITING,
+		State:            record.Waiting,
 		ResultType:       resultType,
 		Secret:           newSecret(),
 		Key:              o.Key,
@@ -194,7 +194,7 @@ func checkLabels(labels map[string]string) error {
 
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
-func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, step, error) {
 	unresolved := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
@@ -207,7 +207,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			return entry{}, 0, err
 		default:
 			word, err = h.wordOnOutcome(ctx, e.rec, r)
-			if err != nil && e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.ResultType == r.ResultType {
+			if err != nil && e.rec.Outcome.GetKind() == record.Failure && e.rec.ResultType == r.ResultType {
 				word, err = new(Status), nil // unresolved
 			}
 			if err != nil {
@@ -231,7 +231,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			}
 		}
 		if changed {
-			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
+			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
 			}
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
@@ -271,7 +271,7 @@ func (h *Hub) outrun(ctx context.Context, e entry) {
 // wordOnOutcome asks Temporal about the record's outcome where a later attempt
 // would drop it, or could be failed by it a second time. It returns nil where
 // the decision doesn't need Temporal's word.
-func (h *Hub) wordOnOutcome(ctx context.Context, r, now *recordpb.Record) (*Status, error) {
+func (h *Hub) wordOnOutcome(ctx context.Context, r, now *record.Record) (*Status, error) {
 	if !needsWord(r, now) || h.completer == nil {
 		return nil, nil
 	}
@@ -313,17 +313,17 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	started := e.rec.Started
 	for range maxConflicts {
 		switch {
-		case e.rec.State == recordpb.State_STATE_WAITING && e.rec.Started != started:
+		case e.rec.State == record.Waiting && e.rec.Started != started:
 			return false // a later attempt asks for itself
-		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
-			e.rec.Asked = started
-			e.rec.Adopted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
+		case e.rec.State == record.Waiting && askErr == nil:
+			e.rec.HandedOffStarted = started
+			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
 			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_WAITING:
+		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED, !known(e.rec.State):
+		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !known(e.rec.State):
 			return false // nobody's answer stands
 		default:
 			if askErr != nil {
