@@ -55,6 +55,7 @@ func simOps() []simOp {
 		{"write down", 8, (*simWorld).opWriteDown},
 		{"workflow reset", 1, (*simWorld).opResetWorkflow},
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
+		{"fail unheard", 1, (*simWorld).opFailUnheard},
 	}
 }
 
