@@ -15,7 +15,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -88,6 +88,16 @@ func (w *world) start(n int, o async.StartOptions) string {
 	return id
 }
 
+// startOtherType runs an attempt of a release that awaits another type, and so
+// begins a round.
+func (w *world) startOtherType(n int) {
+	w.t.Helper()
+	err := async.StartAttempt(w.t.Context(), w.hub, attempt(n), async.StartOptions{}, func(context.Context, async.Pending[int]) error { return nil })
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of attempt %d returned %v, not the bare activity.ErrResultPending", n, err)
+	}
+}
+
 // open opens the callback as awaiting a Decision.
 func (w *world) open(id string) async.Pending[Decision] {
 	w.t.Helper()
@@ -99,13 +109,13 @@ func (w *world) open(id string) async.Pending[Decision] {
 }
 
 // record returns the only entry's record.
-func (w *world) record() *recordpb.Record {
+func (w *world) record() *record.Record {
 	w.t.Helper()
 	_, r := w.stored()
 	return r
 }
 
-func (w *world) stored() (store.Entry, *recordpb.Record) {
+func (w *world) stored() (store.Entry, *record.Record) {
 	w.t.Helper()
 	for e, err := range w.store.List(w.t.Context()) {
 		if err != nil {
@@ -122,7 +132,7 @@ func (w *world) stored() (store.Entry, *recordpb.Record) {
 }
 
 // change writes to the record behind the hub's back.
-func (w *world) change(f func(r *recordpb.Record)) {
+func (w *world) change(f func(r *record.Record)) {
 	w.t.Helper()
 	e, r := w.stored()
 	f(r)

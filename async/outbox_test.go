@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -291,7 +291,7 @@ func TestNewerAndDamagedEntriesAreLeftAlone(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.pendFor(time.Second, async.StartOptions{})
-		w.change(func(r *recordpb.Record) { r.State = 99 })
+		w.change(func(r *record.Record) { r.State = 99 })
 		time.Sleep(time.Minute)
 		_, before := w.stored()
 		if n := w.work(w.hub); n != 1 {
@@ -332,17 +332,6 @@ func TestAbandon(t *testing.T) {
 func callbackOf(w *world) string {
 	e, r := w.stored()
 	return async.CallbackID(e, r)
-}
-
-func TestPerAttempt(t *testing.T) {
-	w := newWorld(t)
-	each := async.StartOptions{PerAttempt: true}
-	first, second := w.start(1, each), w.start(2, each)
-	if first == second || second == "" {
-		t.Errorf("two attempts asked with %q and %q, want an ID for each", first, second)
-	}
-	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
-	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
 }
 
 func TestIdempotencyKeys(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -24,11 +24,12 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
 	findBroken(t, simBrokenBehind)
 	findBroken(t, map[string]simBroken{
-		"failure by ID after any NotFound":   {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
-		"attempts ordered by number":         {by: "G4", started: startedByNumber},
-		"by ID without the history guard":    {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
-		"a buffered event read as over":      {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
-		"the outcome returned to the worker": {by: "G1", start: returnOutcome},
+		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
+		"attempts ordered by number":            {by: "G4", started: startedByNumber},
+		"by ID without the history guard":       {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
+		"a failure whose fate isn't known sent": {by: "G2", number: followsDirectly, put: neverOutrun},
+		"a buffered event read as over":         {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
+		"the outcome returned to the worker":    {by: "G1", start: returnOutcome},
 		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) Completer {
 			return simKeepsTokens{c, make(map[time.Time]Target)}
 		}},
@@ -102,7 +103,7 @@ func (c simBelieves) Describe(ctx context.Context, t Target, mark string) (Statu
 }
 
 // sayToken is a store that names what it was given when it fails.
-func sayToken(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func sayToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if errors.Is(err, errSimAway) {
 		err = fmt.Errorf("%w: %s", err, r.TaskToken)
@@ -124,6 +125,24 @@ func (c simFailsByID) Complete(ctx context.Context, t Target, o Outcome) error {
 // startedByNumber orders attempts by their numbers.
 func startedByNumber(at *simAttempt) time.Time {
 	return at.act.scheduled.Add(time.Duration(at.num) * time.Second)
+}
+
+// followsDirectly takes each attempt for the one after that which the entry
+// knows.
+func followsDirectly(at *simAttempt, before *record.Record) int32 {
+	if before == nil || before.Started >= at.started.UnixNano() {
+		return at.num
+	}
+	return before.Attempt + 1
+}
+
+// neverOutrun doesn't keep that a later attempt has begun.
+func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if r.Outcome.GetOutrun() {
+		r.Outcome.Outrun = false
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
 }
 
 // simUnguarded takes whatever is pending under an activity ID for the activity.
@@ -149,7 +168,7 @@ func (c simImpatient) Describe(ctx context.Context, t Target, mark string) (Stat
 
 // returnOutcome is a Start that returns a settled outcome, so that the worker
 // reports it, under an identity and with a failure of its own.
-func returnOutcome(w *simWorld, at *simAttempt, before *recordpb.Record) bool {
+func returnOutcome(w *simWorld, at *simAttempt, before *record.Record) bool {
 	if before == nil || State(before.State) != Settled || before.Early || before.ResultType != at.typ ||
 		w.actOfRecord(before) != at.act || before.Started >= at.started.UnixNano() {
 		return false
@@ -191,7 +210,7 @@ func (c simKeepsTokens) Complete(ctx context.Context, t Target, o Outcome) error
 var errSimDuplicate = errors.New("simulation: taken for a duplicate")
 
 // mistakeOwnWrite believes ErrExists.
-func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if errors.Is(err, store.ErrExists) {
 		return 0, errSimDuplicate
@@ -219,10 +238,10 @@ func (c simDeadlines) Describe(ctx context.Context, t Target, mark string) (Stat
 }
 
 // reuseSecret writes the round after a failure with the secret of that before.
-func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	w := s.p.w
 	before := w.records[e.ID]
-	if before != nil && State(before.State) == Closed && before.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && State(r.State) == Waiting {
+	if before != nil && State(before.State) == Closed && before.Outcome.GetKind() == record.Failure && State(r.State) == Waiting {
 		w.reused[string(r.Secret)] = before.Secret
 	}
 	if old, ok := w.reused[string(r.Secret)]; ok {
@@ -244,9 +263,9 @@ func reusedID(w *simWorld, id string) string {
 }
 
 // forceAsked writes that the outside has been asked over whatever is there.
-func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
-	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.Asked != r.Started || s.p.w.frame().op != "start" {
+	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.HandedOffStarted != r.Started || s.p.w.frame().op != "start" {
 		return version, err
 	}
 	if now, err := s.Get(ctx, e.ID); err == nil {

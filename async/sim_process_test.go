@@ -7,7 +7,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -40,21 +40,22 @@ type simPut struct{ hubs, stored []byte }
 // effect of that call, or after it. That is every interleaving at the
 // boundaries of steps, and needs no goroutine.
 type simFrame struct {
-	op      string
-	p       *simProc
-	crashIn int  // calls until the process dies; 0: it doesn't
-	rough   bool // something failed, or something else ran meanwhile
-	beating bool // it goes on with what a pump said
-	calls   []string
-	reads   map[string]simRead // as last read or written, by entry
-	looks   map[context.Context]simLook
-	settled []string // marks that it settled
-	lasts   []simPut // what it has written, and may read back as it wrote it
+	op           string
+	p            *simProc
+	crashIn      int  // calls until the process dies; 0: it doesn't
+	rough        bool // something failed, or something else ran meanwhile
+	beating      bool // it goes on with what a pump said
+	losesReplies bool // of Complete
+	calls        []string
+	reads        map[string]simRead // as last read or written, by entry
+	looks        map[context.Context]simLook
+	settled      []string // marks that it settled
+	lasts        []simPut // what it has written, and may read back as it wrote it
 }
 
 // simRead is what a process knows of an entry.
 type simRead struct {
-	rec *recordpb.Record
+	rec *record.Record
 	at  int // the writes there were by then
 }
 
@@ -211,7 +212,7 @@ func (s *simStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.put(ctx, out, rec)
 }
 
-func (s *simStore) put(ctx context.Context, out store.Entry, rec *recordpb.Record) (uint64, error) {
+func (s *simStore) put(ctx context.Context, out store.Entry, rec *record.Record) (uint64, error) {
 	w := s.p.w
 	return around(w, ctx, true, "Put", func() (uint64, error) { return w.put(out, rec) })
 }
@@ -265,7 +266,12 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 		if w.refusing {
 			return struct{}{}, ErrRefused
 		}
-		return struct{}{}, w.complete(f, t, o)
+		err := w.complete(f, t, o)
+		if f.losesReplies {
+			w.logf("%s: the reply is lost", c.p.name)
+			f.rough, err = true, errSimAway
+		}
+		return struct{}{}, err
 	})
 	f.calls = append(f.calls, how+":"+simClass(err))
 	w.logf("%s: Complete %v by %s (%s): %v", c.p.name, o, how, w.nameOf(o.Mark), simClass(err))

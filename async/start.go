@@ -11,27 +11,22 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
 // StartOptions say how an activity asks. The zero value is good.
 type StartOptions struct {
 	// Key is a business key, such as an order's number, unique in the
-	// namespace while its activity waits: whoever knows it finds the activity
-	// with [OpenKey]. A later activity of the same workflow takes it over, and
-	// gets an answer that the earlier one didn't. At most 1 KiB. Defaults to
-	// none.
+	// namespace while its activity waits: [OpenKey] finds the activity by it. A
+	// later activity of the same workflow takes the key over. At most 1 KiB.
+	// Defaults to none.
 	Key string
 
 	// Once asks once for each round, not for each attempt: an attempt that
 	// finds that the outside has been asked, or that a reference is
 	// remembered, doesn't run the function. Defaults to false.
 	Once bool
-
-	// PerAttempt gives each attempt a callback ID of its own; answers to older
-	// ones get ErrSuperseded. It excludes Once. Defaults to false.
-	PerAttempt bool
 
 	// Labels are shown to operators, at most 4 KiB in all. No secrets.
 	// Defaults to none.
@@ -52,13 +47,15 @@ const (
 	wrapUp = 5 * time.Second
 )
 
-// errUnresolved fails an attempt that nobody was asked for: the next one will.
-var errUnresolved = errors.New("async: whether the failure that was accepted before has ended the attempt before this one can't be asked now")
+// errUnresolved fails an attempt whose function can't run yet: the next attempt
+// resolves what became of the failure.
+var errUnresolved = errors.New("async: cannot determine whether an earlier failure was delivered; the attempt fails so that Temporal retries it")
 
-// maxUnknown bounds how often Start asks for that, and firstUnknown how fast.
+// maxUnresolved is how often Start asks Temporal again for that, and
+// firstUnresolved how long it waits before the first time.
 const (
-	maxUnknown   = 4
-	firstUnknown = 100 * time.Millisecond
+	maxUnresolved   = 4
+	firstUnresolved = 100 * time.Millisecond
 )
 
 func pause(ctx context.Context, d time.Duration) {
@@ -124,8 +121,6 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
 	case len(info.TaskToken) == 0:
 		wrong = errors.New("the activity has no task token")
-	case o.Once && o.PerAttempt:
-		wrong = errors.New("StartOptions.Once and PerAttempt exclude each other: with an ID of its own each attempt asks")
 	case checkKey(o.Key) != nil:
 		wrong = checkKey(o.Key)
 	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
@@ -153,8 +148,8 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
-func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.Record {
-	r := &recordpb.Record{
+func recordOf(info activity.Info, o StartOptions, resultType string) *record.Record {
+	r := &record.Record{
 		Namespace:        info.Namespace,
 		WorkflowId:       info.WorkflowExecution.ID,
 		RunId:            info.WorkflowExecution.RunID,
@@ -168,12 +163,11 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		TaskToken:        info.TaskToken,
 		Deadline:         toNano(info.Deadline),
 		HeartbeatTimeout: int64(info.HeartbeatTimeout),
-		State:            recordpb.State_STATE_WAITING,
+		State:            record.Waiting,
 		ResultType:       resultType,
 		Secret:           newSecret(),
 		Key:              o.Key,
 		Once:             o.Once,
-		PerAttempt:       o.PerAttempt,
 		Labels:           o.Labels,
 		Pump:             o.Pump,
 		Created:          time.Now().UnixNano(),
@@ -200,38 +194,44 @@ func checkLabels(labels map[string]string) error {
 
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
-func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
-	unknown := 0
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, step, error) {
+	unresolved := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
 		next, changed := stepAsk, true
+		var word *Status
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e = entry{id: id, rec: r}
 		case err != nil:
 			return entry{}, 0, err
 		default:
-			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
-				return entry{}, 0, err
-			}
-			before, settledBefore := aboutRound(e.rec), e.rec.State == recordpb.State_STATE_SETTLED
-			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, changed, err = h.takeOver(ctx, &e, r)
-				settledBefore = false // it tells for itself
-			} else {
-				next, changed, err = arrive(id, e.rec, r)
+			word, err = h.wordOnOutcome(ctx, e.rec, r)
+			if err != nil && e.rec.Outcome.GetKind() == record.Failure && e.rec.ResultType == r.ResultType {
+				word, err = new(Status), nil // unresolved
 			}
 			if err != nil {
 				return entry{}, 0, err
 			}
-			if settledBefore && e.rec.State == recordpb.State_STATE_WAITING && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
-				h.noticeOf(e.rec, before, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
-				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
-					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
+			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
+				next, changed, err = h.takeOver(ctx, &e, r)
+			} else {
+				next, changed, err = h.arrive(id, e.rec, r, word)
+			}
+			if errors.Is(err, errUnresolved) && h.completer != nil && unresolved < maxUnresolved {
+				unresolved++
+				pause(ctx, jitter(firstUnresolved<<unresolved))
+				continue
+			}
+			if errors.Is(err, errUnresolved) {
+				h.outrun(ctx, e)
+			}
+			if err != nil {
+				return entry{}, 0, err
 			}
 		}
 		if changed {
-			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
+			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
 			}
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
@@ -246,45 +246,42 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		delivered, err := h.deliver(ctx, e, starter)
-		if err == nil {
+		as := starter
+		if word != nil {
+			as = resolver
+		}
+		if delivered, err := h.deliver(ctx, e, as); err == nil {
 			e = delivered
 		}
-		// A failure may turn out to have ended the attempt before this one: then
-		// this one asks. While that isn't known, it can't be left waiting: if
-		// nobody is asked, nobody will answer.
-		switch failure := e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.Outcome.Started < r.Started; {
-		case !failure:
-			return e, stepPending, nil
-		case err == nil && e.rec.State == recordpb.State_STATE_CLOSED:
-		case unknown == maxUnknown:
-			return entry{}, 0, errUnresolved
-		default:
-			unknown++
-			pause(ctx, jitter(firstUnknown<<unknown))
-		}
+		return e, stepPending, nil
 	}
 	return entry{}, 0, errConflicts
 }
 
-// lookBeforeDropping closes the record where its outcome has reached Temporal
-// unknown to us. It asks only where a later attempt awaits another type, and so
-// would drop the outcome.
-func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) error {
-	if h.completer == nil || r.State != recordpb.State_STATE_SETTLED || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
-		return nil
+// outrun writes down that a later attempt begins, so that the one after it
+// doesn't take itself for the first after the failure.
+func (h *Hub) outrun(ctx context.Context, e entry) {
+	if e.rec.Outcome.Outrun {
+		return
+	}
+	e.rec.Outcome.Outrun = true
+	_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+}
+
+// wordOnOutcome asks Temporal about the record's outcome where a later attempt
+// would drop it, or could be failed by it a second time. It returns nil where
+// the decision doesn't need Temporal's word.
+func (h *Hub) wordOnOutcome(ctx context.Context, r, now *record.Record) (*Status, error) {
+	if !needsWord(r, now) || h.completer == nil {
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	status, err := h.completer.Describe(ctx, target(r).ByID(), r.Outcome.GetMark())
+	status, err := h.completer.Describe(ctx, target(now).ByID(), r.Outcome.GetMark())
 	if err != nil {
-		return fmt.Errorf("whether the answer that came before was taken can't be asked now: %w", err)
+		return nil, fmt.Errorf("cannot ask Temporal whether an earlier answer was delivered: %w", err)
 	}
-	if status.Pending && status.LastMark == r.Outcome.GetMark() || !status.Pending && status.End == EndOurs {
-		closed(r, recordpb.End_END_DELIVERED, time.Now())
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
-	}
-	return nil
+	return &status, nil
 }
 
 // handOff runs ask, and records that the outside has been asked.
@@ -316,17 +313,17 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	started := e.rec.Started
 	for range maxConflicts {
 		switch {
-		case e.rec.State == recordpb.State_STATE_WAITING && e.rec.Started != started:
+		case e.rec.State == record.Waiting && e.rec.Started != started:
 			return false // a later attempt asks for itself
-		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
-			e.rec.Asked = started
-			e.rec.Adopted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
+		case e.rec.State == record.Waiting && askErr == nil:
+			e.rec.HandedOffStarted = started
+			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
 			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_WAITING:
+		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED, !known(e.rec.State):
+		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !known(e.rec.State):
 			return false // nobody's answer stands
 		default:
 			if askErr != nil {

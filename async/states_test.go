@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // The tests below are the rows of the state table.
@@ -25,7 +25,7 @@ func TestLaterAttemptAsksAgainWithTheSameID(t *testing.T) {
 	if first == "" || first != second {
 		t.Errorf("the callback IDs of two attempts of a round are %q and %q, want the same", first, second)
 	}
-	if r := w.record(); string(r.TaskToken) != "token-2" || r.Attempt != 2 || r.Asked != r.Started {
+	if r := w.record(); string(r.TaskToken) != "token-2" || r.Attempt != 2 || r.HandedOffStarted != r.Started {
 		t.Errorf("the entry holds token %q of attempt %d, want that of the second, asked", r.TaskToken, r.Attempt)
 	}
 	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
@@ -51,7 +51,7 @@ func TestEarlierOrSameAttemptChangesNothing(t *testing.T) {
 func TestSameAttemptAsksWhereNobodyWasHeardToAsk(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })
 	if again := w.start(1, async.StartOptions{}); again != id {
 		t.Errorf("asked with %q, want %q", again, id)
 	}
@@ -64,16 +64,16 @@ func TestOnceAsksOncePerRound(t *testing.T) {
 	if again := w.start(2, once); again != "" {
 		t.Error("the second attempt asked again")
 	}
-	if r := w.record(); r.Asked != r.Started || string(r.TaskToken) != "token-2" {
-		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.Asked, r.Started)
+	if r := w.record(); r.HandedOffStarted != r.Started || string(r.TaskToken) != "token-2" {
+		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.HandedOffStarted, r.Started)
 	}
 	// A crash before Asked was written: only what is remembered tells.
-	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })
 	wantNil(t, w.open(id).Remember(t.Context(), "job-9"))
 	if again := w.start(3, once); again != "" {
 		t.Error("the third attempt asked again, although a reference is remembered")
 	}
-	w.change(func(r *recordpb.Record) { r.Asked, r.Reference = 0, "" })
+	w.change(func(r *record.Record) { r.HandedOffStarted, r.Reference = 0, "" })
 	if again := w.start(4, once); again != id {
 		t.Error("the fourth attempt didn't ask, although nobody was heard to")
 	}
@@ -147,7 +147,7 @@ func TestAnotherTypeBeginsARound(t *testing.T) {
 func TestTypeReplacedBetweenOpenAndComplete(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.start(1, async.StartOptions{}))
-	w.change(func(r *recordpb.Record) { r.ResultType = "other" })
+	w.change(func(r *record.Record) { r.ResultType = "other" })
 	err := p.Complete(t.Context(), Decision{})
 	if m, ok := errors.AsType[*async.TypeMismatchError](err); !ok || m.Want != "other" {
 		t.Errorf("got %v, want a mismatch with other", err)
@@ -265,7 +265,7 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 		return nil
 	}
 	w.completer.DescribeFunc = func(_ context.Context, tg async.Target, _ string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, Attempt: 2, Started: attempt(2).StartedTime, LastMark: mark}, nil
+		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime, LastMark: mark}, nil
 	}
 	first := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
@@ -281,6 +281,70 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	w.wantState(async.Waiting)
 	// A crash between the evidence and the new round: the same attempt again.
 	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
+}
+
+// A failure may have been sent, and attempts followed of which no process
+// knows: the attempt that runs asks, and the failure is not sent again.
+func TestSpentFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		attempt int32 // the number that the attempt has
+		mark    bool  // Temporal's last failure is this one
+		reject  bool
+		asks    bool
+		told    string
+	}{
+		"the next attempt, another failure":     {2, false, false, false, "delivered"},
+		"the next attempt, this failure":        {2, true, false, true, "delivered"},
+		"one after that, another failure":       {3, false, false, true, "over"},
+		"one after that, this failure":          {3, true, false, true, "delivered"},
+		"after a reset, another failure":        {1, false, false, true, "over"},
+		"one after that, a rejection":           {3, false, true, false, "delivered"},
+		"after a reset, a rejection":            {1, false, true, false, "delivered"},
+		"the next attempt, and it is rejection": {2, false, true, false, "delivered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				w, o := hooked(t)
+				w.completer.CompleteFunc = unavailable
+				first := w.start(1, async.StartOptions{})
+				answer := w.open(first).Fail
+				if c.reject {
+					answer = w.open(first).Reject
+				}
+				wantNil(t, answer(t.Context(), errors.New("declined")))
+				w.completer.CompleteFunc = nil
+				info := attempt(3)
+				info.Attempt = c.attempt
+				mark := w.record().Outcome.Mark
+				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+					s := async.Status{Pending: true, Running: true, Started: info.StartedTime}
+					if c.mark {
+						s.LastMark = mark
+					}
+					return s, nil
+				}
+				asked := ""
+				err := async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+					asked = p.ID()
+					return nil
+				})
+				if err != activity.ErrResultPending || (asked != "") != c.asks || asked == first {
+					t.Fatalf("Start returned %v and asked with %q, want it asked: %t, under a new ID", err, asked, c.asks)
+				}
+				if c.asks {
+					w.wantSent(0)
+				} else {
+					w.wantSent(1)
+				}
+				w.work(w.hub)
+				o.want(t, c.told)
+				if c.told == "over" {
+					wantErr(t, o.why, async.ErrUnknownEnd)
+				}
+				wantNil(t, answer(t.Context(), errors.New("declined"))) // a repeat changes nothing
+			})
+		})
+	}
 }
 
 // An attempt that nobody is asked for must not be left waiting: it fails, and
@@ -393,7 +457,7 @@ func TestSuccessDeliveredIsFinal(t *testing.T) {
 func TestUnknownStateIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.change(func(r *recordpb.Record) { r.State = 99 })
+	w.change(func(r *record.Record) { r.State = 99 })
 	before, _ := w.stored()
 	p := w.open(id)
 	for name, err := range map[string]error{
