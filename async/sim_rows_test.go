@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -146,7 +147,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		w.expect(asked && newRound, "Closed, over, no outcome, later Start: new round")
 	case State(b.State) == Closed && over:
 		if b.ResultType == s.at.typ {
-			w.expect(asked && newRound || !asked && (pending || errors.Is(s.err, errUnresolved)), "Closed, over, undelivered, later Start: Settled again")
+			w.expect(asked && newRound || !asked && (pending || errors.Is(s.err, lifecycle.ErrUnresolved)), "Closed, over, undelivered, later Start: Settled again")
 		}
 	case State(b.State) == Closed && failed:
 		w.expect(asked && newRound, "Closed, failure delivered, later Start: new round")
@@ -162,7 +163,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 				row = "Settled failure, later Start, spent: told, new round"
 			}
 			w.expect(newRound && failed, row)
-		} else if !errors.Is(s.err, errUnresolved) {
+		} else if !errors.Is(s.err, lifecycle.ErrUnresolved) {
 			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
 		} else {
 			// Nobody can say whether this attempt has to ask.
