@@ -289,7 +289,7 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	default:
 		switch {
 		case r.Early:
-			w.hit("Settled without target, due: told")
+			w.hit("Settled without target, due: notified")
 		case a == nil:
 			w.violate("G1", "an entry without an activity was closed")
 		case a.pending():
