@@ -84,19 +84,26 @@ func approval(t *testing.T, hub *async.Hub) async.Pending[Decision] {
 
 func TestAnswers(t *testing.T) {
 	hub := asynctest.NewHub(t, async.Options{})
+	answers, err := Answers(hub)
+	if err != nil {
+		t.Fatal(err)
+	}
 	waiting := approval(t, hub)
 	for _, step := range []struct {
 		what, id, body string
 		want           int
 	}{
-		{"not a decision", waiting.ID(), "yes", http.StatusBadRequest},
-		{"an ID that nobody has", "none", `{"Approved":true}`, http.StatusNotFound},
-		{"the answer", waiting.ID(), `{"Approved":true,"By":"Ann"}`, http.StatusNoContent},
-		{"the same again", waiting.ID(), `{"Approved":true,"By":"Ann"}`, http.StatusNoContent},
+		{"not a decision", waiting.ID(), "yes", http.StatusUnprocessableEntity},
+		{"a decision that says nothing", waiting.ID(), "{}", http.StatusUnprocessableEntity},
+		{"an unknown ID", "none", `{"Approved":true,"By":"Ann"}`, http.StatusNotFound},
+		{"the answer", waiting.ID(), `{"Approved":true,"By":"Ann"}`, http.StatusOK},
+		{"the same again", waiting.ID(), `{"Approved":true,"By":"Ann"}`, http.StatusOK},
 		{"another answer", waiting.ID(), `{"Approved":false,"By":"Bob"}`, http.StatusConflict},
 	} {
 		w := httptest.NewRecorder()
-		Answers(hub).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "/answers/"+step.id, strings.NewReader(step.body)))
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/answers/"+step.id+"/complete", strings.NewReader(step.body))
+		r.Header.Set("Content-Type", "application/json")
+		answers.ServeHTTP(w, r)
 		if w.Code != step.want {
 			t.Errorf("%s: %d, want %d", step.what, w.Code, step.want)
 		}

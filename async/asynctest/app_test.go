@@ -2,7 +2,6 @@ package asynctest_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/answer"
+	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
 // This is the application that docs/testing.md tests.
@@ -58,36 +59,14 @@ func isTimeout(err error) bool {
 }
 
 // Answers takes a decision as JSON, under the callback ID.
-func Answers(hub *async.Hub) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /answers/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var d Decision
-		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			return
-		}
-		p, err := async.Open[Decision](r.Context(), hub, r.PathValue("id"))
-		if err == nil {
-			err = p.Complete(r.Context(), d)
-		}
-		w.WriteHeader(status(err))
-	})
-	return mux
-}
-
-func status(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusNoContent
-	case errors.Is(err, async.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded):
-		return http.StatusConflict
-	case errors.Is(err, async.ErrClosed):
-		return http.StatusGone
-	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult):
-		return http.StatusUnprocessableEntity
-	default:
-		return http.StatusServiceUnavailable // whoever asked may repeat it
+func Answers(hub *async.Hub) (http.Handler, error) {
+	decision, err := answer.For[Decision](answer.TypeOptions{})
+	if err != nil {
+		return nil, err
 	}
+	answers, err := webhook.New(hub, webhook.Options{Types: []answer.Type{decision}})
+	if err != nil {
+		return nil, err
+	}
+	return http.StripPrefix("/answers", answers), nil
 }
