@@ -227,6 +227,9 @@ func create(path string, mode os.FileMode) error {
 					return err
 				}
 			}
+			if err := tx.Bucket(dueBucket).SetSequence(1); err != nil { // no entries, see Count
+				return err
+			}
 			meta, err := tx.CreateBucket(metaBucket)
 			if err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 
 func harness() storetest.Harness {
 	return storetest.Harness{
-		Features: storetest.Features{Durable: true, Ordered: true},
+		Features: storetest.Features{Durable: true, Ordered: true, Pager: true, Counter: true, Notifier: true},
 		Open: func(t *testing.T) store.Store {
 			s, err := Open(t.Context(), newPath(t), Options{})
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 type rig struct {
 	connect func(t *testing.T, c *cut) goredis.UniversalClient
 	restart func() // optional; makes the store durable
+	pages   bool
 }
 
 type rigged struct {
@@ -31,7 +32,7 @@ func (r rig) open(t *testing.T, prefix string) store.Store {
 	c := new(cut)
 	client := r.connect(t, c)
 	t.Cleanup(func() { client.Close() })
-	s, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Shards: 4})
+	s, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Shards: 4, Pages: r.pages})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func (r rig) open(t *testing.T, prefix string) store.Store {
 
 func (r rig) harness() storetest.Harness {
 	h := storetest.Harness{
-		Features: storetest.Features{Shared: true, Durable: r.restart != nil},
+		Features: storetest.Features{Shared: true, Durable: r.restart != nil, Pager: r.pages, Counter: true, Notifier: true},
 		Open:     func(t *testing.T) store.Store { return r.open(t, rand.Text()+":") },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return r.open(t, s.(rigged).prefix) },
 		Break:    func(t *testing.T, s store.Store) { s.(rigged).cut.cut() },
@@ -85,7 +86,7 @@ func single(addr string) func(*testing.T, *cut) goredis.UniversalClient {
 func TestConformanceOnMiniredis(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
-	storetest.Run(t, rig{connect: single(m.Addr())}.harness())
+	storetest.Run(t, rig{connect: single(m.Addr()), pages: true}.harness())
 }
 
 func TestConformanceOnServer(t *testing.T) {
@@ -95,5 +96,5 @@ func TestConformanceOnServer(t *testing.T) {
 		s.kill()
 		s.start()
 	}
-	storetest.Run(t, rig{connect: single(s.addr), restart: restart}.harness())
+	storetest.Run(t, rig{connect: single(s.addr), restart: restart, pages: true}.harness())
 }

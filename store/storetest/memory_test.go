@@ -10,7 +10,7 @@ import (
 // broken or damaged from outside.
 func memory() Harness {
 	return Harness{
-		Features: Features{Ordered: true},
+		Features: Features{Ordered: true, Pager: true, Counter: true, Notifier: true},
 		Open:     func(*testing.T) store.Store { return store.NewMemory() },
 	}
 }
