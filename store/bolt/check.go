@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 	"go.etcd.io/bbolt"
 )
 
@@ -30,10 +31,8 @@ func (s *Store) Check(ctx context.Context) error {
 func (s *Store) check(ctx context.Context) error {
 	f := &findings{path: s.path}
 	err := s.raw(ctx, func(tx *bbolt.Tx) error {
-		l := &layout{file: s.file, pageSize: uint64(s.db.Info().PageSize)}
-		l.pages = uint64(tx.Size()) / l.pageSize
-		l.root = uint64(tx.Cursor().Bucket().Root())
-		if err := l.checkTrees(true); err != nil {
+		l := pages.At(s.file, uint64(tx.Size()), uint64(s.db.Info().PageSize), uint64(tx.Cursor().Bucket().Root()))
+		if err := l.CheckTrees(true); err != nil {
 			return err
 		}
 		return f.count(tx)
