@@ -135,7 +135,7 @@ func (s *Sealed) checkSealed(ctx context.Context, noCanary bool) error {
 			return err
 		case err == nil && e.ID == canaryID:
 			continue
-		case noCanary && err == nil:
+		case noCanary:
 			// Another process may have made the canary meanwhile, and written.
 			if _, err := s.inner.Get(ctx, canaryID); err == nil {
 				return nil

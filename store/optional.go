@@ -57,3 +57,11 @@ type Notifier interface {
 	// backend can't watch any longer.
 	Watch(ctx context.Context) (<-chan struct{}, error)
 }
+
+// Limiter is a store that takes only smaller bodies than MaxStored. A hub keeps
+// to what it says.
+type Limiter interface {
+	// MaxBody returns how large a Body may be, in bytes. It is always the same.
+	// Put returns ErrInvalid for a larger one.
+	MaxBody() int
+}

@@ -15,6 +15,8 @@ import (
 // The entry is neither gone nor damaged: add the key to SealOptions.Keys.
 var ErrKey = errors.New("store: sealed with an unknown key")
 
+const sealedName = "sealed"
+
 // SealOptions configures [Seal].
 type SealOptions struct {
 	// IDKey hides the IDs of entries. It must have 32 bytes, and stays the same
@@ -45,6 +47,7 @@ var (
 	_ Pager    = (*Sealed)(nil)
 	_ Counter  = (*Sealed)(nil)
 	_ Notifier = (*Sealed)(nil)
+	_ Limiter  = (*Sealed)(nil)
 )
 
 // Seal returns a store that encrypts the bodies and hides the IDs of all entries
@@ -67,7 +70,7 @@ var (
 // ends. It returns their error once there is nothing else to claim.
 func Seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	sealed, err := seal(ctx, s, o)
-	return sealed, Wrap("seal", "sealed", "", err)
+	return sealed, outer("seal", "", err)
 }
 
 func seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
@@ -82,15 +85,22 @@ func seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	sealed.pager, _ = s.(Pager)
 	sealed.count, _ = s.(Counter)
 	sealed.watch, _ = s.(Notifier)
-	return sealed, sealed.checkCanary(ctx)
+	if err := sealed.checkCanary(ctx); err != nil {
+		return nil, err
+	}
+	return sealed, nil
 }
 
 // outer returns an error of the inner store as one about the entry's own ID.
 func outer(op, id string, err error) error {
 	if inner, ok := errors.AsType[*Error](err); ok {
-		return &Error{Op: op, Backend: inner.Backend, ID: ShortID(id), Err: inner.Err}
+		short := ShortID(id)
+		if id == "" {
+			short = inner.ID // of an entry that can't be opened
+		}
+		return &Error{Op: op, Backend: sealedName, ID: short, Err: inner.Err}
 	}
-	return Wrap(op, "sealed", id, err)
+	return Wrap(op, sealedName, id, err)
 }
 
 // Get implements [Store].
@@ -143,8 +153,13 @@ func (s *Sealed) put(ctx context.Context, e Entry) (uint64, error) {
 	return s.inner.Put(ctx, Entry{ID: id, Version: e.Version, Due: e.Due, Body: s.seals.seal(id, e.ID, e.Body)})
 }
 
-// MaxBody returns how large a body may be.
-func (s *Sealed) MaxBody() int { return MaxBody }
+// MaxBody implements [Limiter]: it leaves room for what sealing adds.
+func (s *Sealed) MaxBody() int {
+	if l, ok := s.inner.(Limiter); ok {
+		return min(MaxBody, l.MaxBody()-SealRoom)
+	}
+	return MaxBody
+}
 
 // Delete implements [Store].
 func (s *Sealed) Delete(ctx context.Context, id string, version uint64) error {
@@ -169,11 +184,11 @@ func (s *Sealed) claim(ctx context.Context, now, until time.Time, n int) (claime
 		}
 		for _, e := range taken {
 			own, err := s.opened(e, "")
-			if err != nil {
-				unopened = errors.Join(unopened, s.unopened(e, err))
-				continue
+			if err == nil {
+				claimed = append(claimed, own)
+			} else if unopened == nil {
+				unopened = s.unopened(e, err)
 			}
-			claimed = append(claimed, own)
 		}
 		switch {
 		case len(claimed) > 0:

@@ -34,10 +34,10 @@ const (
 	hiddenLen = 22
 	timeLen   = 10
 	timedLen  = timeLen + hiddenLen
-
-	// sealRoom is by how much a sealed body may be larger than the body.
-	sealRoom = 2 + 64 + nonceSize + 1 + 128 + tagSize
 )
+
+// SealRoom is by how much, in bytes, a sealed body may be larger than the body.
+const SealRoom = 2 + 64 + nonceSize + 1 + 128 + tagSize
 
 // seals seals and opens entries. It knows nothing of stores.
 type seals struct {

@@ -1,8 +1,11 @@
 package redis_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -97,4 +100,38 @@ func TestConformanceOnServer(t *testing.T) {
 		s.start()
 	}
 	storetest.Run(t, rig{connect: single(s.addr), restart: restart, pages: true}.harness())
+}
+
+func TestConformanceSealed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	storetest.Run(t, storetest.Sealed(rig{connect: single(s.addr), pages: true}.harness()))
+}
+
+// Nothing of an entry can be read in the snapshot of a sealed store.
+func TestSealedSnapshotShowsNothing(t *testing.T) {
+	const secret = "PLANTED-SECRET"
+	dir := t.TempDir()
+	server := startServer(t, "--dir", dir, "--rdbcompression", "no")
+	inner := openStore(t, server.client(t), redis.Options{Pages: true})
+	s, err := store.Seal(t.Context(), inner, store.SealOptions{
+		IDKey: bytes.Repeat([]byte{1}, 32), Keys: map[string][]byte{"key-1": bytes.Repeat([]byte{2}, 32)}, Active: "key-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, inner, store.Entry{ID: "plain", Body: []byte("seen-" + secret)})
+	for i := range 50 {
+		mustPut(t, s, store.Entry{ID: fmt.Sprintf("%s-%d", secret, i), Due: at(1), Body: []byte("body " + secret)})
+	}
+	if err := server.client(t).Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen, planted := bytes.Count(content, []byte("seen-"+secret)), bytes.Count(content, []byte(secret)); seen != 1 || planted != 1 {
+		t.Errorf("the snapshot has the secret %d times, %d of them in the entry that isn't sealed, want it there and nowhere else", planted, seen)
+	}
 }

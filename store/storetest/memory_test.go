@@ -18,3 +18,7 @@ func memory() Harness {
 func TestMemory(t *testing.T) { Run(t, memory()) }
 
 func FuzzMemory(f *testing.F) { Fuzz(f, memory()) }
+
+func TestSealedMemory(t *testing.T) { Run(t, Sealed(memory())) }
+
+func TestSealedReference(t *testing.T) { Run(t, Sealed(reference())) }

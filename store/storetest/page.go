@@ -12,6 +12,18 @@ import (
 // optionalChecks hold that a store declares what it serves.
 func optionalChecks() []check {
 	return []check{{
+		name: "Optional/LimitIsDeclared",
+		says: "MaxBody returns how large a Body may be: less than MaxStored, and what the harness declares.",
+		run: func(c *checker) {
+			got := store.MaxStored
+			if l, ok := c.open().(store.Limiter); ok {
+				got = l.MaxBody()
+			}
+			if got != c.maxBody() {
+				c.errorf("MaxBody of the store: got %d, want %d as Features.MaxBody declares", got, c.maxBody())
+			}
+		},
+	}, {
 		name: "Optional/ServedIsDeclared",
 		says: "A type that has the method of an optional interface and can't serve it returns errors.ErrUnsupported.",
 		run: func(c *checker) {
@@ -203,7 +215,7 @@ func pageChecks() []check {
 				entries := numbered("entry-", 6, func(i int) time.Time { return at(i) })
 				for i := range entries {
 					if i%3 != 2 {
-						entries[i].Body = large(byte(i))
+						entries[i].Body = c.large(byte(i))
 					}
 					entries[i] = c.put(s, entries[i])
 				}

@@ -27,6 +27,12 @@ type Features struct {
 	// within a shard.
 	Ordered bool
 
+	// MaxBody is the largest Body, in bytes, that the store takes, where that is
+	// less than store.MaxStored: for backends with smaller messages, and for
+	// stores that wrap another one. The store then has a method MaxBody() int, by
+	// which a hub learns it. At least 256 KiB. Defaults to store.MaxStored.
+	MaxBody int
+
 	// Pager, Counter and Notifier mean that the store serves the optional
 	// interface of that name in package store. Stores whose type has the method
 	// without serving it return errors.ErrUnsupported.
@@ -76,6 +82,9 @@ const SeedVariable = "LATCHKEY_SEED"
 // patience is how long a check may take before it is said to hang.
 const patience = 2 * time.Minute
 
+// minMaxBody is the smallest Features.MaxBody: the suite has bodies of 128 KiB.
+const minMaxBody = 256 << 10
+
 // Run runs every check on stores from h, each as a subtest of t. A harness
 // that can't work, such as one without Open, fails t at once.
 func Run(t *testing.T, h Harness) {
@@ -115,6 +124,8 @@ func (h Harness) validate() error {
 		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
 	case h.Features.Shared && h.Peer == nil:
 		return errors.New("Harness.Peer is nil: it is required with Features.Shared, and returns a second handle to a store's data")
+	case h.Features.MaxBody != 0 && (h.Features.MaxBody < minMaxBody || h.Features.MaxBody > store.MaxStored):
+		return fmt.Errorf("Features.MaxBody must be between 256 KiB and store.MaxStored, got %d bytes", h.Features.MaxBody)
 	case h.Lose != nil && !h.Features.Shared:
 		return errors.New("Harness.Lose is there without Features.Shared: what comes between a write and its caller goes through a peer")
 	}

@@ -40,6 +40,8 @@ func (r *ref) some(ctx context.Context, ids []string, n int) (page []store.Entry
 
 func wrongPages() []wrong {
 	return []wrong{
+		{name: "a limit is declared and not told", caughtBy: []string{"Optional/LimitIsDeclared"},
+			features: func(f *Features) { f.MaxBody = 1 << 20 }, wrap: func(r *ref) store.Store { return r }},
 		{name: "pages are served and not declared", caughtBy: []string{"Optional/ServedIsDeclared"},
 			features: func(f *Features) { f.Pager = false }, wrap: func(r *ref) store.Store { return r }},
 		{name: "a count is served and not declared", caughtBy: []string{"Optional/ServedIsDeclared"},
