@@ -31,20 +31,20 @@ func deps(t *testing.T, pkg string) []string {
 func TestImportArrows(t *testing.T) {
 	external := func(p string) bool { return strings.Contains(strings.SplitN(p, "/", 2)[0], ".") }
 	for pkg, allowed := range map[string]func(dep string) bool{
-		"/store":           func(d string) bool { return !external(d) },
-		"/store/storetest": func(d string) bool { return !external(d) || d == module+"/store" },
+		"/store":           func(d string) bool { return !external(d) || d == module+"/store/internal/wake" },
+		"/store/storetest": func(d string) bool { return !external(d) || d == module+"/store" || d == module+"/store/internal/wake" },
 		"/store/bolt": func(d string) bool {
-			return !external(d) || d == module+"/store" || strings.HasPrefix(d, "go.etcd.io/bbolt") || strings.HasPrefix(d, "golang.org/x/")
+			return !external(d) || d == module+"/store" || d == module+"/store/internal/wake" || d == module+"/store/bolt/internal/pages" || strings.HasPrefix(d, "go.etcd.io/bbolt") || strings.HasPrefix(d, "golang.org/x/")
 		},
 		"/store/redis": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/store/internal/wake"
 		},
 		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/store/internal/wake" || d == module+"/heartbeat" || d == module+"/async/internal/record"
 		},
 		"/async/asynctest": func(d string) bool {
-			return !strings.HasPrefix(d, module+"/store/")
+			return !strings.HasPrefix(d, module+"/store/") || d == module+"/store/internal/wake"
 		},
 	} {
 		if _, err := os.Stat("." + pkg); err != nil {
