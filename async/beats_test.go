@@ -13,7 +13,6 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
-	"github.com/latchkey-go/latchkey/store"
 )
 
 // pumps names the pumps of a hub.
@@ -30,12 +29,8 @@ func relaying(o *async.Options) {
 	o.Pumps = map[string]heartbeat.Pump{"": heartbeat.Relay(heartbeat.RelayOptions{})}
 }
 
-const (
-	// longestPoll is by how much a hub that does nothing else can be late, and
-	// longestIdlePoll where the store signals and nothing was due for a minute.
-	longestPoll     = 1250 * time.Millisecond
-	longestIdlePoll = 12500 * time.Millisecond
-)
+// longestPoll is by how much a hub that does nothing else can be late.
+const longestPoll = 1250 * time.Millisecond
 
 func TestCadence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -341,12 +336,8 @@ func TestBackOffOfFailingBeats(t *testing.T) {
 			first, last := time.Second, min(time.Minute, timeout/6)
 			for i := 1; i < len(at); i++ {
 				want := async.Doubled(first, last, i)
-				late := longestPoll
-				if want*5/4 > store.WatchAhead {
-					late = longestIdlePoll
-				}
-				if gap := at[i].Sub(at[i-1]); gap < want*3/4 || gap > want*5/4+late {
-					t.Errorf("timeout %v: try %d comes after %v, want %v, a quarter less or more, and at most %v late", timeout, i, gap, want, late)
+				if gap := at[i].Sub(at[i-1]); gap < want*3/4 || gap > want*5/4+longestPoll {
+					t.Errorf("timeout %v: try %d comes after %v, want %v, a quarter less or more, and at most 1.25 s late", timeout, i, gap, want)
 				}
 			}
 			if len(at) < 20 {

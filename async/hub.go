@@ -67,9 +67,8 @@ type Options struct {
 	// limit.
 	Rate float64
 
-	// PollInterval is how often Run looks for what has become due. A store that
-	// is a store.Notifier wakes Run at once; Run then polls every 10 s after a
-	// minute in which nothing was due soon. Defaults to 1 s.
+	// PollInterval is how often Run looks for what has become due. Defaults to
+	// 1 s.
 	PollInterval time.Duration
 
 	// BlobLimit is how large a result, a failure or details may be, in bytes as

@@ -25,16 +25,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	pool := h.newPool(ctx)
 	defer h.runFinisher(ctx)()
 	defer pool.wait()
-	watcher := newWatcher(h.store)
 	failures := 0
 	for {
-		// Before the claim, so that nothing becomes due in between.
-		watcher.watch(ctx, time.Now(), h.log)
 		h.soon.pass(time.Now())
-		begun := time.Now()
-		n, asked, err := pool.claim(ctx, begun)
+		n, asked, err := pool.claim(ctx, time.Now())
 		idle := h.pollInterval
-		var signals <-chan struct{} // after a failure, or when it is busy, a hub waits for none
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -45,9 +40,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		case n > asked/2:
 			failures, idle = 0, 0
 		case n > 0:
-			failures, idle = 0, watcher.breath(idle/busyPoll)
+			failures, idle = 0, idle/busyPoll
 		default:
-			failures, idle, signals = 0, watcher.idle(idle, time.Now()), watcher.signals
+			failures = 0
 		}
 		if h.server.anyBlind(time.Now(), max(blindFor, h.claimTime)) {
 			idle = max(idle, h.pollInterval/2) // so that others come first
@@ -61,9 +56,6 @@ func (h *Hub) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
-		case _, open := <-signals:
-			watcher.signaled(open, time.Now())
-			pause(ctx, time.Until(begun.Add(apart)))
 		case <-timer.C:
 		}
 		timer.Stop()

@@ -58,8 +58,7 @@ type Notifier interface {
 	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
-// Limiter is a store that takes only smaller bodies than MaxStored. A hub keeps
-// to what it says.
+// Limiter is a store that takes only smaller bodies than MaxStored.
 type Limiter interface {
 	// MaxBody returns how large a Body may be, in bytes. It is always the same.
 	// Put returns ErrInvalid for a larger one.

@@ -29,8 +29,7 @@ type Features struct {
 
 	// MaxBody is the largest Body, in bytes, that the store takes, where that is
 	// less than store.MaxStored: for backends with smaller messages, and for
-	// stores that wrap another one. The store then has a method MaxBody() int, by
-	// which a hub learns it. At least 256 KiB. Defaults to store.MaxStored.
+	// stores that wrap another one. The store is then a store.Limiter. At least 256 KiB. Defaults to store.MaxStored.
 	MaxBody int
 
 	// Pager, Counter and Notifier mean that the store serves the optional
