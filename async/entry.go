@@ -26,7 +26,8 @@ type entry struct {
 	version uint64
 	due     time.Time
 	rec     *record.Record
-	held    bool // what is untold is this hub's to tell, now
+	held    bool      // what is untold is this hub's to tell, now
+	until   time.Time // set: due then, and not when the record is
 }
 
 func decodeEntry(e store.Entry) (entry, error) {
@@ -67,13 +68,16 @@ func (h *Hub) load(ctx context.Context, id string) (entry, error) {
 // errConflict means that somebody else wrote: read again, and decide again.
 var errConflict = errors.New("async: the entry changed meanwhile")
 
-// save writes an entry where nobody else has written since it was read, and
-// returns it with its new version; else errConflict. A store whose driver
-// repeats a write can answer a conflict to its own first try, so the bodies
-// are compared before it is believed.
+// save writes an entry, due when its record is, if no other process has written
+// since it was read, and returns it with its new version. Otherwise it returns
+// errConflict. A store whose driver repeats a write can answer a conflict to its
+// own first try, so the bodies are compared before it is believed.
 func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
 		h.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
+	}
+	if e.due = lifecycle.Due(e.rec, h.retention); !e.until.IsZero() {
+		e.due, e.until = e.until, time.Time{}
 	}
 	w, err := e.encode()
 	if err != nil {
@@ -105,6 +109,30 @@ func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
 const maxConflicts = 100
 
 var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
+
+// update is the compare-and-swap loop: it has change change the entry, and saves
+// it, until no other process has written in between. change reports whether
+// there is something to write. It begins with the entry as it was read, or reads
+// it where it has no record yet.
+func (h *Hub) update(ctx context.Context, e entry, change func(e *entry) (write bool, err error)) (entry, error) {
+	var err error
+	for tries := range maxConflicts {
+		if tries > 0 || e.rec == nil {
+			if e, err = h.load(ctx, e.id); err != nil {
+				return entry{}, err
+			}
+		}
+		write, err := change(&e)
+		if err != nil || !write {
+			return e, err
+		}
+		saved, err := h.save(ctx, e)
+		if err == nil || !errors.Is(err, errConflict) {
+			return saved, err
+		}
+	}
+	return entry{}, errConflicts
+}
 
 func (e entry) clone() entry {
 	e.rec = proto.CloneOf(e.rec)
