@@ -15,19 +15,24 @@ import (
 func harness(newPlace func(t testing.TB) place, change ...func(*pgxpool.Config)) storetest.Harness {
 	return storetest.Harness{
 		Features: storetest.Features{Durable: true, Shared: true, Ordered: true},
-		Open:     func(t *testing.T) store.Store { return open(t, newPlace(t), change...) },
-		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
-		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
-		Break:    func(t *testing.T, s store.Store) { s.(handle).lines.cut() },
+		Open:     func(t *testing.T) store.Store { return plain{open(t, newPlace(t), change...)} },
+		Reopen:   func(t *testing.T, s store.Store) store.Store { return plain{open(t, placeOf(s), change...)} },
+		Peer:     func(t *testing.T, s store.Store) store.Store { return plain{open(t, placeOf(s), change...)} },
+		Break:    func(t *testing.T, s store.Store) { s.(plain).Store.(handle).lines.cut() },
 		Lose: func(t *testing.T, s store.Store, meanwhile func()) {
 			warm(t, s)
-			s.(handle).lines.loseReply(meanwhile)
+			s.(plain).Store.(handle).lines.loseReply(meanwhile)
 		},
 		Corrupt: func(t *testing.T, s store.Store, id string) {
-			exec(t, `UPDATE `+s.(handle).place.entries()+` SET body = body || '\x00' WHERE id = $1`, id)
+			exec(t, `UPDATE `+placeOf(s).entries()+` SET body = body || '\x00' WHERE id = $1`, id)
 		},
 	}
 }
+
+// plain is a store without what it has beyond store.Store.
+type plain struct{ store.Store }
+
+func placeOf(s store.Store) place { return s.(plain).Store.(handle).place }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
