@@ -49,9 +49,9 @@
 //
 // # Wake-ups, pages and counts
 //
-// A write that makes an entry due within a minute is followed by a NOTIFY, which
-// [Store.Watch] passes on. [Store.Page] reads the entries in the order of their
-// IDs. [Store.Count] is an estimate beyond 10,000 entries.
+// A write that makes an entry due within [store.WatchAhead] is followed by a
+// NOTIFY, which [Store.Watch] passes on. Page and Count are those of
+// [store.Pager] and [store.Counter]; Count is an estimate beyond 10,000 entries.
 //
 // # Durability
 //

@@ -2,19 +2,15 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Page returns up to n entries whose IDs follow after, in the order of the IDs,
-// and at most 500; after need not exist, and "" stands before the first ID. Only
-// an empty page is the last one. A page leaves damaged entries out, and returns
-// an error that is store.ErrCorrupt together with the entries that it could
-// read.
+// Page implements [store.Pager]. The order is that of the IDs. A page has at
+// most 500 entries.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	var damaged error
-	entries, err := call(ctx, &s.calls, "page", "", checkPage(after, n), func() ([]store.Entry, error) {
+	entries, err := call(ctx, &s.calls, "page", "", store.CheckPage(after, n), func() ([]store.Entry, error) {
 		for {
 			all, err := retried(ctx, func() (found, error) { return s.entries.page(ctx, after, min(n, batch)) })
 			if err != nil {
@@ -35,16 +31,6 @@ func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, e
 	return entries, err
 }
 
-func checkPage(after string, n int) error {
-	if n < 1 {
-		return fmt.Errorf("%w: a page must have at least 1 entry, got %d", store.ErrInvalid, n)
-	}
-	if after == "" {
-		return nil
-	}
-	return store.CheckID(after)
-}
-
 // exact is up to how many entries Count counts each one.
 const exact = 10_000
 
@@ -58,7 +44,7 @@ const estimateSQL = `SELECT CASE WHEN reltuples > 0 AND relpages > 0
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 	WHERE s.nspname = $1::text AND c.relname = $2::text`
 
-// Count returns the number of entries, damaged ones included. Up to 10,000 entries it is exact. Beyond,
+// Count implements [store.Counter]. Up to 10,000 entries it is exact. Beyond,
 // it is PostgreSQL's estimate, as of the last vacuum or analyze: counting a
 // million rows takes the server a tenth of a second and more.
 func (s *Store) Count(ctx context.Context) (int, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
 // Store is a store.Store in PostgreSQL. Its methods may be called by any number
@@ -22,7 +23,7 @@ type Store struct {
 	entries entries
 	calls   calls
 
-	rule     rule // which writes are signaled
+	rule     wake.Rule // which writes are signaled
 	notifier notifier
 }
 
@@ -48,7 +49,7 @@ func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 // signal has a NOTIFY sent where a write makes an entry due at due, if the rule
 // says so.
 func (s *Store) signal(due time.Time) {
-	if s.rule.signals(due, time.Now()) {
+	if s.rule.Signals(due, time.Now()) {
 		s.notifier.send(s)
 	}
 }

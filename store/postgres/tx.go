@@ -81,7 +81,7 @@ func (s *txStore) Get(ctx context.Context, id string) (store.Entry, error) {
 // transaction commits.
 func (s *txStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return txCall(ctx, s, "put", e.ID, e.Check(), func() (uint64, error) {
-		return s.entries.put(ctx, e, s.parent.rule.signals(e.Due, time.Now()))
+		return s.entries.put(ctx, e, s.parent.rule.Signals(e.Due, time.Now()))
 	})
 }
 

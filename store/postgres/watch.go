@@ -26,13 +26,7 @@ const (
 // errPooler means that Watch can't work.
 var errPooler = fmt.Errorf("%w: a pooler is between the store and the server, and would give LISTEN to another client", errors.ErrUnsupported)
 
-// Watch returns a channel that receives a signal soon after a Put or a Claim, by
-// any process, makes an entry due within a minute of the writer's clock. Signals
-// may be merged, be lost, or come without reason. A Put that makes an entry due
-// at once is always signaled, the others once a second at most. The channel is
-// closed when ctx ends and when the store is closed.
-//
-// Watch works by LISTEN, on a connection of its own that
+// Watch implements [store.Notifier] by LISTEN, on a connection of its own that
 // is not one of the pool. When the connection fails, Watch connects again, with
 // backoff; a signal then says that others may have been lost meanwhile. Behind
 // PgBouncer and other poolers it is errors.ErrUnsupported, and hubs poll.
