@@ -116,6 +116,7 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 		Attempt:         p.GetAttempt(),
 		Started:         asTime(p.GetLastStartedTime()),
 		LastMark:        failureMark(p.GetLastFailure()),
+		LastFailure:     p.GetLastFailure(),
 		Details:         p.GetHeartbeatDetails(),
 		LastHeartbeat:   asTime(p.GetLastHeartbeatTime()),
 	}
@@ -237,6 +238,7 @@ func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 		Pending:       true,
 		Attempt:       info.GetAttempt(),
 		LastMark:      failureMark(info.GetLastFailure()),
+		LastFailure:   info.GetLastFailure(),
 		Details:       info.GetHeartbeatDetails(),
 		LastHeartbeat: asTime(info.GetLastHeartbeatTime()),
 	}

@@ -101,15 +101,16 @@ type Hub struct {
 	log          *slog.Logger
 	pumps        map[string]heartbeat.Pump
 
-	wake     chan struct{} // this process has made something due
-	hanging  sync.Map      // the IDs of entries of which a hook is out
-	asking   sync.Map      // and of which a pump is
-	warned   sync.Map      // the activity types with a short heartbeat timeout
-	server   condition     // as this process sees it
-	soon     soon          // what this process makes due before the next poll
-	finisher finisher
-	rarely   rate.Sometimes // for what could be logged of thousands at once
-	unknown  rate.Sometimes // of a pump's name, likewise
+	wake      chan struct{} // this process has made something due
+	hanging   sync.Map      // the IDs of entries of which a hook is out
+	asking    sync.Map      // and of which a pump is
+	warned    sync.Map      // the activity types with a short heartbeat timeout
+	server    condition     // as this process sees it
+	soon      soon          // what this process makes due before the next poll
+	finisher  finisher
+	sentinels sentinels
+	rarely    rate.Sometimes // for what could be logged of thousands at once
+	unknown   rate.Sometimes // of a pump's name, likewise
 }
 
 // converting is a completer that knows how its workers encode.

@@ -147,6 +147,7 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 		return failed("start", entryID(r), err)
 	}
 	if next == stepPending {
+		notePending(ctx)
 		return activity.ErrResultPending
 	}
 	return h.handOff(ctx, e, ask)
@@ -204,7 +205,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 	unknown := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
-		next, changed := stepAsk, true
+		next, changed, again := stepAsk, true, false
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e = entry{id: id, rec: r}
@@ -214,6 +215,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
 				return entry{}, 0, err
 			}
+			again = wasHandedOver(e.rec, r)
 			before, settledBefore := aboutRound(e.rec), e.rec.State == recordpb.State_STATE_SETTLED
 			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
 				next, changed, err = h.takeOver(ctx, &e, r)
@@ -242,6 +244,9 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			} else if err != nil {
 				return entry{}, 0, err
 			}
+		}
+		if again {
+			h.lookForWrapped(ctx, r)
 		}
 		if next != stepDeliver {
 			return e, next, nil
@@ -301,6 +306,7 @@ func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Ca
 	if answered := h.handedOff(ctx, e, stop(), err); err != nil && !answered {
 		return err
 	}
+	notePending(ctx)
 	return activity.ErrResultPending
 }
 
