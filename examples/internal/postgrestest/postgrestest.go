@@ -197,7 +197,7 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.process, s.done = cmd.Process, done
-	timer := time.NewTimer(time.Minute)
+	timer := time.NewTimer(5 * time.Minute)
 	defer timer.Stop()
 	select {
 	case <-ready:
@@ -207,7 +207,7 @@ func (s *Server) listen() error {
 		return errors.New("postgres has ended at once")
 	case <-timer.C:
 		s.stop(syscall.SIGKILL)
-		return errors.New("postgres takes no connections after a minute")
+		return errors.New("postgres takes no connections after five minutes")
 	}
 }
 

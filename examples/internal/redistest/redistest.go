@@ -78,9 +78,9 @@ func start(tb testing.TB, path string) (url string) {
 		return "redis://" + address + "/0"
 	case <-done:
 		return ""
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		kill()
-		tb.Fatal("redis-server takes no connections after a minute")
+		tb.Fatal("redis-server takes no connections after five minutes")
 		return ""
 	}
 }
