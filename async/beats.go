@@ -366,6 +366,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 			} // else it is sent next
 			h.scheduleBeat(e, now)
 		}
+		h.planQuestion(e, now)
 		saved, err := h.saveHeld(ctx, e, now)
 		if !errors.Is(err, errConflict) {
 			return saved, err

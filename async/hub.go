@@ -81,6 +81,19 @@ type Options struct {
 	// is given up a second before. At least 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
+	// StoreWait is how long Start waits for a store that is away. It never waits
+	// for more than half of what is left of its attempt, keeps the attempt's
+	// heartbeats going meanwhile, and then fails with an error that Temporal
+	// retries. A negative value doesn't wait. At most 1 h. Defaults to 30 s.
+	StoreWait time.Duration
+
+	// WatchInterval is how often Run and Work ask Temporal whether a waiting
+	// activity still exists that doesn't heartbeat. So the Over hook learns of a
+	// terminated workflow within that time. Activities of one run share a call;
+	// a million runs cost 278 calls a second at the default. Between 1 s and
+	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
+	WatchInterval time.Duration
+
 	// Logger is told what no caller learns. Defaults to slog.DiscardHandler's.
 	Logger *slog.Logger
 }
@@ -97,6 +110,8 @@ type Hub struct {
 	retention    time.Duration
 	claimTime    time.Duration
 	pollInterval time.Duration
+	storeWait    time.Duration // zero: none
+	watch        watch
 	concurrency  int
 	log          *slog.Logger
 	pumps        map[string]heartbeat.Pump
@@ -110,6 +125,7 @@ type Hub struct {
 	finisher  finisher
 	sentinels sentinels
 	rarely    rate.Sometimes // for what could be logged of thousands at once
+	awayLog   rate.Sometimes // of a store that Start waits for
 	unknown   rate.Sometimes // of a pump's name, likewise
 }
 
@@ -131,6 +147,7 @@ func New(o Options) (*Hub, error) {
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
 		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
+		awayLog: rate.Sometimes{First: 1, Interval: rareLog},
 	}
 	h.finisher.queue = make(chan finished, unfinished)
 	for name, pump := range o.Pumps {
@@ -163,6 +180,13 @@ func New(o Options) (*Hub, error) {
 	}
 	if h.pollInterval < 0 {
 		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
+	}
+	var err error
+	if h.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
+		return nil, err
+	}
+	if h.watch, err = newWatch(o.WatchInterval); err != nil {
+		return nil, err
 	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
 	if h.concurrency == 0 {

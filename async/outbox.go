@@ -181,23 +181,30 @@ func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, erro
 	return h.save(ctx, e)
 }
 
-// ask asks whether an activity is over whose deadline has passed: a pause or
-// changed options may have moved it.
+// ask asks whether an activity is over, by its turn or since its deadline has
+// passed: a pause or changed options may have moved that. An answer to a
+// question that was put since this one was due will do, so that activities of
+// one run share a call.
 func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
-	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	call, cancel := context.WithTimeout(since(ctx, e.questionAt()), h.claimTime-callMargin)
 	status, err := h.completer.Describe(call, target(e.rec).ByID(), "")
 	cancel()
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	now := time.Now()
+	now, r := time.Now(), e.rec
 	if err == nil && !status.Pending && status.End != EndBuffered {
 		h.end(&e, notOurs(ended(status.End).end), now)
+		return h.saveHeld(ctx, e, now)
+	}
+	if err == nil && status.Pending {
+		h.signalled(r, status.signals(r), now)
+	}
+	if err == nil && status.Pending && h.watch.interval > 0 && !isDue(fromNano(r.Deadline), now) {
+		r.NextQuestion, r.Questions = 0, 0
+		h.planQuestion(e, now)
 	} else {
-		if err == nil && status.Pending {
-			h.signalled(e.rec, status.signals(e.rec), now)
-		}
-		e.rec.Questions++
-		e.rec.NextQuestion = now.Add(jitter(doubled(firstQuestion, lastQuestion, int(e.rec.Questions)))).UnixNano()
+		r.Questions++
+		r.NextQuestion = now.Add(jitter(doubled(firstQuestion, h.watch.lastQuestion(), int(r.Questions)))).UnixNano()
 	}
 	return h.saveHeld(ctx, e, now)
 }
@@ -217,13 +224,14 @@ func notOurs(why recordpb.End) recordpb.End {
 	return why
 }
 
-// questionAt is when it is asked whether a waiting activity is over: a
-// deadline is a question and no verdict.
+// questionAt is when the hub asks whether a waiting activity is over: when the
+// watch says so, or at its deadline. A deadline is a question and no verdict.
 func (e entry) questionAt() time.Time {
-	if e.rec.NextQuestion != 0 {
-		return fromNano(e.rec.NextQuestion)
+	next, deadline := e.rec.NextQuestion, e.rec.Deadline
+	if next == 0 || e.rec.Questions == 0 && deadline != 0 && deadline < next {
+		return fromNano(deadline)
 	}
-	return fromNano(e.rec.Deadline)
+	return fromNano(next)
 }
 
 // isDue compares as stores do, in whole milliseconds: an entry that a store

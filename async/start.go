@@ -142,7 +142,8 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
 	h.warnOfBeats(ctx, r)
-	e, next, err := h.begin(ctx, entryID(r), r)
+	wait := h.newStoreWait(entryID(r), r)
+	e, next, err := h.begin(ctx, entryID(r), r, wait)
 	if err != nil {
 		return failed("start", entryID(r), err)
 	}
@@ -150,7 +151,7 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 		notePending(ctx)
 		return activity.ErrResultPending
 	}
-	return h.handOff(ctx, e, ask)
+	return h.handOff(ctx, e, wait, ask)
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
@@ -201,10 +202,15 @@ func checkLabels(labels map[string]string) error {
 
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
-func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
+// While the store is away it waits.
+func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record, wait *storeWait) (entry, step, error) {
 	unknown := 0
 	for range maxConflicts {
-		e, err := h.load(ctx, id)
+		var e entry
+		err := wait.do(ctx, func(ctx context.Context) (err error) {
+			e, err = h.load(ctx, id)
+			return err
+		})
 		next, changed, again := stepAsk, true, false
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -236,10 +242,16 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
 				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
 			}
+			h.planQuestion(e, time.Now())
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
 				h.claim(&e, time.Now())
 			}
-			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
+			var saved entry
+			err = wait.do(ctx, func(ctx context.Context) (err error) {
+				saved, err = h.save(ctx, e)
+				return err
+			})
+			if e = saved; errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
 				return entry{}, 0, err
@@ -293,17 +305,17 @@ func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) e
 }
 
 // handOff runs ask, and records that the outside has been asked.
-func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Callback) error) (err error) {
-	stop := h.beatMeanwhile(ctx, e.clone())
+func (h *Hub) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
+	stop := h.beatMeanwhile(ctx, e.clone(), wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
-			h.handedOff(ctx, e, stop(), errors.New("the function panicked"))
+			h.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e.clone()})
 	returned = true
-	if answered := h.handedOff(ctx, e, stop(), err); err != nil && !answered {
+	if answered := h.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
 		return err
 	}
 	notePending(ctx)
@@ -312,12 +324,11 @@ func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Ca
 
 // handedOff writes what came of the hand-off to the entry, as it was before
 // the function ran. It reports whether the activity has been answered, so that
-// an error of the function is no longer the activity's. heard is when the
-// server last heard of the attempt.
-func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr error) (answered bool) {
+// an error of the function is no longer the activity's. While the store is away
+// it waits.
+func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	started := e.rec.Started
 	for range maxConflicts {
@@ -327,7 +338,8 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
 			e.rec.Asked = started
 			e.rec.Adopted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(e, heard, time.Now())
+			h.startBeats(e, wait.heard, time.Now())
+			h.planQuestion(e, time.Now())
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == recordpb.State_STATE_WAITING:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
@@ -338,18 +350,26 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 			if askErr != nil {
 				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
 			}
+			ctx, cancel := context.WithTimeout(ctx, wrapUp)
+			defer cancel()
 			h.deliverDue(ctx, e)
 			return true
 		}
-		_, err := h.save(ctx, e)
+		err := wait.do(ctx, func(ctx context.Context) error {
+			_, err := h.save(ctx, e)
+			return err
+		})
 		if errors.Is(err, errConflict) {
-			e, err = h.load(ctx, e.id)
+			err = wait.do(ctx, func(ctx context.Context) (err error) {
+				e, err = h.load(ctx, e.id)
+				return err
+			})
 			if err == nil {
 				continue
 			}
 		}
 		if err != nil {
-			log.WarnContext(ctx, "async: the hand-off could not be recorded", slog.Any("error", err))
+			log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
 		}
 		return false
 	}
