@@ -12,7 +12,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // sentinelLook is how long Start waits for Temporal to tell the last failure.
@@ -31,15 +31,15 @@ func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
 
 // wasHandedOver reports whether the attempt before this one had handed the
 // activity over: then it should still wait, and not be followed by another.
-func wasHandedOver(before, now *recordpb.Record) bool {
-	return before.State == recordpb.State_STATE_WAITING && before.Asked == before.Started && before.Asked != 0 &&
+func wasHandedOver(before, now *record.Record) bool {
+	return before.State == record.Waiting && before.HandedOffStarted == before.Started && before.HandedOffStarted != 0 &&
 		now.Started > before.Started && sameActivity(before, now)
 }
 
 // lookForWrapped asks Temporal why the attempt before this one ended, and logs
 // an error if activity.ErrResultPending was reported as a failure. Nothing else
 // names that cause: the workflow only sees an activity that fails.
-func (h *Hub) lookForWrapped(ctx context.Context, r *recordpb.Record) {
+func (h *Hub) lookForWrapped(ctx context.Context, r *record.Record) {
 	if h.completer == nil {
 		return
 	}
@@ -62,7 +62,7 @@ func (h *Hub) lookForWrapped(ctx context.Context, r *recordpb.Record) {
 // saysPending reports whether a failure, or one of its causes, has the message
 // of activity.ErrResultPending. A message that the failure converter has
 // encoded is decoded with the activity's data converter.
-func (e encoder) saysPending(r *recordpb.Record, f *failurepb.Failure) bool {
+func (e encoder) saysPending(r *record.Record, f *failurepb.Failure) bool {
 	for depth := 0; f != nil && depth < maxSentinelDepth; depth++ {
 		if saysPending(f.GetMessage()) {
 			return true

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -50,7 +50,7 @@ type storeWait struct {
 }
 
 // newStoreWait returns the wait of an attempt that begins.
-func (h *Hub) newStoreWait(id string, r *recordpb.Record) *storeWait {
+func (h *Hub) newStoreWait(id string, r *record.Record) *storeWait {
 	e := entry{id: id, rec: r}.clone()
 	return &storeWait{hub: h, attempt: e, heard: begun(e.rec, time.Now())}
 }

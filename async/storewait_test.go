@@ -86,7 +86,7 @@ func TestStartWaitsForTheStore(t *testing.T) {
 				if err != activity.ErrResultPending || !asked || took < 20*time.Second || took > 26*time.Second {
 					t.Errorf("Start returned %v after %v, asked: %v, want activity.ErrResultPending soon after 20 s", err, took, asked)
 				}
-				if r := w.record(); r.Asked != r.Started {
+				if r := w.record(); r.HandedOffStarted != r.Started {
 					t.Error("the hand-off isn't recorded")
 				}
 			})
@@ -153,8 +153,8 @@ func TestStartBeatsWhileTheStoreIsAway(t *testing.T) {
 				if gap := time.Since(last); gap > 5*time.Second {
 					t.Errorf("the last beat is %v ago, and the timeout is 6 s", gap)
 				}
-				if r := w.record(); r.Asked != r.Started || time.Unix(0, r.LastBeat).After(last) {
-					t.Errorf("asked %v, the pump's time begins at %v, want that of a beat up to the last, %v", r.Asked == r.Started, time.Unix(0, r.LastBeat), last)
+				if r := w.record(); r.HandedOffStarted != r.Started || time.Unix(0, r.LastBeat).After(last) {
+					t.Errorf("asked %v, the pump's time begins at %v, want that of a beat up to the last, %v", r.HandedOffStarted == r.Started, time.Unix(0, r.LastBeat), last)
 				}
 				beats := len(s.taken())
 				pass(time.Minute)
@@ -198,8 +198,8 @@ func TestHandOffWaitsForTheStore(t *testing.T) {
 				if took := time.Since(begin); err != activity.ErrResultPending || took > c.most+time.Second {
 					t.Errorf("Start returned %v after %v, want activity.ErrResultPending within %v", err, took, c.most)
 				}
-				if r := w.record(); (r.Asked == r.Started) != c.recorded {
-					t.Errorf("the hand-off is recorded: %v, want %v", r.Asked == r.Started, c.recorded)
+				if r := w.record(); (r.HandedOffStarted == r.Started) != c.recorded {
+					t.Errorf("the hand-off is recorded: %v, want %v", r.HandedOffStarted == r.Started, c.recorded)
 				}
 				if !c.recorded && !strings.Contains(w.logs.String(), "the hand-off could not be recorded") {
 					t.Errorf("the log doesn't say that the hand-off isn't recorded: %s", w.logs)

@@ -5,7 +5,7 @@ import (
 	"hash/fnv"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 const (
@@ -34,7 +34,7 @@ func newWatch(interval time.Duration) (watch, error) {
 // next returns when the hub looks at an activity's run next. The looks at a run
 // are interval apart and at an offset that its IDs decide. So all activities of
 // a run are due together and share a call, and runs are spread evenly.
-func (w watch) next(r *recordpb.Record, now time.Time) time.Time {
+func (w watch) next(r *record.Record, now time.Time) time.Time {
 	h := fnv.New64a()
 	for _, id := range []string{r.Namespace, r.WorkflowId, r.RunId, r.ActivityRunId} {
 		_, _ = h.Write([]byte(id))
@@ -55,7 +55,7 @@ func (w watch) next(r *recordpb.Record, now time.Time) time.Time {
 // nothing while a question is repeated with backoff.
 func (h *Hub) planQuestion(e entry, now time.Time) {
 	r := e.rec
-	if h.watch.interval == 0 || r.State != recordpb.State_STATE_WAITING || r.Questions > 0 || r.Early {
+	if h.watch.interval == 0 || r.State != record.Waiting || r.Questions > 0 || r.Early {
 		return
 	}
 	next, deadline := h.watch.next(r, now), fromNano(r.Deadline)

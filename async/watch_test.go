@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -54,8 +54,8 @@ func TestWatchNoticesTheEnd(t *testing.T) {
 		"off":        {-1, func(w *world) { w.startNow(1, 0, async.StartOptions{}, nil) }, 0},
 		"its token is lost": {time.Minute, func(w *world) {
 			w.startNow(1, time.Hour, async.StartOptions{}, nil)
-			w.change(func(r *recordpb.Record) {
-				r.Lost, r.NextBeat, r.NextQuestion = r.Started, 0, time.Now().Add(time.Minute).UnixNano()
+			w.change(func(r *record.Record) {
+				r.TokenLostStarted, r.NextBeat, r.NextQuestion = r.Started, 0, time.Now().Add(time.Minute).UnixNano()
 			})
 			e, _ := w.stored()
 			e.Due = time.Now().Add(time.Minute)
