@@ -22,7 +22,9 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	if r.Delivery != nil {
 		p.w.settleJitter(&r.Delivery.Next, now, firstRetry, lastRetry)
 	}
-	p.w.settleJitter(&r.NextQuestion, now, firstQuestion, lastQuestion)
+	if r.Questions > 0 { // else it is no repeated question, and has no jitter
+		p.w.settleJitter(&r.NextQuestion, now, firstQuestion, lastQuestion)
+	}
 	p.w.settleJitter(&r.NextNotice, now, firstNotice, lastNotice)
 	if r.BeatTries > 0 {
 		p.w.settleJitter(&r.NextBeat, now, soonest, lastBeatRetry)

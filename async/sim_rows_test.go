@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -60,6 +61,9 @@ var simRows = []string{
 	"evidence: unknown",
 	"Waiting, deadline: pending, asked again",
 	"Waiting, deadline: over, told",
+	"Waiting, looked after: over, told",
+	"Waiting, looked after: pending, asked again",
+	"any: Start waits for a store that is away",
 	"Waiting, beat: taken",
 	"Waiting, beat: unavailable, again",
 	"Waiting, beat: cancellation requested, told",
@@ -255,7 +259,13 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 	}
 	calls := strings.Join(f.calls, " ")
 	if was == Waiting && f.op == "work" && len(f.calls) > 0 {
-		if is == Closed {
+		if r.Pump == simSilent && time.Now().Before(fromNano(r.Deadline)) {
+			if is == Closed {
+				w.hit("Waiting, looked after: over, told")
+			} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
+				w.hit("Waiting, looked after: pending, asked again")
+			}
+		} else if is == Closed {
 			w.hit("Waiting, deadline: over, told")
 		} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
 			w.hit("Waiting, deadline: pending, asked again")

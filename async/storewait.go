@@ -85,7 +85,7 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			w.until = time.Now().Add(w.limit())
 		}
 		w.cut()
-		pause := jitter(doubled(firstStoreRetry, lastStoreRetry, tries))
+		pause := doubled(firstStoreRetry, lastStoreRetry, tries)
 		if !time.Now().Add(pause).Before(w.until) {
 			if waited := time.Since(begin); tries > 1 {
 				err = fmt.Errorf("the store did not answer within %v; this attempt no longer waits for it: %w", waited.Round(time.Millisecond), err)
@@ -98,7 +98,7 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			})
 			stop = w.hub.beatMeanwhile(ctx, w.attempt, w.heard, false)
 		}
-		w.pause(ctx, pause)
+		w.pause(ctx, min(jitter(pause), time.Until(w.until)))
 	}
 }
 
