@@ -20,6 +20,6 @@ func TestTerminatedWorkflowIsNoticed(t *testing.T) {
 	runHub(t, w.hub)
 	w.wantPending(run, 1)
 	must(t, w.Client.TerminateWorkflow(w.Context(), run.GetID(), run.GetRunID(), "by an operator"))
-	over.each(t, p, nil, "over")
+	over.each(t, p.Callback, nil, "over")
 	w.wantState(p, async.Closed)
 }

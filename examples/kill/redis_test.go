@@ -45,8 +45,8 @@ func TestRedisRestartsWhileAnswering(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), plan.lasts+bound)
 	defer cancel()
-	server, redis := server.Client(t), redistest.New(t)
-	completer, err := async.ClientCompleter(async.Client{Client: server})
+	options, server, redis := server.Server(t).ClientOptions(), server.Client(t), redistest.New(t)
+	completer, err := async.ClientCompleter(async.Client{Client: server, Options: options})
 	must(t, err)
 	s, err := store.Open(ctx, redis.URL())
 	must(t, err)
@@ -54,7 +54,7 @@ func TestRedisRestartsWhileAnswering(t *testing.T) {
 	hub, err := async.New(async.Options{Store: s, Completer: completer, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 
-	o := &answering{hub: hub, rounds: make(map[int]int), begin: time.Now(), lasts: plan.lasts}
+	o := &answering{hub: hub, rounds: make(map[int]int), begin: time.Now()}
 	queue := fmt.Sprintf("failover-%d", rand.Uint64())
 	w := worker.New(server, queue, worker.Options{})
 	w.RegisterWorkflowWithOptions(askFourTimes, workflow.RegisterOptions{Name: "askFourTimes"})
@@ -68,7 +68,7 @@ func TestRedisRestartsWhileAnswering(t *testing.T) {
 	t.Cleanup(w.Stop)
 	running, stop := context.WithCancel(ctx)
 	var hubs sync.WaitGroup
-	hubs.Go(func() { _ = hub.Run(running) })
+	hubs.Go(func() { _ = hub.Run(running) }) // it returns why its context ended
 	defer hubs.Wait()
 	defer stop()
 
@@ -146,7 +146,6 @@ func attemptsOf(ctx context.Context, t *testing.T, c client.Client, run client.W
 type answering struct {
 	hub   *async.Hub
 	begin time.Time
-	lasts time.Duration
 	calls sync.WaitGroup
 
 	mu       sync.Mutex
