@@ -113,7 +113,6 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 		Running:         p.GetLastStartedTime() != nil,
 		CancelRequested: p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
 		Paused:          p.GetPaused(),
-		Attempt:         p.GetAttempt(),
 		Started:         asTime(p.GetLastStartedTime()),
 		LastMark:        failureMark(p.GetLastFailure()),
 		LastFailure:     p.GetLastFailure(),
@@ -236,7 +235,6 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	s := Status{
 		Pending:       true,
-		Attempt:       info.GetAttempt(),
 		LastMark:      failureMark(info.GetLastFailure()),
 		LastFailure:   info.GetLastFailure(),
 		Details:       info.GetHeartbeatDetails(),
