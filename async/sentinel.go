@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -33,7 +34,7 @@ func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
 // activity over: then it should still wait, and not be followed by another.
 func wasHandedOver(before, now *record.Record) bool {
 	return before.State == record.Waiting && before.HandedOffStarted == before.Started && before.HandedOffStarted != 0 &&
-		now.Started > before.Started && sameActivity(before, now)
+		now.Started > before.Started && lifecycle.SameActivity(before, now)
 }
 
 // lookForWrapped asks Temporal why the attempt before this one ended, and logs

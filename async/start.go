@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -46,10 +47,6 @@ const (
 	// wrapUp bounds what Start still does when its activity's context has ended.
 	wrapUp = 5 * time.Second
 )
-
-// errUnresolved fails an attempt whose function can't run yet: the next attempt
-// resolves what became of the failure.
-var errUnresolved = errors.New("async: cannot determine whether an earlier failure was delivered; the attempt fails so that Temporal retries it")
 
 // maxUnresolved is how often Start asks Temporal again for that, and
 // firstUnresolved how long it waits before the first time.
@@ -142,7 +139,7 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 	if err != nil {
 		return failed("start", entryID(r), err)
 	}
-	if next == stepPending {
+	if next == lifecycle.Nothing {
 		notePending(ctx)
 		return activity.ErrResultPending
 	}
@@ -195,57 +192,38 @@ func checkLabels(labels map[string]string) error {
 }
 
 // begin brings the attempt to its entry, making one where there is none, and
-// delivers what has been answered before. It returns stepAsk or stepPending.
+// delivers what has been answered before. It returns lifecycle.Run or Nothing.
 // While the store is away it waits.
-func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *storeWait) (entry, step, error) {
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *storeWait) (entry, lifecycle.Next, error) {
 	unresolved := 0
 	for range maxConflicts {
-		var e entry
-		err := wait.do(ctx, func(ctx context.Context) (err error) {
-			e, err = h.load(ctx, id)
-			return err
-		})
-		next, changed, again := stepAsk, true, false
-		var word *Status
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			e = entry{id: id, rec: r}
-		case err != nil:
-			return entry{}, 0, err
-		default:
-			again = wasHandedOver(e.rec, r)
-			word, err = h.wordOnOutcome(ctx, e.rec, r)
-			if err != nil && e.rec.Outcome.GetKind() == record.Failure && e.rec.ResultType == r.ResultType {
-				word, err = new(Status), nil // unresolved
-			}
-			if err != nil {
-				return entry{}, 0, err
-			}
-			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, changed, err = h.takeOver(ctx, &e, r)
-			} else {
-				next, changed, err = h.arrive(id, e.rec, r, word)
-			}
-			if errors.Is(err, errUnresolved) && h.completer != nil && unresolved < maxUnresolved {
+		e, a, again, err := h.arrive(ctx, id, r, wait)
+		if errors.Is(err, lifecycle.ErrUnresolved) {
+			if h.completer != nil && unresolved < maxUnresolved {
 				unresolved++
 				pause(ctx, jitter(firstUnresolved<<unresolved))
 				continue
 			}
-			if errors.Is(err, errUnresolved) {
-				h.outrun(ctx, e, wait)
-			}
-			if err != nil {
-				return entry{}, 0, err
+			if lifecycle.Outrun(e.rec) {
+				_ = wait.do(ctx, func(ctx context.Context) error {
+					_, err := h.save(ctx, e)
+					return err
+				}) // without it the numbers of the attempts tell, unless a reset changes them
 			}
 		}
-		if changed {
+		if err != nil {
+			return entry{}, 0, err
+		}
+		if a.Changed {
+			now := time.Now()
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
-				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
+				h.startBeats(e, begun(e.rec, now), now) // the function of an attempt before has returned
 			}
-			h.planQuestion(e, time.Now())
-			if e.due = h.dueAt(e.rec); next == stepDeliver {
-				h.claim(&e, time.Now())
+			if a.Next == lifecycle.Deliver {
+				h.policy(now).Claim(e.rec)
 			}
+			h.policy(now).PlanQuestion(e.rec)
+			e.due = h.dueAt(e.rec)
 			var saved entry
 			err = wait.do(ctx, func(ctx context.Context) (err error) {
 				saved, err = h.save(ctx, e)
@@ -260,48 +238,82 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *stor
 		if again {
 			h.lookForWrapped(ctx, r)
 		}
-		if next != stepDeliver {
-			return e, next, nil
+		if a.Next != lifecycle.Deliver {
+			return e, a.Next, nil
 		}
 		as := starter
-		if word != nil {
+		if a.First {
 			as = resolver
 		}
 		if delivered, err := h.deliver(ctx, e, as); err == nil {
 			e = delivered
 		}
-		return e, stepPending, nil
+		return e, lifecycle.Nothing, nil
 	}
 	return entry{}, 0, errConflicts
 }
 
-// outrun writes down that a later attempt begins, so that the one after it
-// doesn't take itself for the first after the failure.
-func (h *Hub) outrun(ctx context.Context, e entry, wait *storeWait) {
-	if e.rec.Outcome.Outrun {
-		return
-	}
-	e.rec.Outcome.Outrun = true
-	_ = wait.do(ctx, func(ctx context.Context) error {
-		_, err := h.save(ctx, e)
+// arrive reads the entry, and decides on an attempt that arrives. It asks
+// Temporal what the decision needs to know. again reports whether an attempt
+// before had handed the activity over, and should still wait.
+func (h *Hub) arrive(ctx context.Context, id string, now *record.Record, wait *storeWait) (e entry, a lifecycle.Arrival, again bool, err error) {
+	err = wait.do(ctx, func(ctx context.Context) (err error) {
+		e, err = h.load(ctx, id)
 		return err
-	}) // without it the numbers of the attempts tell, unless a reset changes them
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return entry{id: id, rec: now}, lifecycle.Arrival{Next: lifecycle.Run, Changed: true}, false, nil
+	}
+	if err != nil {
+		return entry{}, a, false, err
+	}
+	again = wasHandedOver(e.rec, now)
+	from := h.encoder
+	if now.Key != "" { // what is stored may be bound to another activity
+		from.data = h.encoder.dataOf(e.rec)
+	}
+	var said lifecycle.Words
+	for {
+		a, err = h.policy(time.Now()).Arrive(id, e.rec, now, said)
+		switch {
+		case err != nil:
+			return e, a, again, err
+		case a.Next == lifecycle.DescribeArriving:
+			mark := ""
+			if lifecycle.SameActivity(e.rec, now) {
+				mark = e.rec.Outcome.GetMark()
+			}
+			said.Arriving, err = h.word(ctx, now, mark)
+			if err != nil && mark != "" && e.rec.Outcome.Kind == record.Failure && e.rec.ResultType == now.ResultType {
+				err = lifecycle.ErrUnresolved
+			}
+		case a.Next == lifecycle.DescribeEarlier:
+			said.Earlier, err = h.word(ctx, e.rec, e.rec.Outcome.GetMark())
+		default:
+			if a.Mismatch {
+				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, because the activity now awaits another type",
+					slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+			}
+			if a.Renamed {
+				err = h.rebound(e.rec, from.data)
+			}
+			return e, a, again, err
+		}
+		if err != nil {
+			return e, a, again, err
+		}
+	}
 }
 
-// wordOnOutcome asks Temporal about the record's outcome where a later attempt
-// would drop it, or could be failed by it a second time. It returns nil where
-// the decision doesn't need Temporal's word.
-func (h *Hub) wordOnOutcome(ctx context.Context, r, now *record.Record) (*Status, error) {
-	if !needsWord(r, now) || h.completer == nil {
-		return nil, nil
-	}
+// word asks Temporal about the record's activity.
+func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecycle.Word, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	status, err := h.completer.Describe(ctx, target(now).ByID(), r.Outcome.GetMark())
+	status, err := h.completer.Describe(ctx, target(r).ByID(), mark)
 	if err != nil {
-		return nil, fmt.Errorf("cannot ask Temporal whether an earlier answer was delivered: %w", err)
+		return nil, fmt.Errorf("Temporal can't be asked about the activity now: %w", err)
 	}
-	return &status, nil
+	return new(wordOf(status)), nil
 }
 
 // handOff runs ask, and records that the outside has been asked.
@@ -330,7 +342,7 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx = context.WithoutCancel(ctx)
 	log := h.log.With(slog.String("callback", shortID(e.id)))
-	started := e.rec.Started
+	id, started := e.id, e.rec.Started
 	for range maxConflicts {
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
@@ -339,12 +351,12 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
 			h.startBeats(e, wait.heard, time.Now())
-			h.planQuestion(e, time.Now())
+			h.policy(time.Now()).PlanQuestion(e.rec)
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == record.Waiting:
-			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
+			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !known(e.rec.State):
+		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !lifecycle.Known(e.rec.State):
 			return false // nobody's answer stands
 		default:
 			if askErr != nil {
@@ -361,7 +373,7 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 		})
 		if errors.Is(err, errConflict) {
 			err = wait.do(ctx, func(ctx context.Context) (err error) {
-				e, err = h.load(ctx, e.id)
+				e, err = h.load(ctx, id)
 				return err
 			})
 			if err == nil {

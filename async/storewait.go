@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -85,7 +86,7 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			w.until = time.Now().Add(w.limit())
 		}
 		w.cut()
-		pause := doubled(firstStoreRetry, lastStoreRetry, tries)
+		pause := lifecycle.Doubled(firstStoreRetry, lastStoreRetry, tries)
 		if !time.Now().Add(pause).Before(w.until) {
 			if waited := time.Since(begin); tries > 1 {
 				err = fmt.Errorf("the store did not answer within %v; this attempt no longer waits for it: %w", waited.Round(time.Millisecond), err)
