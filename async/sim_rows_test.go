@@ -67,9 +67,6 @@ var simRows = []string{
 	"evidence: unknown",
 	"Waiting, deadline: pending, asked again",
 	"Waiting, deadline: over, notified",
-	"Waiting, looked after: over, notified",
-	"Waiting, looked after: pending, asked again",
-	"any: Start waits for a store that is away",
 	"Waiting, beat: taken",
 	"Waiting, beat: unavailable, again",
 	"Waiting, beat: cancellation requested, notified",
@@ -99,6 +96,9 @@ var simRows = []string{
 	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
 	"key: a repeat is known by its idempotency key",
 	"Closed: removed after the retention",
+	"Waiting, looked after: over, notified",
+	"Waiting, looked after: pending, asked again",
+	"any: Start waits for a store that is away",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

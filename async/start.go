@@ -195,9 +195,9 @@ func checkLabels(labels map[string]string) error {
 // delivers what has been answered before. It returns lifecycle.Run or Nothing.
 // While the store is away it waits.
 func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *storeWait) (entry, lifecycle.Next, error) {
-	unresolved := 0
+	unresolved, stored := 0, wait.entries()
 	for range maxConflicts {
-		e, a, again, err := h.arrive(ctx, id, r, wait)
+		e, a, again, err := h.arrive(ctx, stored, id, r)
 		if errors.Is(err, lifecycle.ErrUnresolved) {
 			if h.completer != nil && unresolved < maxUnresolved {
 				unresolved++
@@ -205,10 +205,8 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *stor
 				continue
 			}
 			if lifecycle.Outrun(e.rec) {
-				_ = wait.do(ctx, func(ctx context.Context) error {
-					_, err := h.save(ctx, e)
-					return err
-				}) // without it the numbers of the attempts tell, unless a reset changes them
+				e.until = e.due
+				_, _ = stored.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
 			}
 		}
 		if err != nil {
@@ -223,13 +221,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *stor
 				h.policy(now).Claim(e.rec)
 			}
 			h.policy(now).PlanQuestion(e.rec)
-			e.due = h.dueAt(e.rec)
-			var saved entry
-			err = wait.do(ctx, func(ctx context.Context) (err error) {
-				saved, err = h.save(ctx, e)
-				return err
-			})
-			if e = saved; errors.Is(err, errConflict) {
+			if e, err = stored.save(ctx, e); errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
 				return entry{}, 0, err
@@ -256,11 +248,8 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *stor
 // arrive reads the entry, and decides on an attempt that arrives. It asks
 // Temporal what the decision needs to know. again reports whether an attempt
 // before had handed the activity over, and should still wait.
-func (h *Hub) arrive(ctx context.Context, id string, now *record.Record, wait *storeWait) (e entry, a lifecycle.Arrival, again bool, err error) {
-	err = wait.do(ctx, func(ctx context.Context) (err error) {
-		e, err = h.load(ctx, id)
-		return err
-	})
+func (h *Hub) arrive(ctx context.Context, stored *entries, id string, now *record.Record) (e entry, a lifecycle.Arrival, again bool, err error) {
+	e, err = stored.load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return entry{id: id, rec: now}, lifecycle.Arrival{Next: lifecycle.Run, Changed: true}, false, nil
 	}
@@ -342,48 +331,37 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx = context.WithoutCancel(ctx)
 	log := h.log.With(slog.String("callback", shortID(e.id)))
-	id, started := e.id, e.rec.Started
-	for range maxConflicts {
+	started := e.rec.Started
+	e, err := wait.entries().update(ctx, e, func(e *entry) (bool, error) {
+		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
-			return false // a later attempt asks for itself
+			return false, nil // a later attempt asks for itself
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(e, wait.heard, time.Now())
+			h.startBeats(*e, wait.heard, time.Now())
 			h.policy(time.Now()).PlanQuestion(e.rec)
-			e.due = h.dueAt(e.rec)
+			return true, nil
 		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
-			e.due = h.dueAt(e.rec)
-		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !lifecycle.Known(e.rec.State):
-			return false // nobody's answer stands
-		default:
-			if askErr != nil {
-				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
-			}
-			ctx, cancel := context.WithTimeout(ctx, wrapUp)
-			defer cancel()
-			h.deliverDue(ctx, e)
-			return true
+			return true, nil
 		}
-		err := wait.do(ctx, func(ctx context.Context) error {
-			_, err := h.save(ctx, e)
-			return err
-		})
-		if errors.Is(err, errConflict) {
-			err = wait.do(ctx, func(ctx context.Context) (err error) {
-				e, err = h.load(ctx, id)
-				return err
-			})
-			if err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
-		}
+		// An answer stands, unless the activity is over without it.
+		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
+		return false, nil
+	})
+	switch {
+	case err != nil:
+		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
 		return false
+	case answered && askErr != nil:
+		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
 	}
-	return false
+	if answered {
+		ctx, cancel := context.WithTimeout(ctx, wrapUp)
+		defer cancel()
+		h.deliverDue(ctx, e)
+	}
+	return answered
 }

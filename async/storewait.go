@@ -103,6 +103,34 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 	}
 }
 
+// entries are those of the hub, behind a store that is waited for.
+func (w *storeWait) entries() *entries {
+	return &entries{store: patientStore{w.hub.store, w}, retention: w.hub.retention, log: w.hub.log}
+}
+
+// patientStore repeats Get and Put. A Put whose reply was lost meets its own
+// write then, which entries knows by its body.
+type patientStore struct {
+	store.Store
+	wait *storeWait
+}
+
+func (s patientStore) Get(ctx context.Context, id string) (e store.Entry, err error) {
+	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
+		e, err = s.Store.Get(ctx, id)
+		return err
+	})
+	return e, err
+}
+
+func (s patientStore) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
+	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
+		version, err = s.Store.Put(ctx, e)
+		return err
+	})
+	return version, err
+}
+
 // limit is for how long Start waits in all: never more than half of what is
 // left of the attempt.
 func (w *storeWait) limit() time.Duration {
@@ -146,7 +174,7 @@ func (w *storeWait) cut() {
 
 // isAway reports whether an error of the store may be over in a moment.
 func isAway(err error) bool {
-	for _, definite := range []error{store.ErrNotFound, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid, errConflict, errNewer} {
+	for _, definite := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid} {
 		if errors.Is(err, definite) {
 			return false
 		}
