@@ -72,7 +72,11 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 	if c.hub == nil {
 		return errZero
 	}
-	o, err := c.hub.encoder.failed(err, retryable)
+	enc, encErr := c.hub.encoder.in(ctx)
+	if encErr != nil {
+		return encErr
+	}
+	o, err := enc.failed(err, retryable)
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,11 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 	if c.hub == nil {
 		return errZero
 	}
-	o, err := c.hub.encoder.cancellation(details)
+	enc, err := c.hub.encoder.in(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := enc.cancellation(details)
 	if err != nil {
 		return err
 	}

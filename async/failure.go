@@ -31,16 +31,22 @@ func failureMark(f *failurepb.Failure) string {
 	return ""
 }
 
-// toFailure converts, and gives back as an error what the converter panics
-// with: the SDK's does where details or attributes can't be encoded.
-func toFailure(c converter.FailureConverter, err error) (f *failurepb.Failure, convErr error) {
-	defer func() {
-		if p := recover(); p != nil {
-			convErr = fmt.Errorf("%v", p)
-		}
-	}()
-	// A failure that an error carries must not be changed in place.
-	return proto.CloneOf(c.ErrorToFailure(err)), nil
+// toFailure converts. The SDK's converter panics where details or attributes
+// can't be encoded.
+func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, error) {
+	return guarded("the failure converter or its codec", func() (*failurepb.Failure, error) {
+		// A failure that an error carries must not be changed in place.
+		return proto.CloneOf(c.ErrorToFailure(err)), nil
+	})
+}
+
+// toFailure converts by the application's converter.
+func (e encoder) toFailure(in *converter.ActivitySerializationContext, err error) (*failurepb.Failure, error) {
+	c, convErr := e.failureIn(in)
+	if convErr != nil {
+		return nil, convErr
+	}
+	return toFailure(c, err)
 }
 
 // asApplicationFailure makes a failure of one that Temporal takes as the

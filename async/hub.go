@@ -41,10 +41,18 @@ type Options struct {
 	// DataConverter encodes results and details. It must be the workers' own;
 	// New refuses another than the one of ClientCompleter's clients. Defaults
 	// to that one, else to the SDK's.
+	//
+	// A converter that implements workflow.ContextAware gets the context of
+	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
+	// the details of a pump the one that Beat got.
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
 	// Defaults to that of ClientCompleter's clients, else to the SDK's.
+	//
+	// The SDK knows no failure converter that is aware of contexts. Latchkey
+	// calls its method WithContext(context.Context) converter.FailureConverter,
+	// if it has one.
 	FailureConverter converter.FailureConverter
 
 	// Pumps say when activities heartbeat while they wait, and what, by the

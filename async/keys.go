@@ -122,11 +122,15 @@ func owner(r *recordpb.Record) string {
 // keys. It returns as arrive does.
 func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (next step, changed bool, err error) {
 	r := e.rec
+	enc, err := h.encoder.in(ctx)
+	if err != nil {
+		return 0, false, err
+	}
 	again := func(remember bool) (step, bool, error) {
 		newRound(e.id, r, remember)
 		r.Details, r.Known, r.Relayed, r.Brought = nil, nil, 0, 0 // those of another job
 		r.Early = false
-		h.rename(r, now)
+		enc.rename(r, now)
 		return stepAsk, true, nil
 	}
 	// drop tells that what was accepted is not delivered.
@@ -142,7 +146,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 		case otherType:
 			return drop(recordpb.End_END_TYPE_MISMATCH)
 		}
-		return h.inherit(r, now)
+		return enc.inherit(r, now)
 	}
 	isClosed := r.State == recordpb.State_STATE_CLOSED
 	delivered := isClosed && r.End == recordpb.End_END_DELIVERED
@@ -187,7 +191,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 			return again(false)
 		}
 		known := r.Asked != 0 || r.Reference != ""
-		h.rename(r, now)
+		enc.rename(r, now)
 		if r.Asked = 0; now.Once && known {
 			r.Asked = r.Started
 			return stepPending, true, nil
@@ -212,7 +216,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 	case otherType:
 		return drop(recordpb.End_END_TYPE_MISMATCH)
 	}
-	return h.inherit(r, now)
+	return enc.inherit(r, now)
 }
 
 // runs reports whether an attempt is the one that Temporal has running; without
@@ -233,16 +237,16 @@ func (h *Hub) runs(ctx context.Context, now *recordpb.Record) (bool, error) {
 // inherit makes a settled outcome that of the activity which arrives. It isn't
 // measured again: what lies around the value is as large for one activity as
 // for another.
-func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err error) {
-	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
+func (e encoder) inherit(r, now *recordpb.Record) (next step, changed bool, err error) {
+	from := contextOf(r)
 	r.Early = false
-	h.rename(r, now)
-	_, contextual := h.encoder.failure.(converter.FailureConverterWithSerializationContext)
+	e.rename(r, now)
+	_, contextual := e.failure.(converter.FailureConverterWithSerializationContext)
 	switch {
 	case r.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
-		r.Outcome.Payload, err = rebind(r.Outcome.Payload, data, h.encoder.dataOf(r))
+		r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, contextOf(r))
 	case contextual:
-		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
+		err = e.rebindFailure(r.Outcome, from, contextOf(r))
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
@@ -253,8 +257,8 @@ func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err err
 
 // rename makes the record that of another activity, which doesn't know of the
 // job's progress yet.
-func (h *Hub) rename(r, now *recordpb.Record) {
-	data := h.encoder.dataOf(r)
+func (e encoder) rename(r, now *recordpb.Record) {
+	from := contextOf(r)
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
 	r.Lost, r.Adopted, r.Known, r.Brought = 0, 0, nil, 0
@@ -262,7 +266,7 @@ func (h *Hub) rename(r, now *recordpb.Record) {
 		r.Relayed, r.Brought = now.Created, now.Created
 	}
 	adopt(r, now)
-	if bound, err := rebind(r.Details, data, h.encoder.dataOf(r)); err == nil {
+	if bound, err := e.rebind(r.Details, from, contextOf(r)); err == nil {
 		r.Details = bound
 	} else {
 		r.Details, r.Brought = nil, 0 // nobody could read them

@@ -19,18 +19,28 @@ var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt
 
 // rebind encodes stored payloads anew that a codec may have bound to one
 // activity, for another. Values are not converted, only what lies around them.
-func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
+func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerializationContext) ([]byte, error) {
 	ps := new(commonpb.Payloads)
 	if proto.Unmarshal(stored, ps) != nil {
 		return nil, errUnreadable
 	}
+	decode, err := e.dataIn(from)
+	if err != nil {
+		return nil, err
+	}
+	encode, err := e.dataIn(to)
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range ps.Payloads {
-		var raw converter.RawValue
-		if err := from.FromPayload(p, &raw); err != nil {
-			return nil, err
-		}
-		var err error
-		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
+		ps.Payloads[i], err = guarded("the data converter or its codec", func() (*commonpb.Payload, error) {
+			var raw converter.RawValue
+			if err := decode.FromPayload(p, &raw); err != nil {
+				return nil, err
+			}
+			return encode.ToPayload(raw)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +53,7 @@ const undecoded = "async: this message could not be decoded"
 
 // rebindFailure does it for a failure, by a converter that knows contexts. The
 // SDK's own doesn't.
-func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) error {
+func (e encoder) rebindFailure(o *recordpb.Outcome, from, to *converter.ActivitySerializationContext) error {
 	f := new(failurepb.Failure)
 	if proto.Unmarshal(o.Payload, f) != nil {
 		return errUnreadable
@@ -54,11 +64,17 @@ func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) err
 			c.Message = undecoded
 		}
 	}
-	anew, err := unbound(from.FailureToError(decoded), f)
+	decode, err := e.failureIn(from)
 	if err != nil {
 		return err
 	}
-	bound, err := toFailure(to, anew)
+	anew, err := guarded("the failure converter or its codec", func() (error, error) {
+		return unbound(decode.FailureToError(decoded), f)
+	})
+	if err != nil {
+		return err
+	}
+	bound, err := e.toFailure(to, anew)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,10 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	if len(details) == 1 && details[0] == nil {
 		details = nil // as in the SDK
 	}
+	enc, err := c.hub.encoder.in(ctx)
+	if err != nil {
+		return err
+	}
 	for range maxConflicts {
 		e, err := c.current(ctx)
 		if err != nil {
@@ -90,7 +94,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		}
 		now := time.Now()
 		if len(details) > 0 {
-			if e.rec.Details, err = c.hub.encoder.details(e.rec, details); err != nil {
+			if e.rec.Details, err = enc.details(e.rec, details); err != nil {
 				return err
 			}
 			e.rec.Brought = now.UnixNano()
