@@ -121,7 +121,7 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 		return errZero
 	}
 	if len(ref) > maxReference || !utf8.ValidString(ref) {
-		return fmt.Errorf("a reference of %d bytes, not of at most %d in UTF-8", len(ref), maxReference)
+		return fmt.Errorf("%w: a reference must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxReference, len(ref))
 	}
 	for range maxConflicts {
 		e, err := c.current(ctx)

@@ -115,6 +115,8 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	switch {
 	case err == nil:
 		return o, fmt.Errorf("%w: a nil error", ErrInvalidFailure)
+	case endless(err):
+		return o, fmt.Errorf("%w: the error has more than %d causes, or unwraps to itself", ErrInvalidFailure, maxChain)
 	case isResultPending(err):
 		return o, fmt.Errorf("%w: activity.ErrResultPending is no outcome, and Temporal's client would do nothing with it", ErrInvalidFailure)
 	}
@@ -141,7 +143,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return proto.Marshal(f)
+		return marshal(f, ErrInvalidFailure)
 	}
 	return o, nil
 }
@@ -250,7 +252,7 @@ func (e encoder) details(r *recordpb.Record, values []any) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the details have %d bytes as encoded, over %d: Temporal would fail the activity for them; the heartbeat was not taken",
 			ErrTooLarge, size, limit)
 	}
-	return proto.Marshal(ps)
+	return marshal(ps, ErrInvalidResult)
 }
 
 // within measures as the server does, after all codecs.
@@ -259,5 +261,19 @@ func (e encoder) within(ps *commonpb.Payloads, what string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s has %d bytes as encoded, over %d: nothing was accepted, the activity still waits",
 			ErrTooLarge, what, size, e.limit)
 	}
-	return proto.Marshal(ps)
+	return marshal(ps, ErrInvalidResult)
+}
+
+// marshal encodes a message, and decodes it again before it counts: what can't
+// be read again could never be delivered.
+func marshal[M proto.Message](m M, invalid error) ([]byte, error) {
+	b, err := proto.Marshal(m)
+	if err == nil {
+		err = proto.Unmarshal(b, m.ProtoReflect().New().Interface())
+	}
+	if err != nil {
+		// The error of protobuf can repeat what it read.
+		return nil, fmt.Errorf("%w: what the converter made can't be encoded and read again as protobuf", invalid)
+	}
+	return b, nil
 }

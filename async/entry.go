@@ -70,6 +70,7 @@ var errConflict = errors.New("async: the entry changed meanwhile")
 // repeats a write can answer a conflict to its own first try, so the bodies
 // are compared before it is believed.
 func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
+	shrink(e.rec, h.keepOutcomes)
 	w, err := e.encode()
 	if err != nil {
 		return entry{}, err
@@ -125,9 +126,15 @@ func target(r *recordpb.Record) Target {
 
 // outcome returns what the record has settled on.
 func outcome(r *recordpb.Record) (Outcome, error) {
-	o := Outcome{Mark: r.GetOutcome().GetMark()}
+	o, err := parseOutcome(r.GetOutcome().GetKind(), r.GetOutcome().GetPayload())
+	o.Mark = r.GetOutcome().GetMark()
+	return o, err
+}
+
+// parseOutcome reads a stored payload.
+func parseOutcome(kind recordpb.Kind, payload []byte) (o Outcome, err error) {
 	var m proto.Message
-	switch kind := r.GetOutcome().GetKind(); kind {
+	switch kind {
 	case recordpb.Kind_KIND_RESULT:
 		o.Result = new(commonpb.Payloads)
 		m = o.Result
@@ -140,7 +147,8 @@ func outcome(r *recordpb.Record) (Outcome, error) {
 	default:
 		return o, fmt.Errorf("%w: outcome kind %d", errNewer, kind)
 	}
-	if err := proto.Unmarshal(r.Outcome.Payload, m); err != nil {
+	if err := proto.Unmarshal(payload, m); err != nil {
+		// The error of protobuf can repeat what it read.
 		return o, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 	}
 	return o, nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,9 +122,9 @@ func TestProbesDetailsPanic(t *testing.T) {
 	for name, how := range map[string]func(){"panic": panics, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
-				bad := false
+				var bad atomic.Bool
 				w, s := newBeatWorld(t, probing(5*time.Second, func(context.Context, heartbeat.Activity) (any, error) {
-					if bad {
+					if bad.Load() {
 						return Bomb{how}, nil
 					}
 					return "half", nil
@@ -131,13 +132,13 @@ func TestProbesDetailsPanic(t *testing.T) {
 				runHub(t, w.hub)
 				w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 				pass(10 * time.Second)
-				bad = true
+				bad.Store(true)
 				n := s.made()
 				pass(20 * time.Second)
 				if name == "panic" && (s.made() <= n || s.lastSaid() != "half") {
 					t.Errorf("%d beats while the details panic, the last says %q, want some, with the details before", s.made()-n, s.lastSaid())
 				}
-				bad = false
+				bad.Store(false)
 				n = s.made()
 				pass(20 * time.Second)
 				if s.made() == n {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -64,6 +65,13 @@ type Options struct {
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
 	Retention time.Duration
 
+	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
+	// for [Pending.Outcome]. Otherwise a delivered entry keeps only what answers
+	// repeats, and its payload goes as soon as the Delivered hook, if there is
+	// one, has returned nil. Give all hubs of a store the same. Defaults to
+	// false.
+	KeepOutcomes bool
+
 	// Hooks are told what became of the callbacks. Defaults to none.
 	Hooks Hooks
 
@@ -103,6 +111,7 @@ type Hub struct {
 	encoder      encoder
 	hooks        Hooks
 	retention    time.Duration
+	keepOutcomes bool
 	claimTime    time.Duration
 	pollInterval time.Duration
 	concurrency  int
@@ -134,7 +143,7 @@ func New(o Options) (*Hub, error) {
 		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
 	h := &Hub{
-		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
+		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, keepOutcomes: o.KeepOutcomes, claimTime: o.ClaimTime,
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
 		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
@@ -143,6 +152,9 @@ func New(o Options) (*Hub, error) {
 	for name, pump := range o.Pumps {
 		if isNilInterface(pump) {
 			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)
+		}
+		if len(name) > maxPump || !utf8.ValidString(name) {
+			return nil, fmt.Errorf("async: a name in Options.Pumps must be at most %d bytes of UTF-8, got %d bytes", maxPump, len(name))
 		}
 		h.pumps[name] = pump
 	}

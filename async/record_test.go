@@ -37,7 +37,7 @@ func full() *recordpb.Record {
 		Created:   scheduled.UnixNano() + 4,
 		Outcome: &recordpb.Outcome{
 			Kind: recordpb.Kind_KIND_RESULT, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
-			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1,
+			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1, Gone: true,
 		},
 		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9},
 		Ended:           scheduled.UnixNano() + 6,

@@ -840,7 +840,9 @@ type Outcome struct {
 	Settled     int64  `protobuf:"varint,5,opt,name=settled,proto3" json:"settled,omitempty"`
 	// started of the attempt that a failure is meant for: where another runs,
 	// it has first to be known whether this failure ended the one before.
-	Started       int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
+	Started int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
+	// The payload is no longer kept: it was delivered, and nothing reads it again.
+	Gone          bool `protobuf:"varint,7,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -915,6 +917,13 @@ func (x *Outcome) GetStarted() int64 {
 		return x.Started
 	}
 	return 0
+}
+
+func (x *Outcome) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
 }
 
 type Delivery struct {
@@ -1060,14 +1069,15 @@ const file_record_proto_rawDesc = "" +
 	"\x05Round\x12'\n" +
 	"\x0fcallback_digest\x18\x01 \x01(\fR\x0ecallbackDigest\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12+\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\xba\x01\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\xce\x01\n" +
 	"\aOutcome\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x12\n" +
 	"\x04mark\x18\x03 \x01(\tR\x04mark\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\x18\n" +
-	"\astarted\x18\x06 \x01(\x03R\astarted\"q\n" +
+	"\astarted\x18\x06 \x01(\x03R\astarted\x12\x12\n" +
+	"\x04gone\x18\a \x01(\bR\x04gone\"q\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tdelivered\x18\x01 \x01(\bR\tdelivered\x12\x14\n" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +

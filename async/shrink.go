@@ -1,0 +1,35 @@
+package async
+
+import (
+	"slices"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+// shrink drops from a closed record what nothing reads any more. What answers
+// repeats stays: the secret, the rounds, and the outcome's kind and fingerprint.
+//
+//   - The task token goes: an attempt that comes later brings its own.
+//   - Heartbeat details go with a result or a cancellation. After a failure the
+//     next attempt resumes from those that no beat has sent.
+//   - The payload goes once the outcome is delivered and the Delivered hook, if
+//     there is one, has returned nil. An outcome that was not delivered keeps
+//     its payload, since the activity may turn out not to be over.
+func shrink(r *recordpb.Record, keepOutcomes bool) {
+	if r.State != recordpb.State_STATE_CLOSED {
+		return
+	}
+	r.TaskToken = nil
+	if r.End != recordpb.End_END_DELIVERED || r.Outcome == nil {
+		return
+	}
+	if r.Outcome.Kind != recordpb.Kind_KIND_FAILURE {
+		r.Details, r.Known, r.Relayed, r.Brought = nil, nil, 0, 0
+	}
+	untold := slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool {
+		return n.Kind == recordpb.NoticeKind_NOTICE_KIND_DELIVERED && sameSecret(n.Secret, r.Secret)
+	})
+	if !keepOutcomes && !untold {
+		r.Outcome.Payload, r.Outcome.Gone = nil, true
+	}
+}
