@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // encoder turns what an application answers into what Temporal gets. It
@@ -28,17 +28,17 @@ type encoder struct {
 
 // offer is an outcome on its way into a record.
 type offer struct {
-	kind        recordpb.Kind
+	kind        record.Kind
 	resultType  string // of a result
 	fingerprint fingerprint
 	attempt     int64 // Started of the only one that it is about; 0: whichever waits
 	// encode is called only for an activity that waits.
-	encode func(r *recordpb.Record, mark string) ([]byte, error)
+	encode func(r *record.Record, mark string) ([]byte, error)
 }
 
 // serializationContext is what the workers use for the same activity. A codec may bind a
 // payload to it.
-func serializationContext(r *recordpb.Record) converter.ActivitySerializationContext {
+func serializationContext(r *record.Record) converter.ActivitySerializationContext {
 	return converter.ActivitySerializationContext{
 		Namespace:    r.Namespace,
 		WorkflowID:   r.WorkflowId,
@@ -50,7 +50,7 @@ func serializationContext(r *recordpb.Record) converter.ActivitySerializationCon
 
 // result checks the value, and returns the offer of it.
 func (e encoder) result(resultType string, value any) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_RESULT, resultType: resultType}
+	o := offer{kind: record.Result, resultType: resultType}
 	_, none := value.(None)
 	if isNil(value) {
 		return o, fmt.Errorf("%w: a nil %T, which the workflow would read as a zero value", ErrInvalidResult, value)
@@ -75,7 +75,7 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 		writeField(h, []byte(resultType))
 		writeField(h, plain)
 	})
-	o.encode = func(r *recordpb.Record, _ string) ([]byte, error) {
+	o.encode = func(r *record.Record, _ string) ([]byte, error) {
 		ps := new(commonpb.Payloads)
 		if !none {
 			var err error
@@ -90,13 +90,13 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 
 // cancellation returns the offer of a cancellation with these details.
 func (e encoder) cancellation(details []any) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_CANCELLATION}
+	o := offer{kind: record.Cancellation}
 	plain, err := toPayloads(converter.GetDefaultDataConverter(), details...)
 	if err != nil {
 		return o, fmt.Errorf("%w: the details can't be encoded: %w", ErrInvalidResult, err)
 	}
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writePayloads(h, plain) })
-	o.encode = func(r *recordpb.Record, _ string) ([]byte, error) {
+	o.encode = func(r *record.Record, _ string) ([]byte, error) {
 		ps := new(commonpb.Payloads)
 		if len(details) > 0 {
 			var err error
@@ -111,7 +111,7 @@ func (e encoder) cancellation(details []any) (offer, error) {
 
 // failed checks the error, and returns the offer of it as a failure.
 func (e encoder) failed(err error, retryable bool) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_FAILURE}
+	o := offer{kind: record.Failure}
 	switch {
 	case err == nil:
 		return o, fmt.Errorf("%w: a nil error", ErrInvalidFailure)
@@ -126,7 +126,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	}
 	plain = asApplicationFailure(plain, retryable)
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
-	o.encode = func(r *recordpb.Record, mark string) ([]byte, error) {
+	o.encode = func(r *record.Record, mark string) ([]byte, error) {
 		encode := func(err error) (*failurepb.Failure, error) {
 			f, convErr := e.toFailure(contextOf(r), err)
 			if convErr != nil {
@@ -197,14 +197,14 @@ func nonNil[T any](c T) (T, error) {
 
 // contextOf returns the serialization context to encode a record's values in:
 // none for an early answer, which has no activity yet.
-func contextOf(r *recordpb.Record) *converter.ActivitySerializationContext {
+func contextOf(r *record.Record) *converter.ActivitySerializationContext {
 	if r.Early {
 		return nil
 	}
 	return new(serializationContext(r))
 }
 
-func (e encoder) payloads(r *recordpb.Record, values ...any) (*commonpb.Payloads, error) {
+func (e encoder) payloads(r *record.Record, values ...any) (*commonpb.Payloads, error) {
 	data, err := e.dataIn(contextOf(r))
 	if err != nil {
 		return nil, err
@@ -243,7 +243,7 @@ func toPayloads(data converter.DataConverter, values ...any) (*commonpb.Payloads
 
 // details encodes what a heartbeat says, for the raw call: external storage
 // has no part in it, and no more than Temporal's own limit passes.
-func (e encoder) details(r *recordpb.Record, values []any) ([]byte, error) {
+func (e encoder) details(r *record.Record, values []any) ([]byte, error) {
 	ps, err := e.payloads(r, values...)
 	if err != nil {
 		return nil, fmt.Errorf("the data converter or its codec failed, the heartbeat was not taken: %w", err)

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -199,7 +199,7 @@ func TestNamesAreUTF8(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("a pump's name: %v, want an error about UTF-8", err)
 	}
-	if got := w.record().State; got != recordpb.State_STATE_WAITING {
+	if got := w.record().State; got != record.Waiting {
 		t.Errorf("the entry is %v", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // Accepted is the outcome that a round was answered with. It has the
@@ -60,7 +60,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 		return a, ErrOutcomeGone // only its fingerprint is kept
 	case !known(r.State):
 		return a, errNewer
-	case r.Outcome == nil && r.State == recordpb.State_STATE_CLOSED:
+	case r.Outcome == nil && r.State == record.Closed:
 		return a, closedError(r)
 	case r.Outcome == nil:
 		return a, ErrNoOutcome
@@ -87,7 +87,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 }
 
 // decode reads a stored result into what v points to. No payload is no value.
-func (e encoder) decode(r *recordpb.Record, ps *commonpb.Payloads, v any) error {
+func (e encoder) decode(r *record.Record, ps *commonpb.Payloads, v any) error {
 	if len(ps.GetPayloads()) == 0 {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (e encoder) decode(r *recordpb.Record, ps *commonpb.Payloads, v any) error 
 }
 
 // errorOf returns the error that the workflow gets of a failure or a cancellation.
-func (e encoder) errorOf(r *recordpb.Record, o Outcome) (failure, err error) {
+func (e encoder) errorOf(r *record.Record, o Outcome) (failure, err error) {
 	c, err := e.failureIn(contextOf(r))
 	if err != nil {
 		return nil, err

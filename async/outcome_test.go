@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -174,7 +174,7 @@ func TestFirstReleasesRecordsShrink(t *testing.T) {
 				e, r := w.stored()
 				wantNil(t, w.open(async.CallbackID(e, r)).Complete(t.Context(), Decision{Approved: true, Reason: "of the first release"}))
 			} else {
-				w.change(func(r *recordpb.Record) { r.Delivery.Next = 1 }) // due
+				w.change(func(r *record.Record) { r.Delivery.Next = 1 }) // due
 				w.work(w.hub)
 			}
 			if got := string(w.wantSent(1)[0].Outcome.Result.GetPayloads()[0].GetData()); !strings.Contains(got, "of the first release") {

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -53,7 +53,7 @@ const undecoded = "async: this message could not be decoded"
 
 // rebindFailure does it for a failure, by a converter that knows contexts. The
 // SDK's own doesn't.
-func (e encoder) rebindFailure(o *recordpb.Outcome, from, to *converter.ActivitySerializationContext) error {
+func (e encoder) rebindFailure(o *record.Outcome, from, to *converter.ActivitySerializationContext) error {
 	f := new(failurepb.Failure)
 	if proto.Unmarshal(o.Payload, f) != nil {
 		return errUnreadable

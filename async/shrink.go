@@ -3,7 +3,7 @@ package async
 import (
 	"slices"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // shrink drops from a closed record what nothing reads any more. What answers
@@ -15,19 +15,19 @@ import (
 //   - The payload goes once the outcome is delivered and the Delivered hook, if
 //     there is one, has returned nil. An outcome that was not delivered keeps
 //     its payload, since the activity may turn out not to be over.
-func shrink(r *recordpb.Record, keepOutcomes bool) {
-	if r.State != recordpb.State_STATE_CLOSED {
+func shrink(r *record.Record, keepOutcomes bool) {
+	if r.State != record.Closed {
 		return
 	}
 	r.TaskToken = nil
-	if r.End != recordpb.End_END_DELIVERED || r.Outcome == nil {
+	if r.End != record.EndDelivered || r.Outcome == nil {
 		return
 	}
-	if r.Outcome.Kind != recordpb.Kind_KIND_FAILURE {
-		r.Details, r.Known, r.Relayed, r.Brought = nil, nil, 0, 0
+	if r.Outcome.Kind != record.Failure {
+		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0
 	}
-	untold := slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool {
-		return n.Kind == recordpb.NoticeKind_NOTICE_KIND_DELIVERED && sameSecret(n.Secret, r.Secret)
+	untold := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
+		return n.Kind == record.NoticeDelivered && sameSecret(n.Secret, r.Secret)
 	})
 	if !keepOutcomes && !untold {
 		r.Outcome.Payload, r.Outcome.Gone = nil, true

@@ -3,7 +3,7 @@ package async
 import (
 	"context"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -15,23 +15,23 @@ var simBrokenShrink = map[string]simBroken{
 	"the fingerprint dropped with the payload":      {by: "G2", put: dropFingerprint},
 }
 
-func dropUndelivered(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if State(r.State) == Closed && r.Outcome != nil && r.End != recordpb.End_END_DELIVERED {
+func dropUndelivered(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Closed && r.Outcome != nil && r.End != record.EndDelivered {
 		r.Outcome.Payload, r.Outcome.Gone = nil, true
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }
 
-func dropUntold(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if State(r.State) == Closed && r.End == recordpb.End_END_DELIVERED && len(r.Notices) > 0 {
+func dropUntold(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Closed && r.End == record.EndDelivered && len(r.Notices) > 0 {
 		r.Outcome.Payload, r.Outcome.Gone = nil, true
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }
 
-func keepToken(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func keepToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if before := s.p.w.records[e.ID]; State(r.State) == Closed && before != nil {
 		r.TaskToken = before.TaskToken
 		e = rewritten(e, r, s.p.hub)
@@ -39,7 +39,7 @@ func keepToken(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Reco
 	return s.put(ctx, e, r)
 }
 
-func dropFingerprint(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func dropFingerprint(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Closed && r.Outcome.GetGone() {
 		r.Outcome.Fingerprint = nil
 		e = rewritten(e, r, s.p.hub)
