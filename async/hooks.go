@@ -28,7 +28,9 @@ const (
 // goes on; one that isn't back delays only what else is to be told of the same
 // entry. The callback is that of the round that it is about.
 type Hooks struct {
-	// Delivered: Temporal has taken the outcome.
+	// Delivered: Temporal has taken the outcome. [Pending.Outcome] still reads
+	// it, unless the hook has returned nil before or, after a failure, the next
+	// attempt has asked.
 	Delivered func(ctx context.Context, c Callback) error
 
 	// CancelRequested: somebody wants the activity cancelled. It goes on, and
