@@ -157,7 +157,7 @@ func (h *Hub) unknownPump(ctx context.Context, e entry) {
 
 // atOnce reports whether the entry's pump asks nobody.
 func (h *Hub) atOnce(e entry) bool {
-	p, may := h.pumps[e.rec.Pump].(interface{ Asks() bool })
+	p, may := h.pumps[e.rec.Pump].(heartbeat.Asker)
 	if !may {
 		return false
 	}

@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.temporal.io/sdk/converter"
-
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -21,7 +19,7 @@ type KeyOptions struct {
 	// Namespace is that of the activity. Required.
 	Namespace string
 
-	// Early is how long an answer waits for its activity where none has asked
+	// Early is how long a result waits for its activity where none has asked
 	// yet. Defaults to 0: ErrNotFound.
 	Early time.Duration
 }
@@ -39,9 +37,10 @@ type keyed struct {
 // both carry an idempotency key ([WithIdempotencyKey]).
 //
 // Where there is none it is ErrNotFound; with Early set, it may be answered all
-// the same: Complete, Fail and Reject then keep the answer for the activity,
-// whose Start delivers it and asks nobody. An early answer whose activity
-// doesn't come in time is told to the Over hook as ErrExpired.
+// the same: Complete then keeps the result for the activity, whose Start
+// delivers it and doesn't run its function. Only a result may come early: Fail,
+// Reject and ReportCanceled need an activity. The Over hook gets ErrExpired for
+// an early result whose activity doesn't come in time.
 func OpenKey[T any](ctx context.Context, h *Hub, key string, o KeyOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -143,10 +142,10 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 		switch {
 		case r.State != record.Settled:
 			return again(false)
-		case otherType:
+		case otherType, r.Outcome.GetKind() != record.Result:
 			return drop(record.EndTypeMismatch)
 		}
-		return enc.inherit(r, now)
+		return enc.takeEarly(r, now)
 	}
 	isClosed := r.State == record.Closed
 	delivered := isClosed && r.End == record.EndDelivered
@@ -187,7 +186,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case isClosed:
 		return again(delivered)
 	case r.State == record.Waiting:
-		if otherType || now.PerAttempt {
+		if otherType {
 			return again(false)
 		}
 		known := r.HandedOffStarted != 0 || r.Reference != ""
@@ -200,7 +199,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case r.State != record.Settled:
 		return 0, false, errNewer
 	}
-	// An answer must not be used twice: did the earlier activity get it?
+	// An outcome is that of the activity which it was accepted for.
 	switch {
 	case status.End == EndBuffered:
 		return 0, false, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
@@ -211,12 +210,9 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case status.End == EndUnknown:
 		h.notice(r, record.NoticeOver, record.EndUnknown, time.Now())
 		return again(true) // it may have been delivered, so that a repeat is no answer to this one
-	case r.Outcome.GetKind() == record.Cancellation:
-		return drop(ended(status.End).end) // nobody has requested one of this activity
-	case otherType:
-		return drop(record.EndTypeMismatch)
+	default:
+		return drop(ended(status.End).end)
 	}
-	return enc.inherit(r, now)
 }
 
 // runs reports whether an attempt is the one that Temporal has running; without
@@ -234,22 +230,15 @@ func (h *Hub) runs(ctx context.Context, now *record.Record) (bool, error) {
 	return status.Running && status.Started.Equal(fromNano(now.Started)), nil
 }
 
-// inherit makes a settled outcome that of the activity which arrives. It isn't
+// takeEarly makes an early result that of the activity which arrives. It isn't
 // measured again: what lies around the value is as large for one activity as
 // for another.
-func (e encoder) inherit(r, now *record.Record) (next step, changed bool, err error) {
+func (e encoder) takeEarly(r, now *record.Record) (next step, changed bool, err error) {
 	from := contextOf(r)
 	r.Early = false
 	e.rename(r, now)
-	_, contextual := e.failure.(converter.FailureConverterWithSerializationContext)
-	switch {
-	case r.Outcome.Kind != record.Failure:
-		r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, contextOf(r))
-	case contextual:
-		err = e.rebindFailure(r.Outcome, from, contextOf(r))
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
+	if r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, contextOf(r)); err != nil {
+		return 0, false, fmt.Errorf("the result that came early can't be encoded for this activity now: %w", err)
 	}
 	r.Outcome.Started = r.Started
 	return stepDeliver, true, nil

@@ -10,8 +10,8 @@ import (
 // repeats stays: the secret, the rounds, and the outcome's kind and fingerprint.
 //
 //   - The task token goes: an attempt that comes later brings its own.
-//   - Heartbeat details go with a result or a cancellation. After a failure the
-//     next attempt resumes from those that no beat has sent.
+//   - Heartbeat details go where no attempt follows. After a retryable failure
+//     the next attempt resumes from those that no beat has sent.
 //   - The payload goes once the outcome is delivered and the Delivered hook, if
 //     there is one, has returned nil. An outcome that was not delivered keeps
 //     its payload, since the activity may turn out not to be over.
@@ -23,7 +23,7 @@ func shrink(r *record.Record, keepOutcomes bool) {
 	if r.End != record.EndDelivered || r.Outcome == nil {
 		return
 	}
-	if r.Outcome.Kind != record.Failure {
+	if r.Outcome.Kind != record.Failure || r.Outcome.NonRetryable {
 		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0
 	}
 	untold := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
