@@ -15,6 +15,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/time/rate"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -126,6 +128,7 @@ type Hub struct {
 	soon     soon          // what this process makes due before the next poll
 	finisher finisher
 	rarely   rate.Sometimes // for what could be logged of thousands at once
+	rules    lifecycle.Policy
 	unknown  rate.Sometimes // of a pump's name, likewise
 }
 
@@ -199,10 +202,45 @@ func New(o Options) (*Hub, error) {
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
+	h.rules = lifecycle.Policy{
+		Retention: h.retention, ClaimTime: h.claimTime, Listens: h.hooks.listens(), CanAsk: h.completer != nil,
+		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
+	}
 	if h.completer != nil {
 		h.completer = newPaced(h.completer, o.Rate, &h.server)
 	}
 	return h, nil
+}
+
+// policy is what the rules are to know now.
+func (h *Hub) policy(now time.Time) lifecycle.Policy {
+	p := h.rules
+	p.Now = now
+	return p
+}
+
+// roundDigest stands for the callback ID of a round that is over.
+func roundDigest(entryID string, secret []byte) []byte {
+	return callbackDigest(callbackID(entryID, secret))
+}
+
+// wordOf is what Temporal's status says to the rules.
+func wordOf(s Status) lifecycle.Word {
+	w := lifecycle.Word{
+		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
+		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == EndBuffered,
+	}
+	switch s.End {
+	case EndOurs:
+		w.End = record.EndDelivered
+	case EndTimedOut:
+		w.End = record.EndTimedOut
+	case EndOther:
+		w.End = record.EndOther
+	default:
+		w.End = record.EndUnknown
+	}
+	return w
 }
 
 // agree takes the converters of the completer's clients where none are set,

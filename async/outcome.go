@@ -8,6 +8,7 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -58,7 +59,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 		return a, ErrSuperseded
 	case before != nil:
 		return a, ErrOutcomeGone // only its fingerprint is kept
-	case !known(r.State):
+	case !lifecycle.Known(r.State):
 		return a, errNewer
 	case r.Outcome == nil && r.State == record.Closed:
 		return a, closedError(r)

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -40,4 +41,22 @@ func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerialization
 		}
 	}
 	return proto.Marshal(ps)
+}
+
+// rebound encodes what a record of another activity has for the one that it is
+// of now. Values aren't measured again: what lies around them is as large for one
+// activity as for another.
+func (e encoder) rebound(r *record.Record, from *converter.ActivitySerializationContext) (err error) {
+	to := contextOf(r)
+	if bound, err := e.rebind(r.Details, from, to); err == nil {
+		r.Details = bound
+	} else {
+		r.Details, r.DetailsPendingSince = nil, 0 // they can't be read
+	}
+	if r.State == record.Settled {
+		if r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, to); err != nil {
+			return fmt.Errorf("the result that came early can't be encoded for this activity now: %w", err)
+		}
+	}
+	return nil
 }

@@ -1,12 +1,13 @@
-package async
+package lifecycle
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// shrink drops from a closed record what nothing reads any more. What answers
+// Shrink drops from a closed record what nothing reads any more. What answers
 // repeats stays: the secret, the rounds, and the outcome's kind and fingerprint.
 //
 //   - The task token goes: an attempt that comes later brings its own.
@@ -15,7 +16,7 @@ import (
 //   - The payload goes once the outcome is delivered and the Delivered hook, if
 //     there is one, has returned nil. An outcome that was not delivered keeps
 //     its payload, since the activity may turn out not to be over.
-func shrink(r *record.Record, keepOutcomes bool) {
+func Shrink(r *record.Record, keepOutcomes bool) {
 	if r.State != record.Closed {
 		return
 	}
@@ -27,7 +28,7 @@ func shrink(r *record.Record, keepOutcomes bool) {
 		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0
 	}
 	untold := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
-		return n.Kind == record.NoticeDelivered && sameSecret(n.Secret, r.Secret)
+		return n.Kind == record.NoticeDelivered && bytes.Equal(n.Secret, r.Secret)
 	})
 	if !keepOutcomes && !untold {
 		r.Outcome.Payload, r.Outcome.Gone = nil, true
