@@ -129,28 +129,24 @@ func undelivered(err error) verdict {
 // both over meanwhile.
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
-	for range maxConflicts {
-		if !lifecycle.Concerns(e.rec, about, mark) {
-			return e, nil
+	untold := false
+	saved, err := h.update(ctx, e, func(e *entry) (bool, error) {
+		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
+			return false, nil
 		}
-		now := time.Now()
-		h.policy(now).Conclude(e.rec, v.Verdict)
+		p := h.policy(time.Now())
+		p.Conclude(e.rec, v.Verdict)
 		if as == runner {
-			e.held = h.policy(now).HoldNotices(e.rec)
+			e.held = p.HoldNotices(e.rec)
+		} else {
+			untold = len(e.rec.Notices) > 0
 		}
-		e.due = h.dueAt(e.rec)
-		saved, err := h.save(ctx, e)
-		if err == nil && len(saved.rec.Notices) > 0 && as != runner {
-			h.wakeUp()
-		}
-		if err == nil || !errors.Is(err, errConflict) {
-			return saved, err
-		}
-		if e, err = h.load(ctx, e.id); err != nil {
-			return entry{}, err
-		}
+		return true, nil
+	})
+	if err == nil && untold {
+		h.wakeUp()
 	}
-	return entry{}, errConflicts
+	return saved, err
 }
 
 // deliverDue delivers what is settled and not claimed by another.
@@ -159,15 +155,8 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	if h.completer == nil || e.rec.State != record.Settled || !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
 		return
 	}
-	h.claim(&e, now)
+	h.policy(now).Claim(e.rec)
 	if e, err := h.save(ctx, e); err == nil {
 		_, _ = h.deliver(ctx, e, starter) // what the store failed to take is due again
 	}
-}
-
-// claim has a settled entry to this hub while it delivers. Without a completer
-// it leaves it to whoever comes first.
-func (h *Hub) claim(e *entry, now time.Time) {
-	h.policy(now).Claim(e.rec)
-	e.due = h.dueAt(e.rec)
 }

@@ -78,10 +78,8 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		}
 		// To settle is to claim: the one who accepts is the one who delivers.
 		h.policy(time.Now()).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
-		e.due = h.dueAt(e.rec)
 		if e.rec.Early {
 			e.rec.Delivery.Next = time.Now().Add(c.key.options.Early).UnixNano()
-			e.due = h.dueAt(e.rec)
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
