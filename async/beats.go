@@ -62,13 +62,12 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 	if !known {
 		return time.Time{}, false
 	}
-	defer func() {
-		if recover() != nil {
-			h.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
-			at = now.Add(lifecycle.LastBeatRetry)
-		}
-	}()
-	return pump.Next(activityOf(e), now), true
+	at, err := guarded("the pump's Next", func() (time.Time, error) { return pump.Next(activityOf(e), now), nil })
+	if err != nil {
+		h.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		at = now.Add(lifecycle.LastBeatRetry)
+	}
+	return at, true
 }
 
 // again has a beat that wasn't sent come soon, and leaves time for one more
@@ -130,58 +129,82 @@ func (h *Hub) unknownPump(ctx context.Context, e entry) {
 
 // atOnce reports whether the entry's pump asks nobody.
 func (h *Hub) atOnce(e entry) bool {
-	p, is := h.pumps[e.rec.Pump].(heartbeat.Asker)
-	return is && !p.Asks()
+	p, may := h.pumps[e.rec.Pump].(heartbeat.Asker)
+	if !may {
+		return false
+	}
+	asks, err := guarded("the pump's Asks", func() (bool, error) { return p.Asks(), nil })
+	return err == nil && !asks
 }
 
-// sayAtOnce is askPump for a pump that asks nobody.
-func (h *Hub) sayAtOnce(ctx context.Context, e entry) (said heartbeat.Beat, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errPanicked
+// answer is what a pump has said, with the details as they are sent.
+type answer struct {
+	skip    bool
+	details []byte // encoded; nil: none
+	unsent  error  // why the pump's details can't be encoded
+	dead    error  // why the job is dead
+}
+
+// consult asks the pump. The details are encoded here, with the context that the
+// pump had, and in the goroutine that is given up where the application hangs.
+func (h *Hub) consult(ctx context.Context, e entry) (answer, error) {
+	b, err := h.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
+	return h.answerOf(ctx, e, b, err)
+}
+
+func (h *Hub) answerOf(ctx context.Context, e entry, b heartbeat.Beat, err error) (said answer, _ error) {
+	switch {
+	case errors.Is(err, heartbeat.ErrDead):
+		return answer{dead: readable(beatCall, err)}, nil
+	case err != nil:
+		return answer{}, err
+	}
+	said.skip = b.Skip
+	if b.Details != nil && !b.Skip {
+		enc, err := h.encoder.in(ctx)
+		if err == nil {
+			said.details, err = enc.details(e.rec, []any{b.Details})
 		}
-	}()
-	return h.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
+		said.unsent = err
+	}
+	return said, nil
+}
+
+const beatCall = "the pump's Beat"
+
+// sayAtOnce is askPump for a pump that asks nobody.
+func (h *Hub) sayAtOnce(ctx context.Context, e entry) (answer, error) {
+	return guarded(beatCall, func() (answer, error) { return h.consult(ctx, e) })
 }
 
 // askPump asks what a beat says, in a goroutine that is given up where the pump
 // hangs.
-func (h *Hub) askPump(ctx context.Context, e entry) (heartbeat.Beat, error) {
-	var said heartbeat.Beat
-	answer := make(chan heartbeat.Beat, 1)
-	err := h.outside(ctx, &h.asking, e.id, func() error {
-		b, err := h.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
-		answer <- b
-		return err
-	})
-	if err == nil {
-		said = <-answer
-	}
-	return said, err
+func (h *Hub) askPump(ctx context.Context, e entry) (answer, error) {
+	return outside(ctx, &h.asking, e.id, beatCall, func() (answer, error) { return h.consult(ctx, e) })
 }
 
 // beaten does what the pump said, and writes down what came of it.
-func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr error) (entry, following) {
+func (h *Hub) beaten(ctx context.Context, e entry, said answer, pumpErr error) (entry, following) {
 	now := time.Now()
 	did := beat{at: now}
 	switch {
-	case errors.Is(pumpErr, heartbeat.ErrDead):
-		h.jobDead(ctx, e, pumpErr)
+	case said.dead != nil:
+		h.jobDead(ctx, e, said.dead)
 		return e, nothingNext
 	case pumpErr != nil:
 		h.beatFailed(ctx, e, "the pump doesn't know how the job is", pumpErr)
 		did.failed = true
-	case said.Skip:
+	case said.skip:
 		did.skipped = true
 	default:
-		if said.Details != nil { // whoever looked may have answered as well
+		if said.details != nil || said.unsent != nil { // whoever looked may have answered as well
 			fresh, waits := h.stillWaits(ctx, e)
 			if !waits {
 				return e, nothingNext
 			}
 			e = fresh
 		}
-		did = h.beat(ctx, e, said.Details, now)
+		did = h.beat(ctx, e, said, now)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -225,7 +248,7 @@ type beat struct {
 }
 
 // beat sends one, with what was told last unless there is something newer.
-func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
+func (h *Hub) beat(ctx context.Context, e entry, said answer, now time.Time) beat {
 	r := e.rec
 	did := beat{at: now, details: r.Details}
 	if r.DetailsReadStarted != r.Started {
@@ -245,13 +268,11 @@ func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
 		}
 		did.adopted = true
 	}
-	if said != nil {
-		if encoded, err := h.encoder.details(r, []any{said}); err == nil {
-			did.details = encoded
-		} else {
-			// Temporal would fail the activity for them.
-			h.beatFailed(ctx, e, "the pump's details can't be sent, and those before are sent again", err)
-		}
+	switch {
+	case said.unsent != nil:
+		h.beatFailed(ctx, e, "the pump's details can't be sent, and those before are sent again", said.unsent)
+	case said.details != nil:
+		did.details = said.details
 	}
 	details, err := payloadsOf(did.details)
 	if err != nil {
@@ -347,7 +368,11 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 // jobDead fails the attempt that the pump was asked about.
 func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
 	log := h.log.With(slog.String("callback", shortID(e.id)))
-	o, err := h.encoder.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
+	enc, err := h.encoder.in(ctx)
+	var o offer
+	if err == nil {
+		o, err = enc.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
+	}
 	if err == nil {
 		o.attempt = e.rec.Started
 		err = h.settle(ctx, Callback{hub: h, id: new(callbackIDOf(e.rec)), entry: e}, o)

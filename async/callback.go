@@ -73,7 +73,11 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 	if c.hub == nil {
 		return errZero
 	}
-	o, err := c.hub.encoder.failed(err, retryable)
+	enc, encErr := c.hub.encoder.in(ctx)
+	if encErr != nil {
+		return encErr
+	}
+	o, err := enc.failed(err, retryable)
 	if err != nil {
 		return err
 	}
@@ -95,7 +99,11 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 	if c.hub == nil {
 		return errZero
 	}
-	o, err := c.hub.encoder.cancellation(details)
+	enc, err := c.hub.encoder.in(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := enc.cancellation(details)
 	if err != nil {
 		return err
 	}
@@ -114,7 +122,7 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 		return errZero
 	}
 	if len(ref) > maxReference || !utf8.ValidString(ref) {
-		return fmt.Errorf("a reference of %d bytes, not of at most %d in UTF-8", len(ref), maxReference)
+		return fmt.Errorf("%w: a reference must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxReference, len(ref))
 	}
 	_, err := c.update(ctx, func(e *entry) (bool, error) {
 		e.until = e.due // whoever has it claimed keeps it

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -10,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async/internal/record"
@@ -60,7 +62,7 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 		if plain, err = plainEncode(value); err != nil {
 			// Nobody but the application's own converter encodes such a value,
 			// so that its bytes are what a repeat is known by.
-			ps, ownErr := e.data.ToPayloads(value)
+			ps, ownErr := toPayloads(e.data, value)
 			if ownErr != nil {
 				return o, fmt.Errorf("%w: %T can't be encoded: %w", ErrInvalidResult, value, ownErr)
 			}
@@ -90,7 +92,7 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 // cancellation returns the offer of a cancellation with these details.
 func (e encoder) cancellation(details []any) (offer, error) {
 	o := offer{kind: record.Cancellation}
-	plain, err := converter.GetDefaultDataConverter().ToPayloads(details...)
+	plain, err := toPayloads(converter.GetDefaultDataConverter(), details...)
 	if err != nil {
 		return o, fmt.Errorf("%w: the details can't be encoded: %w", ErrInvalidResult, err)
 	}
@@ -114,7 +116,9 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	switch {
 	case err == nil:
 		return o, fmt.Errorf("%w: a nil error", ErrInvalidFailure)
-	case errors.Is(err, activity.ErrResultPending):
+	case endless(err):
+		return o, fmt.Errorf("%w: the error has more than %d causes, or unwraps to itself", ErrInvalidFailure, maxChain)
+	case isResultPending(err):
 		return o, fmt.Errorf("%w: activity.ErrResultPending is no outcome, and Temporal's client would do nothing with it", ErrInvalidFailure)
 	}
 	plain, convErr := toFailure(temporal.GetDefaultFailureConverter(), err)
@@ -125,9 +129,8 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	o.nonRetryable = plain.GetApplicationFailureInfo().GetNonRetryable()
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
 	o.encode = func(r *record.Record, mark string) ([]byte, error) {
-		c := e.failureOf(r)
 		encode := func(err error) (*failurepb.Failure, error) {
-			f, convErr := toFailure(c, err)
+			f, convErr := e.toFailure(contextOf(r), err)
 			if convErr != nil {
 				return nil, fmt.Errorf("the failure converter or its codec failed, nothing was accepted, try again: %w", convErr)
 			}
@@ -142,29 +145,102 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return proto.Marshal(f)
+		return marshal(f, ErrInvalidFailure)
 	}
 	return o, nil
 }
 
+// isResultPending asks the error, which may have a method Is of its own.
+func isResultPending(err error) bool {
+	is, guardErr := guarded("the error", func() (bool, error) { return errors.Is(err, activity.ErrResultPending), nil })
+	return is && guardErr == nil
+}
+
+// in returns the encoder for one call: converters that are aware of contexts
+// get that of the call, as those of the SDK's own client do. The SDK has an
+// interface for data converters only; a failure converter has the same method,
+// which returns a failure converter.
+func (e encoder) in(ctx context.Context) (encoder, error) {
+	data, err := guarded("the data converter's WithContext", func() (converter.DataConverter, error) {
+		if aware, is := e.data.(workflow.ContextAware); is {
+			return nonNil(aware.WithContext(ctx))
+		}
+		return e.data, nil
+	})
+	if err != nil {
+		return e, fmt.Errorf("nothing was accepted: %w", err)
+	}
+	failure, err := guarded("the failure converter's WithContext", func() (converter.FailureConverter, error) {
+		switch aware := e.failure.(type) {
+		case interface {
+			WithContext(ctx context.Context) converter.FailureConverter
+		}:
+			return nonNil(aware.WithContext(ctx))
+		case workflow.ContextAware: // one type that converts both
+			if both, is := aware.WithContext(ctx).(converter.FailureConverter); is {
+				return nonNil(both)
+			}
+		}
+		return e.failure, nil
+	})
+	if err != nil {
+		return e, fmt.Errorf("nothing was accepted: %w", err)
+	}
+	e.data, e.failure = data, failure
+	return e, nil
+}
+
+func nonNil[T any](c T) (T, error) {
+	if isNilInterface(c) {
+		return c, errors.New("a converter's WithContext returned nil")
+	}
+	return c, nil
+}
+
+// contextOf returns the serialization context to encode a record's values in:
+// none for an early answer, which has no activity yet.
+func contextOf(r *record.Record) *converter.ActivitySerializationContext {
+	if r.Early {
+		return nil
+	}
+	return new(serializationContext(r))
+}
+
 func (e encoder) payloads(r *record.Record, values ...any) (*commonpb.Payloads, error) {
-	return e.dataOf(r).ToPayloads(values...)
+	data, err := e.dataIn(contextOf(r))
+	if err != nil {
+		return nil, err
+	}
+	return toPayloads(data, values...)
 }
 
-// dataOf returns the converter in the record's context. An early answer has no
-// activity yet, and so no context.
-func (e encoder) dataOf(r *record.Record) converter.DataConverter {
-	if r.Early {
-		return e.data
+// dataIn returns the data converter in a serialization context, if there is one.
+func (e encoder) dataIn(c *converter.ActivitySerializationContext) (converter.DataConverter, error) {
+	if c == nil {
+		return e.data, nil
 	}
-	return converter.WithDataConverterSerializationContext(e.data, serializationContext(r))
+	return guarded("the data converter's WithSerializationContext", func() (converter.DataConverter, error) {
+		return converter.WithDataConverterSerializationContext(e.data, *c), nil
+	})
 }
 
-func (e encoder) failureOf(r *record.Record) converter.FailureConverter {
-	if r.Early {
-		return e.failure
+func (e encoder) failureIn(c *converter.ActivitySerializationContext) (converter.FailureConverter, error) {
+	if c == nil {
+		return e.failure, nil
 	}
-	return converter.WithFailureConverterSerializationContext(e.failure, serializationContext(r))
+	return guarded("the failure converter's WithSerializationContext", func() (converter.FailureConverter, error) {
+		return converter.WithFailureConverterSerializationContext(e.failure, *c), nil
+	})
+}
+
+// toPayloads has the converter make one payload of each value. One that makes
+// none would have the workflow read a zero value.
+func toPayloads(data converter.DataConverter, values ...any) (*commonpb.Payloads, error) {
+	ps, err := guarded("the data converter or its codec", func() (*commonpb.Payloads, error) { return data.ToPayloads(values...) })
+	if err == nil && len(ps.GetPayloads()) != len(values) {
+		err = fmt.Errorf("it made %d payloads of %d values", len(ps.GetPayloads()), len(values))
+	}
+	return ps, err
 }
 
 // details encodes what a heartbeat says, for the raw call: external storage
@@ -178,7 +254,7 @@ func (e encoder) details(r *record.Record, values []any) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the details have %d bytes as encoded, over %d: Temporal would fail the activity for them; the heartbeat was not taken",
 			ErrTooLarge, size, limit)
 	}
-	return proto.Marshal(ps)
+	return marshal(ps, ErrInvalidResult)
 }
 
 // within measures as the server does, after all codecs.
@@ -187,5 +263,19 @@ func (e encoder) within(ps *commonpb.Payloads, what string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s has %d bytes as encoded, over %d: nothing was accepted, the activity still waits",
 			ErrTooLarge, what, size, e.limit)
 	}
-	return proto.Marshal(ps)
+	return marshal(ps, ErrInvalidResult)
+}
+
+// marshal encodes a message, and decodes it again before it counts: what can't
+// be read again could never be delivered.
+func marshal[M proto.Message](m M, invalid error) ([]byte, error) {
+	b, err := proto.Marshal(m)
+	if err == nil {
+		err = proto.Unmarshal(b, m.ProtoReflect().New().Interface())
+	}
+	if err != nil {
+		// The error of protobuf can repeat what it read.
+		return nil, fmt.Errorf("%w: what the converter made can't be encoded and read again as protobuf", invalid)
+	}
+	return b, nil
 }

@@ -17,6 +17,8 @@ type entries struct {
 	store     store.Store
 	retention time.Duration // how long an ended entry answers repeats
 	log       *slog.Logger
+
+	keepOutcomes bool
 }
 
 // load reads an entry.
@@ -39,6 +41,7 @@ func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
 		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
 	}
+	lifecycle.Shrink(e.rec, s.keepOutcomes)
 	if e.due = lifecycle.Due(e.rec, s.retention); !e.until.IsZero() {
 		e.due, e.until = e.until, time.Time{}
 	}

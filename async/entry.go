@@ -76,9 +76,15 @@ func target(r *record.Record) Target {
 
 // outcome returns what the record has settled on.
 func outcome(r *record.Record) (Outcome, error) {
-	o := Outcome{Mark: r.GetOutcome().GetMark()}
+	o, err := parseOutcome(r.GetOutcome().GetKind(), r.GetOutcome().GetPayload())
+	o.Mark = r.GetOutcome().GetMark()
+	return o, err
+}
+
+// parseOutcome reads a stored payload.
+func parseOutcome(kind record.Kind, payload []byte) (o Outcome, err error) {
 	var m proto.Message
-	switch kind := r.GetOutcome().GetKind(); kind {
+	switch kind {
 	case record.Result:
 		o.Result = new(commonpb.Payloads)
 		m = o.Result
@@ -91,7 +97,8 @@ func outcome(r *record.Record) (Outcome, error) {
 	default:
 		return o, fmt.Errorf("%w: outcome kind %d", errNewer, kind)
 	}
-	if err := proto.Unmarshal(r.Outcome.Payload, m); err != nil {
+	if err := proto.Unmarshal(payload, m); err != nil {
+		// The error of protobuf can repeat what it read.
 		return o, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 	}
 	return o, nil

@@ -38,6 +38,15 @@ var (
 	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
 	// ErrOver.
 	ErrClosed = errors.New("async: the activity is over")
+	// ErrNoOutcome means that nothing has been accepted yet.
+	ErrNoOutcome = errors.New("async: no outcome was accepted yet")
+	// ErrOutcomeGone means that an outcome was accepted and delivered, and that
+	// its content is no longer kept: see [Options].KeepOutcomes.
+	ErrOutcomeGone = errors.New("async: the outcome is no longer kept")
+	// ErrInvalidArgument means that a key, a namespace, a reference or another
+	// option of the call is empty, too long or not UTF-8. Nothing was accepted,
+	// and the same call fails again.
+	ErrInvalidArgument = errors.New("async: invalid argument")
 	// ErrExpired is a reason: the activity timed out.
 	ErrExpired = errors.New("async: the activity timed out")
 	// ErrUnknownEnd is a reason: Temporal no longer keeps the history that

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // sourcePrefix begins Failure.Source of every failure that Latchkey sends. The
@@ -31,16 +33,88 @@ func failureMark(f *failurepb.Failure) string {
 	return ""
 }
 
-// toFailure converts, and gives back as an error what the converter panics
-// with: the SDK's does where details or attributes can't be encoded.
-func toFailure(c converter.FailureConverter, err error) (f *failurepb.Failure, convErr error) {
-	defer func() {
-		if p := recover(); p != nil {
-			convErr = fmt.Errorf("%v", p)
+// toFailure converts. The SDK's converter panics where details or attributes
+// can't be encoded.
+func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, error) {
+	return guarded("the failure converter or its codec", func() (*failurepb.Failure, error) {
+		f := copyOf(c.ErrorToFailure(err))
+		makeValid(f.ProtoReflect())
+		return f, nil
+	})
+}
+
+const (
+	// maxCauses is how many causes of a failure are kept. Protobuf of some
+	// languages reads messages that are nested 100 deep, and history wraps a
+	// failure in a few of its own.
+	maxCauses = 64
+	// maxChain is how many causes are looked at: an error that unwraps to
+	// itself has no end, and the SDK's converter recurses.
+	maxChain = 20_000
+)
+
+// endless reports whether an error has too many causes to convert.
+func endless(err error) bool {
+	n := 0
+	for ; err != nil && n <= maxChain; n++ {
+		err = errors.Unwrap(err)
+	}
+	return n > maxChain
+}
+
+// copyOf copies a failure, since one that an error carries must not be changed
+// in place, without the causes over maxCauses.
+func copyOf(f *failurepb.Failure) *failurepb.Failure {
+	var first *failurepb.Failure
+	into, n := &first, 0
+	for ; f != nil && n <= maxCauses; f, n = f.GetCause(), n+1 {
+		level := new(failurepb.Failure)
+		f.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if field.Name() != "cause" {
+				level.ProtoReflect().Set(field, v)
+			}
+			return true
+		})
+		*into = proto.CloneOf(level)
+		if f.GetCause() != nil && n == maxCauses && level.EncodedAttributes == nil {
+			(*into).Message += fmt.Sprintf(" [%d causes cut by Latchkey]", len(causes(f))-1)
 		}
-	}()
-	// A failure that an error carries must not be changed in place.
-	return proto.CloneOf(c.ErrorToFailure(err)), nil
+		into = &(*into).Cause
+	}
+	return first
+}
+
+// makeValid replaces with U+FFFD what is not UTF-8 in a message, which protobuf
+// refuses.
+func makeValid(m protoreflect.Message) {
+	valid := make(map[protoreflect.FieldDescriptor]string)
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case field.IsMap():
+		case field.IsList() && field.Message() != nil:
+			for i := range v.List().Len() {
+				makeValid(v.List().Get(i).Message())
+			}
+		case field.IsList():
+		case field.Message() != nil:
+			makeValid(v.Message())
+		case field.Kind() == protoreflect.StringKind && !utf8.ValidString(v.String()):
+			valid[field] = strings.ToValidUTF8(v.String(), "\uFFFD")
+		}
+		return true
+	})
+	for field, text := range valid {
+		m.Set(field, protoreflect.ValueOfString(text))
+	}
+}
+
+// toFailure converts by the application's converter.
+func (e encoder) toFailure(in *converter.ActivitySerializationContext, err error) (*failurepb.Failure, error) {
+	c, convErr := e.failureIn(in)
+	if convErr != nil {
+		return nil, convErr
+	}
+	return toFailure(c, err)
 }
 
 // asApplicationFailure makes a failure of one that Temporal takes as the

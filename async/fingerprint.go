@@ -40,14 +40,13 @@ func writeField(h hash.Hash, b []byte) {
 // codec. Protobuf messages are taken in deterministic binary, since their JSON
 // has random white space.
 func plainEncode(v any) ([]byte, error) {
-	if m, ok := v.(proto.Message); ok {
-		return proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	}
-	p, err := converter.GetDefaultDataConverter().ToPayload(v)
-	if err != nil {
-		return nil, err
-	}
-	return p.GetData(), nil
+	return guarded("the result's encoding", func() ([]byte, error) {
+		if m, ok := v.(proto.Message); ok {
+			return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		}
+		p, err := converter.GetDefaultDataConverter().ToPayload(v)
+		return p.GetData(), err
+	})
 }
 
 // writePayloads takes the encodings of details that have been through the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
@@ -21,7 +20,9 @@ import (
 // goes on; one that isn't back delays only what else is to be told of the same
 // entry. The callback is that of the round that it is about.
 type Hooks struct {
-	// Delivered: Temporal has taken the outcome.
+	// Delivered: Temporal has taken the outcome. [Pending.Outcome] still reads
+	// it, unless the hook has returned nil before or, after a failure, the next
+	// attempt has asked.
 	Delivered func(ctx context.Context, c Callback) error
 
 	// CancelRequested: somebody wants the activity cancelled. It goes on, and
@@ -81,14 +82,14 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	var late *record.Notice // has taken the time of those behind it
 	var failure error
 	for _, n := range e.rec.Notices {
-		if calls.Err() != nil || errors.Is(failure, errBusy) || errors.Is(failure, errHangs) {
+		if calls.Err() != nil || failure == errBusy || failure == errHangs {
 			break // the rest has a claim of its own
 		}
 		// One that fails keeps the others from nothing.
 		switch err := h.call(calls, e, n); {
 		case err == nil:
 			done = append(done, n)
-		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && !errors.Is(err, errBusy):
+		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && err != errBusy:
 			done = append(done, n) // it was told, and nothing can be done about it any more
 			log.WarnContext(ctx, "async: a hook failed for a signal, and is not called again, since the asking is over", slog.String("error_type", fmt.Sprintf("%T", err)))
 		default:
@@ -98,7 +99,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		}
 	}
 	switch {
-	case errors.Is(failure, errBusy) && len(done) == 0:
+	case failure == errBusy && len(done) == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
 		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
@@ -115,12 +116,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	}
 }
 
-var (
-	errBusy        = errors.New("async: the call before has not come back")
-	errHangs       = errors.New("async: the call did not come back in time")
-	errPanicked    = errors.New("async: the call panicked")
-	errUnknownKind = errors.New("async: the notice is of a newer release")
-)
+var errUnknownKind = errors.New("async: the notice is of a newer release")
 
 // listens returns the kinds of notices that have a hook.
 func (hs Hooks) listens() (kinds lifecycle.Kinds) {
@@ -143,37 +139,8 @@ func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
 	e = e.clone()
 	lifecycle.OfNotice(e.rec, n) // as it was when the round of the notice ended
 	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e}
-	return h.outside(ctx, &h.hanging, e.id, func() error { return h.invoke(ctx, c, n) })
-}
-
-// outside calls the application, in a goroutine that is given up where the call
-// hangs. Until it is back no other is made for the entry.
-func (h *Hub) outside(ctx context.Context, busy *sync.Map, id string, f func() error) error {
-	if _, is := busy.LoadOrStore(id, true); is {
-		return errBusy
-	}
-	back := make(chan error, 1)
-	go func() {
-		err := errPanicked // also where it ends its goroutine
-		defer func() {
-			_ = recover()
-			busy.Delete(id) // before the next of this entry is called
-			back <- err
-		}()
-		err = f()
-	}()
-	select {
-	case err := <-back:
-		return err
-	case <-ctx.Done():
-		// It may have come back at that very moment.
-		select {
-		case err := <-back:
-			return err
-		default:
-			return errHangs
-		}
-	}
+	_, err := outside(ctx, &h.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, h.invoke(ctx, c, n) })
+	return err
 }
 
 func (h *Hub) invoke(ctx context.Context, c Callback, n *record.Notice) error {

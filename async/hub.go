@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -43,10 +44,18 @@ type Options struct {
 	// DataConverter encodes results and details. It must be the workers' own;
 	// New refuses another than the one of ClientCompleter's clients. Defaults
 	// to that one, else to the SDK's.
+	//
+	// A converter that implements workflow.ContextAware gets the context of
+	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
+	// the details of a pump the one that Beat got.
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
 	// Defaults to that of ClientCompleter's clients, else to the SDK's.
+	//
+	// The SDK knows no failure converter that is aware of contexts. Latchkey
+	// calls its method WithContext(context.Context) converter.FailureConverter,
+	// if it has one.
 	FailureConverter converter.FailureConverter
 
 	// Pumps say when activities heartbeat while they wait, and what, by the
@@ -57,6 +66,13 @@ type Options struct {
 
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
 	Retention time.Duration
+
+	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
+	// for [Pending.Outcome]. Otherwise a delivered entry keeps only what answers
+	// repeats, and its payload goes as soon as the Delivered hook, if there is
+	// one, has returned nil. Give all hubs of a store the same. Defaults to
+	// false.
+	KeepOutcomes bool
 
 	// Hooks are told what became of the callbacks. Defaults to none.
 	Hooks Hooks
@@ -143,7 +159,7 @@ func New(o Options) (*Hub, error) {
 		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
 	h := &Hub{
-		entries: entries{store: o.Store, retention: o.Retention, log: o.Logger}, completer: o.Completer, hooks: o.Hooks, claimTime: o.ClaimTime,
+		entries: entries{store: o.Store, retention: o.Retention, keepOutcomes: o.KeepOutcomes, log: o.Logger}, completer: o.Completer, hooks: o.Hooks, claimTime: o.ClaimTime,
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, wake: make(chan struct{}, 1),
 		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
@@ -153,6 +169,9 @@ func New(o Options) (*Hub, error) {
 	for name, pump := range o.Pumps {
 		if isNilInterface(pump) {
 			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)
+		}
+		if len(name) > maxPump || !utf8.ValidString(name) {
+			return nil, fmt.Errorf("async: a name in Options.Pumps must be at most %d bytes of UTF-8, got %d bytes", maxPump, len(name))
 		}
 		h.pumps[name] = pump
 	}

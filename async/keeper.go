@@ -143,13 +143,11 @@ func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, o
 }
 
 // workersCompleter reports through the worker's own client.
-func workersCompleter(ctx context.Context, e entry) (c Completer, err error) {
-	defer func() {
-		if recover() != nil { // outside of a worker there is no client
-			err = errPanicked
-		}
-	}()
-	return ClientCompleter(Client{Client: activity.GetClient(ctx), Options: client.Options{Namespace: e.rec.Namespace}})
+func workersCompleter(ctx context.Context, e entry) (Completer, error) {
+	// Outside of a worker there is no client, and GetClient panics.
+	return guarded("activity.GetClient", func() (Completer, error) {
+		return ClientCompleter(Client{Client: activity.GetClient(ctx), Options: client.Options{Namespace: e.rec.Namespace}})
+	})
 }
 
 // noteMeanwhile has a hub that runs tell what the worker has learned, and

@@ -58,13 +58,13 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
 	}
 	if k.key == "" {
-		return Callback{}, errors.New("the key is empty")
+		return Callback{}, fmt.Errorf("%w: the key is empty", ErrInvalidArgument)
 	}
 	if err := checkKey(k.key); err != nil {
 		return Callback{}, err
 	}
-	if k.options.Namespace == "" || k.options.Early < 0 {
-		return Callback{}, errors.New("KeyOptions.Namespace is required, and Early is not below zero")
+	if k.options.Namespace == "" || !utf8.ValidString(k.options.Namespace) || k.options.Early < 0 {
+		return Callback{}, fmt.Errorf("%w: KeyOptions.Namespace is required, in UTF-8, and Early must not be below zero", ErrInvalidArgument)
 	}
 	c := Callback{hub: h, key: k, entry: entry{id: keyedID(k.options.Namespace, k.key)}}
 	e, err := h.load(ctx, c.entry.id)
@@ -84,7 +84,7 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 
 func checkKey(key string) error {
 	if len(key) > maxKey || !utf8.ValidString(key) {
-		return fmt.Errorf("a key of %d bytes, not of at most %d in UTF-8", len(key), maxKey)
+		return fmt.Errorf("%w: a key must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxKey, len(key))
 	}
 	return nil
 }

@@ -62,9 +62,13 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 	}
 	name, err := resultType[T]()
 	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+	}
+	enc, err := p.hub.encoder.in(ctx)
+	if err != nil {
 		return err
 	}
-	o, err := p.hub.encoder.result(name, result)
+	o, err := enc.result(name, result)
 	if err == nil {
 		err = validate(result, &result)
 	}
@@ -78,7 +82,7 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 func validate(forms ...any) error {
 	for _, form := range forms {
 		if v, ok := form.(interface{ Validate() error }); ok {
-			if err := v.Validate(); err != nil {
+			if _, err := guarded("the result's Validate method", func() (struct{}, error) { return struct{}{}, v.Validate() }); err != nil {
 				return fmt.Errorf("%w: %w", ErrInvalidResult, err)
 			}
 			break

@@ -15,18 +15,28 @@ var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt
 
 // rebind encodes stored payloads anew that a codec may have bound to one
 // activity, for another. Values are not converted, only what lies around them.
-func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
+func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerializationContext) ([]byte, error) {
 	ps := new(commonpb.Payloads)
 	if proto.Unmarshal(stored, ps) != nil {
 		return nil, errUnreadable
 	}
+	decode, err := e.dataIn(from)
+	if err != nil {
+		return nil, err
+	}
+	encode, err := e.dataIn(to)
+	if err != nil {
+		return nil, err
+	}
 	for i, p := range ps.Payloads {
-		var raw converter.RawValue
-		if err := from.FromPayload(p, &raw); err != nil {
-			return nil, err
-		}
-		var err error
-		if ps.Payloads[i], err = to.ToPayload(raw); err != nil {
+		ps.Payloads[i], err = guarded("the data converter or its codec", func() (*commonpb.Payload, error) {
+			var raw converter.RawValue
+			if err := decode.FromPayload(p, &raw); err != nil {
+				return nil, err
+			}
+			return encode.ToPayload(raw)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -36,15 +46,15 @@ func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
 // rebound encodes what a record of another activity has for the one that it is
 // of now. Values aren't measured again: what lies around them is as large for one
 // activity as for another.
-func (h *Hub) rebound(r *record.Record, from converter.DataConverter) (err error) {
-	to := h.encoder.dataOf(r)
-	if bound, err := rebind(r.Details, from, to); err == nil {
+func (e encoder) rebound(r *record.Record, from *converter.ActivitySerializationContext) (err error) {
+	to := contextOf(r)
+	if bound, err := e.rebind(r.Details, from, to); err == nil {
 		r.Details = bound
 	} else {
 		r.Details, r.DetailsPendingSince = nil, 0 // they can't be read
 	}
 	if r.State == record.Settled {
-		if r.Outcome.Payload, err = rebind(r.Outcome.Payload, from, to); err != nil {
+		if r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, to); err != nil {
 			return fmt.Errorf("the result that came early can't be encoded for this activity now: %w", err)
 		}
 	}

@@ -37,7 +37,10 @@ func resultType[T any]() (string, error) {
 	}
 	name := ""
 	if n, ok := reflect.New(t).Interface().(typeNamer); ok {
-		name = n.ResultType()
+		var err error
+		if name, err = guarded("the method ResultType", func() (string, error) { return n.ResultType(), nil }); err != nil {
+			return "", fmt.Errorf("%s: %w", t, err)
+		}
 	} else {
 		var err error
 		if name, err = typeName(t); err != nil {

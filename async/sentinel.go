@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -47,7 +46,10 @@ func (h *Hub) lookForWrapped(ctx context.Context, r *record.Record) {
 	call, cancel := context.WithTimeout(ctx, sentinelLook)
 	defer cancel()
 	status, err := h.completer.Describe(call, target(r).ByID(), "")
-	if err != nil || !status.Pending || !h.encoder.saysPending(r, status.LastFailure) {
+	if err != nil || !status.Pending {
+		return
+	}
+	if enc, err := h.encoder.in(ctx); err != nil || !enc.saysPending(r, status.LastFailure) {
 		return
 	}
 	h.sentinels.sometimes(r.ActivityType).Do(func() {
@@ -69,7 +71,7 @@ func (e encoder) saysPending(r *record.Record, f *failurepb.Failure) bool {
 			return true
 		}
 		if f.GetEncodedAttributes() != nil {
-			if message, err := decodedMessage(e.dataOf(r), f); err == nil && saysPending(message) {
+			if message, err := e.decodedMessage(r, f); err == nil && saysPending(message) {
 				return true
 			}
 		}
@@ -82,14 +84,14 @@ func (e encoder) saysPending(r *record.Record, f *failurepb.Failure) bool {
 const maxSentinelDepth = 16
 
 // decodedMessage returns the message of a failure whose attributes are encoded.
-// The application's converter may panic.
-func decodedMessage(c converter.DataConverter, f *failurepb.Failure) (message string, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the data converter panicked")
-		}
-	}()
-	decoded := &failurepb.Failure{Message: f.GetMessage(), EncodedAttributes: proto.CloneOf(f.GetEncodedAttributes())}
-	converter.DecodeCommonFailureAttributes(c, decoded)
-	return decoded.GetMessage(), nil
+func (e encoder) decodedMessage(r *record.Record, f *failurepb.Failure) (string, error) {
+	data, err := e.dataIn(contextOf(r))
+	if err != nil {
+		return "", err
+	}
+	return guarded("the data converter", func() (string, error) {
+		decoded := &failurepb.Failure{Message: f.GetMessage(), EncodedAttributes: proto.CloneOf(f.GetEncodedAttributes())}
+		converter.DecodeCommonFailureAttributes(data, decoded)
+		return decoded.GetMessage(), nil
+	})
 }

@@ -51,6 +51,10 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	if len(details) == 1 && details[0] == nil {
 		details = nil // as in the SDK
 	}
+	enc, err := c.hub.encoder.in(ctx)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	e, err := c.update(ctx, func(e *entry) (_ bool, err error) {
 		switch e.rec.State {
@@ -63,7 +67,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			return false, errNewer
 		}
 		if len(details) > 0 {
-			if e.rec.Details, err = c.hub.encoder.details(e.rec, details); err != nil {
+			if e.rec.Details, err = enc.details(e.rec, details); err != nil {
 				return false, err
 			}
 			e.rec.DetailsPendingSince = now.UnixNano()

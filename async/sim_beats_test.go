@@ -164,7 +164,8 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	f.beating = true
 	defer func() { f.beating = false }()
 	w.logf("%s: the pump says %v, %v", f.p.name, said, err)
-	return f.p.hub.beaten(context.Background(), e, said, err)
+	answer, err := f.p.hub.answerOf(context.Background(), e, said, err)
+	return f.p.hub.beaten(context.Background(), e, answer, err)
 }
 
 // Heartbeat is a process's way to Temporal's.

@@ -122,6 +122,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	if is == Closed && was != Closed {
 		w.closedNow(f, id, after)
 	}
+	w.checkSize(before, after)
 	revived := sameRound && was == Closed && is == Settled // it was not over after all
 	for _, n := range before.Notices {
 		round := w.round(callbackID(id, n.Secret))
@@ -145,6 +146,27 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 		return
 	}
 	w.deliveryRow(f, was, is, after)
+}
+
+// checkSize checks that a closed entry has dropped what nothing reads again, and
+// no more.
+func (w *simWorld) checkSize(before, after *record.Record) {
+	is, o := State(after.State), after.Outcome
+	delivered := is == Closed && after.End == record.EndDelivered
+	switch {
+	case o.GetGone() && !delivered:
+		w.violate("G1", "the payload of an outcome is dropped that is %v, and was not delivered (%v)", is, after.End)
+	case is == Closed && len(after.TaskToken) > 0:
+		w.violate("size", "a closed entry keeps its task token")
+	case delivered && o.Kind != record.Failure && len(after.Details) > 0:
+		w.violate("size", "an entry keeps heartbeat details that no attempt resumes from")
+	case delivered && len(after.Notices) == 0 && !o.Gone:
+		w.violate("size", "a delivered entry of which nothing is untold keeps its payload")
+	case delivered && len(o.Fingerprint) == 0:
+		w.violate("G2", "a delivered entry can't judge repeats any more")
+	case o.GetGone() && !before.GetOutcome().GetGone() && len(after.Notices) == 0:
+		w.hit("Closed, delivered and notified: the payload is dropped")
+	}
 }
 
 func noticeName(k record.NoticeKind) string {
@@ -315,6 +337,10 @@ func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
 		return errSimCrashed
 	}
 	r := w.round(c.ID())
+	now := w.records[c.entry.id]
+	if what == "delivered" && !slices.Contains(r.told, what) && now != nil && State(now.State) == Closed && callbackID(c.entry.id, now.Secret) == c.ID() && now.Outcome.Gone {
+		w.violate("G6", "the Delivered hook can't read the outcome any more")
+	}
 	if !w.calm && w.rng.chance(100) {
 		r.failed = append(r.failed, what)
 		return errors.New("the hook failed")

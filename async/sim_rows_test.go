@@ -95,6 +95,7 @@ var simRows = []string{
 	"key, workflow reset, Closed: new round",
 	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
 	"key: a repeat is known by its idempotency key",
+	"Closed, delivered and notified: the payload is dropped",
 	"Closed: removed after the retention",
 	"Waiting, looked after: over, notified",
 	"Waiting, looked after: pending, asked again",

@@ -257,10 +257,7 @@ func (h *Hub) arrive(ctx context.Context, stored *entries, id string, now *recor
 		return entry{}, a, false, err
 	}
 	again = wasHandedOver(e.rec, now)
-	from := h.encoder
-	if now.Key != "" { // what is stored may be bound to another activity
-		from.data = h.encoder.dataOf(e.rec)
-	}
+	from := contextOf(e.rec) // what is stored may be bound to another activity
 	var said lifecycle.Words
 	for {
 		a, err = h.policy(time.Now()).Arrive(id, e.rec, now, said)
@@ -284,7 +281,10 @@ func (h *Hub) arrive(ctx context.Context, stored *entries, id string, now *recor
 					slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
 			}
 			if a.Renamed {
-				err = h.rebound(e.rec, from.data)
+				var enc encoder
+				if enc, err = h.encoder.in(ctx); err == nil {
+					err = enc.rebound(e.rec, from)
+				}
 			}
 			return e, a, again, err
 		}

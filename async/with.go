@@ -29,7 +29,7 @@ func (h *Hub) With(s store.Store) *Hub {
 	rules := h.rules
 	rules.CanAsk = false
 	return &Hub{
-		entries: entries{store: s, retention: h.retention, log: h.log}, encoder: h.encoder, hooks: h.hooks, claimTime: h.claimTime,
+		entries: entries{store: s, retention: h.retention, keepOutcomes: h.keepOutcomes, log: h.log}, encoder: h.encoder, hooks: h.hooks, claimTime: h.claimTime,
 		pollInterval: h.pollInterval, concurrency: h.concurrency, pumps: h.pumps, rules: rules,
 		wake:    make(chan struct{}, 1), // who runs on the store learns of it by the store
 		soon:    soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},

@@ -491,6 +491,19 @@ var table = map[string]func(c *row){
 			}
 		}
 	},
+	"Closed, delivered and notified: the payload is dropped": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.rec.Outcome.Payload = []byte("payload")
+		c.p.Close(c.rec, record.EndDelivered)
+		c.p.Notice(c.rec, record.NoticeDelivered, record.EndDelivered)
+		if Shrink(c.rec, false); len(c.rec.TaskToken) > 0 || c.rec.Outcome.Gone {
+			c.t.Errorf("with a notice the token has %d bytes, and the payload is gone: %v, want none, and the payload", len(c.rec.TaskToken), c.rec.Outcome.Gone)
+		}
+		c.rec.Notices = nil
+		if Shrink(c.rec, false); !c.rec.Outcome.Gone || len(c.rec.Outcome.Payload) > 0 {
+			c.t.Error("the payload stays")
+		}
+	},
 	"Closed: removed after the retention": func(c *row) {
 		c.rec = closedBy(record.EndDelivered, settledOn(record.Result))
 		if due := Due(c.rec, time.Hour); !due.Equal(noon.Add(time.Hour)) {

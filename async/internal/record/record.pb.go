@@ -832,9 +832,11 @@ type Outcome struct {
 	Settled     int64  `protobuf:"varint,5,opt,name=settled,proto3" json:"settled,omitempty"`
 	// started of the attempt that a failure may have been sent to. When another
 	// runs, Temporal has to say whether this failure ended the one before.
-	Started       int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
-	NonRetryable  bool  `protobuf:"varint,7,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"` // a failure after which no attempt follows
-	Outrun        bool  `protobuf:"varint,8,opt,name=outrun,proto3" json:"outrun,omitempty"`                                 // a later attempt began, and did not learn whether the failure was taken
+	Started      int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
+	NonRetryable bool  `protobuf:"varint,7,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"` // a failure after which no attempt follows
+	Outrun       bool  `protobuf:"varint,8,opt,name=outrun,proto3" json:"outrun,omitempty"`                                 // a later attempt began, and did not learn whether the failure was taken
+	// The payload is no longer kept: it was delivered, and nothing reads it again.
+	Gone          bool `protobuf:"varint,9,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,6 +923,13 @@ func (x *Outcome) GetNonRetryable() bool {
 func (x *Outcome) GetOutrun() bool {
 	if x != nil {
 		return x.Outrun
+	}
+	return false
+}
+
+func (x *Outcome) GetGone() bool {
+	if x != nil {
+		return x.Gone
 	}
 	return false
 }
@@ -1066,7 +1075,7 @@ const file_record_proto_rawDesc = "" +
 	"\x05Round\x12'\n" +
 	"\x0fcallback_digest\x18\x01 \x01(\fR\x0ecallbackDigest\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12+\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\xf7\x01\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\x8b\x02\n" +
 	"\aOutcome\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x12\n" +
@@ -1075,7 +1084,8 @@ const file_record_proto_rawDesc = "" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\x18\n" +
 	"\astarted\x18\x06 \x01(\x03R\astarted\x12#\n" +
 	"\rnon_retryable\x18\a \x01(\bR\fnonRetryable\x12\x16\n" +
-	"\x06outrun\x18\b \x01(\bR\x06outrun\"q\n" +
+	"\x06outrun\x18\b \x01(\bR\x06outrun\x12\x12\n" +
+	"\x04gone\x18\t \x01(\bR\x04gone\"q\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tdelivered\x18\x01 \x01(\bR\tdelivered\x12\x14\n" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +

@@ -1,0 +1,36 @@
+package lifecycle
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// Shrink drops from a closed record what nothing reads any more. What answers
+// repeats stays: the secret, the rounds, and the outcome's kind and fingerprint.
+//
+//   - The task token goes: an attempt that comes later brings its own.
+//   - Heartbeat details go where no attempt follows. After a retryable failure
+//     the next attempt resumes from those that no beat has sent.
+//   - The payload goes once the outcome is delivered and the Delivered hook, if
+//     there is one, has returned nil. An outcome that was not delivered keeps
+//     its payload, since the activity may turn out not to be over.
+func Shrink(r *record.Record, keepOutcomes bool) {
+	if r.State != record.Closed {
+		return
+	}
+	r.TaskToken = nil
+	if r.End != record.EndDelivered || r.Outcome == nil {
+		return
+	}
+	if r.Outcome.Kind != record.Failure || r.Outcome.NonRetryable {
+		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0
+	}
+	untold := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
+		return n.Kind == record.NoticeDelivered && bytes.Equal(n.Secret, r.Secret)
+	})
+	if !keepOutcomes && !untold {
+		r.Outcome.Payload, r.Outcome.Gone = nil, true
+	}
+}

@@ -1,0 +1,122 @@
+package async
+
+import (
+	"context"
+	"fmt"
+
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// Accepted is the outcome that a round was answered with. It has the
+// application's content: don't log it.
+type Accepted[T any] struct {
+	Result T // set where Failure is nil
+
+	// Failure is what the workflow gets of Fail or Reject, usually a
+	// *temporal.ApplicationError, or a *temporal.CanceledError after
+	// ReportCanceled. Nil means that the outcome is a result.
+	Failure error
+}
+
+// Outcome returns the outcome that was accepted for this callback's round,
+// decoded with the converters of the hub and the context of the call. It reads
+// the store; [Callback.Info] tells from a new Open whether Temporal has the
+// outcome.
+//
+// An outcome can be read until it is delivered and the Delivered hook, if there
+// is one, has returned nil, or with [Options].KeepOutcomes until its entry is
+// removed. One that ended undelivered can be read until its entry is removed.
+// A failure can be read only until the next attempt asks.
+//
+// Errors: ErrNoOutcome while nothing is accepted, ErrOutcomeGone where it is no
+// longer kept, ErrClosed where the activity ended without any outcome,
+// ErrSuperseded where the round did, and ErrNotFound.
+func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
+	a, err := p.outcome(ctx)
+	return a, failed("outcome", p.ID(), err)
+}
+
+func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
+	if p.hub == nil {
+		return a, errZero
+	}
+	name, err := resultType[T]()
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+	}
+	e, before, err := p.read(ctx)
+	if err != nil {
+		return a, err
+	}
+	r := e.rec
+	switch {
+	case before != nil && len(before.Fingerprint) == 0:
+		return a, ErrSuperseded
+	case before != nil:
+		return a, ErrOutcomeGone // only its fingerprint is kept
+	case !lifecycle.Known(r.State):
+		return a, errNewer
+	case r.Outcome == nil && r.State == record.Closed:
+		return a, closedError(r)
+	case r.Outcome == nil:
+		return a, ErrNoOutcome
+	case r.Outcome.Gone:
+		return a, ErrOutcomeGone
+	}
+	o, err := outcome(r)
+	if err != nil {
+		return a, err
+	}
+	enc, err := p.hub.encoder.in(ctx)
+	if err != nil {
+		return a, err
+	}
+	switch {
+	case o.Result == nil:
+		a.Failure, err = enc.errorOf(r, o)
+	case r.ResultType != name:
+		err = &TypeMismatchError{Want: r.ResultType, Got: name}
+	default:
+		err = enc.decode(r, o.Result, &a.Result)
+	}
+	return a, err
+}
+
+// decode reads a stored result into what v points to. No payload is no value.
+func (e encoder) decode(r *record.Record, ps *commonpb.Payloads, v any) error {
+	if len(ps.GetPayloads()) == 0 {
+		return nil
+	}
+	data, err := e.dataIn(contextOf(r))
+	if err != nil {
+		return err
+	}
+	_, err = guarded("the data converter or its codec", func() (struct{}, error) { return struct{}{}, data.FromPayloads(ps, v) })
+	return err
+}
+
+// errorOf returns the error that the workflow gets of a failure or a cancellation.
+func (e encoder) errorOf(r *record.Record, o Outcome) (failure, err error) {
+	c, err := e.failureIn(contextOf(r))
+	if err != nil {
+		return nil, err
+	}
+	f := o.Failure
+	if f == nil {
+		// The details of a cancellation are the data converter's.
+		data, err := e.dataIn(contextOf(r))
+		if err != nil {
+			return nil, err
+		}
+		c = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: data})
+		f = &failurepb.Failure{FailureInfo: &failurepb.Failure_CanceledFailureInfo{
+			CanceledFailureInfo: &failurepb.CanceledFailureInfo{Details: o.Canceled},
+		}}
+	}
+	return guarded("the failure converter or its codec", func() (error, error) { return c.FailureToError(f), nil })
+}
