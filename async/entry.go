@@ -50,6 +50,9 @@ func (e entry) encode() (store.Entry, error) {
 	if err != nil {
 		return store.Entry{}, err
 	}
+	if len(body) > store.MaxBody { // a backend would take a little more, which belongs to stores that wrap it
+		return store.Entry{}, fmt.Errorf("%w: body must be at most %d bytes, got %d", store.ErrInvalid, store.MaxBody, len(body))
+	}
 	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
 }
 

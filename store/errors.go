@@ -99,8 +99,8 @@ func (e Entry) Check() error {
 	if err := CheckID(e.ID); err != nil {
 		return err
 	}
-	if len(e.Body) > MaxBody {
-		return fmt.Errorf("%w: a body of %d bytes, over %d", ErrInvalid, len(e.Body), MaxBody)
+	if len(e.Body) > MaxStored {
+		return fmt.Errorf("%w: body must be at most %d bytes, got %d", ErrInvalid, MaxStored, len(e.Body))
 	}
 	if e.Due.IsZero() {
 		return nil

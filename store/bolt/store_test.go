@@ -95,7 +95,7 @@ func TestVersionsOutliveEntriesAndClose(t *testing.T) {
 func TestClaimStopsAtItsSize(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	for i := range 4 {
-		put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: make([]byte, store.MaxBody-i)})
+		put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: make([]byte, store.MaxStored-i)})
 	}
 	for i := range 4 {
 		claimed, err := s.Claim(t.Context(), at(10), at(20), 10)

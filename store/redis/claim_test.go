@@ -29,7 +29,7 @@ func TestLargeBodiesOverShards(t *testing.T) {
 		if len(claimed) == 0 {
 			break
 		}
-		if got := len(claimed) * size; got > store.MaxClaim+store.MaxBody {
+		if got := len(claimed) * size; got > store.MaxClaim+store.MaxStored {
 			t.Errorf("Claim: got %d bytes of bodies, want about %d", got, store.MaxClaim)
 		}
 		total += len(claimed)

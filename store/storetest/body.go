@@ -76,16 +76,16 @@ func bodyChecks() []check {
 		},
 		{
 			name: "Body/LargestIsTaken",
-			says: "Body is at most MaxBody bytes long.",
+			says: "Body is at most MaxStored bytes long.",
 			run: func(c *checker) {
 				s := c.open()
 				e := c.put(s, store.Entry{ID: "large", Due: at(1), Body: large(1)})
-				c.wantStored(s, e, "with a body of MaxBody bytes")
+				c.wantStored(s, e, "with a body of MaxStored bytes")
 				e.Body = large(2)
 				e = c.put(s, e)
-				c.wantStored(s, e, "with a body of MaxBody bytes replaced by another")
+				c.wantStored(s, e, "with a body of MaxStored bytes replaced by another")
 				for _, got := range c.list(s) {
-					c.wantEntry(got, e, "List of a body of MaxBody bytes")
+					c.wantEntry(got, e, "List of a body of MaxStored bytes")
 				}
 			},
 		},
@@ -96,21 +96,21 @@ func bodyChecks() []check {
 				s := c.open()
 				over := append(large(1), 0)
 				_, err := s.Put(c.ctx, store.Entry{ID: "new", Due: at(1), Body: over})
-				c.wantErr(err, store.ErrInvalid, "insert of a body of MaxBody+1 bytes")
+				c.wantErr(err, store.ErrInvalid, "insert of a body of MaxStored+1 bytes")
 				c.wantAbsent(s, "new", "after an insert that is invalid")
 
 				e := c.insert(s, "entry", "body", at(1))
 				_, err = s.Put(c.ctx, store.Entry{ID: e.ID, Version: e.Version, Due: at(2), Body: over})
-				c.wantErr(err, store.ErrInvalid, "Put of a body of MaxBody+1 bytes")
+				c.wantErr(err, store.ErrInvalid, "Put of a body of MaxStored+1 bytes")
 				c.wantStored(s, e, "after a Put that is invalid")
 			},
 		},
 	}
 }
 
-// large returns a body of MaxBody bytes.
+// large returns a body of MaxStored bytes.
 func large(salt byte) []byte {
-	return bytes.Repeat([]byte{'l', 'a', 'r', 'g', 'e', 0, 0xff, salt}, store.MaxBody/8)
+	return bytes.Repeat([]byte{'l', 'a', 'r', 'g', 'e', 0, 0xff, salt}, store.MaxStored/8)
 }
 
 // ownershipChecks hold that a store and its callers share no memory.
