@@ -39,6 +39,9 @@ func decodeEntry(e store.Entry) (entry, error) {
 		// The error of protobuf can repeat what it read.
 		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
 	}
+	if err := checkRecord(rec); err != nil {
+		return entry{}, err
+	}
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: rec}, nil
 }
 

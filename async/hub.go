@@ -223,7 +223,7 @@ func isNilInterface(v any) bool {
 // under the ID. It says the same of a wrong secret.
 func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
 	c, err := h.open(ctx, id)
-	return c, failed("open", id, err)
+	return c, failed("open", given(id), err)
 }
 
 func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
@@ -232,12 +232,22 @@ func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
 	}
 	entryID, _, ok := splitCallbackID(id)
 	if !ok {
-		return Callback{}, fmt.Errorf("%w: this is no callback ID, which has %d characters of A-Z a-z 0-9 - _", ErrNotFound, callbackLen)
+		return Callback{}, fmt.Errorf("%w: not a callback ID, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key)", ErrNotFound, callbackLen, keyedLen)
 	}
-	e, err := h.load(ctx, entryID)
+	stored, err := h.store.Get(ctx, entryID)
 	if errors.Is(err, store.ErrNotFound) {
+		holder(nobody, id)
 		return Callback{}, errUnknown
 	}
+	if err != nil {
+		return Callback{}, err
+	}
+	// The secret first: whoever hasn't it learns nothing from the time that
+	// decoding takes.
+	if holds, sure := holder(stored.Body, id); sure && !holds {
+		return Callback{}, errUnknown
+	}
+	e, err := decodeEntry(stored)
 	if err != nil {
 		return Callback{}, err
 	}

@@ -17,7 +17,7 @@ type Pending[T any] struct{ Callback }
 // succeed.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 	p, err := open[T](ctx, h, id)
-	return p, failed("open", id, err)
+	return p, failed("open", given(id), err)
 }
 
 func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
