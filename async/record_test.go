@@ -163,7 +163,7 @@ func TestRecordIsSmall(t *testing.T) {
 // TestLargestRecord holds records to store.MaxBody: the rest of what a backend
 // takes belongs to stores that wrap it.
 func TestLargestRecord(t *testing.T) {
-	r := &recordpb.Record{Details: make([]byte, store.MaxBody-100)}
+	r := &record.Record{Details: make([]byte, store.MaxBody-100)}
 	e, err := async.EncodeRecord(store.Entry{ID: "x"}, r)
 	wantNil(t, err)
 	r.Details = make([]byte, len(r.Details)+store.MaxBody-len(e.Body))
