@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 const (
@@ -82,7 +82,7 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	for _, stored := range entries {
 		c := read(stored)
 		t := task{aBeat, c.urgency(), func() func() { return p.tend(c, until) }, nil}
-		if c.err == nil && c.rec.State == recordpb.State_STATE_SETTLED {
+		if c.err == nil && c.rec.State == record.Settled {
 			t.kind = anAnswer
 			t.putOff = func() { p.hub.putOff(p.calls, c.entry, triedBefore) }
 		}
@@ -200,7 +200,7 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	}
 	until = p.renewed(until)
 	tells := c.err == nil && len(c.rec.Notices) > 0 && isDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
-	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && !tells && p.hub.server.blind(c.rec.Namespace) {
+	if c.err == nil && c.rec.State == record.Waiting && !tells && p.hub.server.blind(c.rec.Namespace) {
 		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
 			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
 			return nil
