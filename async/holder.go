@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // Field numbers of the record that holder reads.
@@ -89,7 +89,7 @@ func consume(b []byte) (num protowire.Number, kind protowire.Type, value []byte,
 // nobody is compared with where there is no entry, so that a callback ID of one
 // that doesn't exist costs what a wrong secret does.
 var nobody = func() []byte {
-	e, err := entry{rec: &recordpb.Record{Secret: make([]byte, secretBytes)}}.encode()
+	e, err := entry{rec: &record.Record{Secret: make([]byte, secretBytes)}}.encode()
 	if err != nil {
 		panic(err) // a constant record can be encoded
 	}

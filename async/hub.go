@@ -28,7 +28,7 @@ const (
 	callMargin = time.Second
 )
 
-// Options say what a [Hub] works with.
+// Options configures a [Hub].
 type Options struct {
 	// Store keeps what waits. The hub doesn't close it. Required.
 	Store store.Store
@@ -143,35 +143,35 @@ func New(o Options) (*Hub, error) {
 		h.encoder.limit = defaultBlobLimit
 	}
 	if h.encoder.limit < 1024 || h.encoder.limit > maxBlobLimit {
-		return nil, fmt.Errorf("async: Options.BlobLimit is %d bytes, not of 1 KiB to 3.5 MiB", o.BlobLimit)
+		return nil, fmt.Errorf("async: Options.BlobLimit must be between 1 KiB and 3.5 MiB, got %d bytes", o.BlobLimit)
 	}
 	if h.retention == 0 {
 		h.retention = 24 * time.Hour
 	}
 	if h.retention < 0 {
-		return nil, fmt.Errorf("async: Options.Retention is %v, below zero", o.Retention)
+		return nil, fmt.Errorf("async: Options.Retention must not be negative, got %v", o.Retention)
 	}
 	if h.claimTime == 0 {
 		h.claimTime = 10 * time.Second
 	}
 	if h.claimTime < 2*callMargin {
-		return nil, fmt.Errorf("async: Options.ClaimTime is %v, below %v", o.ClaimTime, 2*callMargin)
+		return nil, fmt.Errorf("async: Options.ClaimTime must be at least %v, got %v", 2*callMargin, o.ClaimTime)
 	}
 	if h.pollInterval == 0 {
 		h.pollInterval = time.Second
 	}
 	if h.pollInterval < 0 {
-		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
+		return nil, fmt.Errorf("async: Options.PollInterval must not be negative, got %v", o.PollInterval)
 	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
 	if h.concurrency == 0 {
 		h.concurrency = 64
 	}
 	if h.concurrency < 0 {
-		return nil, fmt.Errorf("async: Options.Concurrency is %d, below zero", o.Concurrency)
+		return nil, fmt.Errorf("async: Options.Concurrency must not be negative, got %d", o.Concurrency)
 	}
 	if o.Rate < 0 {
-		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
+		return nil, fmt.Errorf("async: Options.Rate must not be negative, got %v", o.Rate)
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

@@ -16,7 +16,7 @@ import (
 // maxKey bounds a business key, in bytes.
 const maxKey = 1 << 10
 
-// KeyOptions say where a business key is looked for.
+// KeyOptions configures [OpenKey].
 type KeyOptions struct {
 	// Namespace is that of the activity. Required.
 	Namespace string
@@ -85,7 +85,7 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 
 func checkKey(key string) error {
 	if len(key) > maxKey || !utf8.ValidString(key) {
-		return fmt.Errorf("a key of %d bytes, not of at most %d in UTF-8", len(key), maxKey)
+		return fmt.Errorf("key must be at most %d bytes of UTF-8, got %d bytes", maxKey, len(key))
 	}
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -12,18 +12,18 @@ import (
 // release could not have written: the rules rely on what is checked here. It
 // accepts what a newer release may have added, such as an unknown state or kind
 // of outcome; the code that meets those leaves the entry alone.
-func checkRecord(r *recordpb.Record) error {
-	if r.State != recordpb.State_STATE_UNSPECIFIED && !known(r.State) {
+func checkRecord(r *record.Record) error {
+	if r.State != record.NoState && !known(r.State) {
 		return nil
 	}
 	for _, c := range []struct {
 		broken bool
 		what   string
 	}{
-		{r.State == recordpb.State_STATE_UNSPECIFIED, "it has no state"},
+		{r.State == record.NoState, "it has no state"},
 		{len(r.Secret) != secretBytes, "its secret has another length"},
 		{(r.Outcome == nil) != (r.Delivery == nil), "outcome and delivery come together"},
-		{r.Outcome != nil && r.Outcome.Kind == recordpb.Kind_KIND_UNSPECIFIED, "its outcome has no kind"},
+		{r.Outcome != nil && r.Outcome.Kind == record.NoKind, "its outcome has no kind"},
 		{r.Early && r.Key == "", "an early answer has a key"},
 		{tooEarly(r.Deadline, r.NextQuestion, r.NextBeat, r.NextNotice, r.Ended, r.Delivery.GetNext()), "a time is before 1970"},
 		{r.HeartbeatTimeout < 0, "its heartbeat timeout is negative"},
@@ -34,7 +34,7 @@ func checkRecord(r *recordpb.Record) error {
 		}
 	}
 	switch r.State {
-	case recordpb.State_STATE_WAITING:
+	case record.Waiting:
 		switch {
 		case r.Outcome != nil:
 			return corrupt("it waits and has an outcome")
@@ -43,18 +43,18 @@ func checkRecord(r *recordpb.Record) error {
 		case len(r.TaskToken) == 0:
 			return corrupt("it waits without a task token")
 		}
-	case recordpb.State_STATE_SETTLED:
+	case record.Settled:
 		switch {
 		case r.Outcome == nil:
 			return corrupt("it is settled without an outcome")
 		case !r.Early && len(r.TaskToken) == 0:
 			return corrupt("it is settled without a task token")
 		}
-	case recordpb.State_STATE_CLOSED:
+	case record.Closed:
 		switch {
-		case r.End == recordpb.End_END_UNSPECIFIED || r.Ended == 0:
+		case r.End == record.NoEnd || r.Ended == 0:
 			return corrupt("it is closed without an end")
-		case r.End == recordpb.End_END_DELIVERED && r.Outcome == nil:
+		case r.End == record.EndDelivered && r.Outcome == nil:
 			return corrupt("it is delivered without an outcome")
 		}
 	}

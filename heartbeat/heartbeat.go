@@ -57,9 +57,8 @@ const JobDead = "JobDead"
 // nothing of an activity itself. Its methods are called by any number of
 // goroutines.
 //
-// A Pump may also have a method Asks() bool. Where that is false Beat never
-// waits for anybody, and hubs call it without the precautions that they take
-// else.
+// A Pump may also have a method Asks() bool. If Asks returns false, Beat must not
+// block; hubs call it inline, without a timeout.
 type Pump interface {
 	// Next returns when Beat is due, which may be past; the zero time means
 	// not until something changes: the next Pending.Heartbeat, or attempt. It

@@ -81,13 +81,15 @@ func status(err error) int {
 		return http.StatusNoContent
 	case errors.Is(err, async.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded):
-		return http.StatusConflict
 	case errors.Is(err, async.ErrClosed):
 		return http.StatusGone
-	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult):
+	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded), errors.Is(err, async.ErrCancelNotRequested):
+		return http.StatusConflict
+	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult), errors.Is(err, async.ErrInvalidFailure):
 		return http.StatusUnprocessableEntity
+	case errors.Is(err, async.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
 	default:
-		return http.StatusServiceUnavailable // whoever asked may repeat it
+		return http.StatusServiceUnavailable // the outcome is unknown: the sender retries
 	}
 }

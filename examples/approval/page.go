@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/latchkey-go/latchkey/examples/internal/httpstatus"
 )
 
 //go:embed page.html style.css
@@ -90,8 +92,7 @@ type listView struct {
 func (p *Page) one(w http.ResponseWriter, r *http.Request) {
 	item, err := p.desk.Look(r.Context(), r.PathValue("id"))
 	if err != nil {
-		status, text := explain(err)
-		p.trouble(w, status, text)
+		p.trouble(w, httpstatus.Of(err), explain(err))
 		return
 	}
 	p.show(w, http.StatusOK, "one", item)
@@ -115,8 +116,7 @@ func (p *Page) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who goes away after the click has decided all the same.
 	if err := p.desk.Decide(context.WithoutCancel(r.Context()), id, d); err != nil {
-		status, text := explain(err)
-		p.trouble(w, status, text)
+		p.trouble(w, httpstatus.Of(err), explain(err))
 		return
 	}
 	to := link(id)

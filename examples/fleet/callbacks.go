@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
+	"github.com/latchkey-go/latchkey/examples/internal/httpstatus"
 )
 
 // takeAnswers is a process that takes answers. It says its URL when it is
@@ -26,7 +28,7 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /callbacks/{id}", callbacks{m.hub})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := httpserver.New(mux)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
 	defer serving.Wait()
@@ -44,6 +46,10 @@ type callbacks struct{ hub *async.Hub }
 func (c callbacks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var answer Answer
 	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
+		if _, over := errors.AsType[*http.MaxBytesError](err); over {
+			http.Error(w, "the answer is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
 		http.Error(w, "an answer in JSON is needed", http.StatusBadRequest)
 		return
 	}
@@ -51,23 +57,5 @@ func (c callbacks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = p.Complete(r.Context(), answer)
 	}
-	w.WriteHeader(status(err))
-}
-
-// status says the same to a program.
-func status(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusNoContent
-	case errors.Is(err, async.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, async.ErrSettled):
-		return http.StatusConflict
-	case errors.Is(err, async.ErrClosed), errors.Is(err, async.ErrSuperseded):
-		return http.StatusGone
-	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult):
-		return http.StatusUnprocessableEntity
-	default:
-		return http.StatusServiceUnavailable // not known: to be sent again
-	}
+	w.WriteHeader(httpstatus.Of(err))
 }
