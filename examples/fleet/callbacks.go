@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
