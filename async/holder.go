@@ -86,9 +86,9 @@ func consume(b []byte) (num protowire.Number, kind protowire.Type, value []byte,
 	return num, kind, value, n + m
 }
 
-// nobody is compared with where there is no entry, so that a callback ID of one
-// that doesn't exist costs what a wrong secret does.
-var nobody = func() []byte {
+// noEntry is the body that holder reads where there is no entry, so that an
+// unknown callback ID costs the same as a wrong secret.
+var noEntry = func() []byte {
 	e, err := entry{rec: &record.Record{Secret: make([]byte, secretBytes)}}.encode()
 	if err != nil {
 		panic(err) // a constant record can be encoded

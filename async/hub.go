@@ -236,14 +236,14 @@ func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
 	}
 	stored, err := h.store.Get(ctx, entryID)
 	if errors.Is(err, store.ErrNotFound) {
-		holder(nobody, id)
+		holder(noEntry, id)
 		return Callback{}, errUnknown
 	}
 	if err != nil {
 		return Callback{}, err
 	}
-	// The secret first: whoever hasn't it learns nothing from the time that
-	// decoding takes.
+	// The secret is compared before anything is decoded, so that the time that
+	// decoding takes reveals nothing to a caller with a wrong secret.
 	if holds, sure := holder(stored.Body, id); sure && !holds {
 		return Callback{}, errUnknown
 	}

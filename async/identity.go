@@ -111,7 +111,7 @@ func sameSecret(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1
 
 // shortID returns what may be shown of a callback ID or an entry's ID that
 // Latchkey made. The first characters are a time, the next tell one activity from
-// another, and the secret isn't among them. A string from outside goes through
+// another, and the secret isn't among them. A string of a caller goes through
 // [given] first, since a secret alone has the length of a key's entry ID.
 func shortID(id string) string {
 	switch len(id) {
