@@ -26,10 +26,11 @@ type encoder struct {
 
 // offer is an outcome on its way into a record.
 type offer struct {
-	kind        record.Kind
-	resultType  string // of a result
-	fingerprint fingerprint
-	attempt     int64 // Started of the only one that it is about; 0: whichever waits
+	kind         record.Kind
+	resultType   string // of a result
+	fingerprint  fingerprint
+	attempt      int64 // Started of the only one that it is about; 0: whichever waits
+	nonRetryable bool  // a failure that ends the activity
 	// encode is called only for an activity that waits.
 	encode func(r *record.Record, mark string) ([]byte, error)
 }
@@ -121,6 +122,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 		return o, fmt.Errorf("%w: its details can't be encoded: %w", ErrInvalidFailure, convErr)
 	}
 	plain = asApplicationFailure(plain, retryable)
+	o.nonRetryable = plain.GetApplicationFailureInfo().GetNonRetryable()
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
 	o.encode = func(r *record.Record, mark string) ([]byte, error) {
 		c := e.failureOf(r)
