@@ -7,7 +7,7 @@ import (
 )
 
 // explain returns what an error of Latchkey means for the person who decides.
-// httpstatus.Of says the same to a program.
+// webhook.Status says the same to a program.
 func explain(err error) string {
 	switch {
 	case errors.Is(err, async.ErrNotFound):

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/latchkey-go/latchkey/examples/internal/httpstatus"
+	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
 //go:embed page.html style.css
@@ -92,7 +92,8 @@ type listView struct {
 func (p *Page) one(w http.ResponseWriter, r *http.Request) {
 	item, err := p.desk.Look(r.Context(), r.PathValue("id"))
 	if err != nil {
-		p.trouble(w, httpstatus.Of(err), explain(err))
+		status, _ := webhook.Status(err)
+		p.trouble(w, status, explain(err))
 		return
 	}
 	p.show(w, http.StatusOK, "one", item)
@@ -116,7 +117,8 @@ func (p *Page) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who goes away after the click has decided all the same.
 	if err := p.desk.Decide(context.WithoutCancel(r.Context()), id, d); err != nil {
-		p.trouble(w, httpstatus.Of(err), explain(err))
+		status, _ := webhook.Status(err)
+		p.trouble(w, status, explain(err))
 		return
 	}
 	to := link(id)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
-	"github.com/latchkey-go/latchkey/examples/internal/httpstatus"
+	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
 // takeAnswers is a process that takes answers. It says its URL when it is
@@ -56,5 +56,10 @@ func (c callbacks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = p.Complete(r.Context(), answer)
 	}
-	w.WriteHeader(httpstatus.Of(err))
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	status, _ := webhook.Status(err)
+	w.WriteHeader(status)
 }
