@@ -43,7 +43,13 @@ func TestImportArrows(t *testing.T) {
 		},
 		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record" || d == module+"/async/internal/lifecycle"
+		},
+		"/async/internal/lifecycle": func(d string) bool {
+			return !external(d) || d == module+"/async/internal/record" || strings.HasPrefix(d, "google.golang.org/protobuf/")
+		},
+		"/async/internal/record": func(d string) bool {
+			return !external(d) || strings.HasPrefix(d, "google.golang.org/protobuf/")
 		},
 		"/async/asynctest": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")

@@ -42,7 +42,7 @@ func holder(body []byte, callback string) (holds, sure bool) {
 		case num == secretField:
 			kept = value
 		case num == roundsField:
-			over, ok := roundDigest(value)
+			over, ok := digestIn(value)
 			if !ok {
 				return false, false
 			}
@@ -53,8 +53,8 @@ func holder(body []byte, callback string) (holds, sure bool) {
 	return same == 1, len(kept) == secretBytes
 }
 
-// roundDigest returns the digest of the callback ID in an encoded round.
-func roundDigest(b []byte) (digest []byte, ok bool) {
+// digestIn returns the digest of the callback ID in an encoded round.
+func digestIn(b []byte) (digest []byte, ok bool) {
 	for len(b) > 0 {
 		num, kind, value, n := consume(b)
 		if n < 0 {

@@ -5,20 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
-)
-
-const (
-	// maxNotices bounds what an entry has untold at once: a hook that has
-	// failed for that many endings isn't told of the oldest.
-	maxNotices  = 16
-	firstNotice = time.Second
-	lastNotice  = 10 * time.Minute
 )
 
 // Hooks tell an application what became of its callbacks. Each is called at
@@ -77,53 +69,8 @@ func (hs Hooks) has(kind record.NoticeKind) bool {
 	}
 }
 
-// isSignal reports whether a notice is of something that an activity that goes on
-// may react to.
-func isSignal(kind record.NoticeKind) bool {
-	return kind >= record.NoticeCancelRequested && kind <= record.NoticeReset
-}
-
-// standsFor reports whether the round of a notice still goes on.
-func standsFor(r *record.Record, n *record.Notice) bool {
-	return r.State != record.Closed && sameSecret(r.Secret, n.Secret)
-}
-
-// notice has the application told of the current round, by whichever hub runs.
-func (h *Hub) notice(r *record.Record, kind record.NoticeKind, why record.End, now time.Time) {
-	h.noticeOf(r, aboutRound(r), kind, why, now)
-}
-
-// aboutRound is what a notice keeps of a round, which may end before it is told.
-func aboutRound(r *record.Record) *record.Notice {
-	return &record.Notice{Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
-}
-
-func (h *Hub) noticeOf(r *record.Record, n *record.Notice, kind record.NoticeKind, why record.End, now time.Time) {
-	if !h.hooks.has(kind) {
-		return
-	}
-	n.Kind, n.Reason = kind, why
-	if slices.ContainsFunc(r.Notices, func(other *record.Notice) bool { return sameNotice(other, n) }) {
-		return
-	}
-	r.Notices = append(r.Notices, n)
-	if n := len(r.Notices) - maxNotices; n > 0 {
-		h.log.Error("async: too much is untold of one callback, and the oldest notice is dropped", slog.String("callback", shortID(callbackIDOf(r))))
-		r.Notices = r.Notices[n:]
-	}
-	r.NextNotice, r.NoticeTries = now.UnixNano(), 0
-}
-
 // callbackIDOf is the callback ID of the record's current round.
 func callbackIDOf(r *record.Record) string { return callbackID(entryID(r), r.Secret) }
-
-// holdNotices keeps what is untold, and due to be told, to the hub that has the
-// entry claimed.
-func (h *Hub) holdNotices(e *entry, now time.Time) {
-	if e.held = len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now); e.held {
-		e.rec.NextNotice = now.Add(h.claimTime).UnixNano()
-	}
-}
 
 // tell calls the hooks for what the entry has untold. The mark that it was told
 // is written after the hook has returned nil.
@@ -142,7 +89,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		switch err := h.call(calls, e, n); {
 		case err == nil:
 			done = append(done, n)
-		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy):
+		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && !errors.Is(err, errBusy):
 			done = append(done, n) // it was told, and nothing can be done about it any more
 			log.WarnContext(ctx, "async: a hook failed for a signal, and is not called again, since the asking is over", slog.String("error_type", fmt.Sprintf("%T", err)))
 		default:
@@ -159,67 +106,14 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	// What was told stays told, although somebody wrote meanwhile.
-	for range maxConflicts {
-		if !known(e.rec.State) {
-			return
-		}
-		e.rec.Notices = lastly(without(e.rec.Notices, done), late)
-		e.rec.NextNotice = time.Now().UnixNano()
-		if failure != nil {
-			e.rec.NoticeTries++
-			e.rec.NextNotice = time.Now().Add(jitter(doubled(firstNotice, lastNotice, int(e.rec.NoticeTries)))).UnixNano()
-		}
-		e.due = h.dueAt(e.rec)
-		_, err := h.save(ctx, e)
-		if errors.Is(err, errConflict) {
-			if e, err = h.load(ctx, e.id); err == nil {
-				continue
-			}
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			log.WarnContext(ctx, "async: the store failed: hooks are called again", slog.Any("error", err))
-		}
-		return
-	}
-}
-
-// ofNotice returns the entry as it was when the round of the notice ended.
-func (e entry) ofNotice(n *record.Notice) entry {
-	e = e.clone()
-	if sameSecret(e.rec.Secret, n.Secret) {
-		return e
-	}
-	newRound(e.id, e.rec, false)
-	e.rec.Secret, e.rec.Reference = n.Secret, n.Reference
-	e.rec.State, e.rec.End = record.Closed, n.Reason
-	if n.Outcome != record.NoKind {
-		e.rec.Outcome = &record.Outcome{Kind: n.Outcome}
-		e.rec.Delivery = &record.Delivery{Delivered: n.Kind == record.NoticeDelivered}
-	}
-	return e
-}
-
-func without(all, done []*record.Notice) []*record.Notice {
-	return slices.DeleteFunc(slices.Clone(all), func(n *record.Notice) bool {
-		return slices.ContainsFunc(done, func(d *record.Notice) bool { return sameNotice(d, n) })
+	// What a hook has taken stays so, although another process wrote meanwhile.
+	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
+		h.policy(time.Now()).Told(e.rec, done, late, failure != nil)
+		return lifecycle.Known(e.rec.State), nil
 	})
-}
-
-// lastly puts one of the notices, where there is one, behind the others.
-func lastly(all []*record.Notice, late *record.Notice) []*record.Notice {
-	i := slices.IndexFunc(all, func(n *record.Notice) bool { return late != nil && sameNotice(n, late) })
-	if i < 0 {
-		return all
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {
+		log.WarnContext(ctx, "async: the store failed: hooks are called again", slog.Any("error", err))
 	}
-	last := all[i]
-	return append(slices.Delete(all, i, i+1), last)
-}
-
-// sameNotice reports whether two notices tell the same. The reference may have
-// come to one of them later.
-func sameNotice(a, b *record.Notice) bool {
-	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && sameSecret(a.Secret, b.Secret)
 }
 
 var (
@@ -229,6 +123,16 @@ var (
 	errUnknownKind = errors.New("async: the notice is of a newer release")
 )
 
+// listens returns the kinds of notices that have a hook.
+func (hs Hooks) listens() (kinds lifecycle.Kinds) {
+	for kind := record.NoticeDelivered; kind <= record.NoticeReset; kind++ {
+		if hs.has(kind) {
+			kinds = kinds.With(kind)
+		}
+	}
+	return kinds
+}
+
 // call calls the hook for a notice.
 func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
 	if n.Kind < record.NoticeDelivered || n.Kind > record.NoticeReset {
@@ -237,7 +141,9 @@ func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
 	if !h.hooks.has(n.Kind) {
 		return nil // the hub that learned of it had this hook, this one hasn't
 	}
-	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e.ofNotice(n)}
+	e = e.clone()
+	lifecycle.OfNotice(e.rec, n) // as it was when the round of the notice ended
+	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e}
 	return h.outside(ctx, &h.hanging, e.id, func() error { return h.invoke(ctx, c, n) })
 }
 

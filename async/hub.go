@@ -14,6 +14,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/time/rate"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -90,15 +92,13 @@ type Options struct {
 // any number of goroutines. It has goroutines of its own only while Run, Work or
 // Start runs, and needs no closing.
 type Hub struct {
-	store        store.Store
+	entries
 	completer    Completer
 	encoder      encoder
 	hooks        Hooks
-	retention    time.Duration
 	claimTime    time.Duration
 	pollInterval time.Duration
 	concurrency  int
-	log          *slog.Logger
 	pumps        map[string]heartbeat.Pump
 
 	wake     chan struct{} // this process has made something due
@@ -109,6 +109,7 @@ type Hub struct {
 	soon     soon          // what this process makes due before the next poll
 	finisher finisher
 	rarely   rate.Sometimes // for what could be logged of thousands at once
+	rules    lifecycle.Policy
 	unknown  rate.Sometimes // of a pump's name, likewise
 }
 
@@ -126,12 +127,12 @@ func New(o Options) (*Hub, error) {
 		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
 	h := &Hub{
-		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
-		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
+		entries: entries{store: o.Store, retention: o.Retention, log: o.Logger}, completer: o.Completer, hooks: o.Hooks, claimTime: o.ClaimTime,
+		pollInterval: o.PollInterval, concurrency: o.Concurrency, wake: make(chan struct{}, 1),
 		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
 	}
-	h.finisher.queue = make(chan finished, unfinished)
+	h.finisher.queue, h.finisher.write = make(chan finished, unfinished), h.finishOne
 	for name, pump := range o.Pumps {
 		if isNilInterface(pump) {
 			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)
@@ -179,10 +180,45 @@ func New(o Options) (*Hub, error) {
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
+	h.rules = lifecycle.Policy{
+		Retention: h.retention, ClaimTime: h.claimTime, Listens: h.hooks.listens(), CanAsk: h.completer != nil,
+		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
+	}
 	if h.completer != nil {
 		h.completer = newPaced(h.completer, o.Rate, &h.server)
 	}
 	return h, nil
+}
+
+// policy is what the rules are to know now.
+func (h *Hub) policy(now time.Time) lifecycle.Policy {
+	p := h.rules
+	p.Now = now
+	return p
+}
+
+// roundDigest stands for the callback ID of a round that is over.
+func roundDigest(entryID string, secret []byte) []byte {
+	return callbackDigest(callbackID(entryID, secret))
+}
+
+// wordOf is what Temporal's status says to the rules.
+func wordOf(s Status) lifecycle.Word {
+	w := lifecycle.Word{
+		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
+		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == EndBuffered,
+	}
+	switch s.End {
+	case EndOurs:
+		w.End = record.EndDelivered
+	case EndTimedOut:
+		w.End = record.EndTimedOut
+	case EndOther:
+		w.End = record.EndOther
+	default:
+		w.End = record.EndUnknown
+	}
+	return w
 }
 
 // agree takes the converters of the completer's clients where none are set,

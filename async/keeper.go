@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -99,7 +100,7 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 	if !attemptRuns(e.rec, status) {
 		return seen, false, true
 	}
-	signals, known := status.signals(now.rec), now.rec.ServerDetailsDigest
+	signals, known := Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
 	if ours || !status.LastHeartbeat.After(seen) {
 		ours = false
 		details := latest(now.rec, status)
@@ -134,7 +135,8 @@ func workersCompleter(ctx context.Context, e entry) (c Completer, err error) {
 // hook are left to those that have, to learn anew.
 func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byte) {
 	started := e.rec.Started
-	for range maxConflicts {
+	written := false
+	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
 		r := e.rec
 		s.CancelRequested = r.CancelRequested || s.CancelRequested && h.hooks.CancelRequested != nil
 		s.Reset = r.ResetRequested || s.Reset && h.hooks.Reset != nil
@@ -143,19 +145,15 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 		}
 		if r.State != record.Waiting || r.Started != started ||
 			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
-			return
+			return false, nil
 		}
-		h.signalled(r, s, time.Now())
+		h.policy(time.Now()).Signalled(r, lifecycle.Signals(s))
 		r.ServerDetailsDigest = known
-		e.due = h.dueAt(r)
-		_, err := h.save(ctx, e)
-		if !errors.Is(err, errConflict) {
-			h.wakeUp()
-			return
-		}
-		if e, err = h.load(ctx, e.id); err != nil {
-			return
-		}
+		written = true
+		return true, nil
+	})
+	if err == nil && written {
+		h.wakeUp()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -199,7 +200,7 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	default:
 	}
 	until = p.renewed(until)
-	tells := c.err == nil && len(c.rec.Notices) > 0 && isDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
+	tells := c.err == nil && len(c.rec.Notices) > 0 && lifecycle.IsDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
 	if c.err == nil && c.rec.State == record.Waiting && !tells && p.hub.server.blind(c.rec.Namespace) {
 		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
 			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
@@ -233,7 +234,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		return func() {
 			defer answered()
 			if !p.hooks.do(p.stop, p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, soonest)
+				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	case pumpNext:
@@ -241,7 +242,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		return func() {
 			defer answered()
 			if !p.pumps[e.rec.Pump].do(p.stop, p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, soonest)
+				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	}
@@ -283,7 +284,7 @@ func (p *pool) beat(e entry, until time.Time) {
 	ctx, cancel := context.WithTimeout(p.calls, min(p.hub.claimTime/2, time.Until(until)-callMargin))
 	said, err := p.hub.askPump(ctx, e)
 	cancel()
-	p.submit(task{kind: aBeat, deadline: e.lapses(), do: func() func() {
+	p.submit(task{kind: aBeat, deadline: lifecycle.Lapses(e.rec), do: func() func() {
 		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 		defer cancel()
 		if ctx.Err() != nil {

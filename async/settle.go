@@ -76,15 +76,10 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		settle(e.rec, &record.Outcome{
-			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
-			Settled: time.Now().UnixNano(), Started: e.rec.Started, NonRetryable: o.nonRetryable,
-		})
 		// To settle is to claim: the one who accepts is the one who delivers.
-		h.claim(&e, time.Now())
+		h.policy(time.Now()).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
 		if e.rec.Early {
 			e.rec.Delivery.Next = time.Now().Add(c.key.options.Early).UnixNano()
-			e.due = h.dueAt(e.rec)
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
@@ -175,7 +170,7 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	case err != nil:
 		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
 	case !status.Pending && status.End != EndBuffered:
-		h.end(&e, notOurs(ended(status.End).end), time.Now())
+		h.end(&e, wordOf(status).EndOfOther(), time.Now())
 		if e, err = h.save(ctx, e); err != nil {
 			return e, err
 		}

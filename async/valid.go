@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -13,7 +14,7 @@ import (
 // accepts what a newer release may have added, such as an unknown state or kind
 // of outcome; the code that meets those leaves the entry alone.
 func checkRecord(r *record.Record) error {
-	if r.State != record.NoState && !known(r.State) {
+	if r.State != record.NoState && !lifecycle.Known(r.State) {
 		return nil
 	}
 	for _, c := range []struct {

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
 //go:embed page.html style.css
@@ -92,8 +90,8 @@ type listView struct {
 func (p *Page) one(w http.ResponseWriter, r *http.Request) {
 	item, err := p.desk.Look(r.Context(), r.PathValue("id"))
 	if err != nil {
-		status, _ := webhook.Status(err)
-		p.trouble(w, status, explain(err))
+		status, text := explain(err)
+		p.trouble(w, status, text)
 		return
 	}
 	p.show(w, http.StatusOK, "one", item)
@@ -117,8 +115,8 @@ func (p *Page) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	// Who goes away after the click has decided all the same.
 	if err := p.desk.Decide(context.WithoutCancel(r.Context()), id, d); err != nil {
-		status, _ := webhook.Status(err)
-		p.trouble(w, status, explain(err))
+		status, text := explain(err)
+		p.trouble(w, status, text)
 		return
 	}
 	to := link(id)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -120,11 +121,20 @@ func TestAmounts(t *testing.T) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	texts := make(map[string]error)
-	for _, err := range []error{
-		async.ErrNotFound, async.ErrSettled, async.ErrSuperseded, async.ErrClosed, async.ErrExpired,
-		&async.TypeMismatchError{Want: "secret"}, async.ErrInvalidResult, async.ErrTooLarge, errors.New("the secret of this disk"),
+	for err, want := range map[error]int{
+		async.ErrNotFound:                        http.StatusNotFound,
+		async.ErrSettled:                         http.StatusConflict,
+		async.ErrSuperseded:                      http.StatusConflict,
+		async.ErrClosed:                          http.StatusGone,
+		&async.TypeMismatchError{Want: "secret"}: http.StatusUnprocessableEntity,
+		async.ErrInvalidResult:                   http.StatusUnprocessableEntity,
+		async.ErrTooLarge:                        http.StatusRequestEntityTooLarge,
+		errors.New("the secret of this disk"):    http.StatusServiceUnavailable,
 	} {
-		text := explain(fmt.Errorf("async: open secret: %w", err))
+		status, text := explain(fmt.Errorf("async: open secret: %w", err))
+		if status != want {
+			t.Errorf("%v: status %d, want %d", err, status, want)
+		}
 		if strings.Contains(text, "secret") || strings.Contains(text, "async") {
 			t.Errorf("%v: %q tells more than people need", err, text)
 		}
@@ -134,7 +144,7 @@ func TestExplain(t *testing.T) {
 		texts[text] = err
 	}
 	// How it ended comes wrapped beside the fact that it did.
-	if text := explain(fmt.Errorf("%w: %w", async.ErrClosed, async.ErrExpired)); !strings.HasPrefix(text, "Time is up") {
+	if _, text := explain(fmt.Errorf("%w: %w", async.ErrClosed, async.ErrExpired)); !strings.HasPrefix(text, "Time is up") {
 		t.Errorf("timed out: %q, want to be told so", text)
 	}
 }
