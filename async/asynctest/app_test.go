@@ -81,15 +81,13 @@ func status(err error) int {
 		return http.StatusNoContent
 	case errors.Is(err, async.ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded):
+		return http.StatusConflict
 	case errors.Is(err, async.ErrClosed):
 		return http.StatusGone
-	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded), errors.Is(err, async.ErrCancelNotRequested):
-		return http.StatusConflict
-	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult), errors.Is(err, async.ErrInvalidFailure):
+	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult):
 		return http.StatusUnprocessableEntity
-	case errors.Is(err, async.ErrTooLarge):
-		return http.StatusRequestEntityTooLarge
 	default:
-		return http.StatusServiceUnavailable // the outcome is unknown: the sender retries
+		return http.StatusServiceUnavailable // whoever asked may repeat it
 	}
 }

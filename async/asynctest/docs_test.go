@@ -1,17 +1,12 @@
 package asynctest_test
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-go/latchkey/async"
 )
 
 // TestDocumentation holds docs/testing.md to code that runs: each block of Go
@@ -49,32 +44,5 @@ func TestDocumentation(t *testing.T) {
 		if !slices.ContainsFunc(sources, func(source string) bool { return strings.Contains(source, "\n"+code) }) {
 			t.Errorf("no test has the block that begins with %q, word for word", first)
 		}
-	}
-}
-
-// TestStatusCodes holds the handler of docs/testing.md to the table of status
-// codes in docs/guide.md.
-func TestStatusCodes(t *testing.T) {
-	page, err := os.ReadFile("../../docs/guide.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	of := map[string]error{
-		"ErrNotFound": async.ErrNotFound, "*TypeMismatchError": &async.TypeMismatchError{}, "ErrInvalidResult": async.ErrInvalidResult,
-		"ErrInvalidFailure": async.ErrInvalidFailure, "ErrTooLarge": async.ErrTooLarge, "ErrSettled": async.ErrSettled,
-		"ErrSuperseded": async.ErrSuperseded, "ErrClosed": async.ErrClosed, "ErrCancelNotRequested": async.ErrCancelNotRequested,
-		"any other error": errors.New("the store is away"),
-	}
-	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| .* \| (\d{3}) \|$`).FindAllStringSubmatch(string(page), -1) {
-		for name := range strings.SplitSeq(row[1], ", ") {
-			name = strings.Trim(name, "`")
-			if got := status(fmt.Errorf("async: complete: %w", of[name])); strconv.Itoa(got) != row[2] || of[name] == nil {
-				t.Errorf("%s: got %d, want %s as in the guide", name, got, row[2])
-			}
-			delete(of, name)
-		}
-	}
-	for name := range of {
-		t.Errorf("the guide's table has no row for %s", name)
 	}
 }
