@@ -146,6 +146,7 @@ func TestUrgencyOfAnAnswerTriedBefore(t *testing.T) {
 		e, r := w.stored()
 		for tries, want := range map[int32]time.Duration{0: 0, 1: 30 * time.Second, 50: 30 * time.Second} {
 			r.State, r.Delivery = record.Settled, &record.Delivery{Next: time.Now().UnixNano(), Tries: tries}
+			r.Outcome = &record.Outcome{Kind: record.Result}
 			e, err := async.EncodeRecord(e, r)
 			wantNil(t, err)
 			if got := time.Until(async.Urgency(e)); got != want {

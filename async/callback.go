@@ -14,10 +14,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Callback is one activity that waits for the outside, whatever its result:
-// what other SDKs call an async activity handle. It is a small value, safe for
-// concurrent use. What it tells is as of when it was got; what it does is done
-// to the entry as it is then.
+// Callback is a handle for one activity that waits for an external system,
+// whatever its result type: what other SDKs call an async activity handle. It is
+// a small value, safe for concurrent use. Accessors report the state at the time
+// the callback was opened; methods act on the current entry.
 //
 // The zero Callback answers ErrNotFound.
 type Callback struct {
@@ -248,7 +248,9 @@ type Info struct {
 	Key, Reference string
 	Labels         map[string]string
 
-	// The signals that stand, as far as known.
+	// The signals that stand, as the last heartbeat or question to Temporal found
+	// them. With CancelRequested the workflow may no longer be waiting for the
+	// result, although Temporal still accepts one.
 	CancelRequested, Paused, Reset bool
 
 	Created, Started, Deadline time.Time // Started and Deadline of the attempt
@@ -259,7 +261,7 @@ type Info struct {
 	LastError                  string    // the class of the last try's error
 }
 
-// Info returns what was known when the callback was got.
+// Info returns what was known when the callback was opened.
 func (c Callback) Info() Info {
 	r := c.entry.rec
 	if r == nil {

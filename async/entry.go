@@ -38,6 +38,9 @@ func decodeEntry(e store.Entry) (entry, error) {
 		// The error of protobuf can repeat what it read.
 		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
 	}
+	if err := checkRecord(rec); err != nil {
+		return entry{}, err
+	}
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: rec}, nil
 }
 
@@ -48,6 +51,9 @@ func (e entry) encode() (store.Entry, error) {
 	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(body, e.rec)
 	if err != nil {
 		return store.Entry{}, err
+	}
+	if len(body) > store.MaxBody { // a backend would take a little more, which belongs to stores that wrap it
+		return store.Entry{}, fmt.Errorf("%w: body must be at most %d bytes, got %d", store.ErrInvalid, store.MaxBody, len(body))
 	}
 	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
 }

@@ -97,7 +97,7 @@ type TypeMismatchError struct{ Want, Got string }
 
 // Error names both types.
 func (e *TypeMismatchError) Error() string {
-	return fmt.Sprintf("async: the activity awaits a result of type %q, not of %q", e.Want, e.Got)
+	return fmt.Sprintf("async: the activity awaits a result of type %q, got %q", e.Want, e.Got)
 }
 
 // Is reports whether target is ErrTypeMismatch.

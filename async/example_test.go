@@ -113,6 +113,57 @@ func ExampleHub_List() {
 	// waiting none parcel-17 returns
 }
 
+// Verdict was called Decision and lived in package expenses. Its ResultType
+// returns the old name, so that activities which wait since before the change
+// can still be answered.
+type Verdict struct{ Approved bool }
+
+func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
+
+func ExampleOpen_renamedType() {
+	ctx := context.Background()
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	id := waitsSinceBefore(ctx, hub)
+	p, err := async.Open[Verdict](ctx, hub, id)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(p.Info().ResultType, p.Complete(ctx, Verdict{Approved: true}))
+
+	type Decision struct{ Approved bool } // without the method, elsewhere
+	_, err = async.Open[Decision](ctx, hub, id)
+	fmt.Println(errors.Is(err, async.ErrTypeMismatch))
+	// Output:
+	// example.com/shop/expenses.Decision <nil>
+	// true
+}
+
+// before is the type as it was: its name is the one that the store keeps.
+type before struct{ Approved bool }
+
+func (before) ResultType() string { return "example.com/shop/expenses.Decision" }
+
+// waitsSinceBefore runs an activity that awaits the type under its old name.
+func waitsSinceBefore(ctx context.Context, hub *async.Hub) (id string) {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	worker := suite.NewTestActivityEnvironment()
+	approve := func(ctx context.Context) (before, error) {
+		return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[before]) error {
+			id = p.ID()
+			return nil
+		})
+	}
+	worker.RegisterActivity(approve)
+	_, _ = worker.ExecuteActivity(approve)
+	return id
+}
+
 func ExampleCallback_Fail() {
 	ctx := context.Background()
 	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
@@ -126,7 +177,7 @@ func ExampleCallback_Fail() {
 	var none async.Callback
 	fmt.Println(errors.Is(none.Fail(ctx, errors.New("declined")), async.ErrNotFound))
 	// Output:
-	// async: open: no such callback: this is no callback ID, which has 54 characters of A-Z a-z 0-9 - _
+	// async: open: no such callback: not a callback ID, which has 54 characters of A-Z a-z 0-9 - _ (44 with a business key)
 	// true
 }
 

@@ -40,6 +40,8 @@ var (
 	SplitCallback = splitCallbackID
 	ToFailure     = asApplicationFailure
 	Doubled       = lifecycle.Doubled
+	EntryID       = entryID
+	Holder        = holder
 )
 
 // TypeName is the stored name of T.
@@ -63,3 +65,9 @@ func Urgency(e store.Entry) time.Time { return read(e).urgency() }
 
 // Race reports whether the race detector is on.
 const Race = simRace
+
+// RoundOf reports whether a callback ID is of one of the record's rounds.
+func RoundOf(r *record.Record, callback string) bool {
+	current, before := roundOf(entry{rec: r}, callback)
+	return current || before != nil
+}

@@ -14,11 +14,12 @@ import (
 
 // Hooks tell an application what became of its callbacks. Each is called at
 // least once, by a hub that runs, for what a hub with that hook has learned;
-// all hubs of a store should have the same. What returns an error, panics, or
-// is not back when its context ends, which is within ClaimTime, is called
-// again later, a signal (CancelRequested, Paused, Reset) as long as its round
-// goes on; one that isn't back delays only what else is to be told of the same
-// entry. The callback is that of the round that it is about.
+// all hubs of a store should have the same. A hook that returns an error, panics
+// or outlives its context is retried with backoff. Hooks may run concurrently.
+// The context ends within ClaimTime. A signal (CancelRequested, Paused, Reset) is
+// retried as long as its round goes on. A hook that doesn't return delays only
+// the other hooks of the same entry. The callback is that of the round that the
+// hook is about.
 type Hooks struct {
 	// Delivered: Temporal has taken the outcome. [Pending.Outcome] still reads
 	// it, unless the hook has returned nil before or, after a failure, the next

@@ -31,7 +31,7 @@ const (
 	callMargin = time.Second
 )
 
-// Options say what a [Hub] works with.
+// Options configures a [Hub].
 type Options struct {
 	// Store keeps what waits. The hub doesn't close it. Required.
 	Store store.Store
@@ -180,25 +180,25 @@ func New(o Options) (*Hub, error) {
 		h.encoder.limit = defaultBlobLimit
 	}
 	if h.encoder.limit < 1024 || h.encoder.limit > maxBlobLimit {
-		return nil, fmt.Errorf("async: Options.BlobLimit is %d bytes, not of 1 KiB to 3.5 MiB", o.BlobLimit)
+		return nil, fmt.Errorf("async: Options.BlobLimit must be between 1 KiB and 3.5 MiB, got %d bytes", o.BlobLimit)
 	}
 	if h.retention == 0 {
 		h.retention = 24 * time.Hour
 	}
 	if h.retention < 0 {
-		return nil, fmt.Errorf("async: Options.Retention is %v, below zero", o.Retention)
+		return nil, fmt.Errorf("async: Options.Retention must not be negative, got %v", o.Retention)
 	}
 	if h.claimTime == 0 {
 		h.claimTime = 10 * time.Second
 	}
 	if h.claimTime < 2*callMargin {
-		return nil, fmt.Errorf("async: Options.ClaimTime is %v, below %v", o.ClaimTime, 2*callMargin)
+		return nil, fmt.Errorf("async: Options.ClaimTime must be at least %v, got %v", 2*callMargin, o.ClaimTime)
 	}
 	if h.pollInterval == 0 {
 		h.pollInterval = time.Second
 	}
 	if h.pollInterval < 0 {
-		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
+		return nil, fmt.Errorf("async: Options.PollInterval must not be negative, got %v", o.PollInterval)
 	}
 	var err error
 	if h.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
@@ -213,10 +213,10 @@ func New(o Options) (*Hub, error) {
 		h.concurrency = 64
 	}
 	if h.concurrency < 0 {
-		return nil, fmt.Errorf("async: Options.Concurrency is %d, below zero", o.Concurrency)
+		return nil, fmt.Errorf("async: Options.Concurrency must not be negative, got %d", o.Concurrency)
 	}
 	if o.Rate < 0 {
-		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
+		return nil, fmt.Errorf("async: Options.Rate must not be negative, got %v", o.Rate)
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -304,7 +304,7 @@ func isNilInterface(v any) bool {
 // under the ID. It says the same of a wrong secret.
 func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
 	c, err := h.open(ctx, id)
-	return c, failed("open", id, err)
+	return c, failed("open", given(id), err)
 }
 
 func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
@@ -313,12 +313,22 @@ func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
 	}
 	entryID, _, ok := splitCallbackID(id)
 	if !ok {
-		return Callback{}, fmt.Errorf("%w: this is no callback ID, which has %d characters of A-Z a-z 0-9 - _", ErrNotFound, callbackLen)
+		return Callback{}, fmt.Errorf("%w: not a callback ID, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key)", ErrNotFound, callbackLen, keyedLen)
 	}
-	e, err := h.load(ctx, entryID)
+	stored, err := h.store.Get(ctx, entryID)
 	if errors.Is(err, store.ErrNotFound) {
+		holder(noEntry, id)
 		return Callback{}, errUnknown
 	}
+	if err != nil {
+		return Callback{}, err
+	}
+	// The secret is compared before anything is decoded, so that the time that
+	// decoding takes reveals nothing to a caller with a wrong secret.
+	if holds, sure := holder(stored.Body, id); sure && !holds {
+		return Callback{}, errUnknown
+	}
+	e, err := decodeEntry(stored)
 	if err != nil {
 		return Callback{}, err
 	}

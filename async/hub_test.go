@@ -16,13 +16,13 @@ import (
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	var typedNil *faulty
 	for says, o := range map[string]async.Options{
-		"Store is required":          {},
-		"Options.Store is required":  {Store: typedNil},
-		"BlobLimit is 100 bytes":     {Store: store.NewMemory(), BlobLimit: 100},
-		"BlobLimit is 4194304":       {Store: store.NewMemory(), BlobLimit: 4 << 20},
-		"Retention is -1s":           {Store: store.NewMemory(), Retention: -time.Second},
-		"ClaimTime is 1s":            {Store: store.NewMemory(), ClaimTime: time.Second},
-		"Completer is a nil pointer": {Store: store.NewMemory(), Completer: (*asynctest.Completer)(nil)},
+		"Store is required":         {},
+		"Options.Store is required": {Store: typedNil},
+		"BlobLimit must be between 1 KiB and 3.5 MiB, got 100 bytes": {Store: store.NewMemory(), BlobLimit: 100},
+		"got 4194304 bytes":                       {Store: store.NewMemory(), BlobLimit: 4 << 20},
+		"Retention must not be negative, got -1s": {Store: store.NewMemory(), Retention: -time.Second},
+		"ClaimTime must be at least 2s, got 1s":   {Store: store.NewMemory(), ClaimTime: time.Second},
+		"Completer is a nil pointer":              {Store: store.NewMemory(), Completer: (*asynctest.Completer)(nil)},
 	} {
 		h, err := async.New(o)
 		if err == nil || h != nil || !strings.Contains(err.Error(), says) {

@@ -79,6 +79,16 @@ func newSecret() []byte {
 	return b
 }
 
+// given returns a string that a caller passed as a callback ID where it has the
+// form of one, otherwise "". A part of a callback ID may be its secret, so errors
+// show nothing of it.
+func given(id string) string {
+	if _, _, ok := splitCallbackID(id); !ok {
+		return ""
+	}
+	return id
+}
+
 func callbackID(entryID string, secret []byte) string {
 	return entryID + base64.RawURLEncoding.EncodeToString(secret)
 }
@@ -99,9 +109,10 @@ func callbackDigest(id string) []byte { return digest("callback", id) }
 
 func sameSecret(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 
-// shortID is what may be shown of a callback ID or an entry's ID. The first
-// characters are a time, the next tell one activity from another, and the
-// secret isn't among them. Nothing is shown of what is neither.
+// shortID returns what may be shown of a callback ID or an entry's ID that
+// Latchkey made. The first characters are a time, the next tell one activity from
+// another, and the secret isn't among them. A string of a caller goes through
+// [given] first, since a secret alone has the length of a key's entry ID.
 func shortID(id string) string {
 	switch len(id) {
 	case callbackLen, entryIDLen, keyedLen, hashLen:

@@ -14,7 +14,7 @@ import (
 // maxKey bounds a business key, in bytes.
 const maxKey = 1 << 10
 
-// KeyOptions say where a business key is looked for.
+// KeyOptions configures [OpenKey].
 type KeyOptions struct {
 	// Namespace is that of the activity. Required.
 	Namespace string

@@ -17,7 +17,7 @@ type Pending[T any] struct{ Callback }
 // succeed.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 	p, err := open[T](ctx, h, id)
-	return p, failed("open", id, err)
+	return p, failed("open", given(id), err)
 }
 
 func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
@@ -44,14 +44,26 @@ func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 // nothing, also long after; once another outcome was accepted, it is
 // ErrSettled.
 //
-// ErrClosed means that the activity is over without this result, by Temporal's
-// word. ErrInvalidResult (a nil pointer, a failed Validate method, a value
-// that can't be encoded), ErrTooLarge and ErrTypeMismatch mean that the value
-// was refused: the activity still waits. After any other error it isn't known
-// whether the result was accepted: repeat it.
+// These errors are definite; retrying the same value gives the same error:
 //
-// Where cancellation has been requested, the workflow may have stopped to wait
-// for the result.
+//   - ErrInvalidResult (a nil pointer, a failed Validate method, a value that
+//     can't be encoded), ErrTooLarge and ErrTypeMismatch: the value was refused,
+//     and the activity still waits.
+//   - ErrSettled: another outcome was accepted before.
+//   - ErrSuperseded: this round is over, and another is under way.
+//   - ErrClosed: the activity is over without this result.
+//   - ErrNotFound: nothing is known under the callback ID.
+//
+// Any other error leaves the outcome unknown; retry with the same value.
+//
+// Two results are the same where their encoded values are. If the sender can
+// repeat a message, don't add the current time or a random number to the result:
+// the repeat would be ErrSettled. If you must, pass the message's ID with
+// [WithIdempotencyKey]: then a result with the same key counts as the same.
+//
+// If cancellation was requested (see [Info].CancelRequested), the workflow may no
+// longer be waiting for this result. Temporal still accepts it, and Complete
+// returns nil.
 func (p Pending[T]) Complete(ctx context.Context, result T) error {
 	return failed("complete", p.ID(), p.complete(ctx, result))
 }

@@ -248,9 +248,9 @@ func TestUrgency(t *testing.T) {
 			{"the slow watch", time.Minute, func(r *record.Record) { r.HeartbeatTimeout, r.NextBeat = 0, now }},
 			{"an attempt that is lost", time.Minute, func(r *record.Record) { r.TokenLostStarted = r.Started }},
 			{"an answer", 0, func(r *record.Record) {
-				r.State, r.Delivery = record.Settled, &record.Delivery{Next: now}
+				r.State, r.Outcome, r.Delivery = record.Settled, &record.Outcome{Kind: record.Result}, &record.Delivery{Next: now}
 			}},
-			{"a removal", time.Minute, func(r *record.Record) { r.State = record.Closed }},
+			{"a removal", time.Minute, func(r *record.Record) { r.State, r.End, r.Ended = record.Closed, record.EndOther, now }},
 			{"a newer release's", time.Minute, func(r *record.Record) { r.State = 77 }},
 		} {
 			if got := urgency(c.change); got != c.want {

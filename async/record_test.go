@@ -167,6 +167,22 @@ func TestRecordIsSmall(t *testing.T) {
 	}
 }
 
+// TestLargestRecord holds records to store.MaxBody: the rest of what a backend
+// takes belongs to stores that wrap it.
+func TestLargestRecord(t *testing.T) {
+	r := &record.Record{Details: make([]byte, store.MaxBody-100)}
+	e, err := async.EncodeRecord(store.Entry{ID: "x"}, r)
+	wantNil(t, err)
+	r.Details = make([]byte, len(r.Details)+store.MaxBody-len(e.Body))
+	e, err = async.EncodeRecord(store.Entry{ID: "x"}, r)
+	if err != nil || len(e.Body) != store.MaxBody {
+		t.Errorf("encode: got %d bytes, %v, want %d bytes", len(e.Body), err, store.MaxBody)
+	}
+	r.Details = append(r.Details, 0)
+	_, err = async.EncodeRecord(store.Entry{ID: "x"}, r)
+	wantErr(t, err, store.ErrInvalid)
+}
+
 func TestOutcomeOfUnknownKindStays(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = unavailable

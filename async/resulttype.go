@@ -48,7 +48,7 @@ func resultType[T any]() (string, error) {
 		}
 	}
 	if name == "" || len(name) > maxTypeName || !utf8.ValidString(name) {
-		return "", fmt.Errorf("%s has a name of %d bytes, not of 1 to %d in UTF-8: give it a method ResultType() string", t, len(name), maxTypeName)
+		return "", fmt.Errorf("the name of %s must be 1 to %d bytes of UTF-8, got %d bytes: give it a method ResultType() string", t, maxTypeName, len(name))
 	}
 	return name, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// StartOptions say how an activity asks. The zero value is good.
+// StartOptions configures [Start]. The zero value is valid.
 type StartOptions struct {
 	// Key is a business key, such as an order's number, unique in the
 	// namespace while its activity waits: [OpenKey] finds the activity by it. A
@@ -121,7 +121,7 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 	case checkKey(o.Key) != nil:
 		wrong = checkKey(o.Key)
 	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
-		wrong = fmt.Errorf("the pump's name has %d bytes, not at most %d in UTF-8", len(o.Pump), maxPump)
+		wrong = fmt.Errorf("StartOptions.Pump must be at most %d bytes of UTF-8, got %d bytes", maxPump, len(o.Pump))
 	default:
 		wrong = checkLabels(o.Labels)
 	}
@@ -186,7 +186,7 @@ func checkLabels(labels map[string]string) error {
 		size += len(k) + len(v)
 	}
 	if size > maxLabels {
-		return fmt.Errorf("the labels have %d bytes, over %d", size, maxLabels)
+		return fmt.Errorf("labels must be at most %d bytes in all, got %d", maxLabels, size)
 	}
 	return nil
 }

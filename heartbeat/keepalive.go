@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// KeepAliveOptions say how often [KeepAlive] beats.
+// KeepAliveOptions configures [KeepAlive].
 type KeepAliveOptions struct {
 	// Interval is the time from beat to beat, at most a third of the heartbeat
 	// timeout. Set, it also beats where there is no heartbeat timeout: a slow

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ProbeOptions say how [Probe] asks.
+// ProbeOptions configures [Probe].
 type ProbeOptions struct {
 	// Interval is the time from question to question, at most a third of the
 	// heartbeat timeout. Defaults to a third of the heartbeat timeout, at most

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// RelayOptions say how often [Relay] beats at most.
+// RelayOptions configures [Relay].
 type RelayOptions struct {
 	// MinInterval is the least time from beat to beat; what the outside brings
 	// meanwhile is coalesced, and the last of it sent. At most a third of the

@@ -80,7 +80,7 @@ func ShortID(id string) string {
 // A-Z a-z 0-9 - _ and dot. Every method of a backend begins with it.
 func CheckID(id string) error {
 	if len(id) == 0 || len(id) > 128 {
-		return fmt.Errorf("%w: an ID of %d bytes, not of 1 to 128", ErrInvalid, len(id))
+		return fmt.Errorf("%w: ID must be 1 to 128 bytes, got %d", ErrInvalid, len(id))
 	}
 	for i := range len(id) {
 		c := id[i]

@@ -1,5 +1,5 @@
-// Package store says what Latchkey needs of a place that keeps entries, and
-// holds one such place, in memory.
+// Package store defines the interface of a backend that persists entries, and
+// has an in-memory implementation.
 //
 // A store moves bytes and one time for each entry. It knows nothing of
 // activities, tokens or outcomes: all meaning lives in package async, once. So
@@ -52,7 +52,7 @@ type Entry struct {
 	Body []byte
 }
 
-// Store keeps entries. Its methods may be called by any number of goroutines;
+// Store persists entries. Its methods may be called by any number of goroutines;
 // where several processes share the data, by all of them.
 //
 // # Errors
@@ -73,9 +73,9 @@ type Entry struct {
 // # Clocks
 //
 // A store has no clock of its own: every time is the caller's. Callers' clocks
-// may differ, and claims may lapse while their holder still works. That costs
-// double work, and no guarantee of Latchkey rests on it, since every effect is
-// guarded by the compare-and-swap of Put or by Temporal.
+// may differ, and claims may lapse while their holder still works. That causes
+// duplicate work; it never weakens a guarantee, since every effect is guarded by
+// the compare-and-swap of Put or by Temporal.
 //
 // # Durability
 //

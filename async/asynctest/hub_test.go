@@ -143,7 +143,7 @@ func TestNewHubTakesWhatItIsGiven(t *testing.T) {
 
 func TestNewHubWrongOption(t *testing.T) {
 	for want, o := range map[string]async.Options{
-		"Options.ClaimTime is 1s, below 2s":                {ClaimTime: time.Second},
+		"Options.ClaimTime must be at least 2s, got 1s":    {ClaimTime: time.Second},
 		"Options.Store is required":                        {Store: (*ended)(nil)},
 		"Options.Completer is a nil pointer: leave it out": {Completer: (*asynctest.Completer)(nil)},
 	} {
@@ -274,7 +274,7 @@ func TestWhatIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for how, want := range map[string]string{
-		"option": "asynctest.NewHub: async: Options.ClaimTime is 1s, below 2s",
+		"option": "asynctest.NewHub: async: Options.ClaimTime must be at least 2s, got 1s",
 		"list":   "asynctest.Pending: what waits could not be listed: async: list: the disk is gone",
 		"call":   `activity "0" of workflow "default-test-workflow-id", by token`,
 	} {

@@ -89,7 +89,7 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 
 	working, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	results := NewResults(working, temporal, func(result string) { terminal.Println("Decided: " + result) })
+	results := NewResults(working, temporal, func(result string) { terminal.Println("Decided: " + printable(result)) })
 	defer results.Wait()
 	// What can't be delivered at once, since Temporal is away, say, goes out here.
 	var outbox sync.WaitGroup
@@ -102,7 +102,7 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 
 	work := newWorker(temporal, desk.queue, fail, &Activities{hub: hub, ask: func(_ context.Context, e Expense, id string) error {
-		terminal.Printf("Waits: %s\n       %s%s", e, base, link(id))
+		terminal.Printf("Waits: %s\n       %s%s", printable(e.String()), base, link(id))
 		return nil
 	}})
 	if err := work.Start(); err != nil {
@@ -142,7 +142,7 @@ func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) er
 	for _, item := range items {
 		if item.Waits() {
 			waiting = true
-			terminal.Printf("Still waits: %s, %s (%s)\n       %s%s", item.Employee(), item.Purpose(), item.Amount(), base, link(item.ID))
+			terminal.Printf("Still waits: %s, %s (%s)\n       %s%s", printable(item.Employee()), printable(item.Purpose()), printable(item.Amount()), base, link(item.ID))
 		}
 	}
 	if waiting {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 )
 
 // listen opens the page's address. Where the port is left open, it is the one
@@ -49,11 +51,8 @@ func listen(ctx context.Context, addr, data string) (net.Listener, error) {
 // startSite answers HTTP requests until stop is called, which lets those under
 // way come to their end. If it can't go on, it calls fail.
 func startSite(l net.Listener, handler http.Handler, logger *slog.Logger, fail func(error)) (stop func() error) {
-	site := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
+	site := httpserver.New(handler)
+	site.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
@@ -37,7 +37,7 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/callbacks/", http.StripPrefix("/callbacks", handler))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := httpserver.New(mux)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
 	defer serving.Wait()

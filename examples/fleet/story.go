@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/latchkey-go/latchkey/examples/internal/child"
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 	"github.com/latchkey-go/latchkey/examples/internal/live"
 	"github.com/latchkey-go/latchkey/examples/internal/redisserver"
 )
@@ -66,7 +66,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	asked := &http.Server{Handler: s.outside, ReadHeaderTimeout: 5 * time.Second}
+	asked := httpserver.New(s.outside)
 	var asking sync.WaitGroup
 	asking.Go(func() { _ = asked.Serve(l) }) // it ends by Close
 	defer asking.Wait()

@@ -19,13 +19,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/latchkey-go/latchkey/examples/internal/child"
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
@@ -66,7 +66,7 @@ func serveJobs(ctx context.Context, say func(format string, args ...any)) error 
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: jobs.NewServer(pace), ReadHeaderTimeout: 5 * time.Second}
+	server := httpserver.New(jobs.NewServer(pace))
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	say("http://%s", l.Addr())
 	if err := server.Serve(l); ctx.Err() == nil {

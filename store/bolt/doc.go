@@ -21,8 +21,8 @@
 //
 // Put, Delete and Claim return nil when the write is on the disk, synced: it
 // survives SIGKILL and, where the disk tells the truth about its cache, the
-// loss of power. A write whose caller was told of nothing is there or not,
-// whole. After an error that isn't about the entry, such as a full disk, the
+// loss of power. An unacknowledged write is either fully present or absent.
+// After an error that isn't about the entry, such as a full disk, the
 // write is not there, with one exception: when the last step of a commit, the
 // sync of the page that makes it count, is what failed, nobody knows. The store
 // works again as soon as there is room.

@@ -17,7 +17,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Options say how a file is opened. The zero value is good.
+// Options configures a [Store]. The zero value is valid.
 type Options struct {
 	// Mode is what a new file's permissions are set to, whatever the umask. A
 	// file that is there keeps its own. Defaults to 0600.

@@ -29,7 +29,7 @@ var (
 	ErrAck = errors.New("redis: write not acknowledged")
 )
 
-// Options are a store's settings. The zero value is good.
+// Options configures a [Store]. The zero value is valid.
 type Options struct {
 	// Prefix begins every key, so that several stores and other data share a
 	// server without seeing each other. 1 to 64 bytes without braces, spaces

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Options say which process to start.
+// Options configures a process.
 type Options struct {
 	// Name is for errors.
 	Name string

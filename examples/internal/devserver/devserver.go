@@ -21,7 +21,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Options say which server to start. The zero value is good.
+// Options configures a server. The zero value is valid.
 type Options struct {
 	// Database is the file that keeps the data. It is created where it is
 	// absent; its directory must be there. Defaults to memory.

@@ -25,7 +25,7 @@ const Patience = 5 * time.Minute
 // its attempts is handed to Next.
 const Activity = "Await"
 
-// Options say what differs from the usual Rig.
+// Options configures a Rig.
 type Options struct {
 	// Client is connected to the server. Required. The test that made it closes it.
 	Client client.Client

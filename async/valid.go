@@ -1,0 +1,77 @@
+package async
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// checkRecord returns store.ErrCorrupt, with the reason, for a record that this
+// release could not have written: the rules rely on what is checked here. It
+// accepts what a newer release may have added, such as an unknown state or kind
+// of outcome; the code that meets those leaves the entry alone.
+func checkRecord(r *record.Record) error {
+	if r.State != record.NoState && !lifecycle.Known(r.State) {
+		return nil
+	}
+	for _, c := range []struct {
+		broken bool
+		what   string
+	}{
+		{r.State == record.NoState, "it has no state"},
+		{len(r.Secret) != secretBytes, "its secret has another length"},
+		{(r.Outcome == nil) != (r.Delivery == nil), "outcome and delivery come together"},
+		{r.Outcome != nil && r.Outcome.Kind == record.NoKind, "its outcome has no kind"},
+		{r.Early && r.Key == "", "an early answer has a key"},
+		{tooEarly(r.Deadline, r.NextQuestion, r.NextBeat, r.NextNotice, r.Ended, r.Delivery.GetNext()), "a time is before 1970"},
+		{r.HeartbeatTimeout < 0, "its heartbeat timeout is negative"},
+		{min(r.Questions, r.NoticeTries, r.BeatTries, r.Delivery.GetTries()) < 0, "a count is negative"},
+	} {
+		if c.broken {
+			return corrupt(c.what)
+		}
+	}
+	switch r.State {
+	case record.Waiting:
+		switch {
+		case r.Outcome != nil:
+			return corrupt("it waits and has an outcome")
+		case r.Early:
+			return corrupt("an early answer does not wait")
+		case len(r.TaskToken) == 0:
+			return corrupt("it waits without a task token")
+		}
+	case record.Settled:
+		switch {
+		case r.Outcome == nil:
+			return corrupt("it is settled without an outcome")
+		case !r.Early && len(r.TaskToken) == 0:
+			return corrupt("it is settled without a task token")
+		}
+	case record.Closed:
+		switch {
+		case r.End == record.NoEnd || r.Ended == 0:
+			return corrupt("it is closed without an end")
+		case r.End == record.EndDelivered && r.Outcome == nil:
+			return corrupt("it is delivered without an outcome")
+		}
+	}
+	return nil
+}
+
+func corrupt(what string) error {
+	return fmt.Errorf("%w: the record breaks an invariant: %s", store.ErrCorrupt, what)
+}
+
+// tooEarly reports whether one of the times is set and is none that a store takes.
+func tooEarly(times ...int64) bool {
+	for _, t := range times {
+		if t != 0 && t < int64(time.Millisecond) {
+			return true
+		}
+	}
+	return false
+}
