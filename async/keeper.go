@@ -95,7 +95,8 @@ func (k keeper) run(ctx context.Context, heard, last time.Time) time.Time {
 	}
 }
 
-// beat beats, unless the function has since seen. It returns when the server had
+// beat beats, unless the function has since seen; while Start waits for the
+// store no function runs, and each of these beats is sent. It returns when the server had
 // its last heartbeat before this one, whether it sent one, and whether there is
 // nothing to keep alive any more, though the function runs.
 func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
@@ -121,7 +122,7 @@ func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, o
 		return seen, false, true
 	}
 	signals, known := Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
-	if ours || !status.LastHeartbeat.After(seen) {
+	if ours || !k.reads || !status.LastHeartbeat.After(seen) {
 		ours = false
 		details := latest(now.rec, status)
 		switch s, err := completer.Heartbeat(ctx, target(e.rec), details); {

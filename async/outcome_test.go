@@ -174,7 +174,7 @@ func TestFirstReleasesRecordsShrink(t *testing.T) {
 				e, r := w.stored()
 				wantNil(t, w.open(async.CallbackID(e, r)).Complete(t.Context(), Decision{Approved: true, Reason: "of the first release"}))
 			} else {
-				w.change(func(r *record.Record) { r.Delivery.Next = 1 }) // due
+				w.change(func(r *record.Record) { r.Delivery.Next = time.Unix(1, 0).UnixNano() }) // due
 				w.work(w.hub)
 			}
 			if got := string(w.wantSent(1)[0].Outcome.Result.GetPayloads()[0].GetData()); !strings.Contains(got, "of the first release") {

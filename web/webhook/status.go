@@ -30,6 +30,7 @@ var verdicts = []verdict{
 	{async.ErrKeyInUse, http.StatusConflict, "key-in-use", false, "Another activity has this business key."},
 	{async.ErrInvalidResult, http.StatusUnprocessableEntity, "invalid", false, "The result was refused, and the activity still waits."},
 	{async.ErrInvalidFailure, http.StatusUnprocessableEntity, "invalid", false, "The failure was refused, and the activity still waits."},
+	{async.ErrInvalidArgument, http.StatusUnprocessableEntity, "invalid-argument", false, "A key, a namespace or a reference was refused, and nothing was changed."},
 	{async.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", false, "The value is larger than Temporal takes, and the activity still waits."},
 	{answer.ErrMediaType, http.StatusUnsupportedMediaType, "media-type", false, "The body must be application/json in UTF-8."},
 	{ErrBadLink, http.StatusNotFound, "bad-link", false, "This is not a link that was sent from here: it may have lost a character."},
@@ -55,6 +56,7 @@ var (
 //	async.ErrNotFound            404 not-found
 //	async.ErrTypeMismatch        422 type-mismatch
 //	async.ErrInvalidResult       422 invalid, as async.ErrInvalidFailure and answer.Invalid
+//	async.ErrInvalidArgument     422 invalid-argument
 //	async.ErrTooLarge            413 too-large
 //	*http.MaxBytesError          413 body-too-large
 //	async.ErrSettled             409 settled
