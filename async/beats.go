@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"time"
@@ -101,7 +100,7 @@ func (h *Hub) again(r *recordpb.Record, now time.Time) {
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {
 		first, last = min(first, timeout/12), min(last, timeout/6)
 	}
-	if h.server.blind(r.Namespace) {
+	if h.health.open(r.Namespace, aBeat) {
 		r.NextBeat = now.UnixNano() // another hub may do better, at once
 		return
 	}
@@ -150,10 +149,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
-	level := slog.LevelDebug
-	h.unknown.Do(func() { level = slog.LevelError })
-	h.log.Log(ctx, level, "async: this hub doesn't know the pump of an activity, and leaves its heartbeats to others: name it in Options.Pumps",
-		slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+	h.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }
 
 // atOnce reports whether the entry's pump asks nobody.
@@ -216,8 +212,7 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 	saved, err := h.record(ctx, e, did)
 	saved, next, err := told(saved, err)
 	if err != nil && !errors.Is(err, errConflict) {
-		h.log.WarnContext(ctx, "async: the store failed: the beat comes again when the claim lapses",
-			slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		h.storeFailed(ctx, e.id, err)
 	}
 	return saved, next
 }
@@ -232,10 +227,7 @@ func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
 
 // beatFailed says so, but not for each of thousands.
 func (h *Hub) beatFailed(ctx context.Context, e entry, what string, err error) {
-	level := slog.LevelDebug
-	h.rarely.Do(func() { level = slog.LevelWarn })
-	h.log.Log(ctx, level, "async: no heartbeat: "+what+"; it is tried again",
-		slog.String("callback", shortID(e.id)), slog.Int("tries", int(e.rec.BeatTries)+1), slog.String("error_type", fmt.Sprintf("%T", err)))
+	h.troubles.beat.happened(ctx, append(aboutEntry(e.id, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
 // beat is what came of one.

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,6 +12,9 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = 5 * time.Minute
+	// lastRetryOpen bounds the backoff where the hub's breaker is open, and not
+	// the outcome the cause.
+	lastRetryOpen = 8 * time.Second
 	// refusedRetry is for what somebody has to mend first.
 	refusedRetry = 5 * time.Minute
 	classRefused = "refused"
@@ -50,7 +52,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	}
 	o, err := outcome(e.rec)
 	if err != nil {
-		h.log.ErrorContext(ctx, "async: a settled outcome can't be read", slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		h.troubles.unreadable.happened(ctx, append(aboutEntry(e.id, err), slog.String("what", "its outcome"))...)
 		return e, err
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
@@ -62,17 +64,20 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 		v = undelivered(err) // once: an outcome doesn't hang on its details
 	} else {
 		v = h.report(call, e.rec, o, as)
+		if answered(v.err) { // also where there was only a question to ask
+			h.health.close(way{e.rec.Namespace, anAnswer}, time.Now())
+		}
 	}
 	cancel()
 
-	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
+	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
 	switch {
 	case v.end == recordpb.End_END_DELIVERED:
-		log.DebugContext(ctx, "async: delivered")
+		h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
 	case v.end != recordpb.End_END_UNSPECIFIED:
-		log.WarnContext(ctx, "async: the activity ended without the outcome that was accepted", slog.Any("reason", endError(v.end)))
+		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.end)))...)
 	default:
-		log.WarnContext(ctx, "async: not delivered yet", slog.String("class", v.class), slog.String("error_type", fmt.Sprintf("%T", v.err)))
+		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.class))...)
 	}
 	if as == settler && v.end == recordpb.End_END_DELIVERED && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
 		return entry{}, nil // it is the finisher's now
@@ -135,8 +140,10 @@ func undelivered(err error) verdict {
 	switch {
 	case err == nil:
 		v.end = recordpb.End_END_DELIVERED
-	case errors.Is(err, ErrRefused), errors.Is(err, ErrCancelNotRequested):
-		v.class, v.after = classRefused, refusedRetry
+	case errors.Is(err, ErrCallRefused), errors.Is(err, ErrCancelNotRequested):
+		v.class, v.after = classRefused, refusedRetry // by any hub
+	case errors.Is(err, ErrRefused):
+		v.class = classRefused
 	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
 		v.class = "no attempt" // it changed state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -180,11 +187,14 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 			e.rec.Delivery.LastError = v.class
 			after := v.after
 			if after == 0 {
-				after = doubled(firstRetry, lastRetryOf(e.rec), int(e.rec.Delivery.Tries))
+				after = h.retryAfter(e.rec, v)
 			}
 			e.rec.Delivery.Next = now.Add(jitter(after)).UnixNano()
-			if v.class == classRefused {
+			switch {
+			case v.class == classRefused && v.after != 0:
 				h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_REFUSED, 0, now)
+			case v.class == classRefused:
+				h.reportRefusal(e.rec, now)
 			}
 		case recordpb.End_END_DELIVERED:
 			closed(e.rec, v.end, now)
@@ -210,13 +220,24 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 	return entry{}, errConflicts
 }
 
+// retryAfter is how long after a failed try the next one follows. Where it is
+// this hub that can't deliver, another one must find the outcome due soon; and
+// when the breaker closes, nothing may be in a long backoff.
+func (h *Hub) retryAfter(r *recordpb.Record, v verdict) time.Duration {
+	most := lastRetry
+	if errors.Is(v.err, ErrRefused) || h.health.open(r.Namespace, anAnswer) {
+		most = lastRetryOpen
+	}
+	return doubled(firstRetry, lastRetryOf(r, most), int(r.Delivery.Tries))
+}
+
 // lastRetryOf bounds how long an outcome waits while its attempt, which nobody
 // keeps alive any more, times out.
-func lastRetryOf(r *recordpb.Record) time.Duration {
+func lastRetryOf(r *recordpb.Record, most time.Duration) time.Duration {
 	if r.HeartbeatTimeout == 0 {
-		return lastRetry
+		return most
 	}
-	return min(lastRetry, max(firstRetry, time.Duration(r.HeartbeatTimeout)/3))
+	return min(most, max(firstRetry, time.Duration(r.HeartbeatTimeout)/3))
 }
 
 // deliverDue delivers what is settled and not claimed by another.

@@ -94,7 +94,7 @@ func TestNotFound(t *testing.T) {
 func TestRefusalIsRetriedSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused }
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
 		p := w.open(w.start(1, async.StartOptions{}))
 		wantNil(t, p.Complete(t.Context(), Decision{}))
 		w.wantState(async.Settled)

@@ -12,7 +12,6 @@ import (
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
-	"golang.org/x/time/rate"
 
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
@@ -22,8 +21,6 @@ const (
 	defaultBlobLimit = 2 << 20
 	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
 	maxBlobLimit = 3584 << 10
-	// rareLog is how far apart lines are that thousands of entries would write.
-	rareLog = 10 * time.Second
 	// callMargin is how long before the end of its claim a call of Temporal ends.
 	callMargin = time.Second
 )
@@ -81,7 +78,7 @@ type Options struct {
 	// is given up a second before. At least 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
-	// Logger is told what no caller learns. Defaults to slog.DiscardHandler's.
+	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
 
@@ -105,11 +102,11 @@ type Hub struct {
 	hanging  sync.Map      // the IDs of entries of which a hook is out
 	asking   sync.Map      // and of which a pump is
 	warned   sync.Map      // the activity types with a short heartbeat timeout
-	server   condition     // as this process sees it
+	health   health        // of this hub's way to Temporal
+	backlog  backlog       // what it has left alone
 	soon     soon          // what this process makes due before the next poll
 	finisher finisher
-	rarely   rate.Sometimes // for what could be logged of thousands at once
-	unknown  rate.Sometimes // of a pump's name, likewise
+	troubles troubles // what is logged
 }
 
 // converting is a completer that knows how its workers encode.
@@ -128,8 +125,7 @@ func New(o Options) (*Hub, error) {
 	h := &Hub{
 		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
-		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
-		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
+		pumps: map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 	}
 	h.finisher.queue = make(chan finished, unfinished)
 	for name, pump := range o.Pumps {
@@ -174,13 +170,19 @@ func New(o Options) (*Hub, error) {
 		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
 	}
 	if h.log == nil {
-		h.log = slog.New(slog.DiscardHandler)
+		h.log = slog.Default()
+	}
+	h.troubles.init(h.log)
+	h.health.log = h.log
+	h.health.closed = func(namespace string, k kind) {
+		h.backlog.recall(way{namespace, k})
+		h.wakeUp()
 	}
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
 	if h.completer != nil {
-		h.completer = newPaced(h.completer, o.Rate, &h.server)
+		h.completer = newThrottle(h.completer, o.Rate, &h.health)
 	}
 	return h, nil
 }

@@ -78,6 +78,9 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		patience.Stop()
 	}
 	until := time.Now().Add(p.hub.claimTime)
+	if !p.patient && p.hub.health.behind(now) {
+		now = now.Add(-p.hub.lag()) // what others don't do
+	}
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {
 		c := read(stored)
@@ -199,14 +202,15 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	default:
 	}
 	until = p.renewed(until)
-	tells := c.err == nil && len(c.rec.Notices) > 0 && isDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
-	if c.err == nil && c.rec.State == recordpb.State_STATE_WAITING && !tells && p.hub.server.blind(c.rec.Namespace) {
-		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
-			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
-			return nil
-		}
-		if soon := time.Now().Add(max(p.hub.claimTime/4, 2*callMargin)); soon.Before(until) {
-			until = soon
+	if c.err == nil && !p.patient {
+		switch admitted, probe := p.hub.admits(c.entry); {
+		case !admitted:
+			e, next := p.hub.leave(p.calls, c.entry, until)
+			return p.following(e, next, until)
+		case probe:
+			if soon := time.Now().Add(max(p.hub.claimTime/4, 2*callMargin)); soon.Before(until) {
+				until = soon
+			}
 		}
 	}
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))

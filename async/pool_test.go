@@ -31,7 +31,7 @@ func TestUnknownPump(t *testing.T) {
 		if s.made() != 0 {
 			t.Errorf("%d beats by a hub that doesn't know the pump, want none", s.made())
 		}
-		if n := strings.Count(w.logs.String(), `level=ERROR msg="async: this hub doesn't know the pump`); n < 1 || n > 3 || !strings.Contains(w.logs.String(), "pump=special") {
+		if n := strings.Count(w.logs.String(), `level=ERROR msg="async: this hub does not know the pump`); n < 1 || n > 3 || !strings.Contains(w.logs.String(), "pump=special") {
 			t.Errorf("the log says %d times in 20 s that the pump isn't known, want it once in 10 s, with its name", n)
 		}
 		other, err := async.New(async.Options{

@@ -39,7 +39,7 @@ func full() *recordpb.Record {
 			Kind: recordpb.Kind_KIND_RESULT, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
 			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1,
 		},
-		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9},
+		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9, RefusalReported: scheduled.UnixNano() + 16},
 		Ended:           scheduled.UnixNano() + 6,
 		End:             recordpb.End_END_DELIVERED,
 		CancelRequested: true,

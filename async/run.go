@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 )
 
@@ -28,26 +27,27 @@ func (h *Hub) Run(ctx context.Context) error {
 	failures := 0
 	for {
 		h.soon.pass(time.Now())
+		pool.resume()
 		n, asked, err := pool.claim(ctx, time.Now())
 		idle := h.pollInterval
+		if err == nil {
+			h.troubles.settle(time.Now())
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			failures++
 			idle = min(idle<<min(failures, 5), max(idle, lastPoll))
-			h.log.ErrorContext(ctx, "async: the store can't be asked for what is due", slog.Any("error", err))
-		case n > asked/2:
+			h.storeFailed(ctx, "", err)
+		case n > asked/2, h.backlog.left():
 			failures, idle = 0, 0
 		case n > 0:
 			failures, idle = 0, idle/busyPoll
 		default:
 			failures = 0
 		}
-		if h.server.anyBlind(time.Now(), max(blindFor, h.claimTime)) {
-			idle = max(idle, h.pollInterval/2) // so that others come first
-		}
-		if rest := h.server.rest(time.Now()); rest > 0 {
+		if rest := h.health.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)
 		} else if idle == 0 {
 			continue

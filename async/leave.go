@@ -1,0 +1,127 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+)
+
+const (
+	// maxLeave bounds how long a hub leaves an entry alone because a breaker is
+	// open, and maxLeaveQuestion how long where only a question is due: millions
+	// of entries may have one.
+	maxLeave         = 10 * time.Second
+	maxLeaveQuestion = 5 * time.Minute
+)
+
+// lag is how long an entry has to be due before a hub claims it that has an open
+// breaker: each hub that is well looks at least once in that time.
+func (h *Hub) lag() time.Duration { return h.pollInterval + h.pollInterval/2 }
+
+// leaveFor is how long an entry is left alone that has been due since then: other
+// hubs must not find it taken, and if none does it, it must not keep the store
+// busy.
+func leaveFor(since, now time.Time, most time.Duration) time.Duration {
+	return min(max(now.Sub(since)/2, 0), most)
+}
+
+// need is a call that is due for an entry.
+type need int
+
+const (
+	noCall need = iota
+	callToDeliver
+	callToBeat
+	callToAsk
+)
+
+// needs reports which call is due for an entry, and since when.
+func (e entry) needs(now time.Time) (n need, since time.Time) {
+	switch e.rec.State {
+	case recordpb.State_STATE_WAITING:
+		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+			return callToBeat, at
+		}
+		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
+			return callToAsk, at
+		}
+	case recordpb.State_STATE_SETTLED:
+		if !e.rec.Early && isDue(fromNano(e.rec.Delivery.GetNext()), now) {
+			return callToDeliver, fromNano(e.rec.Outcome.GetSettled())
+		}
+	}
+	return noCall, time.Time{}
+}
+
+// admits reports whether this hub may make the call that is due for an entry,
+// and whether that call is a probe.
+func (h *Hub) admits(e entry) (admitted, probe bool) {
+	now := time.Now()
+	switch n, _ := e.needs(now); n {
+	case noCall:
+		return true, false
+	case callToDeliver:
+		return h.health.admits(way{e.rec.Namespace, anAnswer}, now)
+	default:
+		return h.health.admits(way{e.rec.Namespace, aBeat}, now)
+	}
+}
+
+// leave leaves an entry alone that this hub can do nothing for now, since the
+// breaker of its namespace is open. What there is to notify is not left.
+func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	now := time.Now()
+	n, since := e.needs(now)
+	reported := n == callToDeliver && h.reportRefusal(e.rec, now)
+	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
+		held, next, err := told(h.saveHeld(ctx, e, now))
+		if err != nil && !errors.Is(err, errConflict) {
+			h.storeFailed(ctx, e.id, err)
+		}
+		return held, next
+	}
+	most := maxLeave
+	if n == callToAsk {
+		most = maxLeaveQuestion
+	}
+	due := now.Add(leaveFor(since, now, most))
+	for _, other := range []time.Time{e.questionAt(), fromNano(e.rec.NextNotice)} {
+		if e.rec.State == recordpb.State_STATE_WAITING && other.After(now) && other.Before(due) {
+			due = other
+		}
+	}
+	if reported || due.Before(until) || n == callToAsk { // else its claim lapses about then
+		e.due = due
+		var err error
+		if e, err = h.save(ctx, e); err != nil {
+			return e, nothingNext // its claim lapses
+		}
+	}
+	switch n {
+	case callToDeliver:
+		h.backlog.park(way{e.rec.Namespace, anAnswer}, parked{e.id, e.version, since})
+	case callToBeat:
+		h.backlog.park(way{e.rec.Namespace, aBeat}, parked{e.id, e.version, e.lapses()})
+	}
+	return e, nothingNext
+}
+
+// reportRefusal has the Refused hook called for an answer that the hubs which are
+// not refused have not delivered for refusedAfter, and again from time to time.
+// It reports whether it has changed the record.
+func (h *Hub) reportRefusal(r *recordpb.Record, now time.Time) bool {
+	since := h.health.refusedSince(r.Namespace)
+	settled := fromNano(r.Outcome.GetSettled())
+	if !h.hooks.has(recordpb.NoticeKind_NOTICE_KIND_REFUSED) || since.IsZero() || now.Sub(since) < refusedAfter || now.Sub(settled) < refusedAfter ||
+		r.Delivery.GetRefusalReported() != 0 && now.Sub(fromNano(r.Delivery.RefusalReported)) < refusedRetry {
+		return false
+	}
+	r.Delivery.RefusalReported = now.UnixNano()
+	r.Delivery.LastError = classRefused
+	h.notice(r, recordpb.NoticeKind_NOTICE_KIND_REFUSED, 0, now)
+	return true
+}
