@@ -39,5 +39,5 @@ soak: ## the long runs: a million histories, kills by the thousand
 proto: ## the record's Go code, anew from its .proto (needs Debian's protobuf-compiler)
 	@bin=$$(mktemp -d) && trap "rm -r $$bin" EXIT && \
 	$(GO) build -modfile=tools/go.mod -o $$bin google.golang.org/protobuf/cmd/protoc-gen-go && \
-	protoc --plugin=$$bin/protoc-gen-go -I async/internal/recordpb \
-		--go_out=async/internal/recordpb --go_opt=paths=source_relative record.proto
+	protoc --plugin=$$bin/protoc-gen-go -I async/internal/record \
+		--go_out=async/internal/record --go_opt=paths=source_relative record.proto

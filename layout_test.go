@@ -41,7 +41,7 @@ func TestImportArrows(t *testing.T) {
 		},
 		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/recordpb"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record"
 		},
 		"/async/asynctest": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/")

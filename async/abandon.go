@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // Abandon ends the entry undelivered, by an operator's word: what was
@@ -29,13 +29,13 @@ func (c Callback) abandon(ctx context.Context) error {
 		if !known(e.rec.State) {
 			return errNewer
 		}
-		if e.rec.State == recordpb.State_STATE_CLOSED {
-			if e.rec.End == recordpb.End_END_ABANDONED {
+		if e.rec.State == record.Closed {
+			if e.rec.End == record.EndAbandoned {
 				return nil
 			}
 			return closedError(e.rec)
 		}
-		c.hub.end(&e, recordpb.End_END_ABANDONED, time.Now())
+		c.hub.end(&e, record.EndAbandoned, time.Now())
 		if _, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -25,7 +25,7 @@ const (
 // beatAt is when the next beat is due, or zero: none is before the function
 // has returned, and none for an attempt that Temporal no longer knows.
 func (e entry) beatAt() time.Time {
-	if r := e.rec; r.Asked != r.Started || r.Lost == r.Started {
+	if r := e.rec; r.HandedOffStarted != r.Started || r.TokenLostStarted == r.Started {
 		return time.Time{}
 	}
 	return fromNano(e.rec.NextBeat)
@@ -46,7 +46,7 @@ func activityOf(e entry) heartbeat.Activity {
 		ID: callbackID(e.id, r.Secret), Type: r.ActivityType, WorkflowID: r.WorkflowId,
 		Reference: r.Reference, Labels: maps.Clone(r.Labels), Attempt: r.Attempt,
 		Timeout: time.Duration(r.HeartbeatTimeout), Deadline: fromNano(r.Deadline),
-		LastBeat: fromNano(r.LastBeat), Relayed: fromNano(r.Relayed),
+		LastBeat: fromNano(r.LastBeat), Relayed: fromNano(r.BeatPendingSince),
 	}
 }
 
@@ -60,7 +60,7 @@ func (h *Hub) startBeats(e entry, heard, now time.Time) {
 
 // begun is when the server first heard of the attempt, by the slower of two
 // clocks: a beat too early costs a call, one too late the attempt.
-func begun(r *recordpb.Record, now time.Time) time.Time {
+func begun(r *record.Record, now time.Time) time.Time {
 	if started := fromNano(r.Started); started.Before(now) {
 		return started
 	}
@@ -95,7 +95,7 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 
 // again has a beat that wasn't sent come soon, and leaves time for one more
 // after it.
-func (h *Hub) again(r *recordpb.Record, now time.Time) {
+func (h *Hub) again(r *record.Record, now time.Time) {
 	first, last := soonest, lastBeatRetry
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {
 		first, last = min(first, timeout/12), min(last, timeout/6)
@@ -221,8 +221,8 @@ func (h *Hub) beaten(ctx context.Context, e entry, said heartbeat.Beat, pumpErr 
 // there is still something to beat for.
 func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
 	fresh, err := h.load(ctx, e.id)
-	return fresh, err == nil && fresh.rec.State == recordpb.State_STATE_WAITING && fresh.rec.Started == e.rec.Started &&
-		fresh.rec.Lost != fresh.rec.Started // another hub has learned that the attempt is over
+	return fresh, err == nil && fresh.rec.State == record.Waiting && fresh.rec.Started == e.rec.Started &&
+		fresh.rec.TokenLostStarted != fresh.rec.Started // another hub has learned that the attempt is over
 }
 
 // beatFailed says so, but not for each of thousands.
@@ -236,7 +236,7 @@ type beat struct {
 	failed  bool // it comes again soon
 	skipped bool
 	lost    bool // Temporal no longer takes the token, though the activity is pending
-	over    recordpb.End
+	over    record.End
 	adopted bool
 	details []byte // that stand at the server; nil: not known
 	known   []byte // their digest
@@ -248,7 +248,7 @@ type beat struct {
 func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
 	r := e.rec
 	did := beat{at: now, details: r.Details}
-	if r.Adopted != r.Started {
+	if r.DetailsReadStarted != r.Started {
 		// The function may have recorded details, and so may an earlier attempt.
 		status, err := h.completer.Describe(ctx, target(r).ByID(), "")
 		switch {
@@ -298,7 +298,7 @@ func (h *Hub) beat(ctx context.Context, e entry, said any, now time.Time) beat {
 }
 
 // without is what follows where a beat isn't taken, or wouldn't be.
-func (did beat) without(r *recordpb.Record, status Status) beat {
+func (did beat) without(r *record.Record, status Status) beat {
 	did.details = r.Details // nothing was sent
 	switch {
 	case !status.Pending && status.End == EndBuffered:
@@ -324,21 +324,21 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 	started, said := before.Started, before.Details
 	for range maxConflicts {
 		r := e.rec
-		if r.State != recordpb.State_STATE_WAITING || r.Started != started || r.Asked != started || !sameActivity(before, r) {
+		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !sameActivity(before, r) {
 			return entry{}, errConflict // it is no longer about this
 		}
 		now := time.Now()
 		if did.adopted && !did.failed { // else they are to be read again
-			r.Adopted = started
+			r.DetailsReadStarted = started
 		}
 		if did.asked {
 			h.signalled(r, did.signals, now)
 		}
 		switch {
-		case did.over != recordpb.End_END_UNSPECIFIED:
+		case did.over != record.NoEnd:
 			h.end(&e, did.over, now)
 		case did.lost:
-			r.Lost, r.NextBeat = started, 0
+			r.TokenLostStarted, r.NextBeat = started, 0
 		case did.failed:
 			h.again(r, now)
 		case did.skipped:
@@ -348,13 +348,13 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 				r.NextBeat = floor
 			}
 		default:
-			r.LastBeat, r.BeatTries, r.Known = did.at.UnixNano(), 0, did.known
+			r.LastBeat, r.BeatTries, r.ServerDetailsDigest = did.at.UnixNano(), 0, did.known
 			if bytes.Equal(r.Details, said) {
-				r.Details, r.Relayed, r.Brought = did.details, 0, 0
-			} else if r.Brought == 0 {
+				r.Details, r.BeatPendingSince, r.DetailsPendingSince = did.details, 0, 0
+			} else if r.DetailsPendingSince == 0 {
 				// Something newer was brought meanwhile, and another has sent it: before
 				// this one, maybe, which then stands at the server.
-				r.Relayed, r.Brought = now.UnixNano(), now.UnixNano()
+				r.BeatPendingSince, r.DetailsPendingSince = now.UnixNano(), now.UnixNano()
 			} // else it is sent next
 			h.scheduleBeat(e, now)
 		}

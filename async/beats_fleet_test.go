@@ -14,7 +14,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -114,7 +114,7 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 					wantNil(t, err)
 					r, err := async.DecodeRecord(e)
 					wantNil(t, err)
-					if r.State != recordpb.State_STATE_WAITING {
+					if r.State != record.Waiting {
 						continue
 					}
 					r.NextBeat, r.LastBeat = time.Now().UnixNano(), time.Now().Add(-10*time.Second).UnixNano()
@@ -145,7 +145,7 @@ func TestUrgencyOfAnAnswerTriedBefore(t *testing.T) {
 		w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 		e, r := w.stored()
 		for tries, want := range map[int32]time.Duration{0: 0, 1: 30 * time.Second, 50: 30 * time.Second} {
-			r.State, r.Delivery = recordpb.State_STATE_SETTLED, &recordpb.Delivery{Next: time.Now().UnixNano(), Tries: tries}
+			r.State, r.Delivery = record.Settled, &record.Delivery{Next: time.Now().UnixNano(), Tries: tries}
 			e, err := async.EncodeRecord(e, r)
 			wantNil(t, err)
 			if got := time.Until(async.Urgency(e)); got != want {
@@ -338,7 +338,7 @@ func TestNoBeatForAnAttemptThatAnotherHubLost(t *testing.T) {
 					pass(100 * time.Millisecond)
 				}
 				job.set(func(int) (any, error) {
-					w.change(func(r *recordpb.Record) { r.Lost = r.Started })
+					w.change(func(r *record.Record) { r.TokenLostStarted = r.Started })
 					time.Sleep(3 * time.Second)
 					return says, nil
 				})

@@ -11,7 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -75,7 +75,7 @@ func TestSlowWatch(t *testing.T) {
 		}
 		s2 := new(server)
 		w.completer.HeartbeatFunc = s2.heartbeat
-		w.change(func(r *recordpb.Record) { r.Pump = "" })
+		w.change(func(r *record.Record) { r.Pump = "" })
 		pass(time.Hour)
 		if n := len(s2.taken()); n != 0 {
 			t.Errorf("%d beats by KeepAlive without an interval, and without a heartbeat timeout, want none", n)
@@ -130,11 +130,11 @@ func TestNoBeatBeforeTheFunctionHasReturned(t *testing.T) {
 // Whatever is due: a beat is for an attempt whose function has returned, and
 // whose token Temporal takes.
 func TestNoBeatForWhatTheEntrySays(t *testing.T) {
-	for name, change := range map[string]func(r *recordpb.Record){
-		"nobody has been asked":    func(r *recordpb.Record) { r.Asked = 0 },
-		"an attempt before was":    func(r *recordpb.Record) { r.Asked = r.Started - 1 },
-		"the attempt is lost":      func(r *recordpb.Record) { r.Lost = r.Started },
-		"nothing is due, but this": func(r *recordpb.Record) { r.NextBeat = 0 },
+	for name, change := range map[string]func(r *record.Record){
+		"nobody has been asked":    func(r *record.Record) { r.HandedOffStarted = 0 },
+		"an attempt before was":    func(r *record.Record) { r.HandedOffStarted = r.Started - 1 },
+		"the attempt is lost":      func(r *record.Record) { r.TokenLostStarted = r.Started },
+		"nothing is due, but this": func(r *record.Record) { r.NextBeat = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -285,7 +285,7 @@ func TestBeatThatOutlastsItsAttempt(t *testing.T) {
 		began := time.Now()
 		pass(6 * time.Second)
 		hooks.want(t, "after the beat", nil)
-		if r := w.record(); r.CancelRequested || r.Reset_ || r.LastBeat > began.UnixNano() || r.Adopted == r.Started {
+		if r := w.record(); r.CancelRequested || r.ResetRequested || r.LastBeat > began.UnixNano() || r.DetailsReadStarted == r.Started {
 			t.Error("what came of the first attempt's beat is written down as the second's")
 		}
 	})
@@ -306,8 +306,8 @@ func TestBeatNotFoundAndNothingKnown(t *testing.T) {
 				s.set(func(s *server) { s.beatErr = async.ErrOver; change(s) })
 				pass(time.Minute)
 				w.wantState(async.Waiting)
-				if r := w.record(); r.Lost != 0 || r.BeatTries < 3 || r.BeatTries > 30 {
-					t.Errorf("it was tried %d times in a minute, and the attempt is taken as lost: %t; want 3 to 30 and false", r.BeatTries, r.Lost != 0)
+				if r := w.record(); r.TokenLostStarted != 0 || r.BeatTries < 3 || r.BeatTries > 30 {
+					t.Errorf("it was tried %d times in a minute, and the attempt is taken as lost: %t; want 3 to 30 and false", r.BeatTries, r.TokenLostStarted != 0)
 				}
 				s.set(func(s *server) {
 					s.lookErr, s.describe = nil, func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }

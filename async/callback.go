@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -143,9 +143,9 @@ func (c Callback) current(ctx context.Context) (entry, error) {
 // readFor returns what to settle an outcome on. At first that is what was read
 // when the callback was opened: where it has changed since, the store says so,
 // and it is read anew.
-func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *recordpb.Round, error) {
+func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *record.Round, error) {
 	e := c.entry
-	if tries > 0 || c.key != nil || o.kind == recordpb.Kind_KIND_CANCELLATION || e.rec.State != recordpb.State_STATE_WAITING {
+	if tries > 0 || c.key != nil || o.kind == record.Cancellation || e.rec.State != record.Waiting {
 		return c.read(ctx)
 	}
 	if current, _ := roundOf(e, c.ID()); !current {
@@ -155,7 +155,7 @@ func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *reco
 }
 
 // read reads the entry anew, and the callback's round where it is over.
-func (c Callback) read(ctx context.Context) (entry, *recordpb.Round, error) {
+func (c Callback) read(ctx context.Context) (entry, *record.Round, error) {
 	e, err := c.hub.load(ctx, c.entry.id)
 	if errors.Is(err, store.ErrNotFound) {
 		return entry{}, nil, errUnknown
@@ -264,7 +264,7 @@ func (c Callback) Info() Info {
 		Labels:          maps.Clone(r.Labels),
 		CancelRequested: r.CancelRequested,
 		Paused:          r.Paused,
-		Reset:           r.Reset_,
+		Reset:           r.ResetRequested,
 		Pump:            r.Pump,
 		Created:         fromNano(r.Created),
 		Started:         fromNano(r.Started),
@@ -282,17 +282,17 @@ func (c Callback) Info() Info {
 }
 
 // endError is the reason for which an entry closed undelivered.
-func endError(e recordpb.End) error {
+func endError(e record.End) error {
 	switch e {
-	case recordpb.End_END_TIMED_OUT:
+	case record.EndTimedOut:
 		return ErrExpired
-	case recordpb.End_END_OTHER:
+	case record.EndOther:
 		return ErrOver
-	case recordpb.End_END_UNKNOWN:
+	case record.EndUnknown:
 		return ErrUnknownEnd
-	case recordpb.End_END_ABANDONED:
+	case record.EndAbandoned:
 		return ErrAbandoned
-	case recordpb.End_END_TYPE_MISMATCH:
+	case record.EndTypeMismatch:
 		return ErrTypeMismatch
 	default:
 		return nil

@@ -10,7 +10,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // metered is a completer that counts what it is asked for.
@@ -62,7 +62,7 @@ func TestCallsOfADelivery(t *testing.T) {
 			w, m := newMetered(t)
 			p := w.open(w.start(1, async.StartOptions{}))
 			m.want(t, "asking", 0, 0)
-			w.change(func(r *recordpb.Record) { r.CancelRequested = true }) // as a heartbeat tells
+			w.change(func(r *record.Record) { r.CancelRequested = true }) // as a heartbeat tells
 			wantNil(t, answer(t.Context(), w.open(p.ID())))
 			m.want(t, "delivery", 1, 0)
 			wantNil(t, answer(t.Context(), p))

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 const (
@@ -22,8 +22,8 @@ const (
 
 // verdict is what is known after a try to deliver.
 type verdict struct {
-	end   recordpb.End // set: the entry closes
-	class string       // else: why it stays settled
+	end   record.End // set: the entry closes
+	class string     // else: why it stays settled
 	err   error
 	after time.Duration // until the next try; zero: by the number of tries
 }
@@ -72,14 +72,14 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 
 	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
 	switch {
-	case v.end == recordpb.End_END_DELIVERED:
+	case v.end == record.EndDelivered:
 		h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
-	case v.end != recordpb.End_END_UNSPECIFIED:
+	case v.end != record.NoEnd:
 		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.end)))...)
 	default:
 		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.class))...)
 	}
-	if as == settler && v.end == recordpb.End_END_DELIVERED && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
+	if as == settler && v.end == record.EndDelivered && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
 		return entry{}, nil // it is the finisher's now
 	}
 	// What was learned is kept, whatever has become of the caller.
@@ -89,7 +89,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 }
 
 // report makes the calls, by the state table.
-func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, as role) verdict {
+func (h *Hub) report(ctx context.Context, r *record.Record, o Outcome, as role) verdict {
 	t := target(r)
 	if o.Failure != nil && as != settler {
 		// It may have been taken before, by a process that died since. Nothing
@@ -102,7 +102,7 @@ func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, as role
 		case !status.Pending:
 			return ended(status.End)
 		case status.LastMark == o.Mark:
-			return verdict{end: recordpb.End_END_DELIVERED}
+			return verdict{end: record.EndDelivered}
 		case !status.Running || !status.Started.Equal(t.Started):
 			return nobodyToFail
 		}
@@ -124,7 +124,7 @@ func (h *Hub) report(ctx context.Context, r *recordpb.Record, o Outcome, as role
 		// attempt's, which a reset has renumbered.
 		return undelivered(h.completer.Complete(ctx, t.ByID(), o))
 	case status.LastMark == o.Mark:
-		return verdict{end: recordpb.End_END_DELIVERED}
+		return verdict{end: record.EndDelivered}
 	default:
 		return nobodyToFail
 	}
@@ -139,7 +139,7 @@ func undelivered(err error) verdict {
 	v := verdict{err: err}
 	switch {
 	case err == nil:
-		v.end = recordpb.End_END_DELIVERED
+		v.end = record.EndDelivered
 	case errors.Is(err, ErrCallRefused), errors.Is(err, ErrCancelNotRequested):
 		v.class, v.after = classRefused, refusedRetry // by any hub
 	case errors.Is(err, ErrRefused):
@@ -158,15 +158,15 @@ func undelivered(err error) verdict {
 func ended(end End) verdict {
 	switch end {
 	case EndOurs:
-		return verdict{end: recordpb.End_END_DELIVERED}
+		return verdict{end: record.EndDelivered}
 	case EndBuffered:
 		return verdict{class: "ended, not yet in history", err: ErrOver}
 	case EndTimedOut:
-		return verdict{end: recordpb.End_END_TIMED_OUT}
+		return verdict{end: record.EndTimedOut}
 	case EndOther:
-		return verdict{end: recordpb.End_END_OTHER}
+		return verdict{end: record.EndOther}
 	default:
-		return verdict{end: recordpb.End_END_UNKNOWN}
+		return verdict{end: record.EndUnknown}
 	}
 }
 
@@ -176,14 +176,14 @@ func ended(end End) verdict {
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about, meant := e.rec, e.rec.Outcome.Started
 	for range maxConflicts {
-		if e.rec.State != recordpb.State_STATE_SETTLED || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
+		if e.rec.State != record.Settled || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
 			return e, nil
 		}
 		now := time.Now()
 		e.rec.Delivery.Tries++
 		e.rec.Outcome.Started = meant
 		switch v.end {
-		case recordpb.End_END_UNSPECIFIED:
+		case record.NoEnd:
 			e.rec.Delivery.LastError = v.class
 			after := v.after
 			if after == 0 {
@@ -192,13 +192,13 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 			e.rec.Delivery.Next = now.Add(jitter(after)).UnixNano()
 			switch {
 			case v.class == classRefused && v.after != 0:
-				h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_REFUSED, 0, now)
+				h.notice(e.rec, record.NoticeRefused, 0, now)
 			case v.class == classRefused:
 				h.reportRefusal(e.rec, now)
 			}
-		case recordpb.End_END_DELIVERED:
+		case record.EndDelivered:
 			closed(e.rec, v.end, now)
-			h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, v.end, now)
+			h.notice(e.rec, record.NoticeDelivered, v.end, now)
 		default:
 			h.end(&e, v.end, now)
 		}
@@ -223,7 +223,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 // retryAfter is how long after a failed try the next one follows. Where it is
 // this hub that can't deliver, another one must find the outcome due soon; and
 // when the breaker closes, nothing may be in a long backoff.
-func (h *Hub) retryAfter(r *recordpb.Record, v verdict) time.Duration {
+func (h *Hub) retryAfter(r *record.Record, v verdict) time.Duration {
 	most := lastRetry
 	if errors.Is(v.err, ErrRefused) || h.health.open(r.Namespace, anAnswer) {
 		most = lastRetryOpen
@@ -233,7 +233,7 @@ func (h *Hub) retryAfter(r *recordpb.Record, v verdict) time.Duration {
 
 // lastRetryOf bounds how long an outcome waits while its attempt, which nobody
 // keeps alive any more, times out.
-func lastRetryOf(r *recordpb.Record, most time.Duration) time.Duration {
+func lastRetryOf(r *record.Record, most time.Duration) time.Duration {
 	if r.HeartbeatTimeout == 0 {
 		return most
 	}
@@ -243,7 +243,7 @@ func lastRetryOf(r *recordpb.Record, most time.Duration) time.Duration {
 // deliverDue delivers what is settled and not claimed by another.
 func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	now := time.Now()
-	if h.completer == nil || e.rec.State != recordpb.State_STATE_SETTLED || !isDue(fromNano(e.rec.Delivery.GetNext()), now) {
+	if h.completer == nil || e.rec.State != record.Settled || !isDue(fromNano(e.rec.Delivery.GetNext()), now) {
 		return
 	}
 	h.claim(&e, now)

@@ -9,7 +9,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // digestOf tells heartbeat details from others; nil where there are none.
@@ -29,15 +29,15 @@ func digestOf(details *commonpb.Payloads) []byte {
 // those of the record: others than it was known to have, so that somebody else
 // has recorded them since. Only where the outside has brought some as well that
 // weren't sent yet do the clocks decide.
-func recordedByOthers(r *recordpb.Record, status Status) bool {
+func recordedByOthers(r *record.Record, status Status) bool {
 	theirs := digestOf(status.Details)
-	return theirs != nil && !bytes.Equal(theirs, r.Known) &&
-		(r.Brought == 0 || status.LastHeartbeat.UnixNano() > r.Brought)
+	return theirs != nil && !bytes.Equal(theirs, r.ServerDetailsDigest) &&
+		(r.DetailsPendingSince == 0 || status.LastHeartbeat.UnixNano() > r.DetailsPendingSince)
 }
 
 // attemptRuns reports whether the attempt that the record knows is the one that
 // runs: its token reaches no other.
-func attemptRuns(r *recordpb.Record, status Status) bool {
+func attemptRuns(r *record.Record, status Status) bool {
 	return status.Pending && status.Running && status.Started.Equal(fromNano(r.Started))
 }
 
@@ -52,9 +52,9 @@ func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 
 // latest is what the worker's own beat says: what the server has, unless the
 // outside has brought something since.
-func latest(r *recordpb.Record, status Status) *commonpb.Payloads {
+func latest(r *record.Record, status Status) *commonpb.Payloads {
 	brought, err := payloadsOf(r.Details)
-	if r.Brought == 0 || brought == nil || err != nil || recordedByOthers(r, status) {
+	if r.DetailsPendingSince == 0 || brought == nil || err != nil || recordedByOthers(r, status) {
 		return status.Details
 	}
 	return brought
@@ -63,15 +63,15 @@ func latest(r *recordpb.Record, status Status) *commonpb.Payloads {
 // passOn sends the details that no beat has sent yet, so that they arrive
 // before the outcome: the next attempt resumes from them. What refuses them
 // refuses no outcome.
-func (h *Hub) passOn(ctx context.Context, r *recordpb.Record, as role) error {
-	if r.Brought == 0 || r.Lost == r.Started {
+func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
+	if r.DetailsPendingSince == 0 || r.TokenLostStarted == r.Started {
 		return nil
 	}
 	details, err := payloadsOf(r.Details)
 	if details == nil || err != nil {
 		return nil
 	}
-	if as != settler || r.Adopted != r.Started {
+	if as != settler || r.DetailsReadStarted != r.Started {
 		// The token may be another attempt's by now, and the function may have
 		// recorded something since.
 		switch status, err := h.completer.Describe(ctx, target(r).ByID(), ""); {
@@ -84,9 +84,9 @@ func (h *Hub) passOn(ctx context.Context, r *recordpb.Record, as role) error {
 	_, err = h.completer.Heartbeat(ctx, target(r), details)
 	switch {
 	case err == nil:
-		r.Relayed, r.Brought, r.Known = 0, 0, digestOf(details)
+		r.BeatPendingSince, r.DetailsPendingSince, r.ServerDetailsDigest = 0, 0, digestOf(details)
 	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
-		r.Lost = r.Started // they are for the next attempt
+		r.TokenLostStarted = r.Started // they are for the next attempt
 	case !errors.Is(err, ErrRefused):
 		return err
 	}

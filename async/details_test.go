@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -298,7 +298,7 @@ func TestCoalescing(t *testing.T) {
 				if s.lastSaid() != "39" {
 					t.Errorf("Temporal has %q, want the last of 40, 39", s.lastSaid())
 				}
-				if r := w.record(); r.Relayed != 0 {
+				if r := w.record(); r.BeatPendingSince != 0 {
 					t.Error("something is still to be sent")
 				}
 			})
@@ -333,7 +333,7 @@ func TestHeartbeatDuringABeat(t *testing.T) {
 					if s.lastSaid() != "newer" {
 						t.Errorf("Temporal has %q, want what was brought last: said was %q", s.lastSaid(), s.said())
 					}
-					if r := w.record(); r.Relayed != 0 {
+					if r := w.record(); r.BeatPendingSince != 0 {
 						t.Error("something is still to be sent")
 					}
 				})
@@ -453,7 +453,7 @@ func TestKeyTakeOver(t *testing.T) {
 			s.set(func(s *server) { s.describe, s.beats, s.details, s.last = nil, nil, nil, time.Time{} })
 			return nil
 		})
-		if err == nil || w.record().State != recordpb.State_STATE_WAITING {
+		if err == nil || w.record().State != record.Waiting {
 			t.Fatalf("Start of the second activity returned %v", err)
 		}
 		pass(12 * time.Second)

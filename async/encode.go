@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // encoder turns what an application answers into what Temporal gets. It
@@ -26,17 +26,17 @@ type encoder struct {
 
 // offer is an outcome on its way into a record.
 type offer struct {
-	kind        recordpb.Kind
+	kind        record.Kind
 	resultType  string // of a result
 	fingerprint fingerprint
 	attempt     int64 // Started of the only one that it is about; 0: whichever waits
 	// encode is called only for an activity that waits.
-	encode func(r *recordpb.Record, mark string) ([]byte, error)
+	encode func(r *record.Record, mark string) ([]byte, error)
 }
 
 // serializationContext is what the workers use for the same activity. A codec may bind a
 // payload to it.
-func serializationContext(r *recordpb.Record) converter.ActivitySerializationContext {
+func serializationContext(r *record.Record) converter.ActivitySerializationContext {
 	return converter.ActivitySerializationContext{
 		Namespace:    r.Namespace,
 		WorkflowID:   r.WorkflowId,
@@ -48,7 +48,7 @@ func serializationContext(r *recordpb.Record) converter.ActivitySerializationCon
 
 // result checks the value, and returns the offer of it.
 func (e encoder) result(resultType string, value any) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_RESULT, resultType: resultType}
+	o := offer{kind: record.Result, resultType: resultType}
 	_, none := value.(None)
 	if isNil(value) {
 		return o, fmt.Errorf("%w: a nil %T, which the workflow would read as a zero value", ErrInvalidResult, value)
@@ -73,7 +73,7 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 		writeField(h, []byte(resultType))
 		writeField(h, plain)
 	})
-	o.encode = func(r *recordpb.Record, _ string) ([]byte, error) {
+	o.encode = func(r *record.Record, _ string) ([]byte, error) {
 		ps := new(commonpb.Payloads)
 		if !none {
 			var err error
@@ -88,13 +88,13 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 
 // cancellation returns the offer of a cancellation with these details.
 func (e encoder) cancellation(details []any) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_CANCELLATION}
+	o := offer{kind: record.Cancellation}
 	plain, err := converter.GetDefaultDataConverter().ToPayloads(details...)
 	if err != nil {
 		return o, fmt.Errorf("%w: the details can't be encoded: %w", ErrInvalidResult, err)
 	}
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writePayloads(h, plain) })
-	o.encode = func(r *recordpb.Record, _ string) ([]byte, error) {
+	o.encode = func(r *record.Record, _ string) ([]byte, error) {
 		ps := new(commonpb.Payloads)
 		if len(details) > 0 {
 			var err error
@@ -109,7 +109,7 @@ func (e encoder) cancellation(details []any) (offer, error) {
 
 // failed checks the error, and returns the offer of it as a failure.
 func (e encoder) failed(err error, retryable bool) (offer, error) {
-	o := offer{kind: recordpb.Kind_KIND_FAILURE}
+	o := offer{kind: record.Failure}
 	switch {
 	case err == nil:
 		return o, fmt.Errorf("%w: a nil error", ErrInvalidFailure)
@@ -122,7 +122,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	}
 	plain = asApplicationFailure(plain, retryable)
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
-	o.encode = func(r *recordpb.Record, mark string) ([]byte, error) {
+	o.encode = func(r *record.Record, mark string) ([]byte, error) {
 		c := e.failureOf(r)
 		encode := func(err error) (*failurepb.Failure, error) {
 			f, convErr := toFailure(c, err)
@@ -145,20 +145,20 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	return o, nil
 }
 
-func (e encoder) payloads(r *recordpb.Record, values ...any) (*commonpb.Payloads, error) {
+func (e encoder) payloads(r *record.Record, values ...any) (*commonpb.Payloads, error) {
 	return e.dataOf(r).ToPayloads(values...)
 }
 
 // dataOf returns the converter in the record's context. An early answer has no
 // activity yet, and so no context.
-func (e encoder) dataOf(r *recordpb.Record) converter.DataConverter {
+func (e encoder) dataOf(r *record.Record) converter.DataConverter {
 	if r.Early {
 		return e.data
 	}
 	return converter.WithDataConverterSerializationContext(e.data, serializationContext(r))
 }
 
-func (e encoder) failureOf(r *recordpb.Record) converter.FailureConverter {
+func (e encoder) failureOf(r *record.Record) converter.FailureConverter {
 	if r.Early {
 		return e.failure
 	}
@@ -167,7 +167,7 @@ func (e encoder) failureOf(r *recordpb.Record) converter.FailureConverter {
 
 // details encodes what a heartbeat says, for the raw call: external storage
 // has no part in it, and no more than Temporal's own limit passes.
-func (e encoder) details(r *recordpb.Record, values []any) ([]byte, error) {
+func (e encoder) details(r *record.Record, values []any) ([]byte, error) {
 	ps, err := e.payloads(r, values...)
 	if err != nil {
 		return nil, fmt.Errorf("the data converter or its codec failed, the heartbeat was not taken: %w", err)

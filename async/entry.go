@@ -11,7 +11,7 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -23,7 +23,7 @@ type entry struct {
 	id      string
 	version uint64
 	due     time.Time
-	rec     *recordpb.Record
+	rec     *record.Record
 	held    bool // what is untold is this hub's to tell, now
 }
 
@@ -34,7 +34,7 @@ func decodeEntry(e store.Entry) (entry, error) {
 	if e.Body[0] != recordFormat {
 		return entry{}, fmt.Errorf("%w: body format %d", errNewer, e.Body[0])
 	}
-	rec := new(recordpb.Record)
+	rec := new(record.Record)
 	if err := proto.Unmarshal(e.Body[1:], rec); err != nil {
 		// The error of protobuf can repeat what it read.
 		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
@@ -107,7 +107,7 @@ func (e entry) clone() entry {
 }
 
 // target returns the attempt that the record knows last.
-func target(r *recordpb.Record) Target {
+func target(r *record.Record) Target {
 	return Target{
 		Namespace:     r.Namespace,
 		WorkflowID:    r.WorkflowId,
@@ -124,17 +124,17 @@ func target(r *recordpb.Record) Target {
 }
 
 // outcome returns what the record has settled on.
-func outcome(r *recordpb.Record) (Outcome, error) {
+func outcome(r *record.Record) (Outcome, error) {
 	o := Outcome{Mark: r.GetOutcome().GetMark()}
 	var m proto.Message
 	switch kind := r.GetOutcome().GetKind(); kind {
-	case recordpb.Kind_KIND_RESULT:
+	case record.Result:
 		o.Result = new(commonpb.Payloads)
 		m = o.Result
-	case recordpb.Kind_KIND_FAILURE:
+	case record.Failure:
 		o.Failure = new(failurepb.Failure)
 		m = o.Failure
-	case recordpb.Kind_KIND_CANCELLATION:
+	case record.Cancellation:
 		o.Canceled = new(commonpb.Payloads)
 		m = o.Canceled
 	default:
@@ -146,13 +146,13 @@ func outcome(r *recordpb.Record) (Outcome, error) {
 	return o, nil
 }
 
-func kindName(k recordpb.Kind) string {
+func kindName(k record.Kind) string {
 	switch k {
-	case recordpb.Kind_KIND_RESULT:
+	case record.Result:
 		return "result"
-	case recordpb.Kind_KIND_FAILURE:
+	case record.Failure:
 		return "failure"
-	case recordpb.Kind_KIND_CANCELLATION:
+	case record.Cancellation:
 		return "cancellation"
 	default:
 		return ""

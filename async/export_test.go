@@ -6,7 +6,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -20,18 +20,18 @@ func StartAttempt[T any](ctx context.Context, h *Hub, info activity.Info, o Star
 }
 
 // DecodeRecord reads the record in an entry.
-func DecodeRecord(e store.Entry) (*recordpb.Record, error) {
+func DecodeRecord(e store.Entry) (*record.Record, error) {
 	d, err := decodeEntry(e)
 	return d.rec, err
 }
 
 // EncodeRecord writes a record back into its entry.
-func EncodeRecord(e store.Entry, r *recordpb.Record) (store.Entry, error) {
+func EncodeRecord(e store.Entry, r *record.Record) (store.Entry, error) {
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()
 }
 
 // CallbackID is the callback ID of a record's current round.
-func CallbackID(e store.Entry, r *recordpb.Record) string { return callbackID(e.ID, r.Secret) }
+func CallbackID(e store.Entry, r *record.Record) string { return callbackID(e.ID, r.Secret) }
 
 var (
 	ShortID       = shortID

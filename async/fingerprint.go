@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // A fingerprint tells whether two outcomes are the same: those of a repeat
@@ -20,7 +20,7 @@ import (
 // values against it.
 type fingerprint func(secret []byte) []byte
 
-func fingerprintOf(kind recordpb.Kind, write func(h hash.Hash)) fingerprint {
+func fingerprintOf(kind record.Kind, write func(h hash.Hash)) fingerprint {
 	return func(secret []byte) []byte {
 		h := hmac.New(sha256.New, secret)
 		writeField(h, []byte(kind.String()))

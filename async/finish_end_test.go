@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -38,7 +38,7 @@ type hangingEnd struct {
 
 func (s *hangingEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	r, err := async.DecodeRecord(e)
-	if err == nil && r.State == recordpb.State_STATE_CLOSED && !s.mended.Load() {
+	if err == nil && r.State == record.Closed && !s.mended.Load() {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
@@ -83,7 +83,7 @@ func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 		for e, err := range w.store.List(t.Context()) {
 			wantNil(t, err)
 			r, err := async.DecodeRecord(e)
-			if wantNil(t, err); r.End == recordpb.End_END_DELIVERED {
+			if wantNil(t, err); r.End == record.EndDelivered {
 				closed++
 			}
 		}
@@ -114,7 +114,7 @@ func TestOneRunEndsBeforeTheOtherHasWrittenAll(t *testing.T) {
 		for e, err := range w.store.List(t.Context()) {
 			wantNil(t, err)
 			r, err := async.DecodeRecord(e)
-			if wantNil(t, err); r.End != recordpb.End_END_DELIVERED {
+			if wantNil(t, err); r.End != record.EndDelivered {
 				t.Fatalf("an entry is %v a minute later, want it closed by the other Run", async.State(r.State))
 			}
 		}

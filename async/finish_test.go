@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -25,7 +25,7 @@ type lateEnd struct {
 
 func (s *lateEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	r, err := async.DecodeRecord(e)
-	if err != nil || r.State != recordpb.State_STATE_CLOSED {
+	if err != nil || r.State != record.Closed {
 		return s.Store.Put(ctx, e)
 	}
 	s.waiting.Add(1)
@@ -154,7 +154,7 @@ func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 		for e, err := range w.store.List(t.Context()) {
 			wantNil(t, err)
 			r, err := async.DecodeRecord(e)
-			if wantNil(t, err); r.State != recordpb.State_STATE_CLOSED {
+			if wantNil(t, err); r.State != record.Closed {
 				t.Errorf("an entry is %v after Run has ended, want it closed", async.State(r.State))
 			}
 		}

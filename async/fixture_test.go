@@ -15,7 +15,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -99,13 +99,13 @@ func (w *world) open(id string) async.Pending[Decision] {
 }
 
 // record returns the only entry's record.
-func (w *world) record() *recordpb.Record {
+func (w *world) record() *record.Record {
 	w.t.Helper()
 	_, r := w.stored()
 	return r
 }
 
-func (w *world) stored() (store.Entry, *recordpb.Record) {
+func (w *world) stored() (store.Entry, *record.Record) {
 	w.t.Helper()
 	for e, err := range w.store.List(w.t.Context()) {
 		if err != nil {
@@ -122,7 +122,7 @@ func (w *world) stored() (store.Entry, *recordpb.Record) {
 }
 
 // change writes to the record behind the hub's back.
-func (w *world) change(f func(r *recordpb.Record)) {
+func (w *world) change(f func(r *record.Record)) {
 	w.t.Helper()
 	e, r := w.stored()
 	f(r)

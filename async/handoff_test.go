@@ -30,7 +30,7 @@ func TestFunctionFailsOrPanics(t *testing.T) {
 		}()
 		w.wantState(async.Waiting)
 		e, r := w.stored()
-		if r.Asked != 0 {
+		if r.HandedOffStarted != 0 {
 			t.Error("the outside is taken to have been asked")
 		}
 		if until := time.Until(e.Due); until != 5*time.Second {
@@ -92,15 +92,15 @@ func TestSlowFunctionOfAnEarlierAttemptWritesNothing(t *testing.T) {
 	if err != activity.ErrResultPending {
 		t.Errorf("the first Start returned %v", err)
 	}
-	if r := w.record(); r.Asked != 0 || r.Started != attempt(2).StartedTime.UnixNano() {
-		t.Errorf("asked is %d, started %d: the first attempt wrote for the second", r.Asked, r.Started)
+	if r := w.record(); r.HandedOffStarted != 0 || r.Started != attempt(2).StartedTime.UnixNano() {
+		t.Errorf("asked is %d, started %d: the first attempt wrote for the second", r.HandedOffStarted, r.Started)
 	}
 	close(finish)
 	if err := <-second; err != activity.ErrResultPending {
 		t.Errorf("the second Start returned %v", err)
 	}
-	if r := w.record(); r.Asked != r.Started || r.Started != attempt(2).StartedTime.UnixNano() {
-		t.Errorf("asked is %d, started %d: the second attempt has asked", r.Asked, r.Started)
+	if r := w.record(); r.HandedOffStarted != r.Started || r.Started != attempt(2).StartedTime.UnixNano() {
+		t.Errorf("asked is %d, started %d: the second attempt has asked", r.HandedOffStarted, r.Started)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -59,19 +59,19 @@ type Hooks struct {
 }
 
 // has reports whether there is a hook for a kind of notice.
-func (hs Hooks) has(kind recordpb.NoticeKind) bool {
+func (hs Hooks) has(kind record.NoticeKind) bool {
 	switch kind {
-	case recordpb.NoticeKind_NOTICE_KIND_DELIVERED:
+	case record.NoticeDelivered:
 		return hs.Delivered != nil
-	case recordpb.NoticeKind_NOTICE_KIND_OVER:
+	case record.NoticeOver:
 		return hs.Over != nil
-	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
+	case record.NoticeRefused:
 		return hs.Refused != nil
-	case recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED:
+	case record.NoticeCancelRequested:
 		return hs.CancelRequested != nil
-	case recordpb.NoticeKind_NOTICE_KIND_PAUSED:
+	case record.NoticePaused:
 		return hs.Paused != nil
-	case recordpb.NoticeKind_NOTICE_KIND_RESET:
+	case record.NoticeReset:
 		return hs.Reset != nil
 	default:
 		return false
@@ -80,31 +80,31 @@ func (hs Hooks) has(kind recordpb.NoticeKind) bool {
 
 // isSignal reports whether a notice is of something that an activity that goes on
 // may react to.
-func isSignal(kind recordpb.NoticeKind) bool {
-	return kind >= recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED && kind <= recordpb.NoticeKind_NOTICE_KIND_RESET
+func isSignal(kind record.NoticeKind) bool {
+	return kind >= record.NoticeCancelRequested && kind <= record.NoticeReset
 }
 
 // standsFor reports whether the round of a notice still goes on.
-func standsFor(r *recordpb.Record, n *recordpb.Notice) bool {
-	return r.State != recordpb.State_STATE_CLOSED && sameSecret(r.Secret, n.Secret)
+func standsFor(r *record.Record, n *record.Notice) bool {
+	return r.State != record.Closed && sameSecret(r.Secret, n.Secret)
 }
 
 // notice has the application told of the current round, by whichever hub runs.
-func (h *Hub) notice(r *recordpb.Record, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
+func (h *Hub) notice(r *record.Record, kind record.NoticeKind, why record.End, now time.Time) {
 	h.noticeOf(r, aboutRound(r), kind, why, now)
 }
 
 // aboutRound is what a notice keeps of a round, which may end before it is told.
-func aboutRound(r *recordpb.Record) *recordpb.Notice {
-	return &recordpb.Notice{Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
+func aboutRound(r *record.Record) *record.Notice {
+	return &record.Notice{Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
 }
 
-func (h *Hub) noticeOf(r *recordpb.Record, n *recordpb.Notice, kind recordpb.NoticeKind, why recordpb.End, now time.Time) {
+func (h *Hub) noticeOf(r *record.Record, n *record.Notice, kind record.NoticeKind, why record.End, now time.Time) {
 	if !h.hooks.has(kind) {
 		return
 	}
 	n.Kind, n.Reason = kind, why
-	if slices.ContainsFunc(r.Notices, func(other *recordpb.Notice) bool { return sameNotice(other, n) }) {
+	if slices.ContainsFunc(r.Notices, func(other *record.Notice) bool { return sameNotice(other, n) }) {
 		return
 	}
 	r.Notices = append(r.Notices, n)
@@ -116,7 +116,7 @@ func (h *Hub) noticeOf(r *recordpb.Record, n *recordpb.Notice, kind recordpb.Not
 }
 
 // callbackIDOf is the callback ID of the record's current round.
-func callbackIDOf(r *recordpb.Record) string { return callbackID(entryID(r), r.Secret) }
+func callbackIDOf(r *record.Record) string { return callbackID(entryID(r), r.Secret) }
 
 // holdNotices keeps what is untold, and due to be told, to the hub that has the
 // entry claimed.
@@ -131,8 +131,8 @@ func (h *Hub) holdNotices(e *entry, now time.Time) {
 func (h *Hub) tell(ctx context.Context, e entry) {
 	calls, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	var done []*recordpb.Notice
-	var late *recordpb.Notice // has taken the time of those behind it
+	var done []*record.Notice
+	var late *record.Notice // has taken the time of those behind it
 	var failure error
 	for _, n := range e.rec.Notices {
 		if calls.Err() != nil || errors.Is(failure, errBusy) || errors.Is(failure, errHangs) {
@@ -185,30 +185,30 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 }
 
 // ofNotice returns the entry as it was when the round of the notice ended.
-func (e entry) ofNotice(n *recordpb.Notice) entry {
+func (e entry) ofNotice(n *record.Notice) entry {
 	e = e.clone()
 	if sameSecret(e.rec.Secret, n.Secret) {
 		return e
 	}
 	newRound(e.id, e.rec, false)
 	e.rec.Secret, e.rec.Reference = n.Secret, n.Reference
-	e.rec.State, e.rec.End = recordpb.State_STATE_CLOSED, n.Reason
-	if n.Outcome != recordpb.Kind_KIND_UNSPECIFIED {
-		e.rec.Outcome = &recordpb.Outcome{Kind: n.Outcome}
-		e.rec.Delivery = &recordpb.Delivery{Delivered: n.Kind == recordpb.NoticeKind_NOTICE_KIND_DELIVERED}
+	e.rec.State, e.rec.End = record.Closed, n.Reason
+	if n.Outcome != record.NoKind {
+		e.rec.Outcome = &record.Outcome{Kind: n.Outcome}
+		e.rec.Delivery = &record.Delivery{Delivered: n.Kind == record.NoticeDelivered}
 	}
 	return e
 }
 
-func without(all, done []*recordpb.Notice) []*recordpb.Notice {
-	return slices.DeleteFunc(slices.Clone(all), func(n *recordpb.Notice) bool {
-		return slices.ContainsFunc(done, func(d *recordpb.Notice) bool { return sameNotice(d, n) })
+func without(all, done []*record.Notice) []*record.Notice {
+	return slices.DeleteFunc(slices.Clone(all), func(n *record.Notice) bool {
+		return slices.ContainsFunc(done, func(d *record.Notice) bool { return sameNotice(d, n) })
 	})
 }
 
 // lastly puts one of the notices, where there is one, behind the others.
-func lastly(all []*recordpb.Notice, late *recordpb.Notice) []*recordpb.Notice {
-	i := slices.IndexFunc(all, func(n *recordpb.Notice) bool { return late != nil && sameNotice(n, late) })
+func lastly(all []*record.Notice, late *record.Notice) []*record.Notice {
+	i := slices.IndexFunc(all, func(n *record.Notice) bool { return late != nil && sameNotice(n, late) })
 	if i < 0 {
 		return all
 	}
@@ -218,7 +218,7 @@ func lastly(all []*recordpb.Notice, late *recordpb.Notice) []*recordpb.Notice {
 
 // sameNotice reports whether two notices tell the same. The reference may have
 // come to one of them later.
-func sameNotice(a, b *recordpb.Notice) bool {
+func sameNotice(a, b *record.Notice) bool {
 	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && sameSecret(a.Secret, b.Secret)
 }
 
@@ -230,8 +230,8 @@ var (
 )
 
 // call calls the hook for a notice.
-func (h *Hub) call(ctx context.Context, e entry, n *recordpb.Notice) error {
-	if n.Kind < recordpb.NoticeKind_NOTICE_KIND_DELIVERED || n.Kind > recordpb.NoticeKind_NOTICE_KIND_RESET {
+func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
+	if n.Kind < record.NoticeDelivered || n.Kind > record.NoticeReset {
 		return errUnknownKind
 	}
 	if !h.hooks.has(n.Kind) {
@@ -271,17 +271,17 @@ func (h *Hub) outside(ctx context.Context, busy *sync.Map, id string, f func() e
 	}
 }
 
-func (h *Hub) invoke(ctx context.Context, c Callback, n *recordpb.Notice) error {
+func (h *Hub) invoke(ctx context.Context, c Callback, n *record.Notice) error {
 	switch n.Kind {
-	case recordpb.NoticeKind_NOTICE_KIND_DELIVERED:
+	case record.NoticeDelivered:
 		return h.hooks.Delivered(ctx, c)
-	case recordpb.NoticeKind_NOTICE_KIND_REFUSED:
+	case record.NoticeRefused:
 		return h.hooks.Refused(ctx, c, ErrRefused)
-	case recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED:
+	case record.NoticeCancelRequested:
 		return h.hooks.CancelRequested(ctx, c)
-	case recordpb.NoticeKind_NOTICE_KIND_PAUSED:
+	case record.NoticePaused:
 		return h.hooks.Paused(ctx, c)
-	case recordpb.NoticeKind_NOTICE_KIND_RESET:
+	case record.NoticeReset:
 		return h.hooks.Reset(ctx, c)
 	default:
 		return h.hooks.Over(ctx, c, endError(n.Reason))

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // told collects what the hooks are told.
@@ -309,9 +309,9 @@ func TestHooksAreCalledOnce(t *testing.T) {
 		p, err := async.Open[Decision](t.Context(), settler, w.pendFor(time.Hour, async.StartOptions{}).ID())
 		wantNil(t, err)
 		wantNil(t, p.Complete(t.Context(), Decision{}))
-		w.change(func(r *recordpb.Record) {
+		w.change(func(r *record.Record) {
 			for i := range 6 {
-				r.Notices = append(r.Notices, &recordpb.Notice{Kind: recordpb.NoticeKind_NOTICE_KIND_DELIVERED, Secret: []byte{byte(i), 15: 0}})
+				r.Notices = append(r.Notices, &record.Notice{Kind: record.NoticeDelivered, Secret: []byte{byte(i), 15: 0}})
 			}
 			r.NextNotice = time.Now().UnixNano()
 		})
@@ -344,9 +344,9 @@ func TestNoticesOfOneEntryFollowEachOther(t *testing.T) {
 	for range 50 {
 		w, o := hooked(t)
 		w.start(1, async.StartOptions{})
-		w.change(func(r *recordpb.Record) {
+		w.change(func(r *record.Record) {
 			for i := range 16 {
-				r.Notices = append(r.Notices, &recordpb.Notice{Kind: recordpb.NoticeKind_NOTICE_KIND_DELIVERED, Secret: []byte{byte(i), 15: 0}})
+				r.Notices = append(r.Notices, &record.Notice{Kind: record.NoticeDelivered, Secret: []byte{byte(i), 15: 0}})
 			}
 			r.NextNotice = time.Now().UnixNano()
 		})
@@ -379,8 +379,8 @@ func TestUnknownNoticeIsKept(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, _ := hooked(t)
 		w.pendFor(time.Hour, async.StartOptions{})
-		w.change(func(r *recordpb.Record) {
-			r.Notices = []*recordpb.Notice{{Kind: 99}}
+		w.change(func(r *record.Record) {
+			r.Notices = []*record.Notice{{Kind: 99}}
 			r.NextNotice = time.Now().UnixNano()
 		})
 		e, r := w.stored()

@@ -8,7 +8,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -29,7 +29,7 @@ const (
 // entryID names the entry of an activity. It begins with the time at which the
 // activity was scheduled, so that IDs sort by time: a store on a B+tree then
 // writes to few pages, where random IDs would touch a page each.
-func entryID(r *recordpb.Record) string {
+func entryID(r *record.Record) string {
 	if r.Key != "" {
 		return keyedID(r.Namespace, r.Key)
 	}

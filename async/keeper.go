@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // shortest is how many claim times a heartbeat timeout needs for a hub that
@@ -88,7 +88,7 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 	if err != nil {
 		now = e // the store's trouble is none of the activity's
 	}
-	if now.rec.State != recordpb.State_STATE_WAITING || now.rec.Started != e.rec.Started {
+	if now.rec.State != record.Waiting || now.rec.Started != e.rec.Started {
 		return seen, false, true
 	}
 	status, err := completer.Describe(ctx, target(e.rec).ByID(), "")
@@ -99,7 +99,7 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 	if !attemptRuns(e.rec, status) {
 		return seen, false, true
 	}
-	signals, known := status.signals(now.rec), now.rec.Known
+	signals, known := status.signals(now.rec), now.rec.ServerDetailsDigest
 	if ours || !status.LastHeartbeat.After(seen) {
 		ours = false
 		details := latest(now.rec, status)
@@ -137,16 +137,16 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 	for range maxConflicts {
 		r := e.rec
 		s.CancelRequested = r.CancelRequested || s.CancelRequested && h.hooks.CancelRequested != nil
-		s.Reset = r.Reset_ || s.Reset && h.hooks.Reset != nil
+		s.Reset = r.ResetRequested || s.Reset && h.hooks.Reset != nil
 		if h.hooks.Paused == nil {
 			s.Paused = r.Paused
 		}
-		if r.State != recordpb.State_STATE_WAITING || r.Started != started ||
-			s == (Signals{r.CancelRequested, r.Paused, r.Reset_}) && bytes.Equal(known, r.Known) {
+		if r.State != record.Waiting || r.Started != started ||
+			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
 			return
 		}
 		h.signalled(r, s, time.Now())
-		r.Known = known
+		r.ServerDetailsDigest = known
 		e.due = h.dueAt(r)
 		_, err := h.save(ctx, e)
 		if !errors.Is(err, errConflict) {
@@ -161,7 +161,7 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 
 // warnOfBeats says once for each activity type that a heartbeat timeout is
 // too short for another hub to take over in time.
-func (h *Hub) warnOfBeats(ctx context.Context, r *recordpb.Record) {
+func (h *Hub) warnOfBeats(ctx context.Context, r *record.Record) {
 	timeout := time.Duration(r.HeartbeatTimeout)
 	if timeout == 0 {
 		return

@@ -252,7 +252,7 @@ func TestStartBeatsWithoutACompleter(t *testing.T) {
 		if s.made() != 0 || !strings.Contains(w.logs.String(), "none can be made of the worker's client") {
 			t.Errorf("%d beats, and the log says: %s", s.made(), w.logs)
 		}
-		if r := w.record(); r.Asked != r.Started {
+		if r := w.record(); r.HandedOffStarted != r.Started {
 			t.Error("the hand-off isn't recorded")
 		}
 	})

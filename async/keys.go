@@ -9,7 +9,7 @@ import (
 
 	"go.temporal.io/sdk/converter"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -92,26 +92,26 @@ func checkKey(key string) error {
 
 // early returns the entry of an answer that comes before its activity.
 func (k *keyed) early(id string, now time.Time) entry {
-	return entry{id: id, rec: &recordpb.Record{
+	return entry{id: id, rec: &record.Record{
 		Namespace: k.options.Namespace, Key: k.key, Early: true, ResultType: k.resultType,
-		State: recordpb.State_STATE_WAITING, Secret: newSecret(), Created: now.UnixNano(),
+		State: record.Waiting, Secret: newSecret(), Created: now.UnixNano(),
 	}}
 }
 
 // sameActivity reports whether two records are of one activity: those of one
 // key needn't be.
-func sameActivity(a, b *recordpb.Record) bool {
+func sameActivity(a, b *record.Record) bool {
 	return a.WorkflowId == b.WorkflowId && a.RunId == b.RunId && a.ActivityId == b.ActivityId &&
 		a.ActivityRunId == b.ActivityRunId && a.Scheduled == b.Scheduled
 }
 
 // sameRun reports whether two records are of activities of one run.
-func sameRun(a, b *recordpb.Record) bool {
+func sameRun(a, b *record.Record) bool {
 	return a.RunId == b.RunId && a.ActivityRunId == b.ActivityRunId
 }
 
 // owner is what a key belongs to for as long as its activity is pending.
-func owner(r *recordpb.Record) string {
+func owner(r *record.Record) string {
 	if r.WorkflowId != "" {
 		return "workflow/" + r.WorkflowId
 	}
@@ -120,32 +120,32 @@ func owner(r *recordpb.Record) string {
 
 // takeOver brings another activity to the entry of its key, by the rules for
 // keys. It returns as arrive does.
-func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (next step, changed bool, err error) {
+func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next step, changed bool, err error) {
 	r := e.rec
 	again := func(remember bool) (step, bool, error) {
 		newRound(e.id, r, remember)
-		r.Details, r.Known, r.Relayed, r.Brought = nil, nil, 0, 0 // those of another job
+		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0 // those of another job
 		r.Early = false
 		h.rename(r, now)
 		return stepAsk, true, nil
 	}
 	// drop tells that what was accepted is not delivered.
-	drop := func(why recordpb.End) (step, bool, error) {
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, why, time.Now())
+	drop := func(why record.End) (step, bool, error) {
+		h.notice(r, record.NoticeOver, why, time.Now())
 		return again(false)
 	}
 	otherType := r.ResultType != now.ResultType
 	if r.Early {
 		switch {
-		case r.State != recordpb.State_STATE_SETTLED:
+		case r.State != record.Settled:
 			return again(false)
 		case otherType:
-			return drop(recordpb.End_END_TYPE_MISMATCH)
+			return drop(record.EndTypeMismatch)
 		}
 		return h.inherit(r, now)
 	}
-	isClosed := r.State == recordpb.State_STATE_CLOSED
-	delivered := isClosed && r.End == recordpb.End_END_DELIVERED
+	isClosed := r.State == record.Closed
+	delivered := isClosed && r.End == record.EndDelivered
 	switch {
 	case owner(r) != owner(now) && isClosed:
 		// A worker that is late may still speak for an activity that had the
@@ -167,7 +167,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 		}
 	}
 	switch {
-	case delivered && r.Outcome.GetKind() != recordpb.Kind_KIND_FAILURE:
+	case delivered && r.Outcome.GetKind() != record.Failure:
 		return again(true) // that activity is over: it needn't be asked after
 	case h.completer == nil:
 		return 0, false, fmt.Errorf("%w: whether the earlier activity is over can't be asked without a completer", ErrKeyInUse)
@@ -182,18 +182,18 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 		return 0, false, fmt.Errorf("%w: the earlier activity is pending", ErrKeyInUse)
 	case isClosed:
 		return again(delivered)
-	case r.State == recordpb.State_STATE_WAITING:
+	case r.State == record.Waiting:
 		if otherType || now.PerAttempt {
 			return again(false)
 		}
-		known := r.Asked != 0 || r.Reference != ""
+		known := r.HandedOffStarted != 0 || r.Reference != ""
 		h.rename(r, now)
-		if r.Asked = 0; now.Once && known {
-			r.Asked = r.Started
+		if r.HandedOffStarted = 0; now.Once && known {
+			r.HandedOffStarted = r.Started
 			return stepPending, true, nil
 		}
 		return stepAsk, true, nil
-	case r.State != recordpb.State_STATE_SETTLED:
+	case r.State != record.Settled:
 		return 0, false, errNewer
 	}
 	// An answer must not be used twice: did the earlier activity get it?
@@ -201,23 +201,23 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *recordpb.Record) (nex
 	case status.End == EndBuffered:
 		return 0, false, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
 	case status.End == EndOurs:
-		closed(r, recordpb.End_END_DELIVERED, time.Now())
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
+		closed(r, record.EndDelivered, time.Now())
+		h.notice(r, record.NoticeDelivered, record.EndDelivered, time.Now())
 		return again(true)
 	case status.End == EndUnknown:
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN, time.Now())
+		h.notice(r, record.NoticeOver, record.EndUnknown, time.Now())
 		return again(true) // it may have been delivered, so that a repeat is no answer to this one
-	case r.Outcome.GetKind() == recordpb.Kind_KIND_CANCELLATION:
+	case r.Outcome.GetKind() == record.Cancellation:
 		return drop(ended(status.End).end) // nobody has requested one of this activity
 	case otherType:
-		return drop(recordpb.End_END_TYPE_MISMATCH)
+		return drop(record.EndTypeMismatch)
 	}
 	return h.inherit(r, now)
 }
 
 // runs reports whether an attempt is the one that Temporal has running; without
 // a completer it is taken at its word.
-func (h *Hub) runs(ctx context.Context, now *recordpb.Record) (bool, error) {
+func (h *Hub) runs(ctx context.Context, now *record.Record) (bool, error) {
 	if h.completer == nil {
 		return true, nil
 	}
@@ -233,13 +233,13 @@ func (h *Hub) runs(ctx context.Context, now *recordpb.Record) (bool, error) {
 // inherit makes a settled outcome that of the activity which arrives. It isn't
 // measured again: what lies around the value is as large for one activity as
 // for another.
-func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err error) {
+func (h *Hub) inherit(r, now *record.Record) (next step, changed bool, err error) {
 	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
 	r.Early = false
 	h.rename(r, now)
 	_, contextual := h.encoder.failure.(converter.FailureConverterWithSerializationContext)
 	switch {
-	case r.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
+	case r.Outcome.Kind != record.Failure:
 		r.Outcome.Payload, err = rebind(r.Outcome.Payload, data, h.encoder.dataOf(r))
 	case contextual:
 		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
@@ -253,19 +253,19 @@ func (h *Hub) inherit(r, now *recordpb.Record) (next step, changed bool, err err
 
 // rename makes the record that of another activity, which doesn't know of the
 // job's progress yet.
-func (h *Hub) rename(r, now *recordpb.Record) {
+func (h *Hub) rename(r, now *record.Record) {
 	data := h.encoder.dataOf(r)
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
-	r.Lost, r.Adopted, r.Known, r.Brought = 0, 0, nil, 0
+	r.TokenLostStarted, r.DetailsReadStarted, r.ServerDetailsDigest, r.DetailsPendingSince = 0, 0, nil, 0
 	if len(r.Details) > 0 {
-		r.Relayed, r.Brought = now.Created, now.Created
+		r.BeatPendingSince, r.DetailsPendingSince = now.Created, now.Created
 	}
 	adopt(r, now)
 	if bound, err := rebind(r.Details, data, h.encoder.dataOf(r)); err == nil {
 		r.Details = bound
 	} else {
-		r.Details, r.Brought = nil, 0 // nobody could read them
+		r.Details, r.DetailsPendingSince = nil, 0 // nobody could read them
 	}
 }
 

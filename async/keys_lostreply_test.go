@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -51,7 +51,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 					r, err := async.DecodeRecord(e)
 					wantNil(t, err)
 					version, err := f.Store.Put(ctx, e)
-					if lost || r.State != recordpb.State_STATE_SETTLED {
+					if lost || r.State != record.Settled {
 						return version, err
 					}
 					wantNil(t, err)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 const (
@@ -40,14 +40,14 @@ const (
 // needs reports which call is due for an entry, and since when.
 func (e entry) needs(now time.Time) (n need, since time.Time) {
 	switch e.rec.State {
-	case recordpb.State_STATE_WAITING:
+	case record.Waiting:
 		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
 			return callToBeat, at
 		}
 		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
 			return callToAsk, at
 		}
-	case recordpb.State_STATE_SETTLED:
+	case record.Settled:
 		if !e.rec.Early && isDue(fromNano(e.rec.Delivery.GetNext()), now) {
 			return callToDeliver, fromNano(e.rec.Outcome.GetSettled())
 		}
@@ -90,7 +90,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 	}
 	due := now.Add(leaveFor(since, now, most))
 	for _, other := range []time.Time{e.questionAt(), fromNano(e.rec.NextNotice)} {
-		if e.rec.State == recordpb.State_STATE_WAITING && other.After(now) && other.Before(due) {
+		if e.rec.State == record.Waiting && other.After(now) && other.Before(due) {
 			due = other
 		}
 	}
@@ -113,15 +113,15 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 // reportRefusal has the Refused hook called for an answer that the hubs which are
 // not refused have not delivered for refusedAfter, and again from time to time.
 // It reports whether it has changed the record.
-func (h *Hub) reportRefusal(r *recordpb.Record, now time.Time) bool {
+func (h *Hub) reportRefusal(r *record.Record, now time.Time) bool {
 	since := h.health.refusedSince(r.Namespace)
 	settled := fromNano(r.Outcome.GetSettled())
-	if !h.hooks.has(recordpb.NoticeKind_NOTICE_KIND_REFUSED) || since.IsZero() || now.Sub(since) < refusedAfter || now.Sub(settled) < refusedAfter ||
+	if !h.hooks.has(record.NoticeRefused) || since.IsZero() || now.Sub(since) < refusedAfter || now.Sub(settled) < refusedAfter ||
 		r.Delivery.GetRefusalReported() != 0 && now.Sub(fromNano(r.Delivery.RefusalReported)) < refusedRetry {
 		return false
 	}
 	r.Delivery.RefusalReported = now.UnixNano()
 	r.Delivery.LastError = classRefused
-	h.notice(r, recordpb.NoticeKind_NOTICE_KIND_REFUSED, 0, now)
+	h.notice(r, record.NoticeRefused, 0, now)
 	return true
 }

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -47,11 +47,11 @@ func read(stored store.Entry) claimed {
 func (c claimed) urgency() time.Time {
 	switch {
 	case c.err != nil:
-	case c.rec.State == recordpb.State_STATE_SETTLED && c.rec.Delivery.GetTries() == 0:
+	case c.rec.State == record.Settled && c.rec.Delivery.GetTries() == 0:
 		return fromNano(c.rec.Delivery.GetNext())
-	case c.rec.State == recordpb.State_STATE_SETTLED:
+	case c.rec.State == record.Settled:
 		return time.Now().Add(triedBefore)
-	case c.rec.State == recordpb.State_STATE_WAITING && !c.beatAt().IsZero():
+	case c.rec.State == record.Waiting && !c.beatAt().IsZero():
 		return c.lapses()
 	}
 	return time.Now().Add(time.Minute)
@@ -120,8 +120,8 @@ func (h *Hub) giveBack(ctx context.Context, c claimed) {
 }
 
 // known reports whether this release knows what to do in a state.
-func known(s recordpb.State) bool {
-	return s >= recordpb.State_STATE_WAITING && s <= recordpb.State_STATE_CLOSED
+func known(s record.State) bool {
+	return s >= record.Waiting && s <= record.Closed
 }
 
 // step takes the entry as far as it goes now, and reports what is to follow, for
@@ -129,23 +129,23 @@ func known(s recordpb.State) bool {
 func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err error) {
 	now := time.Now()
 	switch e.rec.State {
-	case recordpb.State_STATE_WAITING:
+	case record.Waiting:
 		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
 			return told(h.ask(ctx, e))
 		}
 		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
 			return h.stepBeat(ctx, e, now)
 		}
-	case recordpb.State_STATE_SETTLED:
+	case record.Settled:
 		switch {
 		case !isDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
-			h.end(&e, recordpb.End_END_TIMED_OUT, now)
+			h.end(&e, record.EndTimedOut, now)
 			return told(h.saveHeld(ctx, e, now))
 		default:
 			return told(h.deliver(ctx, e, runner))
 		}
-	case recordpb.State_STATE_CLOSED:
+	case record.Closed:
 		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
 			err := h.store.Delete(ctx, e.id, e.version)
 			if errors.Is(err, store.ErrConflict) {
@@ -202,16 +202,16 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 }
 
 // end closes an entry undelivered, and has the application told.
-func (h *Hub) end(e *entry, why recordpb.End, now time.Time) {
+func (h *Hub) end(e *entry, why record.End, now time.Time) {
 	closed(e.rec, why, now)
-	h.notice(e.rec, recordpb.NoticeKind_NOTICE_KIND_OVER, why, now)
+	h.notice(e.rec, record.NoticeOver, why, now)
 	e.due = h.dueAt(e.rec)
 }
 
 // notOurs: an entry that has no outcome was not ended by one of ours.
-func notOurs(why recordpb.End) recordpb.End {
-	if why == recordpb.End_END_DELIVERED {
-		return recordpb.End_END_OTHER
+func notOurs(why record.End) record.End {
+	if why == record.EndDelivered {
+		return record.EndOther
 	}
 	return why
 }
@@ -229,27 +229,27 @@ func (e entry) questionAt() time.Time {
 // finds due must not be too early here.
 func isDue(at, now time.Time) bool { return at.UnixMilli() <= now.UnixMilli() }
 
-func (h *Hub) removeAt(r *recordpb.Record) time.Time { return fromNano(r.Ended).Add(h.retention) }
+func (h *Hub) removeAt(r *record.Record) time.Time { return fromNano(r.Ended).Add(h.retention) }
 
 // dueAt is when the entry needs somebody next; the zero time is never.
-func (h *Hub) dueAt(r *recordpb.Record) time.Time {
+func (h *Hub) dueAt(r *record.Record) time.Time {
 	var due time.Time
 	switch r.State {
-	case recordpb.State_STATE_WAITING:
+	case record.Waiting:
 		e := entry{rec: r}
 		due = e.questionAt()
 		if at := e.beatAt(); due.IsZero() || !at.IsZero() && at.Before(due) {
 			due = at
 		}
-	case recordpb.State_STATE_SETTLED:
+	case record.Settled:
 		due = fromNano(r.Delivery.GetNext())
-	case recordpb.State_STATE_CLOSED:
+	case record.Closed:
 		due = h.removeAt(r)
 	}
 	if len(r.Notices) > 0 {
 		// Nothing is removed before it was told.
 		next := fromNano(r.NextNotice)
-		if due.IsZero() || next.Before(due) || r.State == recordpb.State_STATE_CLOSED {
+		if due.IsZero() || next.Before(due) || r.State == record.Closed {
 			due = next
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -291,7 +291,7 @@ func TestNewerAndDamagedEntriesAreLeftAlone(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.pendFor(time.Second, async.StartOptions{})
-		w.change(func(r *recordpb.Record) { r.State = 99 })
+		w.change(func(r *record.Record) { r.State = 99 })
 		time.Sleep(time.Minute)
 		_, before := w.stored()
 		if n := w.work(w.hub); n != 1 {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 const (
@@ -85,7 +85,7 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	for _, stored := range entries {
 		c := read(stored)
 		t := task{aBeat, c.urgency(), func() func() { return p.tend(c, until) }, nil}
-		if c.err == nil && c.rec.State == recordpb.State_STATE_SETTLED {
+		if c.err == nil && c.rec.State == record.Settled {
 			t.kind = anAnswer
 			t.putOff = func() { p.hub.putOff(p.calls, c.entry, triedBefore) }
 		}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -230,7 +230,7 @@ func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t)
 		w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
-		urgency := func(change func(r *recordpb.Record)) time.Duration {
+		urgency := func(change func(r *record.Record)) time.Duration {
 			e, r := w.stored()
 			change(r)
 			e, err := async.EncodeRecord(e, r)
@@ -241,17 +241,17 @@ func TestUrgency(t *testing.T) {
 		for _, c := range []struct {
 			name   string
 			want   time.Duration
-			change func(r *recordpb.Record)
+			change func(r *record.Record)
 		}{
-			{"a beat", 30 * time.Second, func(*recordpb.Record) {}},
-			{"a beat that is late", 10 * time.Second, func(r *recordpb.Record) { r.LastBeat -= int64(20 * time.Second) }},
-			{"the slow watch", time.Minute, func(r *recordpb.Record) { r.HeartbeatTimeout, r.NextBeat = 0, now }},
-			{"an attempt that is lost", time.Minute, func(r *recordpb.Record) { r.Lost = r.Started }},
-			{"an answer", 0, func(r *recordpb.Record) {
-				r.State, r.Delivery = recordpb.State_STATE_SETTLED, &recordpb.Delivery{Next: now}
+			{"a beat", 30 * time.Second, func(*record.Record) {}},
+			{"a beat that is late", 10 * time.Second, func(r *record.Record) { r.LastBeat -= int64(20 * time.Second) }},
+			{"the slow watch", time.Minute, func(r *record.Record) { r.HeartbeatTimeout, r.NextBeat = 0, now }},
+			{"an attempt that is lost", time.Minute, func(r *record.Record) { r.TokenLostStarted = r.Started }},
+			{"an answer", 0, func(r *record.Record) {
+				r.State, r.Delivery = record.Settled, &record.Delivery{Next: now}
 			}},
-			{"a removal", time.Minute, func(r *recordpb.Record) { r.State = recordpb.State_STATE_CLOSED }},
-			{"a newer release's", time.Minute, func(r *recordpb.Record) { r.State = 77 }},
+			{"a removal", time.Minute, func(r *record.Record) { r.State = record.Closed }},
+			{"a newer release's", time.Minute, func(r *record.Record) { r.State = 77 }},
 		} {
 			if got := urgency(c.change); got != c.want {
 				t.Errorf("%s is to be done within %v, want %v", c.name, got, c.want)

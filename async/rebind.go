@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -43,7 +43,7 @@ const undecoded = "async: this message could not be decoded"
 
 // rebindFailure does it for a failure, by a converter that knows contexts. The
 // SDK's own doesn't.
-func rebindFailure(o *recordpb.Outcome, from, to converter.FailureConverter) error {
+func rebindFailure(o *record.Outcome, from, to converter.FailureConverter) error {
 	f := new(failurepb.Failure)
 	if proto.Unmarshal(o.Payload, f) != nil {
 		return errUnreadable

@@ -16,56 +16,56 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
 var update = flag.Bool("update", false, "write testdata/ anew for this release")
 
 // full is a record with every field set.
-func full() *recordpb.Record {
-	return &recordpb.Record{
+func full() *record.Record {
+	return &record.Record{
 		Namespace: "default", WorkflowId: "expense-7", WorkflowType: "Expense", RunId: "run-1",
 		ActivityId: "5", ActivityType: "Approve", ActivityRunId: "arun-1", TaskQueue: "expenses",
 		Scheduled: scheduled.UnixNano(), Attempt: 2, Started: scheduled.UnixNano() + 1, TaskToken: []byte("token"),
-		Deadline: scheduled.UnixNano() + 2, HeartbeatTimeout: 3, Asked: scheduled.UnixNano() + 1,
-		State: recordpb.State_STATE_CLOSED, ResultType: "expenses.Decision", Secret: bytes.Repeat([]byte{7}, 16),
-		Rounds:    []*recordpb.Round{{CallbackDigest: []byte("digest"), Fingerprint: []byte("print"), Kind: recordpb.Kind_KIND_FAILURE}},
+		Deadline: scheduled.UnixNano() + 2, HeartbeatTimeout: 3, HandedOffStarted: scheduled.UnixNano() + 1,
+		State: record.Closed, ResultType: "expenses.Decision", Secret: bytes.Repeat([]byte{7}, 16),
+		Rounds:    []*record.Round{{CallbackDigest: []byte("digest"), Fingerprint: []byte("print"), Kind: record.Failure}},
 		Once:      true,
 		Reference: "job-3",
 		Labels:    map[string]string{"team": "travel"},
 		Created:   scheduled.UnixNano() + 4,
-		Outcome: &recordpb.Outcome{
-			Kind: recordpb.Kind_KIND_RESULT, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
+		Outcome: &record.Outcome{
+			Kind: record.Result, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
 			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1,
 		},
-		Delivery:        &recordpb.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9, RefusalReported: scheduled.UnixNano() + 16},
+		Delivery:        &record.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9, RefusalReported: scheduled.UnixNano() + 16},
 		Ended:           scheduled.UnixNano() + 6,
-		End:             recordpb.End_END_DELIVERED,
+		End:             record.EndDelivered,
 		CancelRequested: true,
 		Key:             "order-7",
 		Early:           true,
 		PerAttempt:      true,
 		NextQuestion:    scheduled.UnixNano() + 7,
 		Questions:       1,
-		Notices: []*recordpb.Notice{{
-			Kind: recordpb.NoticeKind_NOTICE_KIND_OVER, Reason: recordpb.End_END_TYPE_MISMATCH, Secret: bytes.Repeat([]byte{8}, 16),
-			Reference: "job-2", Outcome: recordpb.Kind_KIND_RESULT,
+		Notices: []*record.Notice{{
+			Kind: record.NoticeOver, Reason: record.EndTypeMismatch, Secret: bytes.Repeat([]byte{8}, 16),
+			Reference: "job-2", Outcome: record.Result,
 		}},
-		NextNotice:  scheduled.UnixNano() + 8,
-		NoticeTries: 2,
-		Pump:        "probe",
-		Details:     []byte("details"),
-		Relayed:     scheduled.UnixNano() + 10,
-		LastBeat:    scheduled.UnixNano() + 11,
-		NextBeat:    scheduled.UnixNano() + 12,
-		BeatTries:   3,
-		Adopted:     scheduled.UnixNano() + 13,
-		Lost:        scheduled.UnixNano() + 14,
-		Paused:      true,
-		Reset_:      true,
-		Brought:     scheduled.UnixNano() + 15,
-		Known:       []byte("digest"),
+		NextNotice:          scheduled.UnixNano() + 8,
+		NoticeTries:         2,
+		Pump:                "probe",
+		Details:             []byte("details"),
+		BeatPendingSince:    scheduled.UnixNano() + 10,
+		LastBeat:            scheduled.UnixNano() + 11,
+		NextBeat:            scheduled.UnixNano() + 12,
+		BeatTries:           3,
+		DetailsReadStarted:  scheduled.UnixNano() + 13,
+		TokenLostStarted:    scheduled.UnixNano() + 14,
+		Paused:              true,
+		ResetRequested:      true,
+		DetailsPendingSince: scheduled.UnixNano() + 15,
+		ServerDetailsDigest: []byte("digest"),
 	}
 }
 
@@ -126,7 +126,7 @@ func TestGolden(t *testing.T) {
 func TestUnknownFieldsSurvive(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.change(func(r *recordpb.Record) {
+	w.change(func(r *record.Record) {
 		unknown := protowire.AppendTag(nil, 1000, protowire.BytesType)
 		r.ProtoReflect().SetUnknown(protowire.AppendString(unknown, "of a newer release"))
 	})
@@ -165,7 +165,7 @@ func TestOutcomeOfUnknownKindStays(t *testing.T) {
 	w.completer.CompleteFunc = unavailable
 	id := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(id).Reject(t.Context(), temporal.NewApplicationError("no", "No")))
-	w.change(func(r *recordpb.Record) { r.Outcome.Kind = 99 })
+	w.change(func(r *record.Record) { r.Outcome.Kind = 99 })
 	w.start(2, async.StartOptions{})
 	w.wantState(async.Settled)
 	w.wantSent(0)

@@ -12,7 +12,7 @@ import (
 
 	"go.temporal.io/sdk/converter"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // settle accepts an outcome durably, and then delivers it as far as that can
@@ -43,25 +43,25 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if c.key != nil && (idempotency != "" && answeredBefore(e.rec, print) || answeredBefore(e.rec, tried...)) {
 			return nil // also where a try of this very call was taken, and its reply lost
 		}
-		if o.attempt != 0 && (e.rec.Started != o.attempt || e.rec.Asked != o.attempt) {
+		if o.attempt != 0 && (e.rec.Started != o.attempt || e.rec.HandedOffStarted != o.attempt) {
 			return ErrSuperseded
 		}
 		switch e.rec.State {
-		case recordpb.State_STATE_WAITING:
-		case recordpb.State_STATE_SETTLED:
+		case record.Waiting:
+		case record.Settled:
 			return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
-		case recordpb.State_STATE_CLOSED:
-			if e.rec.End == recordpb.End_END_DELIVERED {
+		case record.Closed:
+			if e.rec.End == record.EndDelivered {
 				return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
 			}
 			return closedError(e.rec)
 		default:
 			return errNewer
 		}
-		if o.kind == recordpb.Kind_KIND_RESULT && e.rec.ResultType != o.resultType {
+		if o.kind == record.Result && e.rec.ResultType != o.resultType {
 			return &TypeMismatchError{Want: e.rec.ResultType, Got: o.resultType}
 		}
-		if o.kind == recordpb.Kind_KIND_CANCELLATION {
+		if o.kind == record.Cancellation {
 			if e, err = h.cancelRequested(ctx, e); errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
@@ -74,7 +74,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		settle(e.rec, &recordpb.Outcome{
+		settle(e.rec, &record.Outcome{
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
 			Settled: time.Now().UnixNano(), Started: e.rec.Started,
 		})
@@ -96,7 +96,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 			return nil
 		}
 		e, err = h.deliver(ctx, e, settler)
-		if err == nil && e.rec.GetState() == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED && e.rec.Outcome.GetMark() == mark {
+		if err == nil && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}
 		return nil
@@ -121,15 +121,15 @@ func (o offer) print(e entry, c Callback, idempotency string) []byte {
 
 // answeredBefore reports whether a round that is over was answered with one of
 // these fingerprints.
-func answeredBefore(r *recordpb.Record, prints ...[]byte) bool {
-	return slices.ContainsFunc(r.Rounds, func(before *recordpb.Round) bool {
+func answeredBefore(r *record.Record, prints ...[]byte) bool {
+	return slices.ContainsFunc(r.Rounds, func(before *record.Round) bool {
 		return slices.ContainsFunc(prints, func(print []byte) bool { return bytes.Equal(before.Fingerprint, print) })
 	})
 }
 
 // judge answers an outcome that comes when the round has one already, or is
 // over without.
-func judge(kind recordpb.Kind, accepted, offered []byte) error {
+func judge(kind record.Kind, accepted, offered []byte) error {
 	switch {
 	case len(accepted) == 0:
 		return ErrSuperseded
@@ -140,7 +140,7 @@ func judge(kind recordpb.Kind, accepted, offered []byte) error {
 	}
 }
 
-func closedError(r *recordpb.Record) error {
+func closedError(r *record.Record) error {
 	if why := endError(r.End); why != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, why)
 	}
@@ -149,7 +149,7 @@ func closedError(r *recordpb.Record) error {
 
 // newMark returns what tells an outcome from an equal one: the letter of its
 // kind, and 65 random bits or more.
-func newMark(kind recordpb.Kind) string {
+func newMark(kind record.Kind) string {
 	return kindName(kind)[:1] + rand.Text()[:13]
 }
 

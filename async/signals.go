@@ -6,35 +6,35 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // signals are those that Describe tells of. It says nothing of a reset.
-func (s Status) signals(r *recordpb.Record) Signals {
-	return Signals{CancelRequested: s.CancelRequested, Paused: s.Paused, Reset: r.Reset_}
+func (s Status) signals(r *record.Record) Signals {
+	return Signals{CancelRequested: s.CancelRequested, Paused: s.Paused, Reset: r.ResetRequested}
 }
 
 // signalled records the signals that stand, and has the application told of
 // those that are new. A cancellation and a reset are not withdrawn; a pause is.
-func (h *Hub) signalled(r *recordpb.Record, s Signals, now time.Time) {
-	tell := func(kind recordpb.NoticeKind) { h.notice(r, kind, recordpb.End_END_UNSPECIFIED, now) }
+func (h *Hub) signalled(r *record.Record, s Signals, now time.Time) {
+	tell := func(kind record.NoticeKind) { h.notice(r, kind, record.NoEnd, now) }
 	if s.CancelRequested && !r.CancelRequested {
 		r.CancelRequested = true
-		tell(recordpb.NoticeKind_NOTICE_KIND_CANCEL_REQUESTED)
+		tell(record.NoticeCancelRequested)
 	}
 	if s.Paused != r.Paused {
 		if r.Paused = s.Paused; s.Paused {
-			tell(recordpb.NoticeKind_NOTICE_KIND_PAUSED)
+			tell(record.NoticePaused)
 		}
 	}
-	if s.Reset && !r.Reset_ {
-		r.Reset_ = true
-		tell(recordpb.NoticeKind_NOTICE_KIND_RESET)
+	if s.Reset && !r.ResetRequested {
+		r.ResetRequested = true
+		tell(record.NoticeReset)
 	}
 }
 
 // standing are the signals as errors.
-func standing(r *recordpb.Record) error {
+func standing(r *record.Record) error {
 	var signals []error
 	if r.CancelRequested {
 		signals = append(signals, ErrCancelRequested)
@@ -42,7 +42,7 @@ func standing(r *recordpb.Record) error {
 	if r.Paused {
 		signals = append(signals, ErrPaused)
 	}
-	if r.Reset_ {
+	if r.ResetRequested {
 		signals = append(signals, ErrReset)
 	}
 	return errors.Join(signals...)
@@ -80,10 +80,10 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			return err
 		}
 		switch e.rec.State {
-		case recordpb.State_STATE_WAITING:
-		case recordpb.State_STATE_SETTLED:
+		case record.Waiting:
+		case record.Settled:
 			return fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
-		case recordpb.State_STATE_CLOSED:
+		case record.Closed:
 			return closedError(e.rec)
 		default:
 			return errNewer
@@ -93,12 +93,12 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			if e.rec.Details, err = c.hub.encoder.details(e.rec, details); err != nil {
 				return err
 			}
-			e.rec.Brought = now.UnixNano()
+			e.rec.DetailsPendingSince = now.UnixNano()
 		}
-		if e.rec.Relayed == 0 {
-			e.rec.Relayed = now.UnixNano()
+		if e.rec.BeatPendingSince == 0 {
+			e.rec.BeatPendingSince = now.UnixNano()
 		}
-		if e.rec.Asked == e.rec.Started && e.rec.BeatTries == 0 {
+		if e.rec.HandedOffStarted == e.rec.Started && e.rec.BeatTries == 0 {
 			c.hub.scheduleBeat(e, now)
 		}
 		e.due = c.hub.dueAt(e.rec)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // signalHooks counts what the hooks are told.
@@ -188,7 +188,7 @@ func TestSignalsWithoutBeats(t *testing.T) {
 		s.signals = async.Signals{CancelRequested: true, Paused: true}
 		runHub(t, w.hub)
 		id := w.startNow(1, 0, async.StartOptions{}, nil)
-		w.change(func(r *recordpb.Record) { r.Deadline = time.Now().Add(time.Minute).UnixNano() })
+		w.change(func(r *record.Record) { r.Deadline = time.Now().Add(time.Minute).UnixNano() })
 		pass(time.Minute)
 		hooks.want(t, "before the deadline", nil)
 		e, r := w.stored()

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -218,7 +218,7 @@ func (w *simWorld) beatSent(f *simFrame, t Target) {
 			w.violate("G5", "a beat with a token that isn't the one in the entry")
 		case State(r.State) == Closed:
 			w.violate("G5", "a beat for an activity that is known to be over")
-		case f.beating && r.Asked != r.Started:
+		case f.beating && r.HandedOffStarted != r.Started:
 			w.violate("G5", "a beat although the entry says that nobody has been asked")
 		}
 	}
@@ -259,8 +259,8 @@ func (w *simWorld) heartbeat(f *simFrame, t Target, details string) (Signals, er
 }
 
 // observeBeats checks a write of an entry that waits.
-func (w *simWorld) observeBeats(f *simFrame, before, after *recordpb.Record) {
-	if after.Brought != 0 && (before == nil || after.Brought != before.Brought) {
+func (w *simWorld) observeBeats(f *simFrame, before, after *record.Record) {
+	if after.DetailsPendingSince != 0 && (before == nil || after.DetailsPendingSince != before.DetailsPendingSince) {
 		w.brought(f, detailsText(after.Details))
 	}
 	if before != nil && before.Started != after.Started {
@@ -274,7 +274,7 @@ func (w *simWorld) observeBeats(f *simFrame, before, after *recordpb.Record) {
 		return
 	}
 	a := w.actOfRecord(after)
-	if a == nil || before.Brought == 0 || after.Brought != 0 || a.muddled || f.rough || a.beatBy != nil && a.beatBy.rough {
+	if a == nil || before.DetailsPendingSince == 0 || after.DetailsPendingSince != 0 || a.muddled || f.rough || a.beatBy != nil && a.beatBy.rough {
 		return
 	}
 	brought, stands := w.details[detailsText(before.Details)], w.details[a.details]
@@ -284,7 +284,7 @@ func (w *simWorld) observeBeats(f *simFrame, before, after *recordpb.Record) {
 }
 
 // beatRow says which row a beat took, as it is written down.
-func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record) {
+func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) {
 	calls := strings.Join(f.calls, " ")
 	last := calls[strings.LastIndex(calls, " ")+1:]
 	notFound := strings.Contains(calls, "beat:over")
@@ -294,7 +294,7 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 		}
 		w.hit("Waiting, beat NotFound: pending, none until Started changes")
 		if last == "look:running" && a.cur != nil && a.cur.started.Equal(fromNano(after.Started)) {
-			w.expect(after.Reset_, "Waiting, beat NotFound: renumbered, Reset told")
+			w.expect(after.ResetRequested, "Waiting, beat NotFound: renumbered, Reset told")
 		}
 	}
 	switch {
@@ -304,18 +304,18 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 		w.hit("Waiting, the job is dead: settled")
 	case is == Waiting && last == "beat:ok":
 		w.hit("Waiting, beat: taken")
-		if before.Adopted != after.Adopted && detailsText(before.Details) != detailsText(after.Details) {
+		if before.DetailsReadStarted != after.DetailsReadStarted && detailsText(before.Details) != detailsText(after.Details) {
 			w.hit("Waiting, first beat: the server's details adopted")
 		}
 		if !before.CancelRequested && after.CancelRequested {
 			w.hit("Waiting, beat: cancellation requested, told")
 		}
 		if !before.Paused && after.Paused {
-			w.expect(slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool { return n.Kind == recordpb.NoticeKind_NOTICE_KIND_PAUSED }),
+			w.expect(slices.ContainsFunc(after.Notices, func(n *record.Notice) bool { return n.Kind == record.NoticePaused }),
 				"Waiting, beat: paused, told")
 		}
 	case is == Waiting && notFound && last == fmt.Sprintf("%d", EndBuffered):
-		w.expect(after.Lost != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")
+		w.expect(after.TokenLostStarted != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")
 	case is == Waiting && strings.HasSuffix(calls, ":failed") && after.BeatTries > before.BeatTries:
 		w.hit("Waiting, beat: unavailable, again")
 	}
@@ -326,11 +326,11 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *recordpb.Record
 func (w *simWorld) checkDetails() {
 	for _, r := range w.records {
 		a := w.actOfRecord(r)
-		if State(r.State) != Waiting || a == nil || a.cur == nil || r.Asked != r.Started || r.Lost == r.Started ||
-			!a.cur.started.Equal(fromNano(r.Started)) || r.LastBeat == 0 || r.BeatTries > 0 || r.Adopted != r.Started || w.byToken(string(r.TaskToken)) != a {
+		if State(r.State) != Waiting || a == nil || a.cur == nil || r.HandedOffStarted != r.Started || r.TokenLostStarted == r.Started ||
+			!a.cur.started.Equal(fromNano(r.Started)) || r.LastBeat == 0 || r.BeatTries > 0 || r.DetailsReadStarted != r.Started || w.byToken(string(r.TaskToken)) != a {
 			continue
 		}
-		if r.Relayed == 0 && detailsText(r.Details) != a.details {
+		if r.BeatPendingSince == 0 && detailsText(r.Details) != a.details {
 			w.violate("G5", "the entry of %v has the details %q, and Temporal %q, although nothing fails", a, detailsText(r.Details), a.details)
 		}
 	}

@@ -3,7 +3,7 @@ package async
 import (
 	"context"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // In some processes Run is under way, as far as the finisher can tell: results
@@ -49,7 +49,7 @@ func (w *simWorld) writeDown(p *simProc, n int) {
 }
 
 // settledOn reports whether a record has this outcome still to deliver.
-func settledOn(r *recordpb.Record, mark string) bool {
+func settledOn(r *record.Record, mark string) bool {
 	return r != nil && State(r.State) == Settled && r.Outcome.GetMark() == mark
 }
 
@@ -83,9 +83,9 @@ func (w *simWorld) endRuns() {
 
 // behindRow says how it came to be known that a settled outcome was delivered,
 // where that was not written down within the call.
-func (w *simWorld) behindRow(f *simFrame, r *recordpb.Record) {
+func (w *simWorld) behindRow(f *simFrame, r *record.Record) {
 	switch m := w.marks[r.Outcome.GetMark()]; {
-	case m == nil || r.End != recordpb.End_END_DELIVERED:
+	case m == nil || r.End != record.EndDelivered:
 	case f.op == "write down":
 		w.hit("Settled, delivered: written down behind the caller")
 	case m.lost:

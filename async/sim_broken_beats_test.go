@@ -5,7 +5,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -25,7 +25,7 @@ func (c simForgets) Heartbeat(ctx context.Context, t Target, _ *commonpb.Payload
 	return c.simCompleter.Heartbeat(ctx, t, nil)
 }
 
-func rewritten(e store.Entry, r *recordpb.Record, h *Hub) store.Entry {
+func rewritten(e store.Entry, r *record.Record, h *Hub) store.Entry {
 	due := h.dueAt(r)
 	out, err := entry{id: e.ID, version: e.Version, due: due, rec: r}.encode()
 	if err != nil {
@@ -35,36 +35,36 @@ func rewritten(e store.Entry, r *recordpb.Record, h *Hub) store.Entry {
 }
 
 // beatAtOnce takes the token's being saved for the end of the hand-off.
-func beatAtOnce(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if State(r.State) == Waiting && s.p.w.frame().op == "start" && r.Asked != r.Started {
-		r.Asked, r.LastBeat, r.NextBeat = r.Started, r.Started, r.Started
+func beatAtOnce(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Waiting && s.p.w.frame().op == "start" && r.HandedOffStarted != r.Started {
+		r.HandedOffStarted, r.LastBeat, r.NextBeat = r.Started, r.Started, r.Started
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }
 
 // neverLost doesn't keep that a token isn't taken any more.
-func neverLost(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if State(r.State) == Waiting && r.Lost == r.Started && r.Asked == r.Started {
-		r.Lost, r.NextBeat = 0, r.LastBeat+int64(simBeats)
+func neverLost(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Waiting && r.TokenLostStarted == r.Started && r.HandedOffStarted == r.Started {
+		r.TokenLostStarted, r.NextBeat = 0, r.LastBeat+int64(simBeats)
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }
 
 // adopted never looks what the server has.
-func adopted(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if State(r.State) == Waiting && r.Adopted != r.Started {
-		r.Adopted = r.Started
+func adopted(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Waiting && r.DetailsReadStarted != r.Started {
+		r.DetailsReadStarted = r.Started
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }
 
 // dropBrought takes what the outside has brought for sent, whatever was sent.
-func dropBrought(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
-	if s.p.w.frame().op == "work" && State(r.State) == Waiting && r.Brought != 0 {
-		r.Brought, r.Relayed = 0, 0
+func dropBrought(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if s.p.w.frame().op == "work" && State(r.State) == Waiting && r.DetailsPendingSince != 0 {
+		r.DetailsPendingSince, r.BeatPendingSince = 0, 0
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -28,7 +28,7 @@ func (c simHasty) Complete(ctx context.Context, t Target, o Outcome) error {
 }
 
 // claimForGood settles as if the finisher could not fail.
-func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.hub.finisher.count(0) > 0 && s.p.w.frame().op == "answer" && State(r.State) == Settled && r.Delivery.GetTries() == 0 {
 		e.Due = time.Time{}
 	}
@@ -36,7 +36,7 @@ func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *recordpb.R
 }
 
 // endUntold writes down that something was delivered, and tells nobody.
-func endUntold(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func endUntold(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().op == "write down" && State(r.State) == Closed {
 		r.Notices = nil
 		e = rewritten(e, r, s.p.hub)

@@ -10,7 +10,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -102,7 +102,7 @@ func (c simBelieves) Describe(ctx context.Context, t Target, mark string) (Statu
 }
 
 // sayToken is a store that names what it was given when it fails.
-func sayToken(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func sayToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if errors.Is(err, errSimAway) {
 		err = fmt.Errorf("%w: %s", err, r.TaskToken)
@@ -149,7 +149,7 @@ func (c simImpatient) Describe(ctx context.Context, t Target, mark string) (Stat
 
 // returnOutcome is a Start that returns a settled outcome, so that the worker
 // reports it, under an identity and with a failure of its own.
-func returnOutcome(w *simWorld, at *simAttempt, before *recordpb.Record) bool {
+func returnOutcome(w *simWorld, at *simAttempt, before *record.Record) bool {
 	if before == nil || State(before.State) != Settled || before.Early || before.ResultType != at.typ ||
 		w.actOfRecord(before) != at.act || before.Started >= at.started.UnixNano() {
 		return false
@@ -191,7 +191,7 @@ func (c simKeepsTokens) Complete(ctx context.Context, t Target, o Outcome) error
 var errSimDuplicate = errors.New("simulation: taken for a duplicate")
 
 // mistakeOwnWrite believes ErrExists.
-func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if errors.Is(err, store.ErrExists) {
 		return 0, errSimDuplicate
@@ -219,10 +219,10 @@ func (c simDeadlines) Describe(ctx context.Context, t Target, mark string) (Stat
 }
 
 // reuseSecret writes the round after a failure with the secret of that before.
-func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	w := s.p.w
 	before := w.records[e.ID]
-	if before != nil && State(before.State) == Closed && before.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && State(r.State) == Waiting {
+	if before != nil && State(before.State) == Closed && before.Outcome.GetKind() == record.Failure && State(r.State) == Waiting {
 		w.reused[string(r.Secret)] = before.Secret
 	}
 	if old, ok := w.reused[string(r.Secret)]; ok {
@@ -244,9 +244,9 @@ func reusedID(w *simWorld, id string) string {
 }
 
 // forceAsked writes that the outside has been asked over whatever is there.
-func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error) {
+func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
-	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.Asked != r.Started || s.p.w.frame().op != "start" {
+	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.HandedOffStarted != r.Started || s.p.w.frame().op != "start" {
 		return version, err
 	}
 	if now, err := s.Get(ctx, e.ID); err == nil {

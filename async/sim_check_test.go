@@ -11,7 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -45,10 +45,10 @@ func (w *simWorld) round(callback string) *simRound {
 }
 
 // actOfRecord returns the activity that a record is of.
-func (w *simWorld) actOfRecord(r *recordpb.Record) *simAct { return w.actOf(target(r)) }
+func (w *simWorld) actOfRecord(r *record.Record) *simAct { return w.actOf(target(r)) }
 
 // put writes to the store that all share, and watches what is written.
-func (w *simWorld) put(e store.Entry, r *recordpb.Record) (uint64, error) {
+func (w *simWorld) put(e store.Entry, r *record.Record) (uint64, error) {
 	version, err := w.mem.Put(context.Background(), e)
 	if err != nil {
 		return version, err
@@ -57,7 +57,7 @@ func (w *simWorld) put(e store.Entry, r *recordpb.Record) (uint64, error) {
 	w.records[e.ID] = r
 	w.writes++
 	w.seen(e.ID)
-	w.logf("%s: Put: %s, asked %t, end %v, %d notices, due %s", w.frame().p.name, State(r.State), r.Asked == r.Started, r.End, len(r.Notices), simTime(e.Due))
+	w.logf("%s: Put: %s, asked %t, end %v, %d notices, due %s", w.frame().p.name, State(r.State), r.HandedOffStarted == r.Started, r.End, len(r.Notices), simTime(e.Due))
 	w.observe(e.ID, before, r)
 	return version, nil
 }
@@ -84,7 +84,7 @@ func (w *simWorld) remove(p *simProc, id string, version uint64) error {
 }
 
 // observe checks a write by what stood there before.
-func (w *simWorld) observe(id string, before, after *recordpb.Record) {
+func (w *simWorld) observe(id string, before, after *record.Record) {
 	if before == nil {
 		if State(after.State) == Settled {
 			w.settledNow(id, after)
@@ -97,7 +97,7 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 	was, is := State(before.State), State(after.State)
 	otherAct := after.Key != "" && !sameActivity(before, after)
 	switch {
-	case !sameRound && was == Closed && before.End == recordpb.End_END_DELIVERED && !otherAct && before.Outcome.Kind != recordpb.Kind_KIND_FAILURE:
+	case !sameRound && was == Closed && before.End == record.EndDelivered && !otherAct && before.Outcome.Kind != record.Failure:
 		w.violate("G2", "a round begins after an outcome that ends the activity was delivered")
 	case !sameRound && was != Closed && before.ResultType == after.ResultType && !after.PerAttempt && !otherAct:
 		w.violate("G4", "the callback ID changed within a round: %v to %v", was, is)
@@ -111,7 +111,7 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 		w.violate("G2", "a round that was over begins again under the same callback ID")
 	case sameRound && was != Waiting && is != Waiting && before.Outcome.GetMark() != after.Outcome.GetMark():
 		w.violate("G2", "an outcome took the place of another in its round: %v to %v", was, is)
-	case sameRound && was == Closed && is == Settled && before.End == recordpb.End_END_DELIVERED:
+	case sameRound && was == Closed && is == Settled && before.End == record.EndDelivered:
 		w.violate("G2", "an outcome that was delivered is settled again")
 	}
 	if sameRound && was == Waiting && is == Settled {
@@ -124,17 +124,17 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 	for _, n := range before.Notices {
 		round := w.round(callbackID(id, n.Secret))
 		switch {
-		case slices.ContainsFunc(after.Notices, func(m *recordpb.Notice) bool { return sameNotice(m, n) }):
+		case slices.ContainsFunc(after.Notices, func(m *record.Notice) bool { return sameNotice(m, n) }):
 		case slices.Contains(round.told, noticeName(n.Kind)):
 		case isSignal(n.Kind) && !standsFor(after, n) && slices.Contains(round.failed, noticeName(n.Kind)):
-		case revived && n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && bytes.Equal(n.Secret, after.Secret):
+		case revived && n.Kind == record.NoticeOver && bytes.Equal(n.Secret, after.Secret):
 			round.over = false
 		default:
 			w.violate("G6", "a notice (%v) went away that nobody was told", n.Kind)
 		}
 	}
 	for _, n := range after.Notices {
-		if n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER {
+		if n.Kind == record.NoticeOver {
 			w.round(callbackID(id, n.Secret)).over = true
 		}
 	}
@@ -145,18 +145,18 @@ func (w *simWorld) observe(id string, before, after *recordpb.Record) {
 	w.deliveryRow(f, was, is, after)
 }
 
-func noticeName(k recordpb.NoticeKind) string {
+func noticeName(k record.NoticeKind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "NOTICE_KIND_"))
 }
 
 // arrivedOrOver reports whether a settled outcome that a new round leaves
 // behind has reached Temporal, or its end is to be told.
-func (w *simWorld) arrivedOrOver(id string, before, after *recordpb.Record) bool {
+func (w *simWorld) arrivedOrOver(id string, before, after *record.Record) bool {
 	if m := w.marks[before.Outcome.GetMark()]; m != nil && (m.accepts > 0 || w.askedAgain(m, before)) {
 		return true
 	}
-	return slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool {
-		return n.Kind == recordpb.NoticeKind_NOTICE_KIND_OVER && bytes.Equal(n.Secret, before.Secret)
+	return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
+		return n.Kind == record.NoticeOver && bytes.Equal(n.Secret, before.Secret)
 	})
 }
 
@@ -165,7 +165,7 @@ func (w *simWorld) arrivedOrOver(id string, before, after *recordpb.Record) bool
 // result from the other. Either the activity called Start again after another
 // workflow had had its key, or the first result was dropped because the code
 // awaits another type now or somebody abandoned it, when it had arrived already.
-func (w *simWorld) askedAgain(m *simOutcome, r *recordpb.Record) bool {
+func (w *simWorld) askedAgain(m *simOutcome, r *record.Record) bool {
 	a := w.actOfRecord(r)
 	if a == nil {
 		return false
@@ -193,7 +193,7 @@ func (w *simWorld) askedAgain(m *simOutcome, r *recordpb.Record) bool {
 }
 
 // settledNow notes an outcome that was accepted.
-func (w *simWorld) settledNow(id string, r *recordpb.Record) {
+func (w *simWorld) settledNow(id string, r *record.Record) {
 	m := &simOutcome{mark: r.Outcome.Mark, entry: id, callback: callbackID(id, r.Secret), no: len(w.marks) + 1}
 	o, err := outcome(r)
 	if err != nil {
@@ -247,7 +247,7 @@ func simValue(ps *commonpb.Payloads) string {
 }
 
 // closedNow checks that how an entry closed is true.
-func (w *simWorld) closedNow(f *simFrame, id string, r *recordpb.Record) {
+func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	m := w.marks[r.Outcome.GetMark()]
 	a := w.actOfRecord(r)
 	if a != nil && a.spoilt {
@@ -256,16 +256,16 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *recordpb.Record) {
 		}
 		return
 	}
-	kind := recordpb.NoticeKind_NOTICE_KIND_OVER
+	kind := record.NoticeOver
 	switch r.End {
-	case recordpb.End_END_DELIVERED:
-		kind = recordpb.NoticeKind_NOTICE_KIND_DELIVERED
+	case record.EndDelivered:
+		kind = record.NoticeDelivered
 		if m == nil || m.accepts == 0 && !w.askedAgain(m, r) {
 			w.violate("G1", "an outcome is taken for delivered that Temporal never took")
 			return
 		}
 		m.delivered = true
-	case recordpb.End_END_ABANDONED:
+	case record.EndAbandoned:
 		if f.op != "abandon" {
 			w.violate("G1", "an entry was abandoned by %s", f.op)
 		}
@@ -279,13 +279,13 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *recordpb.Record) {
 			w.violate("G1", "an entry was closed as over (%v), and its activity is pending", r.End)
 		case a.buffered && !a.run.gone:
 			w.violate("G1", "an entry was closed as over (%v), and how its activity ended isn't written yet", r.End)
-		case m != nil && a.end.actual == m.mark && a.end.kind != "gone" && r.End != recordpb.End_END_UNKNOWN:
+		case m != nil && a.end.actual == m.mark && a.end.kind != "gone" && r.End != record.EndUnknown:
 			w.violate("G1", "an outcome is told as lost (%v) by which the activity %s", r.End, a.end.kind)
-		case r.End == recordpb.End_END_UNKNOWN && !a.run.gone:
+		case r.End == record.EndUnknown && !a.run.gone:
 			w.violate("G1", "an end is told as unknown that is known")
 		}
 	}
-	if !slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool {
+	if !slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
 		return n.Kind == kind && bytes.Equal(n.Secret, r.Secret)
 	}) {
 		w.violate("G6", "an entry closed (%v) and nobody is to be told", r.End)
@@ -313,7 +313,7 @@ type simStarted struct {
 	at       *simAttempt
 	f        *simFrame
 	entry    string
-	before   *recordpb.Record
+	before   *record.Record
 	asked    string // the callback ID that its function was given
 	others   int    // how often the function had run before
 	current  bool   // the attempt was Temporal's when it began
@@ -332,7 +332,7 @@ func (w *simWorld) checkStart(s simStarted) {
 	}
 	mine := r != nil && !(r.Key != "" && w.actOfRecord(r) != s.at.act)
 	runs := s.at == s.at.act.cur
-	if s.asked == "" && s.at.ran == 0 && mine && runs && State(r.State) == Waiting && r.Asked != r.Started && r.Started <= s.at.started.UnixNano() {
+	if s.asked == "" && s.at.ran == 0 && mine && runs && State(r.State) == Waiting && r.HandedOffStarted != r.Started && r.Started <= s.at.started.UnixNano() {
 		w.violate("G8", "Start returned ErrResultPending, and nobody was ever asked")
 	}
 	if !s.f.rough && mine && runs && State(r.State) != Closed && string(r.TaskToken) != s.at.token {

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
 // outgoing turns what a hub writes into what the store gets.
-func (p *simProc) outgoing(e store.Entry) (store.Entry, *recordpb.Record) {
+func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	in, err := decodeEntry(e)
 	if err != nil {
 		panic(err)
@@ -71,11 +71,11 @@ func (p *simProc) incoming(e store.Entry) store.Entry {
 // shift moves what a record has of a hub's clock, and the deadline, which is
 // Temporal's but compared with it. Started, Scheduled and Asked are Temporal's
 // and compared with each other.
-func shift(r *recordpb.Record, by time.Duration) {
+func shift(r *record.Record, by time.Duration) {
 	if by == 0 {
 		return
 	}
-	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice, &r.LastBeat, &r.NextBeat, &r.Relayed, &r.Brought} {
+	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice, &r.LastBeat, &r.NextBeat, &r.BeatPendingSince, &r.DetailsPendingSince} {
 		if *t != 0 {
 			*t += int64(by)
 		}

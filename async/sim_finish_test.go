@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -13,7 +13,7 @@ import (
 const simNewer = "newer"
 
 func (w *simWorld) addNewer() {
-	e, err := entry{id: simNewer, due: time.Now(), rec: &recordpb.Record{State: 77}}.encode()
+	e, err := entry{id: simNewer, due: time.Now(), rec: &record.Record{State: 77}}.encode()
 	if err != nil {
 		panic(err)
 	}

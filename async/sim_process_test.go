@@ -7,7 +7,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -54,7 +54,7 @@ type simFrame struct {
 
 // simRead is what a process knows of an entry.
 type simRead struct {
-	rec *recordpb.Record
+	rec *record.Record
 	at  int // the writes there were by then
 }
 
@@ -211,7 +211,7 @@ func (s *simStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.put(ctx, out, rec)
 }
 
-func (s *simStore) put(ctx context.Context, out store.Entry, rec *recordpb.Record) (uint64, error) {
+func (s *simStore) put(ctx context.Context, out store.Entry, rec *record.Record) (uint64, error) {
 	w := s.p.w
 	return around(w, ctx, true, "Put", func() (uint64, error) { return w.put(out, rec) })
 }

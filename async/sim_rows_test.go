@@ -8,7 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // simRows are the rows of the state table in the design. A run of 20,000
@@ -92,7 +92,7 @@ var simRows = []string{
 }
 
 // startRow says which row a Start took, where nothing came between.
-func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
+func (w *simWorld) startRow(s simStarted, after *record.Record) {
 	if s.f.rough {
 		if s.asked != "" && s.err == activity.ErrResultPending && after != nil && State(after.State) != Waiting && callbackID(s.entry, after.Secret) == s.asked {
 			w.hit("Settled meanwhile, function returns: pending")
@@ -132,16 +132,16 @@ func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
 	o := s.at.act.options
 	now := s.at.started.UnixNano()
 	later, same := now > b.Started, now == b.Started
-	over := State(b.State) == Closed && b.End != recordpb.End_END_DELIVERED
-	failed := b.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE
-	known := b.Asked != 0 || b.Reference != ""
+	over := State(b.State) == Closed && b.End != record.EndDelivered
+	failed := b.Outcome.GetKind() == record.Failure
+	known := b.HandedOffStarted != 0 || b.Reference != ""
 	newRound := after != nil && string(after.Secret) != string(b.Secret)
 	switch {
 	case !later && !same:
 		w.expect(!asked && pending, "any, earlier Start: nothing")
-	case State(b.State) == Closed && same && !(failed && b.End == recordpb.End_END_DELIVERED && b.Outcome.Started < now):
+	case State(b.State) == Closed && same && !(failed && b.End == record.EndDelivered && b.Outcome.Started < now):
 		w.expect(!asked && pending, "Closed, same Start: nothing")
-	case State(b.State) == Closed && over && (b.Outcome == nil || b.End == recordpb.End_END_ABANDONED):
+	case State(b.State) == Closed && over && (b.Outcome == nil || b.End == record.EndAbandoned):
 		w.expect(asked && newRound, "Closed, over, no outcome, later Start: new round")
 	case State(b.State) == Closed && over:
 		if b.ResultType == s.at.typ {
@@ -166,7 +166,7 @@ func (w *simWorld) startRow(s simStarted, after *recordpb.Record) {
 	case State(b.State) == Settled:
 	case b.ResultType != s.at.typ:
 		w.expect(asked && newRound, "Waiting, Start of another type: new round")
-	case same && b.Asked == b.Started:
+	case same && b.HandedOffStarted == b.Started:
 		w.expect(!asked && pending, "Waiting, same Start, asked: nothing")
 	case same:
 		w.expect(asked && !newRound, "Waiting, same Start, nobody heard: asks")
@@ -189,7 +189,7 @@ func (w *simWorld) expect(ok bool, row string) {
 
 // keyRow says which of the rules for keys a Start met that found another
 // activity under its key.
-func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
+func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 	b, a := s.before, w.actOfRecord(s.before)
 	inUse := s.err != nil && strings.Contains(s.err.Error(), "key in use")
 	newRound := after != nil && string(after.Secret) != string(b.Secret)
@@ -221,7 +221,7 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 		} else {
 			w.expect(inUse, "key, earlier Scheduled: ErrKeyInUse")
 		}
-	case a.pending() && !(closed && b.End == recordpb.End_END_DELIVERED && b.Outcome.Kind != recordpb.Kind_KIND_FAILURE):
+	case a.pending() && !(closed && b.End == record.EndDelivered && b.Outcome.Kind != record.Failure):
 		w.expect(inUse, "key, earlier one pending: ErrKeyInUse")
 	case inUse:
 		w.expect(a.buffered, "key, earlier one's end is buffered: ErrKeyInUse")
@@ -230,15 +230,15 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 	case State(b.State) == Waiting && b.ResultType == s.at.typ && !s.at.act.options.PerAttempt:
 		w.expect(!newRound, key+", Waiting: same round")
 	case State(b.State) == Settled && newRound:
-		untold := func(kind recordpb.NoticeKind, why recordpb.End) bool {
-			return slices.ContainsFunc(after.Notices, func(n *recordpb.Notice) bool {
+		untold := func(kind record.NoticeKind, why record.End) bool {
+			return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
 				return n.Kind == kind && n.Reason == why && sameSecret(n.Secret, b.Secret)
 			})
 		}
 		switch {
-		case untold(recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_UNKNOWN):
+		case untold(record.NoticeOver, record.EndUnknown):
 			w.expect(a.run.gone, key+", Settled, end unknown: told, new round")
-		case untold(recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED):
+		case untold(record.NoticeDelivered, record.EndDelivered):
 			w.hit(key + ", Settled, delivered there: new round")
 		default:
 			w.hit(key + ", Settled, over, can't be delivered here: told, new round")
@@ -249,7 +249,7 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *recordpb.Record) {
 }
 
 // deliveryRow says which row the writing down of a delivery took.
-func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *recordpb.Record) {
+func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 	if was == Settled && is == Closed {
 		w.behindRow(f, r)
 	}
@@ -266,14 +266,14 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *recordpb.Record) {
 		return
 	}
 	f.calls = nil
-	success := r.Outcome.Kind == recordpb.Kind_KIND_RESULT
+	success := r.Outcome.Kind == record.Result
 	last := calls[strings.LastIndex(calls, " ")+1:]
 	failure := !success
 	switch {
 	case is == Settled && strings.HasSuffix(calls, ":failed"):
 		w.hit("Settled: unavailable, stays")
 	case is == Settled && strings.HasSuffix(calls, ":refused"):
-		if slices.ContainsFunc(r.Notices, func(n *recordpb.Notice) bool { return n.Kind == recordpb.NoticeKind_NOTICE_KIND_REFUSED }) {
+		if slices.ContainsFunc(r.Notices, func(n *record.Notice) bool { return n.Kind == record.NoticeRefused }) {
 			w.hit("Settled: refused, stays, told")
 		}
 	case strings.HasSuffix(calls, "token:ok") && is == Closed:

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -76,8 +76,8 @@ type simWorld struct {
 	trace   *[]string // nil: not traced
 
 	mem      store.Store
-	records  map[string]*recordpb.Record // as stored, by entry; never changed in place
-	writes   int                         // how often the store was written to
+	records  map[string]*record.Record // as stored, by entry; never changed in place
+	writes   int                       // how often the store was written to
 	jittered map[int64]int64
 	clock    time.Time // as far as the history itself has moved it
 	procs    []*simProc
@@ -111,8 +111,8 @@ type simBroken struct {
 	by        string // the guarantee that it breaks, by which it is to be found
 	show      string // a row that counts as wrong, to see the shortest history that takes it
 	completer func(c *simCompleter) Completer
-	put       func(s *simStore, ctx context.Context, e store.Entry, r *recordpb.Record) (uint64, error)
-	start     func(w *simWorld, at *simAttempt, before *recordpb.Record) bool // true: this was the Start
+	put       func(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error)
+	start     func(w *simWorld, at *simAttempt, before *record.Record) bool // true: this was the Start
 	started   func(at *simAttempt) time.Time
 	result    func(err error) error               // of Start
 	asked     func(w *simWorld, id string) string // what the outside is told
@@ -219,7 +219,7 @@ func (w *simWorld) worker() *simProc {
 func (h simHistory) run(broken simBroken, rows map[string]int, trace *[]string) string {
 	w := &simWorld{
 		rng: &simRand{h.seed}, broken: broken, trace: trace, mem: store.NewMemory(),
-		records: make(map[string]*recordpb.Record), jittered: make(map[int64]int64),
+		records: make(map[string]*record.Record), jittered: make(map[int64]int64),
 		byCall: make(map[string]*simAsk), marks: make(map[string]*simOutcome), rounds: make(map[string]*simRound),
 		reused: make(map[string][]byte), details: make(map[string]simDetail), clock: time.Now(),
 		rows: rows, ops: simOps(), listens: h.seed%simListens == 0,

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -79,7 +79,7 @@ func TestAnswerOnAnOldSnapshot(t *testing.T) {
 			wantNil(t, w.open(id).Abandon(t.Context()))
 		}, async.ErrClosed, 0, ""},
 		"another type": {func(_ *testing.T, w *world, _ string) {
-			w.change(func(r *recordpb.Record) { r.ResultType = "another" })
+			w.change(func(r *record.Record) { r.ResultType = "another" })
 		}, async.ErrTypeMismatch, 0, ""},
 		"it is gone": {func(t *testing.T, w *world, _ string) {
 			e, _ := w.stored()

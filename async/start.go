@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -153,8 +153,8 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
-func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.Record {
-	r := &recordpb.Record{
+func recordOf(info activity.Info, o StartOptions, resultType string) *record.Record {
+	r := &record.Record{
 		Namespace:        info.Namespace,
 		WorkflowId:       info.WorkflowExecution.ID,
 		RunId:            info.WorkflowExecution.RunID,
@@ -168,7 +168,7 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *recordpb.R
 		TaskToken:        info.TaskToken,
 		Deadline:         toNano(info.Deadline),
 		HeartbeatTimeout: int64(info.HeartbeatTimeout),
-		State:            recordpb.State_STATE_WAITING,
+		State:            record.Waiting,
 		ResultType:       resultType,
 		Secret:           newSecret(),
 		Key:              o.Key,
@@ -200,7 +200,7 @@ func checkLabels(labels map[string]string) error {
 
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
-func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, step, error) {
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, step, error) {
 	unknown := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
@@ -214,7 +214,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
 				return entry{}, 0, err
 			}
-			before, settledBefore := aboutRound(e.rec), e.rec.State == recordpb.State_STATE_SETTLED
+			before, settledBefore := aboutRound(e.rec), e.rec.State == record.Settled
 			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
 				next, changed, err = h.takeOver(ctx, &e, r)
 				settledBefore = false // it tells for itself
@@ -224,14 +224,14 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 			if err != nil {
 				return entry{}, 0, err
 			}
-			if settledBefore && e.rec.State == recordpb.State_STATE_WAITING && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
-				h.noticeOf(e.rec, before, recordpb.NoticeKind_NOTICE_KIND_OVER, recordpb.End_END_TYPE_MISMATCH, time.Now())
+			if settledBefore && e.rec.State == record.Waiting && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
+				h.noticeOf(e.rec, before, record.NoticeOver, record.EndTypeMismatch, time.Now())
 				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
 					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
 			}
 		}
 		if changed {
-			if e.rec.State == recordpb.State_STATE_WAITING && e.rec.Asked == e.rec.Started && e.rec.LastBeat == 0 {
+			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
 			}
 			if e.due = h.dueAt(e.rec); next == stepDeliver {
@@ -253,10 +253,10 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 		// A failure may turn out to have ended the attempt before this one: then
 		// this one asks. While that isn't known, it can't be left waiting: if
 		// nobody is asked, nobody will answer.
-		switch failure := e.rec.Outcome.GetKind() == recordpb.Kind_KIND_FAILURE && e.rec.Outcome.Started < r.Started; {
+		switch failure := e.rec.Outcome.GetKind() == record.Failure && e.rec.Outcome.Started < r.Started; {
 		case !failure:
 			return e, stepPending, nil
-		case err == nil && e.rec.State == recordpb.State_STATE_CLOSED:
+		case err == nil && e.rec.State == record.Closed:
 		case unknown == maxUnknown:
 			return entry{}, 0, errUnresolved
 		default:
@@ -270,8 +270,8 @@ func (h *Hub) begin(ctx context.Context, id string, r *recordpb.Record) (entry, 
 // lookBeforeDropping closes the record where its outcome has reached Temporal
 // unknown to us. It asks only where a later attempt awaits another type, and so
 // would drop the outcome.
-func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) error {
-	if h.completer == nil || r.State != recordpb.State_STATE_SETTLED || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
+func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *record.Record) error {
+	if h.completer == nil || r.State != record.Settled || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
@@ -281,8 +281,8 @@ func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *recordpb.Record) e
 		return fmt.Errorf("whether the answer that came before was taken can't be asked now: %w", err)
 	}
 	if status.Pending && status.LastMark == r.Outcome.GetMark() || !status.Pending && status.End == EndOurs {
-		closed(r, recordpb.End_END_DELIVERED, time.Now())
-		h.notice(r, recordpb.NoticeKind_NOTICE_KIND_DELIVERED, recordpb.End_END_DELIVERED, time.Now())
+		closed(r, record.EndDelivered, time.Now())
+		h.notice(r, record.NoticeDelivered, record.EndDelivered, time.Now())
 	}
 	return nil
 }
@@ -316,17 +316,17 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	started := e.rec.Started
 	for range maxConflicts {
 		switch {
-		case e.rec.State == recordpb.State_STATE_WAITING && e.rec.Started != started:
+		case e.rec.State == record.Waiting && e.rec.Started != started:
 			return false // a later attempt asks for itself
-		case e.rec.State == recordpb.State_STATE_WAITING && askErr == nil:
-			e.rec.Asked = started
-			e.rec.Adopted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
+		case e.rec.State == record.Waiting && askErr == nil:
+			e.rec.HandedOffStarted = started
+			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
 			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_WAITING:
+		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == recordpb.State_STATE_CLOSED && e.rec.End != recordpb.End_END_DELIVERED, !known(e.rec.State):
+		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !known(e.rec.State):
 			return false // nobody's answer stands
 		default:
 			if askErr != nil {

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // The tests below are the rows of the state table.
@@ -31,7 +31,7 @@ func TestLaterAttemptAsksAgainWithTheSameID(t *testing.T) {
 	if first == "" || first != second {
 		t.Errorf("the callback IDs of two attempts of a round are %q and %q, want the same", first, second)
 	}
-	if r := w.record(); string(r.TaskToken) != "token-2" || r.Attempt != 2 || r.Asked != r.Started {
+	if r := w.record(); string(r.TaskToken) != "token-2" || r.Attempt != 2 || r.HandedOffStarted != r.Started {
 		t.Errorf("the entry holds token %q of attempt %d, want that of the second, asked", r.TaskToken, r.Attempt)
 	}
 	wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
@@ -57,7 +57,7 @@ func TestEarlierOrSameAttemptChangesNothing(t *testing.T) {
 func TestSameAttemptAsksWhereNobodyWasHeardToAsk(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })
 	if again := w.start(1, async.StartOptions{}); again != id {
 		t.Errorf("asked with %q, want %q", again, id)
 	}
@@ -70,16 +70,16 @@ func TestOnceAsksOncePerRound(t *testing.T) {
 	if again := w.start(2, once); again != "" {
 		t.Error("the second attempt asked again")
 	}
-	if r := w.record(); r.Asked != r.Started || string(r.TaskToken) != "token-2" {
-		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.Asked, r.Started)
+	if r := w.record(); r.HandedOffStarted != r.Started || string(r.TaskToken) != "token-2" {
+		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.HandedOffStarted, r.Started)
 	}
 	// A crash before Asked was written: only what is remembered tells.
-	w.change(func(r *recordpb.Record) { r.Asked = 0 })
+	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })
 	wantNil(t, w.open(id).Remember(t.Context(), "job-9"))
 	if again := w.start(3, once); again != "" {
 		t.Error("the third attempt asked again, although a reference is remembered")
 	}
-	w.change(func(r *recordpb.Record) { r.Asked, r.Reference = 0, "" })
+	w.change(func(r *record.Record) { r.HandedOffStarted, r.Reference = 0, "" })
 	if again := w.start(4, once); again != id {
 		t.Error("the fourth attempt didn't ask, although nobody was heard to")
 	}
@@ -153,7 +153,7 @@ func TestAnotherTypeBeginsARound(t *testing.T) {
 func TestTypeReplacedBetweenOpenAndComplete(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.start(1, async.StartOptions{}))
-	w.change(func(r *recordpb.Record) { r.ResultType = "other" })
+	w.change(func(r *record.Record) { r.ResultType = "other" })
 	err := p.Complete(t.Context(), Decision{})
 	if m, ok := errors.AsType[*async.TypeMismatchError](err); !ok || m.Want != "other" {
 		t.Errorf("got %v, want a mismatch with other", err)
@@ -399,7 +399,7 @@ func TestSuccessDeliveredIsFinal(t *testing.T) {
 func TestUnknownStateIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.change(func(r *recordpb.Record) { r.State = 99 })
+	w.change(func(r *record.Record) { r.State = 99 })
 	before, _ := w.stored()
 	p := w.open(id)
 	for name, err := range map[string]error{

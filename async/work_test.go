@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/internal/recordpb"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -154,7 +154,7 @@ func TestWorkIsStopped(t *testing.T) {
 					wantNil(t, err)
 					r, err := async.DecodeRecord(e)
 					wantNil(t, err)
-					left := r.State != recordpb.State_STATE_CLOSED || len(r.Notices) > 0
+					left := r.State != record.Closed || len(r.Notices) > 0
 					if kind == "pumps" {
 						left = time.Unix(0, r.LastBeat).Before(began)
 					}

@@ -27,7 +27,7 @@ func TestOwnLostWriteIsNotAStranger(t *testing.T) {
 	if id == "" {
 		t.Fatal("nobody was asked: Start took its own insert for another's")
 	}
-	if r := w.record(); r.Asked != r.Started {
+	if r := w.record(); r.HandedOffStarted != r.Started {
 		t.Error("the hand-off wasn't recorded")
 	}
 	p := w.open(id)

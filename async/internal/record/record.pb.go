@@ -14,7 +14,7 @@
 // 	protoc        v3.21.12
 // source: record.proto
 
-package recordpb
+package record
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -274,8 +274,8 @@ type Record struct {
 	Started          int64  `protobuf:"varint,11,opt,name=started,proto3" json:"started,omitempty"` // orders attempts: their numbers can go back
 	TaskToken        []byte `protobuf:"bytes,12,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
 	Deadline         int64  `protobuf:"varint,13,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	HeartbeatTimeout int64  `protobuf:"varint,14,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"` // nanoseconds
-	Asked            int64  `protobuf:"varint,15,opt,name=asked,proto3" json:"asked,omitempty"`                                               // started of the attempt whose function has returned nil
+	HeartbeatTimeout int64  `protobuf:"varint,14,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`   // nanoseconds
+	HandedOffStarted int64  `protobuf:"varint,15,opt,name=handed_off_started,json=handedOffStarted,proto3" json:"handed_off_started,omitempty"` // started of the attempt whose function has returned nil
 	// What is awaited, and from whom.
 	State      State             `protobuf:"varint,16,opt,name=state,proto3,enum=latchkey.async.v1.State" json:"state,omitempty"`
 	ResultType string            `protobuf:"bytes,17,opt,name=result_type,json=resultType,proto3" json:"result_type,omitempty"`
@@ -308,19 +308,19 @@ type Record struct {
 	Pump string `protobuf:"bytes,37,opt,name=pump,proto3" json:"pump,omitempty"` // by name: any process may beat
 	// A temporal.api.common.v1.Payloads: what the next beat says. Encoded by the
 	// application's converter, or as the server had them.
-	Details       []byte `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
-	Relayed       int64  `protobuf:"varint,39,opt,name=relayed,proto3" json:"relayed,omitempty"`                      // the oldest call of Heartbeat that no beat has passed on
-	LastBeat      int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`    // that Temporal took, else when the attempt started
-	NextBeat      int64  `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`    // 0: none
-	BeatTries     int32  `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"` // in vain since last_beat
-	Adopted       int64  `protobuf:"varint,43,opt,name=adopted,proto3" json:"adopted,omitempty"`                      // started of the attempt whose details at the server are known
-	Lost          int64  `protobuf:"varint,44,opt,name=lost,proto3" json:"lost,omitempty"`                            // started of the attempt whose token Temporal no longer takes
-	Paused        bool   `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
-	Reset_        bool   `protobuf:"varint,46,opt,name=reset,proto3" json:"reset,omitempty"`
-	Brought       int64  `protobuf:"varint,47,opt,name=brought,proto3" json:"brought,omitempty"` // when Heartbeat last brought details that no beat has passed on
-	Known         []byte `protobuf:"bytes,48,opt,name=known,proto3" json:"known,omitempty"`      // digest of the details that the server was last known to have
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Details             []byte `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
+	BeatPendingSince    int64  `protobuf:"varint,39,opt,name=beat_pending_since,json=beatPendingSince,proto3" json:"beat_pending_since,omitempty"`       // the oldest call of Heartbeat that no beat has passed on
+	LastBeat            int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`                                 // that Temporal took, else when the attempt started
+	NextBeat            int64  `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`                                 // 0: none
+	BeatTries           int32  `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"`                              // in vain since last_beat
+	DetailsReadStarted  int64  `protobuf:"varint,43,opt,name=details_read_started,json=detailsReadStarted,proto3" json:"details_read_started,omitempty"` // started of the attempt whose details at the server are known
+	TokenLostStarted    int64  `protobuf:"varint,44,opt,name=token_lost_started,json=tokenLostStarted,proto3" json:"token_lost_started,omitempty"`       // started of the attempt whose token Temporal no longer takes
+	Paused              bool   `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
+	ResetRequested      bool   `protobuf:"varint,46,opt,name=reset_requested,json=resetRequested,proto3" json:"reset_requested,omitempty"`
+	DetailsPendingSince int64  `protobuf:"varint,47,opt,name=details_pending_since,json=detailsPendingSince,proto3" json:"details_pending_since,omitempty"` // when Heartbeat last stored details that no beat has sent
+	ServerDetailsDigest []byte `protobuf:"bytes,48,opt,name=server_details_digest,json=serverDetailsDigest,proto3" json:"server_details_digest,omitempty"`  // digest of the details that the server was last known to have
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
@@ -451,9 +451,9 @@ func (x *Record) GetHeartbeatTimeout() int64 {
 	return 0
 }
 
-func (x *Record) GetAsked() int64 {
+func (x *Record) GetHandedOffStarted() int64 {
 	if x != nil {
-		return x.Asked
+		return x.HandedOffStarted
 	}
 	return 0
 }
@@ -619,9 +619,9 @@ func (x *Record) GetDetails() []byte {
 	return nil
 }
 
-func (x *Record) GetRelayed() int64 {
+func (x *Record) GetBeatPendingSince() int64 {
 	if x != nil {
-		return x.Relayed
+		return x.BeatPendingSince
 	}
 	return 0
 }
@@ -647,16 +647,16 @@ func (x *Record) GetBeatTries() int32 {
 	return 0
 }
 
-func (x *Record) GetAdopted() int64 {
+func (x *Record) GetDetailsReadStarted() int64 {
 	if x != nil {
-		return x.Adopted
+		return x.DetailsReadStarted
 	}
 	return 0
 }
 
-func (x *Record) GetLost() int64 {
+func (x *Record) GetTokenLostStarted() int64 {
 	if x != nil {
-		return x.Lost
+		return x.TokenLostStarted
 	}
 	return 0
 }
@@ -668,23 +668,23 @@ func (x *Record) GetPaused() bool {
 	return false
 }
 
-func (x *Record) GetReset_() bool {
+func (x *Record) GetResetRequested() bool {
 	if x != nil {
-		return x.Reset_
+		return x.ResetRequested
 	}
 	return false
 }
 
-func (x *Record) GetBrought() int64 {
+func (x *Record) GetDetailsPendingSince() int64 {
 	if x != nil {
-		return x.Brought
+		return x.DetailsPendingSince
 	}
 	return 0
 }
 
-func (x *Record) GetKnown() []byte {
+func (x *Record) GetServerDetailsDigest() []byte {
 	if x != nil {
-		return x.Known
+		return x.ServerDetailsDigest
 	}
 	return nil
 }
@@ -997,7 +997,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xcd\f\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xf6\r\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1017,8 +1017,8 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"task_token\x18\f \x01(\fR\ttaskToken\x12\x1a\n" +
 	"\bdeadline\x18\r \x01(\x03R\bdeadline\x12+\n" +
-	"\x11heartbeat_timeout\x18\x0e \x01(\x03R\x10heartbeatTimeout\x12\x14\n" +
-	"\x05asked\x18\x0f \x01(\x03R\x05asked\x12.\n" +
+	"\x11heartbeat_timeout\x18\x0e \x01(\x03R\x10heartbeatTimeout\x12,\n" +
+	"\x12handed_off_started\x18\x0f \x01(\x03R\x10handedOffStarted\x12.\n" +
 	"\x05state\x18\x10 \x01(\x0e2\x18.latchkey.async.v1.StateR\x05state\x12\x1f\n" +
 	"\vresult_type\x18\x11 \x01(\tR\n" +
 	"resultType\x12\x16\n" +
@@ -1044,18 +1044,18 @@ const file_record_proto_rawDesc = "" +
 	"nextNotice\x12!\n" +
 	"\fnotice_tries\x18$ \x01(\x05R\vnoticeTries\x12\x12\n" +
 	"\x04pump\x18% \x01(\tR\x04pump\x12\x18\n" +
-	"\adetails\x18& \x01(\fR\adetails\x12\x18\n" +
-	"\arelayed\x18' \x01(\x03R\arelayed\x12\x1b\n" +
+	"\adetails\x18& \x01(\fR\adetails\x12,\n" +
+	"\x12beat_pending_since\x18' \x01(\x03R\x10beatPendingSince\x12\x1b\n" +
 	"\tlast_beat\x18( \x01(\x03R\blastBeat\x12\x1b\n" +
 	"\tnext_beat\x18) \x01(\x03R\bnextBeat\x12\x1d\n" +
 	"\n" +
-	"beat_tries\x18* \x01(\x05R\tbeatTries\x12\x18\n" +
-	"\aadopted\x18+ \x01(\x03R\aadopted\x12\x12\n" +
-	"\x04lost\x18, \x01(\x03R\x04lost\x12\x16\n" +
-	"\x06paused\x18- \x01(\bR\x06paused\x12\x14\n" +
-	"\x05reset\x18. \x01(\bR\x05reset\x12\x18\n" +
-	"\abrought\x18/ \x01(\x03R\abrought\x12\x14\n" +
-	"\x05known\x180 \x01(\fR\x05known\x1a9\n" +
+	"beat_tries\x18* \x01(\x05R\tbeatTries\x120\n" +
+	"\x14details_read_started\x18+ \x01(\x03R\x12detailsReadStarted\x12,\n" +
+	"\x12token_lost_started\x18, \x01(\x03R\x10tokenLostStarted\x12\x16\n" +
+	"\x06paused\x18- \x01(\bR\x06paused\x12'\n" +
+	"\x0freset_requested\x18. \x01(\bR\x0eresetRequested\x122\n" +
+	"\x15details_pending_since\x18/ \x01(\x03R\x13detailsPendingSince\x122\n" +
+	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
@@ -1109,7 +1109,7 @@ const file_record_proto_rawDesc = "" +
 	"\tEND_OTHER\x10\x03\x12\x0f\n" +
 	"\vEND_UNKNOWN\x10\x04\x12\x11\n" +
 	"\rEND_ABANDONED\x10\x05\x12\x15\n" +
-	"\x11END_TYPE_MISMATCH\x10\x06B9Z7github.com/latchkey-go/latchkey/async/internal/recordpbb\x06proto3"
+	"\x11END_TYPE_MISMATCH\x10\x06B7Z5github.com/latchkey-go/latchkey/async/internal/recordb\x06proto3"
 
 var (
 	file_record_proto_rawDescOnce sync.Once
