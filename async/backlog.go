@@ -1,9 +1,8 @@
 package async
 
 import (
+	"container/heap"
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,7 +17,7 @@ type backlog struct {
 	mu       sync.Mutex
 	size     int
 	parked   map[way]map[string]parked // by ID
-	recalled [2][]parked               // by kind, in the order in which they are to be done
+	recalled [2]oldestFirst            // by kind
 }
 
 // parked is an entry that a hub has left alone.
@@ -53,28 +52,48 @@ func (b *backlog) park(w way, p parked) {
 func (b *backlog) recall(w way) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.recalled[w.kind] = slices.SortedFunc(func(yield func(parked) bool) {
-		for _, p := range b.recalled[w.kind] {
-			if !yield(p) {
-				return
-			}
-		}
-		maps.Values(b.parked[w])(yield)
-	}, func(a, b parked) int { return a.order.Compare(b.order) })
+	for _, p := range b.parked[w] {
+		heap.Push(&b.recalled[w.kind], p)
+	}
 	delete(b.parked, w)
 }
 
-// take returns up to n of the recalled entries of a kind, the oldest first.
-func (b *backlog) take(k kind, n int) []parked {
+// queue has an answer that was claimed done in its turn, if older ones are
+// recalled. It reports whether that is so.
+func (b *backlog) queue(p parked) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n = min(max(n, 0), len(b.recalled[k]))
-	taken := slices.Clone(b.recalled[k][:n])
-	if b.recalled[k] = b.recalled[k][n:]; len(b.recalled[k]) == 0 {
-		b.recalled[k] = nil
+	if len(b.recalled[anAnswer]) == 0 || b.size >= maxBacklog {
+		return false
 	}
-	b.size -= n
+	b.size++
+	heap.Push(&b.recalled[anAnswer], p)
+	return true
+}
+
+// take returns up to n of the recalled entries of a kind, the oldest first.
+func (b *backlog) take(k kind, n int) (taken []parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(taken) < n && len(b.recalled[k]) > 0 {
+		taken = append(taken, heap.Pop(&b.recalled[k]).(parked))
+		b.size--
+	}
 	return taken
+}
+
+// oldestFirst is a heap.
+type oldestFirst []parked
+
+func (o oldestFirst) Len() int           { return len(o) }
+func (o oldestFirst) Less(i, j int) bool { return o[i].order.Before(o[j].order) }
+func (o oldestFirst) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
+func (o *oldestFirst) Push(x any)        { *o = append(*o, x.(parked)) }
+func (o *oldestFirst) Pop() any {
+	last := len(*o) - 1
+	x := (*o)[last]
+	*o = (*o)[:last]
+	return x
 }
 
 // left reports whether there are recalled entries.
@@ -84,20 +103,40 @@ func (b *backlog) left() bool {
 	return len(b.recalled[aBeat])+len(b.recalled[anAnswer]) > 0
 }
 
-// resume does what was left alone, as much as there is room for.
+// probes returns, for each breaker of which a probe is due, the oldest entry that
+// it keeps back.
+func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w, of := range b.parked {
+		if len(of) == 0 || !due(w) {
+			continue
+		}
+		oldest := parked{}
+		for _, p := range of {
+			if oldest.id == "" || p.order.Before(oldest.order) {
+				oldest = p
+			}
+		}
+		delete(of, oldest.id)
+		b.size--
+		found[w.kind] = append(found[w.kind], oldest)
+	}
+	return found
+}
+
+// resume does what was left alone, as much as there is room for: one entry as a
+// probe while its breaker is open, and all of them when it has closed.
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.hub.claimTime)
 	room := p.room() / 2
+	found := p.hub.backlog.probes(func(w way) bool { return p.hub.health.probeDue(w, now) })
 	for _, k := range []kind{aBeat, anAnswer} {
-		taken := p.hub.backlog.take(k, room)
+		taken := append(found[k], p.hub.backlog.take(k, room)...)
 		room -= len(taken)
-		for i, left := range taken {
-			deadline := now.Add(time.Duration(i)) // in this order
-			if k == anAnswer {
-				deadline = deadline.Add(triedBefore)
-			}
-			p.submit(task{kind: k, deadline: deadline, do: func() func() { return p.resumeOne(left, until) }, putOff: func() {}})
+		for _, left := range taken {
+			p.submit(task{kind: k, deadline: left.order, do: func() func() { return p.resumeOne(left, until) }, putOff: func() {}})
 		}
 	}
 }

@@ -374,7 +374,7 @@ func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	o, err := h.encoder.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
 	if err == nil {
-		o.attempt = e.rec.Started
+		o.attempt, o.inSlot = e.rec.Started, true
 		err = h.settle(ctx, Callback{hub: h, id: new(callbackIDOf(e.rec)), entry: e}, o)
 	}
 	switch {

@@ -258,6 +258,11 @@ func (h *Hub) claim(e *entry, now time.Time) {
 	if h.completer != nil {
 		now = now.Add(h.claimTime)
 	}
+	h.unclaim(e, now)
+}
+
+// unclaim has a settled entry due at a time for every hub.
+func (h *Hub) unclaim(e *entry, now time.Time) {
 	e.rec.Delivery.Next = now.UnixNano()
 	e.due = h.dueAt(e.rec)
 }

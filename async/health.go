@@ -239,6 +239,26 @@ func (h *health) admits(w way, now time.Time) (admitted, probe bool) {
 	return true, true
 }
 
+// shut reports whether a breaker is open, and no probe is due.
+func (h *health) shut(w way, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[w]
+	if b == nil || !b.open {
+		return false
+	}
+	b.wanted = now
+	return now.Before(b.probe)
+}
+
+// probeDue reports whether a breaker is open, and a probe is due.
+func (h *health) probeDue(w way, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[w]
+	return b != nil && b.open && !now.Before(b.probe)
+}
+
 // refusedSince returns since when Temporal refuses this hub's answers for the
 // namespace; the zero time means that it doesn't.
 func (h *health) refusedSince(namespace string) time.Time {

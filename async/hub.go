@@ -78,14 +78,22 @@ type Options struct {
 	// is given up a second before. At least 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
+	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
+	// for Temporal once the store has the outcome; a negative value doesn't wait.
+	// The delivery goes on when the wait is over, and is retried. While Temporal
+	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
+	DeliveryWait time.Duration
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
 
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
-// any number of goroutines. It has goroutines of its own only while Run, Work or
-// Start runs, and needs no closing.
+// any number of goroutines. It needs no closing. It has goroutines of its own
+// while Run, Work or Start runs, and one for each delivery that a caller has begun
+// and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
+// and Run and Work wait for them.
 type Hub struct {
 	store        store.Store
 	completer    Completer
@@ -104,6 +112,7 @@ type Hub struct {
 	warned   sync.Map      // the activity types with a short heartbeat timeout
 	health   health        // of this hub's way to Temporal
 	backlog  backlog       // what it has left alone
+	courier  courier       // delivers what callers have answered
 	soon     soon          // what this process makes due before the next poll
 	finisher finisher
 	troubles troubles // what is logged
@@ -166,6 +175,14 @@ func New(o Options) (*Hub, error) {
 	if h.concurrency < 0 {
 		return nil, fmt.Errorf("async: Options.Concurrency is %d, below zero", o.Concurrency)
 	}
+	wait := o.DeliveryWait
+	if wait == 0 {
+		wait = defaultDeliveryWait
+	}
+	if wait > maxDeliveryWait {
+		return nil, fmt.Errorf("async: Options.DeliveryWait must be at most %v, or negative not to wait, got %v", maxDeliveryWait, o.DeliveryWait)
+	}
+	h.courier.init(wait, h.concurrency)
 	if o.Rate < 0 {
 		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
 	}

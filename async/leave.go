@@ -59,14 +59,28 @@ func (e entry) needs(now time.Time) (n need, since time.Time) {
 // and whether that call is a probe.
 func (h *Hub) admits(e entry) (admitted, probe bool) {
 	now := time.Now()
-	switch n, _ := e.needs(now); n {
-	case noCall:
+	n, _ := e.needs(now)
+	if n == noCall {
 		return true, false
-	case callToDeliver:
-		return h.health.admits(way{e.rec.Namespace, anAnswer}, now)
-	default:
-		return h.health.admits(way{e.rec.Namespace, aBeat}, now)
 	}
+	return h.health.admits(wayOf(e, n), now)
+}
+
+// wayOf returns what a call for an entry goes through.
+func wayOf(e entry, n need) way {
+	if n == callToDeliver {
+		return way{e.rec.Namespace, anAnswer}
+	}
+	return way{e.rec.Namespace, aBeat}
+}
+
+// probeUntil is until when an entry is this hub's that a probe is made for. A
+// probe that hangs must not keep it from others for long.
+func (h *Hub) probeUntil(until time.Time) time.Time {
+	if soon := time.Now().Add(max(h.claimTime/4, 2*callMargin)); soon.Before(until) {
+		return soon
+	}
+	return until
 }
 
 // leave leaves an entry alone that this hub can do nothing for now, since the
@@ -101,13 +115,22 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 			return e, nothingNext // its claim lapses
 		}
 	}
-	switch n {
-	case callToDeliver:
-		h.backlog.park(way{e.rec.Namespace, anAnswer}, parked{e.id, e.version, since})
-	case callToBeat:
-		h.backlog.park(way{e.rec.Namespace, aBeat}, parked{e.id, e.version, e.lapses()})
+	if n == callToBeat {
+		since = e.lapses()
+	}
+	if n != callToAsk {
+		h.park(wayOf(e, n), parked{e.id, e.version, since})
 	}
 	return e, nothingNext
+}
+
+// park remembers an entry until the breaker closes.
+func (h *Hub) park(w way, p parked) {
+	h.backlog.park(w, p)
+	if !h.health.open(w.namespace, w.kind) { // it has closed meanwhile
+		h.backlog.recall(w)
+		h.wakeUp()
+	}
 }
 
 // reportRefusal has the Refused hook called for an answer that the hubs which are

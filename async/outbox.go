@@ -98,14 +98,14 @@ func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 
 // putOff has an entry come back soon that this hub can't do now, and not only
 // when its claim lapses.
-func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) {
+func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	e.due = time.Now().Add(jitter(soon))
 	if e.held {
 		e.rec.NextNotice = e.due.UnixNano()
 	}
-	_, _ = h.save(ctx, e)
+	return h.save(ctx, e)
 }
 
 // giveBack makes due again what this hub has claimed and no longer gets to.

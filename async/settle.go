@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// settle accepts an outcome durably, and then delivers it as far as that can
-// be done within the call. Of all outcomes offered for a round at most one is
+// settle accepts an outcome durably, and then has it delivered, which it waits
+// for at most for Options.DeliveryWait. Of all outcomes offered for a round at most one is
 // accepted: the store's compare-and-swap decides.
 func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	mark := newMark(o.kind)
@@ -78,11 +78,21 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
 			Settled: time.Now().UnixNano(), Started: e.rec.Started,
 		})
-		// To settle is to claim: the one who accepts is the one who delivers.
-		h.claim(&e, time.Now())
-		if e.rec.Early {
-			e.rec.Delivery.Next = time.Now().Add(c.key.options.Early).UnixNano()
-			e.due = h.dueAt(e.rec)
+		now := time.Now()
+		admitted, probe := true, false
+		switch {
+		case e.rec.Early:
+			h.unclaim(&e, now.Add(c.key.options.Early))
+		case h.completer == nil:
+			h.unclaim(&e, now)
+		default:
+			// To settle is to claim: the hub that accepts also delivers, unless its
+			// breaker is open.
+			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); admitted {
+				h.claim(&e, now)
+			} else {
+				h.unclaim(&e, now)
+			}
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
@@ -92,11 +102,18 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if err != nil {
 			return err
 		}
-		if h.completer == nil || e.rec.Early {
-			return nil
+		known := false
+		switch {
+		case h.completer == nil || e.rec.Early:
+		case !admitted:
+			h.parkAnswer(e)
+		case o.inSlot:
+			e, err = h.deliver(ctx, e, settler)
+			known = err == nil
+		default:
+			e, known = h.carry(ctx, e, probe)
 		}
-		e, err = h.deliver(ctx, e, settler)
-		if err == nil && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
+		if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}
 		return nil
