@@ -62,19 +62,28 @@ func (c *courier) join(p *pool) (leave func()) {
 
 // start starts a delivery: in a pool where there is one.
 func (c *courier) start(inPool func(p *pool) task, alone func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.pools); n > 0 {
-		c.pools[n-1].submit(inPool(c.pools[n-1]))
+	if c.submit(inPool) {
 		return
-	}
-	if c.under++; c.under == 1 {
-		c.idle = make(chan struct{})
 	}
 	c.spawn(func() {
 		defer c.ended()
 		alone()
 	})
+}
+
+// submit gives a delivery to a pool. Where there is none it reports false, and
+// counts one that is under way outside of pools.
+func (c *courier) submit(inPool func(p *pool) task) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.pools); n > 0 {
+		c.pools[n-1].submit(inPool(c.pools[n-1]))
+		return true
+	}
+	if c.under++; c.under == 1 {
+		c.idle = make(chan struct{})
+	}
+	return false
 }
 
 func (c *courier) ended() {

@@ -14,6 +14,8 @@ import (
 // simRows are the rows of the state table in the design. A run of 20,000
 // histories or more in which one of them is never taken fails.
 var simRows = []string{
+	"Settled: the caller has left before the delivery",
+	"breaker open: left alone",
 	"none: Start asks",
 	"none, in the run after a workflow reset: Start asks again",
 	"Waiting, later Start: same round, asks",

@@ -191,6 +191,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	if p.hub, err = New(o); err != nil {
 		panic(err)
 	}
+	p.carries()
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.finisher.count(1)
 	}
