@@ -170,6 +170,9 @@ func newMark(kind record.Kind) string {
 	return kindName(kind)[:1] + rand.Text()[:13]
 }
 
+// errCannotAsk means that the hub's breaker is open.
+var errCannotAsk = errors.New("cannot ask now whether cancellation was requested, since this hub cannot reach Temporal; nothing was accepted, try again")
+
 // cancelRequested makes sure that Temporal would take a cancellation, and
 // records that it would. A request isn't withdrawn within a run, so what is
 // settled on the strength of it is not refused later.
@@ -182,6 +185,9 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	}
 	if h.completer == nil {
 		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", ErrCancelNotRequested)
+	}
+	if admitted, _ := h.health.admits(way{e.rec.Namespace, aBeat}, time.Now()); !admitted {
+		return e, errCannotAsk
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
