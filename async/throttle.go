@@ -14,6 +14,7 @@ type throttle struct {
 	Completer
 	limit  *rate.Limiter
 	health *health
+	slow   time.Duration // a call that takes longer counts as failed; 0: none does
 }
 
 func newThrottle(c Completer, perSecond float64, health *health) *throttle {
@@ -21,7 +22,7 @@ func newThrottle(c Completer, perSecond float64, health *health) *throttle {
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
-	return &throttle{Completer: c, limit: limit, health: health}
+	return &throttle{Completer: c, limit: limit, health: health, slow: slowCall}
 }
 
 func (t *throttle) Complete(ctx context.Context, target Target, o Outcome) error {
@@ -57,12 +58,14 @@ func (t *throttle) call(ctx context.Context, target Target, kinds []kind, f func
 		return err
 	}
 	begun := time.Now()
-	timer := time.AfterFunc(slowCall, func() {
-		for _, k := range kinds {
-			t.health.slow(way{target.Namespace, k}, begun)
-		}
-	})
-	defer timer.Stop() // also where f panics
+	if t.slow > 0 {
+		timer := time.AfterFunc(t.slow, func() {
+			for _, k := range kinds {
+				t.health.slow(way{target.Namespace, k}, begun)
+			}
+		})
+		defer timer.Stop() // also where f panics
+	}
 	err := f()
 	now := time.Now()
 	t.health.exhausted(err, now)

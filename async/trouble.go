@@ -54,17 +54,25 @@ func (t *trouble) happened(ctx context.Context, about ...slog.Attr) {
 	}
 }
 
-// settle logs that the trouble is over, if it is.
+// settle logs how often the trouble has happened since the last line, and that it
+// is over, if it is.
 func (t *trouble) settle(now time.Time) {
 	t.mu.Lock()
 	over := !t.began.IsZero() && now.Sub(t.last) >= t.quiet
+	n := 0
+	if !over && t.count > 0 && now.Sub(t.said) >= troubleEvery {
+		n, t.count, t.said = t.count, 0, now
+	}
 	lasted, total := t.last.Sub(t.began), t.total
 	if over {
 		t.began, t.count = time.Time{}, 0
 	}
 	t.mu.Unlock()
-	if over {
+	switch {
+	case over:
 		t.log.Info(t.what+": over", slog.Int("times", total), slog.Duration("lasted", lasted))
+	case n > 0:
+		t.log.LogAttrs(context.Background(), t.level, t.what, slog.Int("times", n))
 	}
 }
 
