@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -21,7 +22,11 @@ func (p *simProc) carries() {
 			return
 		}
 		p.w.frame().rough = true
-		p.carried = append(p.carried, f)
+		reads := maps.Clone(p.w.frame().reads)
+		p.carried = append(p.carried, func() {
+			p.w.frame().reads = reads // it goes on with what the answer has read
+			f()
+		})
 		p.w.hit("Settled: the caller has left before the delivery")
 	}
 }
