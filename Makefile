@@ -2,16 +2,17 @@
 
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
-MODULES = . examples
+MODULES = . store/postgres examples
 
 .PHONY: help test check bench fuzz soak proto
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-test: ## all tests of both modules, with the race detector and in random order, and the long simulation
+test: ## all tests of all modules, with the race detector and in random order, and the long simulation
 	$(GO) test -race -shuffle=on ./...
 	$(GO) test -count=1 -run '^TestSimulation' ./async # without the race detector: ten times the histories, and no row of the state table is left out
+	$(GO) -C store/postgres test -race -shuffle=on -timeout 20m ./...
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
 	$(GO) -C examples test -race -shuffle=on -timeout 20m ./...
 
@@ -24,6 +25,7 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules
 
 bench: ## speeds and sizes, each beside the bare library where there is one
 	$(GO) test -run '^$$' -bench . -count 1 ./...
+	$(GO) -C store/postgres test -run '^$$' -bench . -count 1 ./...
 	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench ./postgres # an hour or more
 
 FUZZTIME ?= 30s
@@ -34,6 +36,7 @@ fuzz: ## every fuzzer, for FUZZTIME each
 soak: ## the long runs: a million histories, kills by the thousand
 	LATCHKEY_SOAK=1 $(GO) test -timeout 2h -run '^Test(Simulation|Scale)$$' ./async
 	LATCHKEY_SOAK=1 $(GO) test -race -timeout 2h ./store/...
+	LATCHKEY_SOAK=1 $(GO) -C store/postgres test -race -timeout 2h ./...
 	LATCHKEY_SOAK=1 $(GO) -C examples test -timeout 2h ./...
 
 proto: ## the record's Go code, anew from its .proto (needs Debian's protobuf-compiler)

@@ -2,8 +2,10 @@
 package latchkey_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,6 +70,62 @@ func TestBackendsStayOut(t *testing.T) {
 					t.Errorf("%s is built from %s", pkg, d)
 				}
 			}
+		}
+	}
+}
+
+// TestModulesAreChecked: make check and make test cover each module of the
+// repository.
+func TestModulesAreChecked(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^MODULES = (.*)$`).FindStringSubmatch(string(makefile))
+	if line == nil {
+		t.Fatal("the Makefile has no list MODULES")
+	}
+	listed := strings.Fields(line[1])
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (path == "tools" || path == "testdata" || path == ".git"):
+			return filepath.SkipDir
+		case d.Name() != "go.mod":
+			return nil
+		}
+		module := filepath.ToSlash(filepath.Dir(path))
+		if !slices.Contains(listed, module) {
+			t.Errorf("the Makefile's MODULES lacks %s", module)
+		}
+		if module != "." && !strings.Contains(string(makefile), "$(GO) -C "+module+" test -race -shuffle=on") {
+			t.Errorf("make test doesn't run the tests of %s", module)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPostgresArrows holds the module of the Postgres store to what it may be
+// built from.
+func TestPostgresArrows(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd.Dir = "store/postgres"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps in store/postgres: %v", err)
+	}
+	list := strings.Fields(string(out))
+	if !slices.Contains(list, "github.com/jackc/pgx/v5") {
+		t.Errorf("store/postgres is built from %d packages, without pgx: is the list right?", len(list))
+	}
+	for _, d := range list {
+		ours := d == module+"/store" || strings.HasPrefix(d, module+"/store/internal/") || d == module+"/store/postgres"
+		if strings.HasPrefix(d, module) && !ours || strings.HasPrefix(d, "go.temporal.io/") {
+			t.Errorf("store/postgres is built from %s", d)
 		}
 	}
 }

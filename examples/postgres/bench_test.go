@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/latchkey-go/latchkey/examples/internal/postgrestest"
+	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -164,7 +164,7 @@ func median(all []float64) float64 {
 
 func openBench(b *testing.B) *entries {
 	b.Helper()
-	config, err := pgxpool.ParseConfig(postgrestest.Start(b).Schema(b))
+	config, err := pgxpool.ParseConfig(postgrestest.Start(b).URL(""))
 	must(b, err)
 	config.MaxConns = 16
 	s, err := Open(b.Context(), config)

@@ -54,7 +54,7 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, server.Schema(t))
+			s := open(t, schema(t, server.Server(t)))
 			e := put(t, s, store.Entry{ID: "entry", Due: at(1), Body: []byte("body")})
 			other := connect(t, s.url)
 			if _, err := other.Exec(t.Context(), "BEGIN; "+test.begin); err != nil {
@@ -101,7 +101,7 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 // TestClaimPassesLocksOver claims what is free although the oldest is locked.
 func TestClaimPassesLocksOver(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t))
+	s := open(t, schema(t, server.Server(t)))
 	put(t, s, store.Entry{ID: "locked", Due: at(1)})
 	put(t, s, store.Entry{ID: "free", Due: at(2)})
 	other := connect(t, s.url)
@@ -120,7 +120,7 @@ func TestClaimPassesLocksOver(t *testing.T) {
 // that was locked or written bears the transaction's number.
 func TestEmptyClaimWritesNothing(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t))
+	s := open(t, schema(t, server.Server(t)))
 	put(t, s, store.Entry{ID: "later", Due: at(10)})
 	put(t, s, store.Entry{ID: "never"})
 	rows := func() (all string) {
@@ -150,7 +150,7 @@ func TestEmptyClaimWritesNothing(t *testing.T) {
 // TestClaimStopsNearItsSize has an answer end before it is over MaxClaim.
 func TestClaimStopsNearItsSize(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t))
+	s := open(t, schema(t, server.Server(t)))
 	sizes := []int{0, 3 << 20, 5 << 20, 1, store.MaxBody, store.MaxBody, 7}
 	for i, size := range sizes {
 		put(t, s, store.Entry{ID: string(rune('a' + i)), Due: at(int64(i)), Body: make([]byte, size)})
@@ -173,7 +173,7 @@ func TestClaimStopsNearItsSize(t *testing.T) {
 // TestLargeDamage has somebody else make a body larger than an answer may be.
 func TestLargeDamage(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t))
+	s := open(t, schema(t, server.Server(t)))
 	put(t, s, store.Entry{ID: "a", Due: at(1)})
 	put(t, s, store.Entry{ID: "b", Due: at(2)})
 	exec(t, s.url, `UPDATE latchkey_entries SET body = decode(repeat('00', 9 << 20), 'hex') WHERE id = 'a'`)

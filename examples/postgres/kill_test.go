@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/latchkey-go/latchkey/examples/internal/postgrestest"
+	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -88,7 +88,7 @@ func writeForEver(ctx context.Context, s store.Store, id string) error {
 // belongs to nobody else until its claim lapses, and then it comes back.
 func TestKilledBesideAnother(t *testing.T) {
 	t.Parallel()
-	here := open(t, server.Schema(t))
+	here := open(t, schema(t, server.Server(t)))
 	begun, wrote := make(map[string]int), make(map[string]int)
 	const rounds = 8
 	byChild, byUs := 0, 0
@@ -280,7 +280,7 @@ func waitForNobody(t *testing.T, at string) {
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)
-	db := open(t, s.Schema(t))
+	db := open(t, schema(t, s))
 	const writers, crashes, before = 4, 2, 100
 	acknowledged := make([]store.Entry, writers)
 	for w := range acknowledged {

@@ -12,7 +12,7 @@ import (
 // finds out by trying again.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t)+"&pool_max_conns=1")
+	s := open(t, schema(t, server.Server(t))+"&pool_max_conns=1")
 	peer := open(t, s.url)
 	e := store.Entry{ID: "entry", Due: at(1), Body: []byte("inserted")}
 	get := func() store.Entry {

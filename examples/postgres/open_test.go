@@ -14,7 +14,7 @@ import (
 
 func TestOpenByURL(t *testing.T) {
 	t.Parallel()
-	plain := server.Schema(t)
+	plain := schema(t, server.Server(t))
 	u, err := url.Parse(plain)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestOpenByURL(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	const secret = "pass-in-the-url"
-	u, err := url.Parse(server.Schema(t))
+	u, err := url.Parse(schema(t, server.Server(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestOpenRefuses(t *testing.T) {
 // another isolation, where a Put that has to wait fails instead of conflicting.
 func TestSessionsAreReadCommitted(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t)+"&default_transaction_isolation=serializable")
+	s := open(t, schema(t, server.Server(t))+"&default_transaction_isolation=serializable")
 	e := put(t, s, store.Entry{ID: "entry", Body: []byte("body")})
 	const rounds, racers = 30, 4
 	for range rounds {
@@ -123,7 +123,7 @@ func TestSessionsAreReadCommitted(t *testing.T) {
 // it is gone, and at no time at another version.
 func TestDeletesAtOnce(t *testing.T) {
 	t.Parallel()
-	s := open(t, server.Schema(t))
+	s := open(t, schema(t, server.Server(t)))
 	const rounds, racers = 30, 4
 	for range rounds {
 		e := put(t, s, store.Entry{ID: "entry"})
@@ -143,7 +143,7 @@ func TestDeletesAtOnce(t *testing.T) {
 func TestOpensAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 3 {
-		at := server.Schema(t)
+		at := schema(t, server.Server(t))
 		var wg sync.WaitGroup
 		for range 12 {
 			wg.Go(func() {
@@ -164,7 +164,7 @@ func TestOpensAtOnce(t *testing.T) {
 // TestOpenWithoutTheRightToCreate opens as a role that may use the table only.
 func TestOpenWithoutTheRightToCreate(t *testing.T) {
 	t.Parallel()
-	owner := server.Schema(t)
+	owner := schema(t, server.Server(t))
 	open(t, owner)
 	u, err := url.Parse(owner)
 	if err != nil {

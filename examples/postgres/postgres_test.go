@@ -2,15 +2,17 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/latchkey-go/latchkey/examples/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/examples/postgres"
+	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
@@ -40,12 +42,20 @@ func open(t testing.TB, url string) handle {
 	return handle{s, url, c}
 }
 
+// schema makes a schema of its own, and returns the URL of a store in it.
+func schema(t testing.TB, s *postgrestest.Server) string {
+	t.Helper()
+	name := "s" + strings.ToLower(rand.Text())
+	exec(t, s.URL(""), "CREATE SCHEMA "+name)
+	return s.URL("search_path=" + name)
+}
+
 // harness lets the suite at stores of one server, each in a schema of its own.
 func harness(tb testing.TB) storetest.Harness {
 	server.Server(tb) // or the test is skipped
 	return storetest.Harness{
 		Features: storetest.Features{Durable: true, Shared: true, Ordered: true},
-		Open:     func(t *testing.T) store.Store { return open(t, server.Schema(t)) },
+		Open:     func(t *testing.T) store.Store { return open(t, schema(t, server.Server(t))) },
 		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).url) },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).url) },
 		Break:    func(t *testing.T, s store.Store) { s.(handle).cut.now() },

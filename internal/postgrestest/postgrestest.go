@@ -1,35 +1,28 @@
 // Package postgrestest runs a PostgreSQL server for tests, which syncs each
-// write. The server's programs are those of Debian, and never run as root,
-// which they refuse.
+// write, and PgBouncer in front of it. Their programs are Debian's, and refuse
+// to run as root: where root runs the tests they run as another user. The
+// package imports no driver, so that every module can use it.
 //
 //	var server postgrestest.Shared
 //
 //	func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 //
-//	func TestX(t *testing.T) { url := server.Schema(t) … }
+//	func TestX(t *testing.T) { url := server.Server(t).URL("") … }
 package postgrestest
 
 import (
-	"bufio"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Server is a PostgreSQL server on loopback, with a folder of its own. Its
@@ -39,12 +32,13 @@ type Server struct {
 	dir      string
 	password string
 	address  string
-	process  *os.Process
-	done     chan struct{} // closed when the process has ended
+	process  *process
 }
 
-// errMissing means that PostgreSQL isn't installed.
-var errMissing = errors.New("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+const superuser = "latchkey"
+
+// errMissing means that a program isn't installed.
+var errMissing = errors.New("a server is not installed")
 
 // Start starts a server, which ends with the test. Where PostgreSQL isn't
 // installed the test is skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
@@ -58,10 +52,11 @@ func Start(tb testing.TB) *Server {
 
 func check(tb testing.TB, err error) {
 	tb.Helper()
+	missing := errors.Is(err, errMissing)
 	switch {
-	case errors.Is(err, errMissing) && os.Getenv("LATCHKEY_REQUIRE_SERVERS") != "1":
+	case missing && os.Getenv("LATCHKEY_REQUIRE_SERVERS") != "1":
 		tb.Skipf("NOT TESTED: %v", err)
-	case errors.Is(err, errMissing):
+	case missing:
 		tb.Fatalf("%v, and LATCHKEY_REQUIRE_SERVERS is 1", err)
 	case err != nil:
 		tb.Fatal(err)
@@ -95,7 +90,7 @@ func programs() (string, error) {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(found) == 0 {
-		return "", errMissing
+		return "", fmt.Errorf("%w: PostgreSQL (Debian: apt-get install postgresql)", errMissing)
 	}
 	longer := func(a, b string) int { return len(a) - len(b) } // 9.6 comes before 15
 	slices.Sort(found)
@@ -119,7 +114,7 @@ func (s *Server) create() error {
 			}
 		}
 	}
-	initdb := s.command("initdb", "--pgdata=data", "--username=latchkey", "--auth=scram-sha-256",
+	initdb := s.command("initdb", "--pgdata=data", "--username="+superuser, "--auth=scram-sha-256",
 		"--pwfile=password", "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync")
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -127,18 +122,12 @@ func (s *Server) create() error {
 	return s.run()
 }
 
-// command is one of the server's programs, in the server's folder, as another
-// user where this is root.
+// command is one of the server's programs, in the server's folder.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(s.bin+name, args...)
-	cmd.Dir = s.dir
-	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = new(syscall.SysProcAttr)
-	cmd.SysProcAttr.Credential, _ = unprivileged() // create has looked
-	return cmd
+	return command(s.dir, s.bin+name, args...)
 }
 
-// run starts the server on a free port. Somebody else may take the port first.
+// run starts the server on a free port, which another program may take first.
 func (s *Server) run() (err error) {
 	const attempts = 5
 	for range attempts {
@@ -149,14 +138,9 @@ func (s *Server) run() (err error) {
 	return err
 }
 
-func (s *Server) listen() error {
-	if s.address == "" { // else it starts again, where it was
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.address = l.Addr().String()
-		if err := l.Close(); err != nil {
+func (s *Server) listen() (err error) {
+	if s.address == "" { // otherwise it starts again, where it was
+		if s.address, err = freeAddress(); err != nil {
 			return err
 		}
 	}
@@ -166,102 +150,36 @@ func (s *Server) listen() error {
 	}
 	cmd := s.command("postgres", "-D", "data", "-h", "127.0.0.1", "-p", port, "-k", s.dir,
 		"-c", "fsync=on", "-c", "max_connections=200", "-c", "shared_buffers=64MB")
-	dieWithParent(cmd.SysProcAttr)
-	out, err := cmd.StderrPipe()
+	s.process, err = launch(cmd, "ready to accept connections")
 	if err != nil {
-		return err
+		s.address = ""
 	}
-	started, ready, done := make(chan error), make(chan struct{}), make(chan struct{})
-	go func() {
-		// Linux ends the server with the thread that started it, and Go ends a
-		// thread only with a goroutine that is locked to it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), "ready to accept connections") {
-				close(ready)
-				break
-			}
-		}
-		_, _ = io.Copy(io.Discard, out)
-		_ = cmd.Wait()
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process, s.done = cmd.Process, done
-	timer := time.NewTimer(time.Minute)
-	defer timer.Stop()
-	select {
-	case <-ready:
-		return nil
-	case <-done:
-		s.address, s.process = "", nil
-		return errors.New("postgres has ended at once")
-	case <-timer.C:
-		s.stop(syscall.SIGKILL)
-		return errors.New("postgres takes no connections after a minute")
-	}
-}
-
-// stop ends the server: at once, without a word to its clients and without a
-// checkpoint, on SIGQUIT.
-func (s *Server) stop(signal os.Signal) {
-	if s.process == nil {
-		return
-	}
-	_ = s.process.Signal(signal)
-	<-s.done
-	s.process = nil
+	return err
 }
 
 func (s *Server) remove() {
-	s.stop(syscall.SIGQUIT)
+	// At once, without waiting for clients and without a checkpoint.
+	s.process.stop(syscall.SIGQUIT)
 	_ = os.RemoveAll(s.dir)
 }
 
-// Crash ends the server as a loss of power would, but for what the operating
-// system holds, and starts it again at the same address. It recovers from its
-// log of writes.
+// Crash ends the server as a loss of power would, except that the operating
+// system keeps what it holds, and starts it again at the same address. The
+// server recovers from its log of writes.
 func (s *Server) Crash(tb testing.TB) {
 	tb.Helper()
-	s.stop(syscall.SIGQUIT)
+	s.process.stop(syscall.SIGQUIT)
 	if err := s.run(); err != nil {
 		tb.Fatalf("postgres, started again: %v", err)
 	}
 }
 
-// Schema makes a schema of its own, and returns the URL of a store in it.
-func (s *Server) Schema(tb testing.TB) string {
-	tb.Helper()
-	schema := "s" + strings.ToLower(rand.Text())
-	conn := s.Connect(tb)
-	if _, err := conn.Exec(tb.Context(), "CREATE SCHEMA "+schema); err != nil {
-		tb.Fatalf("CREATE SCHEMA: %v", err)
-	}
-	return s.url("search_path=" + schema)
-}
+// URL returns the URL of the server's database, for its superuser, with these
+// parameters.
+func (s *Server) URL(query string) string { return s.at(s.address, query) }
 
-// Connect returns a connection of a superuser, which ends with the test.
-func (s *Server) Connect(tb testing.TB) *pgx.Conn {
-	tb.Helper()
-	conn, err := pgx.Connect(tb.Context(), s.url(""))
-	if err != nil {
-		tb.Fatalf("connect: %v", err)
-	}
-	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
-
-func (s *Server) url(query string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("latchkey", s.password), Host: s.address, Path: "/postgres", RawQuery: query}
+func (s *Server) at(address, query string) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(superuser, s.password), Host: address, Path: "/postgres", RawQuery: query}
 	return u.String()
 }
 
@@ -289,11 +207,4 @@ func (s *Shared) Server(tb testing.TB) *Server {
 	s.once.Do(func() { s.server, s.err = start() })
 	check(tb, s.err)
 	return s.server
-}
-
-// Schema makes a schema of its own on the server, and returns the URL of a
-// store in it.
-func (s *Shared) Schema(tb testing.TB) string {
-	tb.Helper()
-	return s.Server(tb).Schema(tb)
 }

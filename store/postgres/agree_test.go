@@ -1,0 +1,234 @@
+package postgres_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	osexec "os/exec"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/store/postgres"
+)
+
+// answersVariable makes the test's program a child that answers expenses in
+// transactions, at the URL that it holds.
+const answersVariable = "LATCHKEY_POSTGRES_ANSWERS"
+
+// schemaVariable is the child's schema.
+const schemaVariable = "LATCHKEY_POSTGRES_SCHEMA"
+
+// answerForEver answers all expenses in random order, from several callers, and
+// says in a line of its own when one is through. Those that can be divided by
+// three it rolls back.
+func answerForEver(url, schema string) error {
+	ctx := context.Background()
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	s, err := postgres.Open(ctx, postgres.Options{Pool: pool, Schema: schema})
+	if err != nil {
+		return err
+	}
+	hub, err := async.New(async.Options{Store: s, Completer: new(asynctest.Completer)})
+	if err != nil {
+		return err
+	}
+	rows, err := pool.Query(ctx, "SELECT expense, callback FROM expenses ORDER BY random()")
+	if err != nil {
+		return err
+	}
+	type asked struct {
+		expense int
+		id      string
+	}
+	var todo []asked
+	for rows.Next() {
+		var a asked
+		if err := rows.Scan(&a.expense, &a.id); err != nil {
+			return err
+		}
+		todo = append(todo, a)
+	}
+	x, db := &Expenses{DB: pool, Store: s, Hub: hub}, stdlib.OpenDBFromPool(pool)
+	const callers = 4
+	work, errs := make(chan asked), make(chan error, callers)
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for a := range work {
+				d := Decision{Approved: true, By: fmt.Sprintf("%d by %d", a.expense, rand.Uint64())}
+				var err error
+				switch {
+				case a.expense%3 == 0:
+					err = rolledBack(ctx, x, a.expense, a.id, d)
+				case caller%2 == 0:
+					err = x.Decide(ctx, a.expense, a.id, d)
+				default:
+					err = DecideSQL(ctx, db, s, hub, a.expense, a.id, d)
+				}
+				// The expense may have its row, or its answer, already: those
+				// come together, so either ends the transaction.
+				if err != nil && sqlCode(err) != "23505" && !errors.Is(err, async.ErrSettled) {
+					errs <- err
+					return
+				}
+				fmt.Println("through", a.expense)
+			}
+		})
+	}
+	for _, a := range todo {
+		select {
+		case work <- a:
+		case err := <-errs:
+			return err
+		}
+	}
+	close(work)
+	wg.Wait()
+	fmt.Println("all", 0)
+	select {} // until it is killed
+}
+
+// rolledBack does what Decide does, and rolls back.
+func rolledBack(ctx context.Context, x *Expenses, expense int, id string, d Decision) error {
+	tx, err := x.DB.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `INSERT INTO decisions VALUES ($1, $2)`, expense, d.By); err != nil {
+		return err
+	}
+	p, err := async.Open[Decision](ctx, x.Hub.With(x.Store.Tx(tx)), id)
+	if err != nil {
+		return err
+	}
+	return p.Complete(ctx, d)
+}
+
+// TestRowAndAnswerAgree has processes answer expenses in transactions with a
+// row each, roll a third of them back, and get killed at random. In the end each
+// expense has its row and its answer, and they say the same, or it has neither.
+func TestRowAndAnswerAgree(t *testing.T) {
+	t.Parallel()
+	expenses, kills := 150, 6
+	if os.Getenv("LATCHKEY_SOAK") == "1" {
+		expenses, kills = 1000, 40
+	}
+	o := newOffice(t, newPlace(t))
+	exec(t, "CREATE TABLE "+o.place.schema+".expenses (expense integer PRIMARY KEY, callback text NOT NULL)")
+	env := newEnvironment()
+	for expense := range expenses {
+		id := o.ask(t, env, expense)
+		exec(t, "INSERT INTO "+o.place.schema+".expenses VALUES ($1, $2)", expense, id)
+	}
+	var wg sync.WaitGroup
+	for range 2 { // processes at a time
+		wg.Go(func() {
+			for n := range kills/2 + 1 {
+				lines := 1 + rand.IntN(expenses)
+				if last := n == kills/2; last {
+					lines = expenses + 1
+				}
+				answerAndDie(t, o.place, lines)
+			}
+		})
+	}
+	wg.Wait()
+
+	rows := make(map[int]string)
+	found, err := o.pool.Query(t.Context(), "SELECT expense, approved_by FROM decisions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for found.Next() {
+		var expense int
+		var by string
+		if err := found.Scan(&expense, &by); err != nil {
+			t.Fatal(err)
+		}
+		rows[expense] = by
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	answers := deliver(t, o)
+	for expense := range expenses {
+		row, answer := rows[expense], answers[expense]
+		switch {
+		case row != answer:
+			t.Errorf("expense %d: the row says %q and the answer %q, want the same", expense, row, answer)
+		case (row == "") != (expense%3 == 0):
+			t.Errorf("expense %d: got the row %q, want one unless it was rolled back", expense, row)
+		}
+	}
+}
+
+// deliver delivers what is settled, and returns who decided by expense.
+func deliver(t *testing.T, o office) map[int]string {
+	t.Helper()
+	answers := make(map[int]string)
+	var mu sync.Mutex
+	o.temporal.CompleteFunc = func(_ context.Context, _ async.Target, out async.Outcome) error {
+		mu.Lock()
+		defer mu.Unlock()
+		var d Decision
+		if err := converter.GetDefaultDataConverter().FromPayloads(out.Result, &d); err != nil {
+			t.Errorf("an outcome was delivered that is no Decision: %v", err)
+			return nil
+		}
+		var expense int
+		if _, err := fmt.Sscan(d.By, &expense); err != nil || answers[expense] != "" {
+			t.Errorf("delivered: got %q after %q, want each expense once", d.By, answers[expense])
+		}
+		answers[expense] = d.By
+		return nil
+	}
+	if _, err := o.hub.Work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+// answerAndDie runs a child, and kills it when it has said so many lines or is
+// through.
+func answerAndDie(t *testing.T, p place, lines int) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	cmd := osexec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), answersVariable+"="+p.url+"?search_path="+p.schema, schemaVariable+"="+p.schema)
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return
+	}
+	killed := false
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		if lines--; lines == 0 || scan.Text() == "all 0" {
+			killed = true
+			_ = cmd.Process.Kill()
+		}
+	}
+	if err := cmd.Wait(); err == nil || !killed {
+		t.Errorf("the child: got %v, want that it was killed", err)
+	}
+}

@@ -1,0 +1,340 @@
+package postgres_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	osexec "os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/latchkey-go/latchkey/internal/postgrestest"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// childVariable makes the test's program a child that writes and claims at the
+// URL that it holds, until it is killed.
+const childVariable = "LATCHKEY_POSTGRES_CHILD"
+
+const (
+	childWriters = 3
+	toClaim      = 200
+)
+
+// child says in a line of its own what it is about to write, and what was
+// acknowledged: of writes their number, of claims the version.
+func child(at string) error {
+	ctx := context.Background()
+	s, err := store.Open(ctx, at)
+	if err != nil {
+		return err
+	}
+	errs := make(chan error)
+	for w := range childWriters {
+		go func() { errs <- writeForEver(ctx, s, fmt.Sprintf("written-%d", w)) }()
+	}
+	go func() {
+		for {
+			claimed, err := s.Claim(ctx, claimNow, claimUntil, 3)
+			for _, e := range claimed {
+				fmt.Printf("claimed %s %d\n", e.ID, e.Version)
+			}
+			if err != nil {
+				errs <- err
+				return
+			}
+		}
+	}()
+	return <-errs
+}
+
+var claimNow, claimUntil = at(1_000), at(1_000_000)
+
+func writeForEver(ctx context.Context, s store.Store, id string) error {
+	e, err := s.Get(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	var n int
+	_, _ = fmt.Sscan(string(e.Body), &n)
+	for {
+		n++
+		fmt.Printf("begin %s %d\n", id, n)
+		e = store.Entry{ID: id, Version: e.Version, Body: fmt.Append(nil, n)}
+		if e.Version, err = s.Put(ctx, e); err != nil {
+			return err
+		}
+		fmt.Printf("wrote %s %d\n", id, n)
+	}
+}
+
+// TestKilledBesideAnother has two processes at work on one store, and kills
+// one of them in the middle. What it was told of is there, what it had claimed
+// belongs to nobody else until its claim lapses, and then it comes back.
+func TestKilledBesideAnother(t *testing.T) {
+	t.Parallel()
+	here := open(t, newPlace(t))
+	begun, wrote := make(map[string]int), make(map[string]int)
+	const rounds = 8
+	byChild, byUs := 0, 0
+	for round := range rounds {
+		var all []store.Entry
+		for i := range toClaim {
+			all = append(all, put(t, here, store.Entry{ID: fmt.Sprintf("claimed-%d-%d", round, i), Due: at(int64(i)), Body: []byte("body")}))
+		}
+		cmd, lines := startChild(t, here.place)
+		claimed := make(map[string]uint64) // by the child
+		left := 1 + rand.IntN(60)          // lines to hear before it is killed
+		var ours []store.Entry
+		var claiming sync.WaitGroup
+		begin, stop := sync.Once{}, make(chan struct{})
+		for line := range lines {
+			var what, id string
+			var n uint64
+			if _, err := fmt.Sscan(line, &what, &id, &n); err != nil {
+				t.Fatalf("the child said %q: %v", line, err)
+			}
+			switch what {
+			case "begin":
+				begun[id] = int(n)
+			case "wrote":
+				wrote[id] = int(n)
+			case "claimed":
+				claimed[id] = n
+			}
+			if left--; left == 0 {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if what == "claimed" { // both claim from here on
+				begin.Do(func() {
+					claiming.Go(func() { ours = claimUntilStopped(t, here, stop) })
+				})
+			}
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("the child: got %v, want that it was killed", err)
+		}
+		close(stop)
+		claiming.Wait()
+		waitForNobody(t, here.place)
+
+		for id, n := range begun {
+			got, err := here.Get(t.Context(), id)
+			if errors.Is(err, store.ErrNotFound) && wrote[id] == 0 {
+				continue
+			}
+			if err != nil {
+				t.Errorf("Get of %s, acknowledged up to write %d: got %v, want the entry", id, wrote[id], err)
+			} else if body := string(got.Body); body != fmt.Sprint(wrote[id]) && body != fmt.Sprint(n) {
+				t.Errorf("Get of %s: got write %s, want %d, which was acknowledged, or %d, which was begun", id, body, wrote[id], n)
+			} else {
+				_, _ = fmt.Sscan(body, &n)
+				begun[id], wrote[id] = n, n
+			}
+		}
+		for _, e := range ours {
+			if _, twice := claimed[e.ID]; twice {
+				t.Errorf("claims of %s: got it in both processes, want it in one", e.ID)
+			}
+		}
+		for id, version := range claimed {
+			got, err := here.Get(t.Context(), id)
+			if err != nil || got.Version != version || !got.Due.Equal(claimUntil) {
+				t.Errorf("Get of %s, claimed at version %d: got version %d due %v and %v, want it due %v", id, version, got.Version, got.Due, err, claimUntil)
+			}
+		}
+		byChild, byUs = byChild+len(claimed), byUs+len(ours)
+
+		// All of them come back, also those claimed without a word.
+		back := make(map[string]int)
+		for got := claim(t, here, 50); len(got) > 0; got = claim(t, here, 50) {
+		}
+		for {
+			got, err := here.Claim(t.Context(), claimUntil, claimUntil.Add(time.Hour), 50)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) == 0 {
+				break
+			}
+			for _, e := range got {
+				back[e.ID]++
+				if err := here.Delete(t.Context(), e.ID, e.Version); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, e := range all {
+			if back[e.ID] != 1 {
+				t.Errorf("claims when those before have lapsed: got %s %d times, want once", e.ID, back[e.ID])
+			}
+		}
+	}
+	t.Logf("%d rounds: %d entries heard to be claimed by the child, %d by the one that lives", rounds, byChild, byUs)
+	if byChild == 0 || byUs == 0 {
+		t.Errorf("claims: got %d by the child and %d by the other, want some of each: this shows nothing", byChild, byUs)
+	}
+}
+
+func claimUntilStopped(t *testing.T, s store.Store, stop <-chan struct{}) (all []store.Entry) {
+	for {
+		got, err := s.Claim(t.Context(), claimNow, claimUntil, 1)
+		if err != nil {
+			t.Errorf("Claim beside another process: got %v, want nil", err)
+		}
+		all = append(all, got...)
+		select {
+		case <-stop:
+			return all
+		default:
+		}
+		if len(got) == 0 {
+			return all
+		}
+	}
+}
+
+func claim(t *testing.T, s store.Store, n int) []store.Entry {
+	t.Helper()
+	got, err := s.Claim(t.Context(), claimNow, claimUntil, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// startChild returns the child, and the lines that it says until it is dead. A
+// line that it died in the middle of isn't among them.
+func startChild(t *testing.T, p place) (*osexec.Cmd, <-chan string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := osexec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childVariable+"="+p.with("&application_name="+p.schema))
+	cmd.Stderr = t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for r := bufio.NewReader(out); ; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				_, _ = io.Copy(io.Discard, out)
+				return
+			}
+			lines <- line
+		}
+	}()
+	return cmd, lines
+}
+
+// waitForNobody waits until the server has noticed that the child is dead:
+// until then a statement of its may still be under way.
+func waitForNobody(t *testing.T, p place) {
+	t.Helper()
+	for conn, gone := connect(t, p), false; !gone; {
+		if err := conn.QueryRow(t.Context(), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)`,
+			p.schema).Scan(&gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestServerCrash ends the server at once, under writers. What they were told
+// of is there when it has recovered, and the store goes on.
+func TestServerCrash(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.Start(t)
+	pool, err := pgxpool.New(t.Context(), s.URL(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, placeAt(t, pool, s.URL("")))
+	pool.Close()
+	const writers, crashes, before = 4, 2, 100
+	acknowledged := make([]store.Entry, writers)
+	for w := range acknowledged {
+		acknowledged[w] = put(t, db, store.Entry{ID: fmt.Sprintf("entry-%d", w), Due: at(0), Body: []byte("0")})
+	}
+	for range crashes {
+		begun := make(chan struct{}, before)
+		var wg sync.WaitGroup
+		unsure := make([]string, writers) // the body of which nothing was heard
+		for w := range writers {
+			wg.Go(func() {
+				for n := 1; ; n++ {
+					e := acknowledged[w]
+					e.Body = fmt.Append(e.Body[:len(e.Body):len(e.Body)], ".", n)
+					if len(e.Body) > 400 {
+						e.Body = fmt.Append(nil, n)
+					}
+					var err error
+					if e.Version, err = db.Put(t.Context(), e); err != nil {
+						unsure[w] = string(e.Body)
+						for range before {
+							select {
+							case begun <- struct{}{}:
+							default:
+							}
+						}
+						return
+					}
+					acknowledged[w] = e
+					select {
+					case begun <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range before {
+			<-begun
+		}
+		s.Crash(t)
+		wg.Wait()
+		for w, e := range acknowledged {
+			got, err := again(t, db, e.ID)
+			switch {
+			case err != nil:
+				t.Fatalf("Get after the crash: got %v, want the entry", err)
+			case string(got.Body) == unsure[w]: // it was written, and not heard of
+			case got.Version != e.Version || string(got.Body) != string(e.Body):
+				t.Errorf("Get of %s after the crash: got version %d, body %q, want %d, %q or %q", e.ID, got.Version, got.Body, e.Version, e.Body, unsure[w])
+			}
+			acknowledged[w] = got
+		}
+	}
+	got, err := db.Claim(t.Context(), at(0), at(1), writers)
+	if err != nil || len(got) != writers {
+		t.Errorf("Claim after the crashes: got %d entries and %v, want %d", len(got), err, writers)
+	}
+}
+
+// again reads an entry. Connections of before the crash fail once each.
+func again(t *testing.T, s handle, id string) (e store.Entry, err error) {
+	t.Helper()
+	for range 100 {
+		if e, err = s.Get(t.Context(), id); err == nil || errors.Is(err, store.ErrNotFound) {
+			break
+		}
+	}
+	return e, err
+}

@@ -1,0 +1,20 @@
+package postgres_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// TestMain runs the tests, or what one of their child processes does.
+func TestMain(m *testing.M) {
+	if url := os.Getenv(childVariable); url != "" {
+		fmt.Fprintln(os.Stderr, child(url))
+		os.Exit(1)
+	}
+	if url := os.Getenv(answersVariable); url != "" {
+		fmt.Fprintln(os.Stderr, answerForEver(url, os.Getenv(schemaVariable)))
+		os.Exit(1)
+	}
+	os.Exit(server.Main(m))
+}

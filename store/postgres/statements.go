@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// statements are the store's statements, with the names of its tables. Their
+// parameters have casts, so that every protocol of every driver agrees on the
+// types.
+type statements struct {
+	names   names
+	channel string // of NOTIFY
+
+	get, insert, replace, delete, exists string
+	insertDue, replaceDue, notify        string // the same two, with a NOTIFY
+	claim, wait, page                    string
+}
+
+const (
+	getSQL    = `SELECT id, version, due, body, sum FROM {entries} WHERE id = $1::text`
+	insertSQL = `INSERT INTO {entries} (id, version, due, body, sum)
+	VALUES ($1::text, $2::bigint, $3::bigint, coalesce($4::bytea, ''::bytea), $5::integer) ON CONFLICT DO NOTHING`
+	replaceSQL = `UPDATE {entries} SET version = $2::bigint, due = $3::bigint, body = coalesce($4::bytea, ''::bytea), sum = $5::integer
+	WHERE id = $1::text AND version = $6::bigint`
+	deleteSQL = `DELETE FROM {entries} WHERE id = $1::text AND version = $2::bigint`
+	existsSQL = `SELECT FROM {entries} WHERE id = $1::text`
+
+	// claimSQL takes what is due at $1: at most $3 entries, the oldest ones,
+	// with at most $5 bytes of bodies, but at least one entry. They get due $2
+	// and version $4, the same for all: versions are compared per ID.
+	//
+	// SKIP LOCKED passes over what another transaction has locked. An empty
+	// answer must not hide that, so where nothing could be claimed the statement
+	// returns the ID of one entry that is due, with version 0. No row means that
+	// nothing was due in this snapshot.
+	claimSQL = `
+WITH locked AS (SELECT id, due, octet_length(body) AS size FROM {entries}
+	WHERE due <= $1::bigint ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
+picked AS (SELECT id, due FROM (SELECT *, sum(size) OVER (ORDER BY due, id) AS total FROM locked) AS l
+	WHERE total <= $5::bigint OR total = size),
+claimed AS (UPDATE {entries} AS e SET version = $4::bigint, due = $2::bigint FROM picked WHERE e.id = picked.id
+	RETURNING e.id, e.version, e.due, e.body, e.sum, picked.due AS was),
+hidden AS (SELECT id, 0::bigint, NULL::bigint, NULL::bytea, 0, NULL::bigint FROM {entries}
+	WHERE due <= $1::bigint AND NOT EXISTS (SELECT FROM claimed) ORDER BY due LIMIT 1)
+SELECT id, version, due, body, sum FROM (SELECT * FROM claimed UNION ALL SELECT * FROM hidden) AS answer ORDER BY was, id`
+
+	// waitSQL waits until no transaction has the entry locked, for half a
+	// second at most. The simple protocol runs both statements as one
+	// transaction, so SET LOCAL leaves nothing behind in the session.
+	waitSQL = `SET LOCAL lock_timeout = '500ms'; SELECT FROM {entries} WHERE id = $1 FOR SHARE`
+
+	// pageSQL returns up to $2 entries that follow $1, with at most $3 bytes of
+	// bodies, but at least one entry.
+	pageSQL = `
+SELECT id, version, due, body, sum FROM (
+	SELECT *, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY id) AS total
+	FROM (SELECT * FROM {entries} WHERE id > $1::text ORDER BY id LIMIT $2::bigint) AS l) AS p
+WHERE total <= $3::bigint OR total = size ORDER BY id`
+)
+
+func newStatements(n names) statements {
+	s := statements{
+		names: n, channel: channel(n),
+		get: n.in(getSQL), insert: n.in(insertSQL), replace: n.in(replaceSQL), delete: n.in(deleteSQL), exists: n.in(existsSQL),
+		claim: n.in(claimSQL), wait: n.in(waitSQL), page: n.in(pageSQL),
+	}
+	s.notify = `SELECT pg_notify('` + s.channel + `', '')`
+	// One row is returned for each one that was written, as without NOTIFY.
+	notifying := func(write string) string {
+		return `WITH written AS (` + write + ` RETURNING id) ` + s.notify + ` FROM written`
+	}
+	s.insertDue, s.replaceDue = notifying(s.insert), notifying(s.replace)
+	return s
+}
+
+// channel returns the channel of NOTIFY. Channels belong to the whole database
+// and have at most 63 characters, so schema and prefix go in as a digest.
+func channel(n names) string {
+	digest := sha256.Sum256([]byte(n.schema + "." + n.prefix))
+	return "latchkey_" + hex.EncodeToString(digest[:10])
+}

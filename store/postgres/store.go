@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Store is a store.Store in PostgreSQL. Its methods may be called by any number
+// of goroutines.
+type Store struct {
+	pool    *pgxpool.Pool
+	done    func() // closes the pool where the store has opened it
+	mode    pgx.QueryExecMode
+	pooled  bool
+	notify  bool
+	sql     statements
+	entries entries
+	calls   calls
+
+	notifier notifier
+}
+
+// Get takes one round trip.
+func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
+	return call(ctx, &s.calls, "get", id, store.CheckID(id), func() (store.Entry, error) {
+		return retried(ctx, func() (store.Entry, error) { return s.entries.get(ctx, id) })
+	})
+}
+
+// Put takes one round trip. Where the entry is due at once, it also has a
+// NOTIFY sent to the hubs that watch, without waiting for that.
+func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	return call(ctx, &s.calls, "put", e.ID, e.Check(), func() (uint64, error) {
+		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
+		if err == nil && s.notify && isDue(e) {
+			s.notifier.send(s)
+		}
+		return version, err
+	})
+}
+
+// isDue reports whether an entry is due by this process's clock. A clock that
+// is wrong costs a wake-up, nothing more.
+func isDue(e store.Entry) bool { return !e.Due.IsZero() && !e.Due.After(time.Now()) }
+
+// Delete takes one round trip, and two where there is nothing to delete.
+func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
+	_, err := call(ctx, &s.calls, "delete", id, store.CheckID(id), func() (struct{}, error) {
+		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })
+	})
+	return err
+}
+
+// Claim takes one round trip, unless other transactions have locked all that is
+// due. Then it waits for one of them: an empty answer would say that nothing is
+// due.
+func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	return call(ctx, &s.calls, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
+		for {
+			all, err := retried(ctx, func() (found, error) {
+				return s.entries.query(ctx, s.sql.claim, now.UnixMilli(), until.UnixMilli(), min(n, batch), newVersion(), store.MaxClaim)
+			})
+			switch {
+			case err != nil:
+				return nil, err
+			case len(all.entries) == 0 && len(all.damaged) > 0:
+				return nil, corrupt("claim", all.damaged[0])
+			case len(all.entries) == 0:
+				return nil, nil
+			case all.entries[0].Version != 0:
+				return all.entries, nil // a damaged one among them is due again at until
+			}
+			if err := s.wait(ctx, all.last); err != nil {
+				return nil, err
+			}
+		}
+	})
+}
+
+// wait waits until no transaction has the entry locked. It gives up after half
+// a second without an error: something else may be due by then. It holds no
+// other lock meanwhile, so it takes part in no deadlock.
+func (s *Store) wait(ctx context.Context, id string) error {
+	_, err := s.pool.Exec(ctx, s.sql.wait, pgx.QueryExecModeSimpleProtocol, id)
+	switch sqlState(err) {
+	case "55P03", "40001", "40P01": // lock_not_available, and conflicts, which end the wait as well
+		return nil
+	}
+	return err
+}
+
+// List reads pages in the order of the IDs, each with a call of its own: the
+// loop's body holds no connection, and Close and the end of the context are
+// noticed in between.
+func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
+	return list(func(after string) (found, error) {
+		return call(ctx, &s.calls, "list", "", nil, func() (found, error) {
+			return retried(ctx, func() (found, error) { return s.entries.page(ctx, after, batch) })
+		})
+	})
+}
+
+// list yields the entries of pages, and behind those of each page the damage on
+// it. An error of a page ends the list.
+func list(page func(after string) (found, error)) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		for last := ""; ; {
+			all, err := page(last)
+			if err != nil {
+				yield(store.Entry{}, err)
+				return
+			}
+			for _, e := range all.entries {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			for _, id := range all.damaged {
+				if !yield(store.Entry{}, corrupt("list", id)) {
+					return
+				}
+			}
+			if last = all.last; last == "" {
+				return
+			}
+		}
+	}
+}
+
+// notifier sends NOTIFY behind the writes, one at a time: PostgreSQL commits
+// transactions that notify one after the other, so writes that did it
+// themselves would lose their common sync.
+type notifier struct {
+	mu      sync.Mutex
+	sending bool
+	again   bool // something has become due since the last one was sent
+}
+
+// notifyTimeout bounds how long one NOTIFY may take.
+const notifyTimeout = 5 * time.Second
+
+// send has a NOTIFY sent, of which one may be for many writes. The caller is
+// within a call of s, so s is open.
+func (n *notifier) send(s *Store) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.again = true; n.sending {
+		return
+	}
+	n.sending = true
+	s.calls.count.Go(func() {
+		for n.next() {
+			ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+			_, _ = s.entries.conn.exec(ctx, s.sql.notify) // one that is lost costs a poll
+			cancel()
+		}
+	})
+}
+
+func (n *notifier) next() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	more := n.again
+	n.again, n.sending = false, more
+	return more
+}
