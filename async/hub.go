@@ -182,19 +182,13 @@ func New(o Options) (*Hub, error) {
 	if wait > maxDeliveryWait {
 		return nil, fmt.Errorf("async: Options.DeliveryWait must be at most %v, or negative not to wait, got %v", maxDeliveryWait, o.DeliveryWait)
 	}
-	h.courier.init(wait, h.concurrency)
 	if o.Rate < 0 {
 		return nil, fmt.Errorf("async: Options.Rate is %v, below zero", o.Rate)
 	}
 	if h.log == nil {
 		h.log = slog.Default()
 	}
-	h.troubles.init(h.log)
-	h.health.log = h.log
-	h.health.closed = func(namespace string, k kind) {
-		h.backlog.recall(way{namespace, k})
-		h.wakeUp()
-	}
+	h.init(wait)
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
@@ -202,6 +196,17 @@ func New(o Options) (*Hub, error) {
 		h.completer = newThrottle(h.completer, o.Rate, &h.health)
 	}
 	return h, nil
+}
+
+// init prepares the parts of a hub whose options are set.
+func (h *Hub) init(wait time.Duration) {
+	h.troubles.init(h.log)
+	h.courier.init(wait, h.concurrency)
+	h.health.log = h.log
+	h.health.closed = func(namespace string, k kind) {
+		h.backlog.recall(way{namespace, k})
+		h.wakeUp()
+	}
 }
 
 // agree takes the converters of the completer's clients where none are set,

@@ -3,8 +3,6 @@ package async
 import (
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -26,12 +24,12 @@ func (h *Hub) With(s store.Store) *Hub {
 	if isNilInterface(s) {
 		panic("async: Hub.With needs a store, got nil")
 	}
-	return &Hub{
+	with := &Hub{
 		store: s, encoder: h.encoder, hooks: h.hooks, retention: h.retention, claimTime: h.claimTime,
 		pollInterval: h.pollInterval, concurrency: h.concurrency, log: h.log, pumps: h.pumps,
-		wake:    make(chan struct{}, 1), // who runs on the store learns of it by the store
-		soon:    soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
-		rarely:  rate.Sometimes{First: 1, Interval: rareLog},
-		unknown: rate.Sometimes{First: 1, Interval: rareLog},
+		wake: make(chan struct{}, 1), // who runs on the store learns of it by the store
+		soon: soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
 	}
+	with.init(h.courier.wait)
+	return with
 }
