@@ -14,8 +14,8 @@ var simBrokenBehind = map[string]simBroken{
 	"written down before Temporal has taken it":  {by: "G1", completer: func(c *simCompleter) Completer { return simHasty{c} }},
 	"a claim that doesn't lapse before it is":    {by: "G6", put: claimForGood},
 	"written down, and the hook never called":    {by: "G6", put: endUntold},
-	"a caller who leaves takes the answer along": {by: "G1", put: claimWhileWaited},
-	"left to others, and never due again":        {by: "G1", put: leaveForGood},
+	"a caller who leaves takes the answer along": {by: "G6", put: claimWhileWaited},
+	"left to others, and never due again":        {by: "G6", put: leaveForGood},
 	"a refusal taken for the end":                {by: "G1", put: endRefused},
 }
 
