@@ -154,8 +154,8 @@ func (h *Hub) unknownPump(ctx context.Context, e entry) {
 
 // atOnce reports whether the entry's pump asks nobody.
 func (h *Hub) atOnce(e entry) bool {
-	p, may := h.pumps[e.rec.Pump].(interface{ Asks() bool })
-	return may && !p.Asks()
+	p, is := h.pumps[e.rec.Pump].(heartbeat.Asker)
+	return is && !p.Asks()
 }
 
 // sayAtOnce is askPump for a pump that asks nobody.

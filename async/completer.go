@@ -109,7 +109,6 @@ type Status struct {
 	Running         bool // an attempt is under way
 	CancelRequested bool
 	Paused          bool
-	Attempt         int32
 	Started         time.Time          // of the running attempt
 	LastMark        string             // of the failure that ended the attempt before
 	Details         *commonpb.Payloads `json:"-"` // of the last heartbeat
@@ -122,7 +121,7 @@ func (s Status) String() string {
 	if !s.Pending {
 		return fmt.Sprintf("over, end %d", s.End)
 	}
-	return fmt.Sprintf("pending, attempt %d, running %v", s.Attempt, s.Running)
+	return fmt.Sprintf("pending, running %v", s.Running)
 }
 
 // GoString is String, so that %#v doesn't print the details.

@@ -34,7 +34,10 @@ type role int
 const (
 	// settler has just accepted the outcome: it can't have been sent before.
 	settler role = iota
-	// starter is a later attempt.
+	// resolver is a later attempt's Start, which has resolved by Temporal's word
+	// that the failure is for this attempt: it can't have been sent to it before.
+	resolver
+	// starter is any other Start.
 	starter
 	// runner tells the hooks itself.
 	runner
@@ -91,7 +94,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 // report makes the calls, by the state table.
 func (h *Hub) report(ctx context.Context, r *record.Record, o Outcome, as role) verdict {
 	t := target(r)
-	if o.Failure != nil && as != settler {
+	if o.Failure != nil && as != settler && as != resolver {
 		// It may have been taken before, by a process that died since. Nothing
 		// fences a failure: a reset revives old tokens, and the attempt that the
 		// failure brought about must not be failed by it too.
@@ -103,11 +106,10 @@ func (h *Hub) report(ctx context.Context, r *record.Record, o Outcome, as role) 
 			return ended(status.End)
 		case status.LastMark == o.Mark:
 			return verdict{end: record.EndDelivered}
-		case !status.Running || !status.Started.Equal(t.Started):
+		case !attemptRuns(r, status), r.Outcome.Started != r.Started:
 			return nobodyToFail
 		}
 	}
-	r.Outcome.Started = r.Started // it is this attempt's from here on
 	err := h.completer.Complete(ctx, t, o)
 	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
 		return undelivered(err)
@@ -174,14 +176,13 @@ func ended(end End) verdict {
 // and the activity that stand there: another of the same key may have taken
 // both over meanwhile.
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
-	about, meant := e.rec, e.rec.Outcome.Started
+	about := e.rec
 	for range maxConflicts {
 		if e.rec.State != record.Settled || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
 			return e, nil
 		}
 		now := time.Now()
 		e.rec.Delivery.Tries++
-		e.rec.Outcome.Started = meant
 		switch v.end {
 		case record.NoEnd:
 			e.rec.Delivery.LastError = v.class

@@ -113,7 +113,6 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 		Running:         p.GetLastStartedTime() != nil,
 		CancelRequested: p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
 		Paused:          p.GetPaused(),
-		Attempt:         p.GetAttempt(),
 		Started:         asTime(p.GetLastStartedTime()),
 		LastMark:        failureMark(p.GetLastFailure()),
 		Details:         p.GetHeartbeatDetails(),
@@ -235,7 +234,6 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	s := Status{
 		Pending:       true,
-		Attempt:       info.GetAttempt(),
 		LastMark:      failureMark(info.GetLastFailure()),
 		Details:       info.GetHeartbeatDetails(),
 		LastHeartbeat: asTime(info.GetLastHeartbeatTime()),

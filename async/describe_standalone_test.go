@@ -51,7 +51,7 @@ func TestStandalonePending(t *testing.T) {
 				LastFailure: causedBy(marked("f1")), HeartbeatDetails: details, LastHeartbeatTime: timestamppb.New(saidAt(2)),
 			}, nil)
 			want := c.want
-			want.Pending, want.Attempt, want.LastMark, want.Details, want.LastHeartbeat = true, 3, "f1", details, saidAt(2)
+			want.Pending, want.LastMark, want.Details, want.LastHeartbeat = true, "f1", details, saidAt(2)
 			wantDescribed(t, s, standaloneTarget, "r1", want)
 			wantPages(t, s)
 		})

@@ -197,7 +197,7 @@ func TestPending(t *testing.T) {
 	}{
 		"the attempt that is known": {saidTarget, running(runs("4", 1), runs("5", 1), runs("6", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
 		"with all there is": {saidTarget, running(full), Status{
-			Pending: true, Running: true, CancelRequested: true, Paused: true, Attempt: 3, Started: saidAt(1),
+			Pending: true, Running: true, CancelRequested: true, Paused: true, Started: saidAt(1),
 			LastMark: "f1", Details: full.HeartbeatDetails, LastHeartbeat: saidAt(2),
 		}, 0},
 		"of a workflow that is paused": {saidTarget, saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, runs("5", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // What the outside brings is newer than what it has brought before, whatever
@@ -77,10 +78,13 @@ func TestUnsentDetailsOutliveTheirRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
 		s.beatErr = async.ErrOver
-		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{PerAttempt: true}, nil))
+		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 		wantNil(t, p.Heartbeat(t.Context(), "40%"))
 		s.beatErr = nil
-		w.startNow(2, 30*time.Second, async.StartOptions{PerAttempt: true}, nil)
+		w.change(func(r *record.Record) { r.ResultType = "another" })
+		if again := w.startNow(2, 30*time.Second, async.StartOptions{}, nil); again == p.ID() {
+			t.Error("the type has changed, and the round hasn't")
+		}
 		pass(10 * time.Second)
 		w.work(w.hub)
 		if said := s.said(); said != "40%" {

@@ -26,11 +26,12 @@ type encoder struct {
 
 // offer is an outcome on its way into a record.
 type offer struct {
-	kind        record.Kind
-	resultType  string // of a result
-	fingerprint fingerprint
-	attempt     int64 // Started of the only one that it is about; 0: whichever waits
-	inSlot      bool  // this hub settles it in a slot, in which it delivers too
+	kind         record.Kind
+	resultType   string // of a result
+	fingerprint  fingerprint
+	attempt      int64 // Started of the only one that it is about; 0: whichever waits
+	nonRetryable bool  // a failure that ends the activity
+	inSlot       bool  // this hub settles it in a slot, in which it delivers too
 	// encode is called only for an activity that waits.
 	encode func(r *record.Record, mark string) ([]byte, error)
 }
@@ -122,6 +123,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 		return o, fmt.Errorf("%w: its details can't be encoded: %w", ErrInvalidFailure, convErr)
 	}
 	plain = asApplicationFailure(plain, retryable)
+	o.nonRetryable = plain.GetApplicationFailureInfo().GetNonRetryable()
 	o.fingerprint = fingerprintOf(o.kind, func(h hash.Hash) { writeFailure(h, plain) })
 	o.encode = func(r *record.Record, mark string) ([]byte, error) {
 		c := e.failureOf(r)

@@ -75,6 +75,9 @@ var (
 	ErrCallRefused = fmt.Errorf("async: this call: %w", ErrRefused)
 )
 
+// errOnlyResultsEarly answers a failure by key where no activity has asked yet.
+var errOnlyResultsEarly = fmt.Errorf("%w: no activity has this key yet, and only a result may come before its activity; try again when the activity waits", ErrNotFound)
+
 // errUnknownStatus means that Temporal's answer is that of a newer release.
 var errUnknownStatus = errors.New("async: this release of Latchkey doesn't know the status")
 

@@ -89,6 +89,16 @@ func (w *world) start(n int, o async.StartOptions) string {
 	return id
 }
 
+// startOtherType runs an attempt of a release that awaits another type, and so
+// begins a round.
+func (w *world) startOtherType(n int) {
+	w.t.Helper()
+	err := async.StartAttempt(w.t.Context(), w.hub, attempt(n), async.StartOptions{}, func(context.Context, async.Pending[int]) error { return nil })
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of attempt %d returned %v, not the bare activity.ErrResultPending", n, err)
+	}
+}
+
 // open opens the callback as awaiting a Decision.
 func (w *world) open(id string) async.Pending[Decision] {
 	w.t.Helper()

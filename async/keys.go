@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.temporal.io/sdk/converter"
-
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -21,7 +19,7 @@ type KeyOptions struct {
 	// Namespace is that of the activity. Required.
 	Namespace string
 
-	// Early is how long an answer waits for its activity where none has asked
+	// Early is how long a result waits for its activity where none has asked
 	// yet. Defaults to 0: ErrNotFound.
 	Early time.Duration
 }
@@ -39,9 +37,10 @@ type keyed struct {
 // both carry an idempotency key ([WithIdempotencyKey]).
 //
 // Where there is none it is ErrNotFound; with Early set, it may be answered all
-// the same: Complete, Fail and Reject then keep the answer for the activity,
-// whose Start delivers it and asks nobody. An early answer whose activity
-// doesn't come in time is told to the Over hook as ErrExpired.
+// the same: Complete then keeps the result for the activity, whose Start
+// delivers it and doesn't run its function. Only a result may come early: Fail,
+// Reject and ReportCanceled need an activity. The Over hook gets ErrExpired for
+// an early result whose activity doesn't come in time.
 func OpenKey[T any](ctx context.Context, h *Hub, key string, o KeyOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -139,10 +138,10 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 		switch {
 		case r.State != record.Settled:
 			return again(false)
-		case otherType:
+		case otherType, r.Outcome.GetKind() != record.Result:
 			return drop(record.EndTypeMismatch)
 		}
-		return h.inherit(r, now)
+		return h.takeEarly(r, now)
 	}
 	isClosed := r.State == record.Closed
 	delivered := isClosed && r.End == record.EndDelivered
@@ -183,7 +182,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case isClosed:
 		return again(delivered)
 	case r.State == record.Waiting:
-		if otherType || now.PerAttempt {
+		if otherType {
 			return again(false)
 		}
 		known := r.HandedOffStarted != 0 || r.Reference != ""
@@ -196,7 +195,7 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case r.State != record.Settled:
 		return 0, false, errNewer
 	}
-	// An answer must not be used twice: did the earlier activity get it?
+	// An outcome is that of the activity which it was accepted for.
 	switch {
 	case status.End == EndBuffered:
 		return 0, false, fmt.Errorf("%w: how the earlier activity ended is not in its history yet", ErrKeyInUse)
@@ -207,12 +206,9 @@ func (h *Hub) takeOver(ctx context.Context, e *entry, now *record.Record) (next 
 	case status.End == EndUnknown:
 		h.notice(r, record.NoticeOver, record.EndUnknown, time.Now())
 		return again(true) // it may have been delivered, so that a repeat is no answer to this one
-	case r.Outcome.GetKind() == record.Cancellation:
-		return drop(ended(status.End).end) // nobody has requested one of this activity
-	case otherType:
-		return drop(record.EndTypeMismatch)
+	default:
+		return drop(ended(status.End).end)
 	}
-	return h.inherit(r, now)
 }
 
 // runs reports whether an attempt is the one that Temporal has running; without
@@ -230,22 +226,15 @@ func (h *Hub) runs(ctx context.Context, now *record.Record) (bool, error) {
 	return status.Running && status.Started.Equal(fromNano(now.Started)), nil
 }
 
-// inherit makes a settled outcome that of the activity which arrives. It isn't
+// takeEarly makes an early result that of the activity which arrives. It isn't
 // measured again: what lies around the value is as large for one activity as
 // for another.
-func (h *Hub) inherit(r, now *record.Record) (next step, changed bool, err error) {
-	data, failure := h.encoder.dataOf(r), h.encoder.failureOf(r)
+func (h *Hub) takeEarly(r, now *record.Record) (next step, changed bool, err error) {
+	data := h.encoder.dataOf(r)
 	r.Early = false
 	h.rename(r, now)
-	_, contextual := h.encoder.failure.(converter.FailureConverterWithSerializationContext)
-	switch {
-	case r.Outcome.Kind != record.Failure:
-		r.Outcome.Payload, err = rebind(r.Outcome.Payload, data, h.encoder.dataOf(r))
-	case contextual:
-		err = rebindFailure(r.Outcome, failure, h.encoder.failureOf(r))
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("the answer that came before can't be encoded for this activity now: %w", err)
+	if r.Outcome.Payload, err = rebind(r.Outcome.Payload, data, h.encoder.dataOf(r)); err != nil {
+		return 0, false, fmt.Errorf("the result that came early can't be encoded for this activity now: %w", err)
 	}
 	r.Outcome.Started = r.Started
 	return stepDeliver, true, nil

@@ -51,7 +51,7 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 		sent   []string
 	}{
 		"waiting":              {func(*world, string) {}, async.EndOther, true, true, nil},
-		"settled, undelivered": {undelivered, async.EndOther, false, false, []string{"w/reset"}},
+		"settled, undelivered": {undelivered, async.EndOther, true, false, nil},
 		"settled, delivered":   {undelivered, async.EndOurs, true, false, nil},
 		"closed, delivered":    {complete, async.EndOurs, true, false, []string{"w/b"}},
 	} {
@@ -78,8 +78,13 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 					}
 					return
 				}
-				// And who repeats himself does nothing to the new one.
-				wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+				// A repeat of the old answer does nothing to the new round.
+				repeat := w.open(first).Complete(t.Context(), Decision{Approved: true})
+				if c.end == async.EndOurs {
+					wantNil(t, repeat)
+				} else {
+					wantErr(t, repeat, async.ErrSuperseded)
+				}
 				w.wantSent(len(c.sent))
 			})
 		}

@@ -145,34 +145,37 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 		}
 		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
 	})
-	// What came too late for one run is the next one's, but only if it was too late.
+	// An outcome is that of the activity which it was accepted for: the later
+	// run asks, and the application learns what became of the outcome.
 	for name, c := range map[string]struct {
-		end   async.End
-		asked bool
-		sent  int
+		end    async.End
+		told   string
+		why    error
+		repeat error
 	}{
-		"settled, undelivered": {async.EndOther, false, 1},
-		"settled, timed out":   {async.EndTimedOut, false, 1},
-		"settled, delivered":   {async.EndOurs, true, 0},
-		"settled, unknown":     {async.EndUnknown, true, 0},
+		"settled, undelivered": {async.EndOther, "over", async.ErrOver, async.ErrSuperseded},
+		"settled, timed out":   {async.EndTimedOut, "over", async.ErrExpired, async.ErrSuperseded},
+		"settled, delivered":   {async.EndOurs, "delivered", nil, nil},
+		"settled, unknown":     {async.EndUnknown, "over", async.ErrUnknownEnd, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.completer.CompleteFunc = unavailable
-			first := w.mustKeyed(run("w", 0))
-			wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
-			w.completer.CompleteFunc = nil
-			w.describes(async.Status{End: c.end})
-			second := w.mustKeyed(run("w", 1))
-			if (second != "") != c.asked || c.asked && second == first {
-				t.Errorf("the later run asked with %q", second)
-			}
-			if calls := w.wantSent(c.sent); c.sent > 0 && string(calls[0].Target.TaskToken) != "w/b" {
-				t.Errorf("sent to %q", calls[0].Target.TaskToken)
-			}
-			// The old sender's repeat does nothing to the new round.
-			wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
-			w.wantSent(c.sent)
+			in(t, func(t *testing.T) {
+				w, o := hooked(t)
+				w.completer.CompleteFunc = unavailable
+				first := w.mustKeyed(run("w", 0))
+				wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
+				w.completer.CompleteFunc = nil
+				w.describes(async.Status{End: c.end})
+				if second := w.mustKeyed(run("w", 1)); second == "" || second == first {
+					t.Errorf("the later run asked with %q", second)
+				}
+				w.work(w.hub)
+				o.want(t, c.told)
+				wantErr(t, o.why, c.why)
+				// The old sender's repeat does nothing to the new round.
+				wantErr(t, w.open(first).Complete(t.Context(), Decision{Approved: true}), c.repeat)
+				w.wantSent(0)
+			})
 		})
 	}
 	t.Run("settled, buffered", func(t *testing.T) {
@@ -281,15 +284,22 @@ func TestEarlyAnswer(t *testing.T) {
 			o.want(t, "delivered")
 		})
 	})
-	t.Run("a failure", func(t *testing.T) {
+	t.Run("only a result", func(t *testing.T) {
 		w := newWorld(t)
+		for name, err := range map[string]error{
+			"fail":   w.openKey(early).Fail(t.Context(), errors.New("no")),
+			"reject": w.openKey(early).Reject(t.Context(), errors.New("no")),
+		} {
+			if wantErr(t, err, async.ErrNotFound); err != nil && !strings.Contains(err.Error(), "only a result may come before its activity") {
+				t.Errorf("%s: %v, want an error that says what may come early", name, err)
+			}
+		}
+		if id := w.mustKeyed(run("w", 0)); id == "" {
+			t.Error("the function did not run, although no result came early")
+		}
+		w.wantSent(0)
 		wantNil(t, w.openKey(early).Reject(t.Context(), errors.New("no")))
-		if id := w.mustKeyed(run("w", 0)); id != "" {
-			t.Error("asked")
-		}
-		if f := w.wantSent(1)[0].Outcome.Failure; f.GetMessage() != "no" {
-			t.Errorf("sent %v", f)
-		}
+		w.wantSent(1)
 	})
 	t.Run("of another type", func(t *testing.T) {
 		in(t, func(t *testing.T) {

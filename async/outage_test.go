@@ -62,7 +62,7 @@ func (c *cluster) Heartbeat(ctx context.Context, t async.Target, _ *commonpb.Pay
 }
 
 func (c *cluster) Describe(ctx context.Context, t async.Target, _ string) (async.Status, error) {
-	return async.Status{Pending: true, Running: true, Attempt: 1, Started: t.Started}, c.call(ctx, t.Namespace)
+	return async.Status{Pending: true, Running: true, Started: t.Started}, c.call(ctx, t.Namespace)
 }
 
 func (c *cluster) count() int {

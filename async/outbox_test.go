@@ -335,17 +335,6 @@ func callbackOf(w *world) string {
 	return async.CallbackID(e, r)
 }
 
-func TestPerAttempt(t *testing.T) {
-	w := newWorld(t)
-	each := async.StartOptions{PerAttempt: true}
-	first, second := w.start(1, each), w.start(2, each)
-	if first == second || second == "" {
-		t.Errorf("two attempts asked with %q and %q, want an ID for each", first, second)
-	}
-	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
-	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
-}
-
 func TestIdempotencyKeys(t *testing.T) {
 	w := newWorld(t)
 	p := pend[Decision](t, w)

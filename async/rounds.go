@@ -1,6 +1,7 @@
 package async
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -20,46 +21,101 @@ const (
 	stepDeliver             // an outcome stands: the completer reports it
 )
 
+// needsWord reports whether arrive needs Temporal's word on the record's
+// outcome: a later attempt awaits another type and would drop the outcome, or
+// the outcome is a failure that may have ended the attempt before.
+func needsWord(r, now *record.Record) bool {
+	if r.Outcome == nil || r.Early || !sameActivity(r, now) || now.Started <= r.Started {
+		return false
+	}
+	failure := r.Outcome.Kind == record.Failure
+	switch r.State {
+	case record.Settled:
+		return failure || r.ResultType != now.ResultType
+	case record.Closed:
+		return failure && revives(r, now)
+	default:
+		return false
+	}
+}
+
+// revives reports whether a later attempt shows that a closed record's activity
+// was not over, so that its outcome is to be delivered after all.
+func revives(r, now *record.Record) bool {
+	return r.Outcome != nil && r.End != record.EndDelivered && r.End != record.EndAbandoned && r.ResultType == now.ResultType
+}
+
+// fate is what becomes of a failure that was accepted when a later attempt
+// arrives.
+type fate int
+
+const (
+	fateUnresolved fate = iota // Temporal can't say now, or doesn't run this attempt
+	fateTaken                  // it has ended an attempt before
+	fateUntaken                // it has ended none, and is delivered to this one
+	fateSpent                  // it may have ended one, and this one asks in any case
+)
+
+// fateOf judges a failure by the last failure that Temporal has.
+//
+// The record is of the attempt that the failure may have been sent to. If this
+// attempt followed that one directly, Temporal's last failure is that of that
+// one. If others lie between, or a reset renumbered them, the last failure says
+// nothing. Then the failure is spent: it asks for another attempt that asks, and
+// here is one. A non-retryable failure was not taken, since no attempt follows
+// one that was.
+func fateOf(r, now *record.Record, word *Status) fate {
+	switch {
+	case word == nil || !word.Pending:
+		return fateUnresolved
+	case word.LastMark == r.Outcome.Mark:
+		return fateTaken
+	case !attemptRuns(now, *word):
+		return fateUnresolved
+	case r.Outcome.NonRetryable:
+		return fateUntaken
+	case now.Attempt == r.Attempt+1 && r.Outcome.Started == r.Started && !r.Outcome.Outrun && !r.ResetRequested:
+		return fateUntaken
+	default:
+		return fateSpent
+	}
+}
+
 // arrive brings an attempt to the record of its activity, by the state table.
-// now is a record as if this attempt were the first. It reports what Start has
-// to do, and whether r has changed and must be saved before.
+// now is a record as if this attempt were the first, and word what Temporal says
+// of the outcome, where needsWord. It reports what Start has to do, and whether
+// r has changed and must be saved before.
 //
 // Attempts are ordered by when they started, never by number: a reset sets
 // numbers back.
-func arrive(id string, r, now *record.Record) (next step, changed bool, err error) {
+func (h *Hub) arrive(id string, r, now *record.Record, word *Status) (next step, changed bool, err error) {
 	later, same := now.Started > r.Started, now.Started == r.Started
 	if !later && !same {
 		return stepPending, false, nil
 	}
-	if r.State == record.Closed {
+	again := func(remember bool) (step, bool, error) {
+		newRound(id, r, remember)
+		adopt(r, now)
+		return stepAsk, true, nil
+	}
+	tell := func(kind record.NoticeKind, why record.End) { h.notice(r, kind, why, time.Now()) }
+	switch r.State {
+	case record.Closed:
 		// A delivered failure ended the attempt that it was meant for. It may be
 		// known only now, when the attempt after it has left its token already.
 		endedByFailure := r.End == record.EndDelivered && r.Outcome.GetKind() == record.Failure
 		switch {
 		case endedByFailure && now.Started > r.Outcome.Started:
-			newRound(id, r, true)
-			adopt(r, now)
-			return stepAsk, true, nil
+			return again(true)
 		case !later || r.End == record.EndDelivered:
 			return stepPending, false, nil
-		case r.Outcome == nil, r.End == record.EndAbandoned, r.ResultType != now.ResultType:
-			newRound(id, r, false)
-			adopt(r, now)
-			return stepAsk, true, nil
+		case !revives(r, now):
+			return again(false)
 		}
-		// It was not over after all, and what was answered was never delivered.
-		r.State = record.Settled
-		r.Ended, r.End = 0, record.NoEnd
-		r.Notices = slices.DeleteFunc(r.Notices, func(n *record.Notice) bool {
-			return n.Kind == record.NoticeOver && sameSecret(n.Secret, r.Secret)
-		})
-	}
-	switch r.State {
+		return h.arriveSettled(r, now, word, again)
 	case record.Waiting:
 		if r.ResultType != now.ResultType {
-			newRound(id, r, true)
-			adopt(r, now)
-			return stepAsk, true, nil
+			return again(true)
 		}
 		if same {
 			if r.HandedOffStarted == r.Started {
@@ -68,9 +124,6 @@ func arrive(id string, r, now *record.Record) (next step, changed bool, err erro
 			return stepAsk, false, nil
 		}
 		known := r.HandedOffStarted != 0 || r.Reference != ""
-		if now.PerAttempt {
-			newRound(id, r, false)
-		}
 		adopt(r, now)
 		if now.Once && known {
 			r.HandedOffStarted = r.Started
@@ -79,19 +132,63 @@ func arrive(id string, r, now *record.Record) (next step, changed bool, err erro
 		return stepAsk, true, nil
 	case record.Settled:
 		if later && r.ResultType != now.ResultType {
-			// Its sender is told that it was superseded, if it asks again:
-			// what it sent was never reported.
-			newRound(id, r, false)
-			adopt(r, now)
-			return stepAsk, true, nil
+			if word != nil && (word.Pending && word.LastMark == r.Outcome.Mark || !word.Pending && word.End == EndOurs) {
+				closed(r, record.EndDelivered, time.Now())
+				tell(record.NoticeDelivered, record.EndDelivered)
+				return h.arrive(id, r, now, nil)
+			}
+			// If its sender repeats it, that is superseded: it was never reported.
+			tell(record.NoticeOver, record.EndTypeMismatch)
+			h.log.Error("async: an accepted outcome was not delivered, since the activity now awaits another type",
+				slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+			return again(false)
 		}
-		if later {
-			adopt(r, now)
+		if !later {
+			return stepDeliver, true, nil // the claim is written
 		}
-		return stepDeliver, true, nil // the claim is written
+		return h.arriveSettled(r, now, word, again)
 	default:
 		return stepPending, false, errNewer
 	}
+}
+
+// arriveSettled brings a later attempt to an outcome that it awaits, as arrive
+// does.
+func (h *Hub) arriveSettled(r, now *record.Record, word *Status, again func(remember bool) (step, bool, error)) (next step, changed bool, err error) {
+	wasClosed := r.State == record.Closed
+	if r.Outcome.Kind == record.Failure {
+		switch fateOf(r, now, word) {
+		case fateUnresolved:
+			return 0, false, errUnresolved
+		case fateTaken:
+			withdrawOver(r)
+			closed(r, record.EndDelivered, time.Now())
+			h.notice(r, record.NoticeDelivered, record.EndDelivered, time.Now())
+			return again(true)
+		case fateSpent:
+			if !wasClosed {
+				h.notice(r, record.NoticeOver, record.EndUnknown, time.Now())
+			}
+			return again(true) // a repeat is known
+		}
+	}
+	if wasClosed { // it was not over after all
+		r.State = record.Settled
+		r.Ended, r.End = 0, record.NoEnd
+		withdrawOver(r)
+	}
+	adopt(r, now)
+	if r.Outcome.Kind == record.Failure {
+		r.Outcome.Started = r.Started // written before it is sent to this attempt
+	}
+	return stepDeliver, true, nil
+}
+
+// withdrawOver drops the notice that the round has ended undelivered.
+func withdrawOver(r *record.Record) {
+	r.Notices = slices.DeleteFunc(r.Notices, func(n *record.Notice) bool {
+		return n.Kind == record.NoticeOver && sameSecret(n.Secret, r.Secret)
+	})
 }
 
 // dropSent drops heartbeat details that the server has: the next beat reads them
@@ -111,7 +208,7 @@ func adopt(r, now *record.Record) {
 	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
-	r.ResultType, r.Once, r.PerAttempt, r.Labels = now.ResultType, now.Once, now.PerAttempt, now.Labels
+	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
 	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // signals of the attempt before
 	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0

@@ -70,7 +70,7 @@ func (c *punctual) Describe(ctx context.Context, t async.Target, _ string) (asyn
 	if err := c.call(ctx); err != nil {
 		return async.Status{}, err
 	}
-	return async.Status{Pending: true, Running: true, Attempt: 1, Started: t.Started}, nil
+	return async.Status{Pending: true, Running: true, Started: t.Started}, nil
 }
 
 func (*punctual) Complete(context.Context, async.Target, async.Outcome) error { return nil }

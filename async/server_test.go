@@ -83,7 +83,7 @@ func (s *server) look(_ context.Context, t async.Target, _ string) (async.Status
 		return async.Status{}, s.lookErr
 	}
 	status := async.Status{
-		Pending: true, Running: true, Attempt: 1, Started: t.Started, Details: s.details, LastHeartbeat: s.last,
+		Pending: true, Running: true, Started: t.Started, Details: s.details, LastHeartbeat: s.last,
 		CancelRequested: s.signals.CancelRequested, Paused: s.signals.Paused,
 	}
 	if s.describe != nil {

@@ -31,7 +31,9 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	for n := range maxConflicts {
 		e, before, err := c.readFor(ctx, o, n)
 		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
-			e, err = c.key.early(c.entry.id, time.Now()), nil
+			if e, err = c.key.early(c.entry.id, time.Now()), nil; o.kind == record.Failure {
+				err = errOnlyResultsEarly
+			}
 		}
 		if err != nil {
 			return err
@@ -76,7 +78,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		}
 		settle(e.rec, &record.Outcome{
 			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
-			Settled: time.Now().UnixNano(), Started: e.rec.Started,
+			Settled: time.Now().UnixNano(), Started: e.rec.Started, NonRetryable: o.nonRetryable,
 		})
 		now := time.Now()
 		admitted, probe := true, false

@@ -216,9 +216,8 @@ func TestHeartbeatOfWhatIsNotWaiting(t *testing.T) {
 			t.Errorf("%d beats, want none", s.made())
 		}
 		w = newWorld(t)
-		id := w.start(1, async.StartOptions{PerAttempt: true})
-		q := w.open(id)
-		w.start(2, async.StartOptions{PerAttempt: true})
+		q := w.open(w.start(1, async.StartOptions{}))
+		w.startOtherType(2)
 		wantErr(t, q.Heartbeat(t.Context(), 1), async.ErrSuperseded)
 	})
 }

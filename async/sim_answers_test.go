@@ -183,11 +183,15 @@ func (w *simWorld) opAnswerKey() {
 			w.violate("G2", "%q was accepted under an idempotency key, and the same again settled anew", says)
 		}
 	}
-	if !f.rough && before == nil && o.Early == 0 && !errors.Is(err, ErrNotFound) {
-		w.violate("keys", "an answer by a key that nobody has got %v", err)
+	failure := kind == 1 || kind == 2
+	if !f.rough && before == nil && (o.Early == 0 || failure) && !errors.Is(err, ErrNotFound) {
+		w.violate("keys", "an answer by a key that no activity has got %v", err)
 	}
 	if !f.rough && before == nil && o.Early > 0 && err == nil {
-		w.hit("none: early answer by key")
+		w.hit("none: early result by key")
+	}
+	if !f.rough && before == nil && o.Early > 0 && failure {
+		w.hit("none: early failure by key: ErrNotFound")
 	}
 }
 

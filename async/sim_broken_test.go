@@ -24,11 +24,12 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
 	findBroken(t, simBrokenBehind)
 	findBroken(t, map[string]simBroken{
-		"failure by ID after any NotFound":   {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
-		"attempts ordered by number":         {by: "G4", started: startedByNumber},
-		"by ID without the history guard":    {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
-		"a buffered event read as over":      {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
-		"the outcome returned to the worker": {by: "G1", start: returnOutcome},
+		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
+		"attempts ordered by number":            {by: "G4", started: startedByNumber},
+		"by ID without the history guard":       {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
+		"a failure whose fate isn't known sent": {by: "G2", number: followsDirectly, put: neverOutrun},
+		"a buffered event read as over":         {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
+		"the outcome returned to the worker":    {by: "G1", start: returnOutcome},
 		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) Completer {
 			return simKeepsTokens{c, make(map[time.Time]Target)}
 		}},
@@ -124,6 +125,24 @@ func (c simFailsByID) Complete(ctx context.Context, t Target, o Outcome) error {
 // startedByNumber orders attempts by their numbers.
 func startedByNumber(at *simAttempt) time.Time {
 	return at.act.scheduled.Add(time.Duration(at.num) * time.Second)
+}
+
+// followsDirectly takes each attempt for the one after that which the entry
+// knows.
+func followsDirectly(at *simAttempt, before *record.Record) int32 {
+	if before == nil || before.Started >= at.started.UnixNano() {
+		return at.num
+	}
+	return before.Attempt + 1
+}
+
+// neverOutrun doesn't keep that a later attempt has begun.
+func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if r.Outcome.GetOutrun() {
+		r.Outcome.Outrun = false
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
 }
 
 // simUnguarded takes whatever is pending under an activity ID for the activity.

@@ -22,6 +22,7 @@ type simOutcome struct {
 	no                          int    // in the order in which they settled
 	accepts                     int
 	first                       *simAct // whose attempt it ended first
+	resets                      int     // of that activity, by then
 	delivered                   bool    // it is known that it has arrived
 	lost                        bool    // that it has arrived, before it was written down
 }
@@ -99,7 +100,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	switch {
 	case !sameRound && was == Closed && before.End == record.EndDelivered && !otherAct && before.Outcome.Kind != record.Failure:
 		w.violate("G2", "a round begins after an outcome that ends the activity was delivered")
-	case !sameRound && was != Closed && before.ResultType == after.ResultType && !after.PerAttempt && !otherAct:
+	case !sameRound && was != Closed && before.ResultType == after.ResultType && !otherAct && !failureIsOver(before, after):
 		w.violate("G4", "the callback ID changed within a round: %v to %v", was, is)
 	case !sameRound && is != Waiting:
 		w.violate("G2", "a round begins as %v", is)
@@ -157,6 +158,21 @@ func (w *simWorld) arrivedOrOver(id string, before, after *record.Record) bool {
 	}
 	return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
 		return n.Kind == record.NoticeOver && bytes.Equal(n.Secret, before.Secret)
+	})
+}
+
+// failureIsOver reports whether a round ended with a failure that was settled,
+// and a hook gets what became of it.
+func failureIsOver(before, after *record.Record) bool {
+	return State(before.State) == Settled && before.Outcome.Kind == record.Failure &&
+		(noticed(before, after, record.NoticeDelivered, record.EndDelivered) ||
+			noticed(before, after, record.NoticeOver, record.EndUnknown))
+}
+
+// noticed reports whether a hook is to get this about the round of before.
+func noticed(before, after *record.Record, kind record.NoticeKind, why record.End) bool {
+	return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
+		return n.Kind == kind && n.Reason == why && bytes.Equal(n.Secret, before.Secret)
 	})
 }
 

@@ -128,7 +128,7 @@ func (w *simWorld) align() {
 	if paused <= 0 {
 		return
 	}
-	longest := firstUnknown + firstUnknown/4
+	longest := firstUnresolved + firstUnresolved/4
 	for paused > longest {
 		longest *= 2
 	}

@@ -57,6 +57,7 @@ func simOps() []simOp {
 		{"refuse a hub", 2, (*simWorld).opRefuse},
 		{"workflow reset", 1, (*simWorld).opResetWorkflow},
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
+		{"fail unheard", 1, (*simWorld).opFailUnheard},
 	}
 }
 
@@ -98,11 +99,8 @@ func (w *simWorld) schedule(r *simRun) {
 	if w.rng.chance(300) {
 		a.beats = []time.Duration{20 * time.Second, 2 * time.Minute}[w.rng.n(2)]
 	}
-	switch w.rng.n(8) {
-	case 0:
+	if w.rng.n(8) == 0 {
 		a.options.Once = true
-	case 1:
-		a.options.PerAttempt = true
 	}
 	if r.workflow == "w2" || r.workflow == "w1" && w.rng.chance(w.keyed) {
 		a.options.Key = "order-7"
@@ -178,6 +176,9 @@ func (w *simWorld) start(at *simAttempt) {
 	r := recordOf(info, at.act.options, at.typ)
 	id := entryID(r)
 	before := w.records[id]
+	if w.broken.number != nil {
+		info.Attempt = w.broken.number(at, before)
+	}
 	if w.broken.start != nil && w.broken.start(w, at, before) {
 		return
 	}

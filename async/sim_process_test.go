@@ -43,16 +43,17 @@ type simPut struct{ hubs, stored []byte }
 // effect of that call, or after it. That is every interleaving at the
 // boundaries of steps, and needs no goroutine.
 type simFrame struct {
-	op      string
-	p       *simProc
-	crashIn int  // calls until the process dies; 0: it doesn't
-	rough   bool // something failed, or something else ran meanwhile
-	beating bool // it goes on with what a pump said
-	calls   []string
-	reads   map[string]simRead // as last read or written, by entry
-	looks   map[context.Context]simLook
-	settled []string // marks that it settled
-	lasts   []simPut // what it has written, and may read back as it wrote it
+	op           string
+	p            *simProc
+	crashIn      int  // calls until the process dies; 0: it doesn't
+	rough        bool // something failed, or something else ran meanwhile
+	beating      bool // it goes on with what a pump said
+	losesReplies bool // of Complete
+	calls        []string
+	reads        map[string]simRead // as last read or written, by entry
+	looks        map[context.Context]simLook
+	settled      []string // marks that it settled
+	lasts        []simPut // what it has written, and may read back as it wrote it
 }
 
 // simRead is what a process knows of an entry.
@@ -268,7 +269,12 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 		if w.refusing || c.p.refused {
 			return struct{}{}, ErrRefused
 		}
-		return struct{}{}, w.complete(f, t, o)
+		err := w.complete(f, t, o)
+		if f.losesReplies {
+			w.logf("%s: the reply is lost", c.p.name)
+			f.rough, err = true, errSimAway
+		}
+		return struct{}{}, err
 	})
 	f.calls = append(f.calls, how+":"+simClass(err))
 	w.logf("%s: Complete %v by %s (%s): %v", c.p.name, o, how, w.nameOf(o.Mark), simClass(err))

@@ -20,20 +20,21 @@ var simRows = []string{
 	"none, in the run after a workflow reset: Start asks again",
 	"Waiting, later Start: same round, asks",
 	"Waiting, later Start, Once and known: not asked",
-	"Waiting, later Start, PerAttempt: new round",
 	"Waiting, same Start, nobody heard: asks",
 	"Waiting, same Start, asked: nothing",
 	"Waiting, function fails: the worker gets it",
 	"Waiting, function panics: the panic goes on",
 	"any, earlier Start: nothing",
 	"Closed, same Start: nothing",
-	"none: early answer by key",
+	"none: early result by key",
+	"none: early failure by key: ErrNotFound",
 	"Settled without target, Start: delivered",
 	"Settled without target, Start of another type or too late: told, asks",
 	"Settled without target, due: told",
 	"Settled meanwhile, function returns: pending",
 	"Settled, later Start: delivers, doesn't ask",
 	"Settled failure, later Start, unresolved: the worker gets an error",
+	"Settled failure, later Start, spent: told, new round",
 	"Waiting, Start of another type: new round",
 	"Settled, Start of another type: told, new round",
 	"Closed, success, Start: nothing",
@@ -80,12 +81,12 @@ var simRows = []string{
 	"key, other workflow, Closed, an attempt that is over: nothing",
 	"key, Waiting: same round",
 	"key, Settled, delivered there: new round",
-	"key, Settled, over: delivered here",
+	"key, Settled, over: told, new round",
 	"key, Settled, end unknown: told, new round",
 	"key, earlier one's end is buffered: ErrKeyInUse",
 	"key, Closed: new round",
 	"key, workflow reset, Waiting: same round",
-	"key, workflow reset, Settled, over: delivered here",
+	"key, workflow reset, Settled, over: told, new round",
 	"key, workflow reset, Settled, delivered there: new round",
 	"key, workflow reset, Closed: new round",
 	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
@@ -158,7 +159,11 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		w.expect(asked && newRound, "Settled, Start of another type: told, new round")
 	case State(b.State) == Settled && later:
 		if asked {
-			w.expect(newRound && failed, "Settled, another attempt, its mark is there: delivered")
+			row := "Settled, another attempt, its mark is there: delivered"
+			if noticed(b, after, record.NoticeOver, record.EndUnknown) {
+				row = "Settled failure, later Start, spent: told, new round"
+			}
+			w.expect(newRound && failed, row)
 		} else if !errors.Is(s.err, errUnresolved) {
 			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
 		} else {
@@ -174,8 +179,6 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		w.expect(asked && !newRound, "Waiting, same Start, nobody heard: asks")
 	case o.Once && known:
 		w.expect(!asked && pending && !newRound, "Waiting, later Start, Once and known: not asked")
-	case o.PerAttempt:
-		w.expect(asked && newRound, "Waiting, later Start, PerAttempt: new round")
 	default:
 		w.expect(asked && !newRound, "Waiting, later Start: same round, asks")
 	}
@@ -229,24 +232,19 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 		w.expect(a.buffered, "key, earlier one's end is buffered: ErrKeyInUse")
 	case closed:
 		w.expect(asked && newRound, key+", Closed: new round")
-	case State(b.State) == Waiting && b.ResultType == s.at.typ && !s.at.act.options.PerAttempt:
+	case State(b.State) == Waiting && b.ResultType == s.at.typ:
 		w.expect(!newRound, key+", Waiting: same round")
 	case State(b.State) == Settled && newRound:
-		untold := func(kind record.NoticeKind, why record.End) bool {
-			return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
-				return n.Kind == kind && n.Reason == why && sameSecret(n.Secret, b.Secret)
-			})
-		}
 		switch {
-		case untold(record.NoticeOver, record.EndUnknown):
+		case noticed(b, after, record.NoticeOver, record.EndUnknown):
 			w.expect(a.run.gone, key+", Settled, end unknown: told, new round")
-		case untold(record.NoticeDelivered, record.EndDelivered):
+		case noticed(b, after, record.NoticeDelivered, record.EndDelivered):
 			w.hit(key + ", Settled, delivered there: new round")
 		default:
-			w.hit(key + ", Settled, over, can't be delivered here: told, new round")
+			w.hit(key + ", Settled, over: told, new round")
 		}
 	case State(b.State) == Settled:
-		w.expect(!asked, key+", Settled, over: delivered here")
+		w.expect(false, key+", Settled, over: told, new round")
 	}
 }
 

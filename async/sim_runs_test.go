@@ -1,6 +1,8 @@
 package async
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -105,6 +107,51 @@ func (w *simWorld) opAnswerAndGoOn() {
 			w.attempts = append(w.attempts, at)
 			w.start(at)
 		}
+	}
+}
+
+// opFailUnheard has the outside fail an attempt, the reply be lost, and mostly
+// attempts follow of which no process of ours hears, before one that calls Start.
+func (w *simWorld) opFailUnheard() {
+	if len(w.asks) == 0 {
+		return
+	}
+	ask := w.asks[len(w.asks)-1]
+	a, p := ask.act, w.worker()
+	if !a.pending() || a.cur == nil || a.paused {
+		return
+	}
+	f := w.push("answer", p)
+	f.losesReplies = true
+	v := simSecret + "1"
+	ask.offered[simSays(1, "", v)] = true
+	c, err := p.hub.Open(context.Background(), ask.id)
+	if err == nil {
+		err = c.Fail(context.Background(), errors.New(v))
+	}
+	w.logf("%s: Fail: %v", p.name, err)
+	if !p.dead {
+		w.checkAnswer(f, ask, simSays(1, "", v), err)
+	}
+	w.pop()
+	for range w.rng.n(3) {
+		w.untilBackoff(a)
+		if a.canPoll() {
+			w.poll(a)
+			w.failAttempt(a, true, "", "")
+		}
+	}
+	w.untilBackoff(a)
+	if a.canPoll() {
+		at := w.poll(a)
+		w.attempts = append(w.attempts, at)
+		w.start(at)
+	}
+}
+
+func (w *simWorld) untilBackoff(a *simAct) {
+	if d := time.Until(a.backoff); a.cur == nil && d > 0 {
+		w.sleep(d)
 	}
 }
 

@@ -49,6 +49,7 @@ type simAct struct {
 	muddled  bool      // heartbeats may have come in another order than they were sent
 
 	resetting bool // the attempt that runs is the last before a reset
+	resets    int
 	carried   bool // into this run by a reset of the workflow
 
 	closed   bool
@@ -183,6 +184,7 @@ func (w *simWorld) failAttempt(a *simAct, retryable bool, mark, actual string) {
 // a number that its token doesn't have.
 func (w *simWorld) reset(a *simAct) {
 	a.num = 1
+	a.resets++
 	if a.cur == nil {
 		a.backoff = time.Now()
 	} else {
@@ -312,7 +314,7 @@ func (w *simWorld) describe(t Target, mark string) Status {
 	if a.pending() {
 		s := Status{
 			Pending: true, Running: a.cur != nil, CancelRequested: a.cancelRequested, Paused: a.paused,
-			Attempt: a.num, LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
+			LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
 		}
 		if a.cur != nil {
 			s.Started = a.cur.started

@@ -114,6 +114,7 @@ type simBroken struct {
 	put       func(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error)
 	start     func(w *simWorld, at *simAttempt, before *record.Record) bool // true: this was the Start
 	started   func(at *simAttempt) time.Time
+	number    func(at *simAttempt, before *record.Record) int32
 	result    func(err error) error               // of Start
 	asked     func(w *simWorld, id string) string // what the outside is told
 }

@@ -74,7 +74,7 @@ func TestAnswerOnAnOldSnapshot(t *testing.T) {
 		"another answer": {func(t *testing.T, w *world, id string) {
 			wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
 		}, async.ErrSettled, 1, "token-1"},
-		"the round is over": {func(_ *testing.T, w *world, _ string) { w.start(2, async.StartOptions{PerAttempt: true}) }, async.ErrSuperseded, 0, ""},
+		"the round is over": {func(_ *testing.T, w *world, _ string) { w.startOtherType(2) }, async.ErrSuperseded, 0, ""},
 		"it was abandoned": {func(t *testing.T, w *world, id string) {
 			wantNil(t, w.open(id).Abandon(t.Context()))
 		}, async.ErrClosed, 0, ""},
@@ -120,8 +120,8 @@ func TestRepeatOnAnOldSnapshot(t *testing.T) {
 // What was read is of a later round than the callback is.
 func TestAnswerOfAnOlderRound(t *testing.T) {
 	w, _ := newGets(t)
-	first := w.start(1, async.StartOptions{PerAttempt: true})
-	w.start(2, async.StartOptions{PerAttempt: true})
+	first := w.start(1, async.StartOptions{})
+	w.startOtherType(2)
 	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
 	w.wantSent(0)
 	w.wantState(async.Waiting)

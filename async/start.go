@@ -18,20 +18,15 @@ import (
 // StartOptions say how an activity asks. The zero value is good.
 type StartOptions struct {
 	// Key is a business key, such as an order's number, unique in the
-	// namespace while its activity waits: whoever knows it finds the activity
-	// with [OpenKey]. A later activity of the same workflow takes it over, and
-	// gets an answer that the earlier one didn't. At most 1 KiB. Defaults to
-	// none.
+	// namespace while its activity waits: [OpenKey] finds the activity by it. A
+	// later activity of the same workflow takes the key over. At most 1 KiB.
+	// Defaults to none.
 	Key string
 
 	// Once asks once for each round, not for each attempt: an attempt that
 	// finds that the outside has been asked, or that a reference is
 	// remembered, doesn't run the function. Defaults to false.
 	Once bool
-
-	// PerAttempt gives each attempt a callback ID of its own; answers to older
-	// ones get ErrSuperseded. It excludes Once. Defaults to false.
-	PerAttempt bool
 
 	// Labels are shown to operators, at most 4 KiB in all. No secrets.
 	// Defaults to none.
@@ -52,13 +47,15 @@ const (
 	wrapUp = 5 * time.Second
 )
 
-// errUnresolved fails an attempt that nobody was asked for: the next one will.
-var errUnresolved = errors.New("async: whether the failure that was accepted before has ended the attempt before this one can't be asked now")
+// errUnresolved fails an attempt whose function can't run yet: the next attempt
+// resolves what became of the failure.
+var errUnresolved = errors.New("async: cannot determine whether an earlier failure was delivered; the attempt fails so that Temporal retries it")
 
-// maxUnknown bounds how often Start asks for that, and firstUnknown how fast.
+// maxUnresolved is how often Start asks Temporal again for that, and
+// firstUnresolved how long it waits before the first time.
 const (
-	maxUnknown   = 4
-	firstUnknown = 100 * time.Millisecond
+	maxUnresolved   = 4
+	firstUnresolved = 100 * time.Millisecond
 )
 
 func pause(ctx context.Context, d time.Duration) {
@@ -124,8 +121,6 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
 	case len(info.TaskToken) == 0:
 		wrong = errors.New("the activity has no task token")
-	case o.Once && o.PerAttempt:
-		wrong = errors.New("StartOptions.Once and PerAttempt exclude each other: with an ID of its own each attempt asks")
 	case checkKey(o.Key) != nil:
 		wrong = checkKey(o.Key)
 	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
@@ -173,7 +168,6 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *record.Rec
 		Secret:           newSecret(),
 		Key:              o.Key,
 		Once:             o.Once,
-		PerAttempt:       o.PerAttempt,
 		Labels:           o.Labels,
 		Pump:             o.Pump,
 		Created:          time.Now().UnixNano(),
@@ -201,33 +195,39 @@ func checkLabels(labels map[string]string) error {
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns stepAsk or stepPending.
 func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, step, error) {
-	unknown := 0
+	unresolved := 0
 	for range maxConflicts {
 		e, err := h.load(ctx, id)
 		next, changed := stepAsk, true
+		var word *Status
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			e = entry{id: id, rec: r}
 		case err != nil:
 			return entry{}, 0, err
 		default:
-			if err := h.lookBeforeDropping(ctx, e.rec, r); err != nil {
-				return entry{}, 0, err
-			}
-			before, settledBefore := aboutRound(e.rec), e.rec.State == record.Settled
-			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, changed, err = h.takeOver(ctx, &e, r)
-				settledBefore = false // it tells for itself
-			} else {
-				next, changed, err = arrive(id, e.rec, r)
+			word, err = h.wordOnOutcome(ctx, e.rec, r)
+			if err != nil && e.rec.Outcome.GetKind() == record.Failure && e.rec.ResultType == r.ResultType {
+				word, err = new(Status), nil // unresolved
 			}
 			if err != nil {
 				return entry{}, 0, err
 			}
-			if settledBefore && e.rec.State == record.Waiting && e.rec.Rounds[len(e.rec.Rounds)-1].Fingerprint == nil {
-				h.noticeOf(e.rec, before, record.NoticeOver, record.EndTypeMismatch, time.Now())
-				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, since the activity now awaits another type",
-					slog.String("callback", shortID(id)), slog.String("awaits", r.ResultType))
+			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
+				next, changed, err = h.takeOver(ctx, &e, r)
+			} else {
+				next, changed, err = h.arrive(id, e.rec, r, word)
+			}
+			if errors.Is(err, errUnresolved) && h.completer != nil && unresolved < maxUnresolved {
+				unresolved++
+				pause(ctx, jitter(firstUnresolved<<unresolved))
+				continue
+			}
+			if errors.Is(err, errUnresolved) {
+				h.outrun(ctx, e)
+			}
+			if err != nil {
+				return entry{}, 0, err
 			}
 		}
 		if changed {
@@ -246,45 +246,42 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, st
 		if next != stepDeliver {
 			return e, next, nil
 		}
-		delivered, err := h.deliver(ctx, e, starter)
-		if err == nil {
+		as := starter
+		if word != nil {
+			as = resolver
+		}
+		if delivered, err := h.deliver(ctx, e, as); err == nil {
 			e = delivered
 		}
-		// A failure may turn out to have ended the attempt before this one: then
-		// this one asks. While that isn't known, it can't be left waiting: if
-		// nobody is asked, nobody will answer.
-		switch failure := e.rec.Outcome.GetKind() == record.Failure && e.rec.Outcome.Started < r.Started; {
-		case !failure:
-			return e, stepPending, nil
-		case err == nil && e.rec.State == record.Closed:
-		case unknown == maxUnknown:
-			return entry{}, 0, errUnresolved
-		default:
-			unknown++
-			pause(ctx, jitter(firstUnknown<<unknown))
-		}
+		return e, stepPending, nil
 	}
 	return entry{}, 0, errConflicts
 }
 
-// lookBeforeDropping closes the record where its outcome has reached Temporal
-// unknown to us. It asks only where a later attempt awaits another type, and so
-// would drop the outcome.
-func (h *Hub) lookBeforeDropping(ctx context.Context, r, now *record.Record) error {
-	if h.completer == nil || r.State != record.Settled || !sameActivity(r, now) || now.Started <= r.Started || r.ResultType == now.ResultType {
-		return nil
+// outrun writes down that a later attempt begins, so that the one after it
+// doesn't take itself for the first after the failure.
+func (h *Hub) outrun(ctx context.Context, e entry) {
+	if e.rec.Outcome.Outrun {
+		return
+	}
+	e.rec.Outcome.Outrun = true
+	_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+}
+
+// wordOnOutcome asks Temporal about the record's outcome where a later attempt
+// would drop it, or could be failed by it a second time. It returns nil where
+// the decision doesn't need Temporal's word.
+func (h *Hub) wordOnOutcome(ctx context.Context, r, now *record.Record) (*Status, error) {
+	if !needsWord(r, now) || h.completer == nil {
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	status, err := h.completer.Describe(ctx, target(r).ByID(), r.Outcome.GetMark())
+	status, err := h.completer.Describe(ctx, target(now).ByID(), r.Outcome.GetMark())
 	if err != nil {
-		return fmt.Errorf("whether the answer that came before was taken can't be asked now: %w", err)
+		return nil, fmt.Errorf("cannot ask Temporal whether an earlier answer was delivered: %w", err)
 	}
-	if status.Pending && status.LastMark == r.Outcome.GetMark() || !status.Pending && status.End == EndOurs {
-		closed(r, record.EndDelivered, time.Now())
-		h.notice(r, record.NoticeDelivered, record.EndDelivered, time.Now())
-	}
-	return nil
+	return &status, nil
 }
 
 // handOff runs ask, and records that the outside has been asked.

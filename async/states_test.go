@@ -271,7 +271,7 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 		return nil
 	}
 	w.completer.DescribeFunc = func(_ context.Context, tg async.Target, _ string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, Attempt: 2, Started: attempt(2).StartedTime, LastMark: mark}, nil
+		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime, LastMark: mark}, nil
 	}
 	first := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
@@ -287,6 +287,70 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	w.wantState(async.Waiting)
 	// A crash between the evidence and the new round: the same attempt again.
 	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
+}
+
+// A failure may have been sent, and attempts followed of which no process
+// knows: the attempt that runs asks, and the failure is not sent again.
+func TestSpentFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		attempt int32 // the number that the attempt has
+		mark    bool  // Temporal's last failure is this one
+		reject  bool
+		asks    bool
+		told    string
+	}{
+		"the next attempt, another failure":     {2, false, false, false, "delivered"},
+		"the next attempt, this failure":        {2, true, false, true, "delivered"},
+		"one after that, another failure":       {3, false, false, true, "over"},
+		"one after that, this failure":          {3, true, false, true, "delivered"},
+		"after a reset, another failure":        {1, false, false, true, "over"},
+		"one after that, a rejection":           {3, false, true, false, "delivered"},
+		"after a reset, a rejection":            {1, false, true, false, "delivered"},
+		"the next attempt, and it is rejection": {2, false, true, false, "delivered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				w, o := hooked(t)
+				w.completer.CompleteFunc = unavailable
+				first := w.start(1, async.StartOptions{})
+				answer := w.open(first).Fail
+				if c.reject {
+					answer = w.open(first).Reject
+				}
+				wantNil(t, answer(t.Context(), errors.New("declined")))
+				w.completer.CompleteFunc = nil
+				info := attempt(3)
+				info.Attempt = c.attempt
+				mark := w.record().Outcome.Mark
+				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+					s := async.Status{Pending: true, Running: true, Started: info.StartedTime}
+					if c.mark {
+						s.LastMark = mark
+					}
+					return s, nil
+				}
+				asked := ""
+				err := async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+					asked = p.ID()
+					return nil
+				})
+				if err != activity.ErrResultPending || (asked != "") != c.asks || asked == first {
+					t.Fatalf("Start returned %v and asked with %q, want it asked: %t, under a new ID", err, asked, c.asks)
+				}
+				if c.asks {
+					w.wantSent(0)
+				} else {
+					w.wantSent(1)
+				}
+				w.work(w.hub)
+				o.want(t, c.told)
+				if c.told == "over" {
+					wantErr(t, o.why, async.ErrUnknownEnd)
+				}
+				wantNil(t, answer(t.Context(), errors.New("declined"))) // a repeat changes nothing
+			})
+		})
+	}
 }
 
 // An attempt that nobody is asked for must not be left waiting: it fails, and

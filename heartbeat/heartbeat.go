@@ -57,9 +57,7 @@ const JobDead = "JobDead"
 // nothing of an activity itself. Its methods are called by any number of
 // goroutines.
 //
-// A Pump may also have a method Asks() bool. Where that is false Beat never
-// waits for anybody, and hubs call it without the precautions that they take
-// else.
+// A Pump may also implement [Asker].
 type Pump interface {
 	// Next returns when Beat is due, which may be past; the zero time means
 	// not until something changes: the next Pending.Heartbeat, or attempt. It
@@ -73,4 +71,12 @@ type Pump interface {
 	// and Beat is called again soon: if that goes on for the heartbeat
 	// timeout, the attempt ends by it. The same follows a panic.
 	Beat(ctx context.Context, a Activity) (Beat, error)
+}
+
+// Asker is an optional interface of a [Pump]: it says whether Beat may block.
+type Asker interface {
+	// Asks reports whether Beat asks an external system, and so may block. If
+	// it returns false, Beat must not block: hubs call it inline, without a
+	// timeout. Hubs assume true for a Pump that is no Asker.
+	Asks() bool
 }

@@ -122,7 +122,7 @@ func (c *Completer) Describe(ctx context.Context, t async.Target, mark string) (
 	if c.DescribeFunc != nil {
 		return c.DescribeFunc(ctx, t, mark)
 	}
-	s := async.Status{Pending: true, Running: true, Attempt: 1, Started: t.Started}
+	s := async.Status{Pending: true, Running: true, Started: t.Started}
 	for _, call := range c.Completed() {
 		switch {
 		case !sameActivity(call.Target, t):
@@ -133,7 +133,7 @@ func (c *Completer) Describe(ctx context.Context, t async.Target, mark string) (
 			}
 			return s, nil
 		case !call.Target.Started.After(t.Started):
-			s.Attempt, s.LastMark = s.Attempt+1, call.Outcome.Mark
+			s.LastMark = call.Outcome.Mark
 			s.Running = !call.Target.Started.Equal(t.Started)
 		}
 	}

@@ -98,7 +98,7 @@ func TestFuncsComeFirst(t *testing.T) {
 			return async.Signals{Paused: true}, nil
 		},
 		DescribeFunc: func(context.Context, async.Target, string) (async.Status, error) {
-			return async.Status{Attempt: 7}, nil
+			return async.Status{LastMark: "f7"}, nil
 		},
 	}
 	if err := c.Complete(ctx, attempt(1), result("r")); err != broken || len(c.Completed()) != 0 {
@@ -111,7 +111,7 @@ func TestFuncsComeFirst(t *testing.T) {
 	if s, _ := c.Heartbeat(ctx, attempt(2), nil); s.Paused {
 		t.Error("an activity that is over beats")
 	}
-	if s, _ := c.Describe(ctx, attempt(1), ""); s.Attempt != 7 {
+	if s, _ := c.Describe(ctx, attempt(1), ""); s.LastMark != "f7" {
 		t.Errorf("described as %+v", s)
 	}
 	var fresh asynctest.Completer

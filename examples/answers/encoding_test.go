@@ -149,26 +149,13 @@ func readFailure(_ *world, r worker.Registry) {
 
 func TestFailureIsEncodedInTheActivitysContext(t *testing.T) {
 	reason := temporal.NewApplicationError("the reason", "No", "detail")
-	check := func(w *world, run client.WorkflowRun) {
-		w.t.Helper()
-		var got string
-		if err := run.Get(w.Context(), &got); err != nil || got != "No: the reason (detail)" {
-			w.t.Errorf("the workflow read %q, %v, want the reason", got, err)
-		}
+	w := newWorld(t, config{client: sealingAll(), register: readFailure})
+	run := w.Start("readFailure")
+	must(t, w.next().Reject(w.Context(), reason))
+	var got string
+	if err := run.Get(w.Context(), &got); err != nil || got != "No: the reason (detail)" {
+		t.Errorf("the workflow read %q, %v, want the reason", got, err)
 	}
-	t.Run("settled", func(t *testing.T) {
-		w := newWorld(t, config{client: sealingAll(), register: readFailure})
-		run := w.Start("readFailure")
-		must(t, w.next().Reject(w.Context(), reason))
-		check(w, run)
-	})
-	t.Run("early", func(t *testing.T) {
-		key := newKey()
-		w := newWorld(t, config{client: sealingAll(), register: readFailure, start: keyed(key)})
-		must(t, w.openKey(key, early()).Reject(w.Context(), reason))
-		check(w, w.Start("readFailure"))
-		w.none()
-	})
 }
 
 // upper is a data converter of an application's own.

@@ -70,30 +70,19 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-func TestEarlyRejection(t *testing.T) {
-	for name, c := range map[string]client.Options{"plain": {}, "with a codec": sealing()} {
-		t.Run(name, func(t *testing.T) {
-			key := newKey()
-			w := newWorld(t, config{client: c, start: keyed(key)})
-			must(t, w.openKey(key, early()).Reject(w.Context(), temporal.NewApplicationError("the reason", "No", "detail")))
-			run := w.Start(awaitDecision, patient())
-			err := asFailed(t, run.Get(w.Context(), nil))
-			var detail string
-			if err.Type() != "No" || !strings.HasPrefix(err.Error(), "the reason") || err.Details(&detail) != nil || detail != "detail" {
-				t.Errorf("the workflow got %v with detail %q, want the early rejection", err, detail)
-			}
-			w.none()
-		})
-	}
-}
-
-// An early failure fails one attempt; the next one asks.
+// Only a result may come before its activity.
 func TestEarlyFailure(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key)})
-	must(t, w.openKey(key, early()).Fail(w.Context(), errBroken))
+	wantErr(t, w.openKey(key, early()).Reject(w.Context(), errBroken), async.ErrNotFound)
+	wantErr(t, w.openKey(key, early()).Fail(w.Context(), errBroken), async.ErrNotFound)
 	run := w.Start(awaitDecision, quick())
+	first := w.next()
+	must(t, w.openKey(key, early()).Fail(w.Context(), errBroken))
 	p := w.next()
+	if p.ID() == first.ID() {
+		t.Error("the round after the failure has the callback ID of the one before")
+	}
 	w.wantPending(run, 2)
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
@@ -224,24 +213,27 @@ func TestNextRunTakesOverOnce(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// The answer was accepted, and never reached the old run: the new one gets it.
-func TestNextRunGetsTheUndelivered(t *testing.T) {
-	for name, c := range map[string]client.Options{"plain": {}, "with a codec": sealing()} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, config{client: c, register: leaving, start: keyed(newKey())})
-			run := w.Start("leaving", true)
-			p := w.next()
-			w.completer.set(true, nil)
-			must(t, p.Complete(w.Context(), approved))
-			w.completer.set(false, nil)
-			w.wantState(p, async.Settled)
-			w.leave(run)
-			w.wantResult(w.last(run), approved)
-			w.none()
-			w.becomes(p, async.Closed)
-			must(t, p.Complete(w.Context(), approved))
-		})
+// The answer was accepted, and never reached the old run: the hook gets it, and
+// the new run asks.
+func TestNextRunAsksAfterTheUndelivered(t *testing.T) {
+	hooks := newTellings()
+	w := newWorld(t, config{register: leaving, start: keyed(newKey()), hub: running(hooks)})
+	run := w.Start("leaving", true)
+	p := w.next()
+	w.completer.set(true, nil)
+	must(t, p.Complete(w.Context(), approved))
+	w.completer.set(false, nil)
+	w.wantState(p, async.Settled)
+	w.leave(run)
+	q := w.next()
+	if p.ID() == q.ID() {
+		t.Error("the new round has the old callback ID")
 	}
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrSuperseded)
+	w.run()
+	hooks.next(t, "over", p.Callback, async.ErrOver)
+	must(t, q.Complete(w.Context(), approved))
+	w.wantResult(w.last(run), approved)
 }
 
 // rounds registers a workflow whose first run continues as new when its

@@ -2,7 +2,6 @@ package answers
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"go.temporal.io/sdk/client"
@@ -12,32 +11,6 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
-
-// Each attempt has an ID of its own, and late answers to older ones are told
-// so.
-func TestPerAttempt(t *testing.T) {
-	w := newWorld(t, config{start: async.StartOptions{PerAttempt: true}})
-	run := w.Start(awaitDecision, expiring())
-	first := w.next()
-	seen := map[string]bool{first.ID(): true}
-	for {
-		p := w.next()
-		if seen[p.ID()] {
-			t.Error("two attempts have one callback ID")
-		}
-		seen[p.ID()] = true
-		wantErr(t, first.Complete(w.Context(), Decision{By: "late"}), async.ErrSuperseded)
-		err := p.Complete(w.Context(), approved)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, async.ErrSuperseded) { // another attempt has begun meanwhile
-			t.Fatal(err)
-		}
-	}
-	w.wantResult(run, approved)
-	wantErr(t, first.Complete(w.Context(), Decision{By: "late"}), async.ErrSuperseded)
-}
 
 func TestIdempotencyKeys(t *testing.T) {
 	w := newWorld(t, config{})

@@ -294,9 +294,8 @@ type Record struct {
 	CancelRequested bool  `protobuf:"varint,28,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	// How it is found: by a business key of its own, or by what names it in
 	// Temporal.
-	Key        string `protobuf:"bytes,29,opt,name=key,proto3" json:"key,omitempty"`
-	Early      bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
-	PerAttempt bool   `protobuf:"varint,31,opt,name=per_attempt,json=perAttempt,proto3" json:"per_attempt,omitempty"`
+	Key   string `protobuf:"bytes,29,opt,name=key,proto3" json:"key,omitempty"`
+	Early bool   `protobuf:"varint,30,opt,name=early,proto3" json:"early,omitempty"` // answered by key, before any activity has asked
 	// What is due, and when.
 	NextQuestion int64     `protobuf:"varint,32,opt,name=next_question,json=nextQuestion,proto3" json:"next_question,omitempty"` // whether a waiting activity is over; 0: at its deadline
 	Questions    int32     `protobuf:"varint,33,opt,name=questions,proto3" json:"questions,omitempty"`                           // asked in vain
@@ -559,13 +558,6 @@ func (x *Record) GetKey() string {
 func (x *Record) GetEarly() bool {
 	if x != nil {
 		return x.Early
-	}
-	return false
-}
-
-func (x *Record) GetPerAttempt() bool {
-	if x != nil {
-		return x.PerAttempt
 	}
 	return false
 }
@@ -838,9 +830,11 @@ type Outcome struct {
 	Mark        string `protobuf:"bytes,3,opt,name=mark,proto3" json:"mark,omitempty"` // tells this outcome from an equal one
 	Fingerprint []byte `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	Settled     int64  `protobuf:"varint,5,opt,name=settled,proto3" json:"settled,omitempty"`
-	// started of the attempt that a failure is meant for: where another runs,
-	// it has first to be known whether this failure ended the one before.
+	// started of the attempt that a failure may have been sent to. When another
+	// runs, Temporal has to say whether this failure ended the one before.
 	Started       int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
+	NonRetryable  bool  `protobuf:"varint,7,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"` // a failure after which no attempt follows
+	Outrun        bool  `protobuf:"varint,8,opt,name=outrun,proto3" json:"outrun,omitempty"`                                 // a later attempt began, and did not learn whether the failure was taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -915,6 +909,20 @@ func (x *Outcome) GetStarted() int64 {
 		return x.Started
 	}
 	return 0
+}
+
+func (x *Outcome) GetNonRetryable() bool {
+	if x != nil {
+		return x.NonRetryable
+	}
+	return false
+}
+
+func (x *Outcome) GetOutrun() bool {
+	if x != nil {
+		return x.Outrun
+	}
+	return false
 }
 
 type Delivery struct {
@@ -997,7 +1005,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xf6\r\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xdb\r\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1034,9 +1042,7 @@ const file_record_proto_rawDesc = "" +
 	"\x03end\x18\x1b \x01(\x0e2\x16.latchkey.async.v1.EndR\x03end\x12)\n" +
 	"\x10cancel_requested\x18\x1c \x01(\bR\x0fcancelRequested\x12\x10\n" +
 	"\x03key\x18\x1d \x01(\tR\x03key\x12\x14\n" +
-	"\x05early\x18\x1e \x01(\bR\x05early\x12\x1f\n" +
-	"\vper_attempt\x18\x1f \x01(\bR\n" +
-	"perAttempt\x12#\n" +
+	"\x05early\x18\x1e \x01(\bR\x05early\x12#\n" +
 	"\rnext_question\x18  \x01(\x03R\fnextQuestion\x12\x1c\n" +
 	"\tquestions\x18! \x01(\x05R\tquestions\x123\n" +
 	"\anotices\x18\" \x03(\v2\x19.latchkey.async.v1.NoticeR\anotices\x12\x1f\n" +
@@ -1058,7 +1064,7 @@ const file_record_proto_rawDesc = "" +
 	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"\xd4\x01\n" +
 	"\x06Notice\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.latchkey.async.v1.NoticeKindR\x04kind\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.latchkey.async.v1.EndR\x06reason\x12\x16\n" +
@@ -1068,14 +1074,16 @@ const file_record_proto_rawDesc = "" +
 	"\x05Round\x12'\n" +
 	"\x0fcallback_digest\x18\x01 \x01(\fR\x0ecallbackDigest\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12+\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\xba\x01\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\"\xf7\x01\n" +
 	"\aOutcome\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.latchkey.async.v1.KindR\x04kind\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x12\n" +
 	"\x04mark\x18\x03 \x01(\tR\x04mark\x12 \n" +
 	"\vfingerprint\x18\x04 \x01(\fR\vfingerprint\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\x18\n" +
-	"\astarted\x18\x06 \x01(\x03R\astarted\"\x9c\x01\n" +
+	"\astarted\x18\x06 \x01(\x03R\astarted\x12#\n" +
+	"\rnon_retryable\x18\a \x01(\bR\fnonRetryable\x12\x16\n" +
+	"\x06outrun\x18\b \x01(\bR\x06outrun\"\x9c\x01\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tdelivered\x18\x01 \x01(\bR\tdelivered\x12\x14\n" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +
