@@ -43,10 +43,22 @@ func TestImportArrows(t *testing.T) {
 		},
 		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record" || d == module+"/async/internal/lifecycle"
+		},
+		"/async/internal/lifecycle": func(d string) bool {
+			return !external(d) || d == module+"/async/internal/record" || strings.HasPrefix(d, "google.golang.org/protobuf/")
+		},
+		"/async/internal/record": func(d string) bool {
+			return !external(d) || strings.HasPrefix(d, "google.golang.org/protobuf/")
 		},
 		"/async/asynctest": func(d string) bool {
-			return !strings.HasPrefix(d, module+"/store/")
+			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
+		},
+		"/web/webhook": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer")
+		},
+		"/web/answer": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},
 	} {
 		if _, err := os.Stat("." + pkg); err != nil {
@@ -140,6 +152,7 @@ func TestRequirements(t *testing.T) {
 	allowed := []string{
 		"go.temporal.io/sdk", "go.temporal.io/api", "google.golang.org/protobuf",
 		"go.etcd.io/bbolt", "github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2",
+		"github.com/google/jsonschema-go",
 	}
 	direct := 0
 	for _, m := range regexp.MustCompile(`(?m)^\s*(?:require )?([a-z0-9.]+\.[a-z]+/\S+) v\S+( // indirect)?$`).FindAllStringSubmatch(string(mod), -1) {

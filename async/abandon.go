@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -26,7 +27,7 @@ func (c Callback) abandon(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !known(e.rec.State) {
+		if !lifecycle.Known(e.rec.State) {
 			return errNewer
 		}
 		if e.rec.State == record.Closed {

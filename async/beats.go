@@ -11,33 +11,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
-
-const (
-	// soonest bounds how soon a beat comes again that was not sent, and
-	// lastBeatRetry how late where there is no heartbeat timeout.
-	soonest       = time.Second
-	lastBeatRetry = time.Minute
-)
-
-// beatAt is when the next beat is due, or zero: none is before the function
-// has returned, and none for an attempt that Temporal no longer knows.
-func (e entry) beatAt() time.Time {
-	if r := e.rec; r.HandedOffStarted != r.Started || r.TokenLostStarted == r.Started {
-		return time.Time{}
-	}
-	return fromNano(e.rec.NextBeat)
-}
-
-// lapses is when the attempt times out unless a beat comes.
-func (e entry) lapses() time.Time {
-	if e.rec.HeartbeatTimeout == 0 {
-		return fromNano(e.rec.NextBeat).Add(lastBeatRetry)
-	}
-	return fromNano(e.rec.LastBeat + e.rec.HeartbeatTimeout)
-}
 
 // activityOf is what a pump gets to know.
 func activityOf(e entry) heartbeat.Activity {
@@ -87,7 +64,7 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 	defer func() {
 		if recover() != nil {
 			h.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
-			at = now.Add(lastBeatRetry)
+			at = now.Add(lifecycle.LastBeatRetry)
 		}
 	}()
 	return pump.Next(activityOf(e), now), true
@@ -96,16 +73,12 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 // again has a beat that wasn't sent come soon, and leaves time for one more
 // after it.
 func (h *Hub) again(r *record.Record, now time.Time) {
-	first, last := soonest, lastBeatRetry
-	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {
-		first, last = min(first, timeout/12), min(last, timeout/6)
-	}
 	if h.health.open(r.Namespace, aBeat) {
 		r.NextBeat = now.UnixNano() // another hub may do better, at once
 		return
 	}
 	r.BeatTries++
-	next := now.Add(jitter(doubled(first, last, int(r.BeatTries))))
+	next := now.Add(jitter(lifecycle.BeatRetry(r)))
 	r.NextBeat = next.UnixNano()
 	h.soon.note(next, now)
 }
@@ -114,17 +87,17 @@ func (h *Hub) again(r *record.Record, now time.Time) {
 func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, following, error) {
 	at, known := h.nextBeat(e, now)
 	switch {
-	case !known && len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now):
+	case !known && len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now):
 		return told(h.saveHeld(ctx, e, now))
 	case !known:
 		h.unknownPump(ctx, e)
 		e.due = now.Add(jitter(h.leaveTo(e, now)))
-		for _, other := range []time.Time{e.questionAt(), fromNano(e.rec.NextNotice)} {
+		for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
 			if other.After(now) && other.Before(e.due) {
 				e.due = other
 			}
 		}
-	case e.rec.BeatTries == 0 && (at.IsZero() || !isDue(at, now)):
+	case e.rec.BeatTries == 0 && (at.IsZero() || !lifecycle.IsDue(at, now)):
 		e.rec.NextBeat = toNano(at)
 		e.due = h.dueAt(e.rec)
 	default:
@@ -141,9 +114,9 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 // store busy. It isn't counted as a try to beat: the pump has not been asked yet.
 func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 	least := 2 * h.pollInterval / busyPoll
-	first, last := least, max(least, lastBeatRetry)
-	if timeout := time.Duration(e.rec.HeartbeatTimeout); timeout > 0 && now.Before(e.lapses()) {
-		first, last = max(least, timeout/300), max(least, min(timeout/60, lastBeatRetry))
+	first, last := least, max(least, lifecycle.LastBeatRetry)
+	if timeout := time.Duration(e.rec.HeartbeatTimeout); timeout > 0 && now.Before(lifecycle.Lapses(e.rec)) {
+		first, last = max(least, timeout/300), max(least, min(timeout/60, lifecycle.LastBeatRetry))
 	}
 	return min(max(first, now.Sub(fromNano(e.rec.NextBeat))), last)
 }
@@ -304,9 +277,9 @@ func (did beat) without(r *record.Record, status Status) beat {
 	case !status.Pending && status.End == EndBuffered:
 		did.failed = true
 	case !status.Pending:
-		did.over = notOurs(ended(status.End).end)
+		did.over = wordOf(status).EndOfOther()
 	default:
-		did.lost, did.asked, did.signals = true, true, status.signals(r)
+		did.lost, did.asked, did.signals = true, true, Signals(wordOf(status).Signals(r))
 		// Renumbered, its token is no longer known.
 		did.signals.Reset = did.signals.Reset || status.Running && status.Started.Equal(fromNano(r.Started))
 	}
@@ -324,7 +297,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 	started, said := before.Started, before.Details
 	for range maxConflicts {
 		r := e.rec
-		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !sameActivity(before, r) {
+		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !lifecycle.SameActivity(before, r) {
 			return entry{}, errConflict // it is no longer about this
 		}
 		now := time.Now()
@@ -332,7 +305,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 			r.DetailsReadStarted = started
 		}
 		if did.asked {
-			h.signalled(r, did.signals, now)
+			h.policy(now).Signalled(r, lifecycle.Signals(did.signals))
 		}
 		switch {
 		case did.over != record.NoEnd:
@@ -344,7 +317,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 		case did.skipped:
 			h.scheduleBeat(e, now)
 			r.BeatTries = 0
-			if floor := now.Add(soonest).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
+			if floor := now.Add(lifecycle.FirstBeatRetry).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
 				r.NextBeat = floor
 			}
 		default:

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -274,7 +275,7 @@ func (c Callback) Info() Info {
 	}
 	switch i.State {
 	case Waiting:
-		i.LastBeat, i.NextBeat = fromNano(r.LastBeat), c.entry.beatAt()
+		i.LastBeat, i.NextBeat = fromNano(r.LastBeat), lifecycle.BeatAt(c.entry.rec)
 	case Settled:
 		i.NextDelivery = fromNano(r.Delivery.GetNext())
 	}

@@ -6,26 +6,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-const (
-	firstRetry = time.Second
-	lastRetry  = 5 * time.Minute
-	// lastRetryOpen bounds the backoff where the hub's breaker is open, and not
-	// the outcome the cause.
-	lastRetryOpen = 8 * time.Second
-	// refusedRetry is for what somebody has to mend first.
-	refusedRetry = 5 * time.Minute
-	classRefused = "refused"
-)
-
-// verdict is what is known after a try to deliver.
+// verdict is what is known after a try to deliver, and the error of the last
+// call.
 type verdict struct {
-	end   record.End // set: the entry closes
-	class string     // else: why it stays settled
-	err   error
-	after time.Duration // until the next try; zero: by the number of tries
+	lifecycle.Verdict
+	err error
 }
 
 // role says who delivers.
@@ -75,14 +64,14 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 
 	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
 	switch {
-	case v.end == record.EndDelivered:
+	case v.End == record.EndDelivered:
 		h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
-	case v.end != record.NoEnd:
-		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.end)))...)
+	case v.End != record.NoEnd:
+		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.End)))...)
 	default:
-		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.class))...)
+		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.Class))...)
 	}
-	if as == settler && v.end == record.EndDelivered && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
+	if as == settler && v.End == record.EndDelivered && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
 		return entry{}, nil // it is the finisher's now
 	}
 	// What was learned is kept, whatever has become of the caller.
@@ -93,83 +82,50 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 
 // report makes the calls, by the state table.
 func (h *Hub) report(ctx context.Context, r *record.Record, o Outcome, as role) verdict {
-	t := target(r)
 	if o.Failure != nil && as != settler && as != resolver {
-		// It may have been taken before, by a process that died since. Nothing
-		// fences a failure: a reset revives old tokens, and the attempt that the
-		// failure brought about must not be failed by it too.
-		status, err := h.completer.Describe(ctx, t.ByID(), o.Mark)
-		switch {
-		case err != nil:
+		// It may have been taken before, by a process that died since.
+		word, err := h.word(ctx, r, o.Mark)
+		if err != nil {
 			return undelivered(err)
-		case !status.Pending:
-			return ended(status.End)
-		case status.LastMark == o.Mark:
-			return verdict{end: record.EndDelivered}
-		case !attemptRuns(r, status), r.Outcome.Started != r.Started:
-			return nobodyToFail
+		}
+		if v, send := lifecycle.BeforeFailing(r, *word); !send {
+			return verdict{v, ErrNotStarted}
 		}
 	}
+	t := target(r)
 	err := h.completer.Complete(ctx, t, o)
 	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
 		return undelivered(err)
 	}
-	// The token's attempt is over. That says nothing of the activity.
-	status, err := h.completer.Describe(ctx, t.ByID(), o.Mark)
-	switch {
-	case err != nil:
+	word, err := h.word(ctx, r, o.Mark)
+	if err != nil {
 		return undelivered(err)
-	case !status.Pending:
-		return ended(status.End)
-	case o.Result != nil, status.Running && status.Started.Equal(t.Started):
-		// A result is the activity's, whatever attempt. A failure is this
-		// attempt's, which a reset has renumbered.
-		return undelivered(h.completer.Complete(ctx, t.ByID(), o))
-	case status.LastMark == o.Mark:
-		return verdict{end: record.EndDelivered}
-	default:
-		return nobodyToFail
 	}
+	v, byID := lifecycle.AfterNotFound(r, *word)
+	if byID {
+		return undelivered(h.completer.Complete(ctx, t.ByID(), o))
+	}
+	return verdict{v, ErrOver}
 }
-
-// nobodyToFail: a failure was not taken, and the attempt that it was meant for
-// doesn't run. The next one's Start delivers it.
-var nobodyToFail = verdict{class: "no attempt to fail", err: ErrNotStarted}
 
 // undelivered judges the error of a call; nil means that it was taken.
 func undelivered(err error) verdict {
 	v := verdict{err: err}
 	switch {
 	case err == nil:
-		v.end = record.EndDelivered
+		v.Verdict = lifecycle.Delivered
 	case errors.Is(err, ErrCallRefused), errors.Is(err, ErrCancelNotRequested):
-		v.class, v.after = classRefused, refusedRetry // by any hub
+		v.Class, v.After = lifecycle.ClassRefused, lifecycle.RefusedDelivery // by any hub
 	case errors.Is(err, ErrRefused):
-		v.class = classRefused
+		v.Class, v.OfHub = lifecycle.ClassRefused, true
 	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
-		v.class = "no attempt" // it changed state between two calls
+		v.Class = "no attempt" // it changed state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		v.class = "timed out"
+		v.Class = "timed out"
 	default:
-		v.class = "unavailable"
+		v.Class = "unavailable"
 	}
 	return v
-}
-
-// ended judges the evidence of how an activity ended.
-func ended(end End) verdict {
-	switch end {
-	case EndOurs:
-		return verdict{end: record.EndDelivered}
-	case EndBuffered:
-		return verdict{class: "ended, not yet in history", err: ErrOver}
-	case EndTimedOut:
-		return verdict{end: record.EndTimedOut}
-	case EndOther:
-		return verdict{end: record.EndOther}
-	default:
-		return verdict{end: record.EndUnknown}
-	}
 }
 
 // conclude writes the verdict to the entry, as long as it is about the outcome
@@ -178,33 +134,14 @@ func ended(end End) verdict {
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
 	for range maxConflicts {
-		if e.rec.State != record.Settled || e.rec.Outcome.GetMark() != mark || !sameActivity(about, e.rec) {
+		if !lifecycle.Concerns(e.rec, about, mark) {
 			return e, nil
 		}
 		now := time.Now()
-		e.rec.Delivery.Tries++
-		switch v.end {
-		case record.NoEnd:
-			e.rec.Delivery.LastError = v.class
-			after := v.after
-			if after == 0 {
-				after = h.retryAfter(e.rec, v)
-			}
-			e.rec.Delivery.Next = now.Add(jitter(after)).UnixNano()
-			switch {
-			case v.class == classRefused && v.after != 0:
-				h.notice(e.rec, record.NoticeRefused, 0, now)
-			case v.class == classRefused:
-				h.reportRefusal(e.rec, now)
-			}
-		case record.EndDelivered:
-			closed(e.rec, v.end, now)
-			h.notice(e.rec, record.NoticeDelivered, v.end, now)
-		default:
-			h.end(&e, v.end, now)
-		}
+		v.OfHub = v.OfHub || h.health.open(e.rec.Namespace, anAnswer)
+		h.deliveryPolicy(e.rec.Namespace, now).Conclude(e.rec, v.Verdict)
 		if as == runner {
-			h.holdNotices(&e, now)
+			e.held = h.policy(now).HoldNotices(e.rec)
 		}
 		e.due = h.dueAt(e.rec)
 		saved, err := h.save(ctx, e)
@@ -221,30 +158,10 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 	return entry{}, errConflicts
 }
 
-// retryAfter is how long after a failed try the next one follows. Where it is
-// this hub that can't deliver, another one must find the outcome due soon; and
-// when the breaker closes, nothing may be in a long backoff.
-func (h *Hub) retryAfter(r *record.Record, v verdict) time.Duration {
-	most := lastRetry
-	if errors.Is(v.err, ErrRefused) || h.health.open(r.Namespace, anAnswer) {
-		most = lastRetryOpen
-	}
-	return doubled(firstRetry, lastRetryOf(r, most), int(r.Delivery.Tries))
-}
-
-// lastRetryOf bounds how long an outcome waits while its attempt, which nobody
-// keeps alive any more, times out.
-func lastRetryOf(r *record.Record, most time.Duration) time.Duration {
-	if r.HeartbeatTimeout == 0 {
-		return most
-	}
-	return min(most, max(firstRetry, time.Duration(r.HeartbeatTimeout)/3))
-}
-
 // deliverDue delivers what is settled and not claimed by another.
 func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	now := time.Now()
-	if h.completer == nil || e.rec.State != record.Settled || !isDue(fromNano(e.rec.Delivery.GetNext()), now) {
+	if h.completer == nil || e.rec.State != record.Settled || !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
 		return
 	}
 	h.claim(&e, now)
@@ -256,10 +173,8 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 // claim has a settled entry to this hub while it delivers. Without a completer
 // it leaves it to whoever comes first.
 func (h *Hub) claim(e *entry, now time.Time) {
-	if h.completer != nil {
-		now = now.Add(h.claimTime)
-	}
-	h.unclaim(e, now)
+	h.policy(now).Claim(e.rec)
+	e.due = h.dueAt(e.rec)
 }
 
 // unclaim has a settled entry due at a time for every hub.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -70,6 +72,9 @@ var errConflict = errors.New("async: the entry changed meanwhile")
 // repeats a write can answer a conflict to its own first try, so the bodies
 // are compared before it is believed.
 func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
+	if lifecycle.TrimNotices(e.rec) {
+		h.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
+	}
 	w, err := e.encode()
 	if err != nil {
 		return entry{}, err
@@ -166,9 +171,4 @@ func toNano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-func fromNano(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
+func fromNano(n int64) time.Time { return lifecycle.FromNano(n) }

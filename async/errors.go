@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 )
 
 // What the methods of Hub, Callback and Pending answer. Use errors.Is: they
@@ -31,7 +33,7 @@ var (
 	// ErrKeyInUse means that another activity has this business key, and is
 	// pending or belongs to another workflow, or can't be asked after; or that
 	// the attempt is a late one, of a run before a reset.
-	ErrKeyInUse = errors.New("async: key in use by another activity")
+	ErrKeyInUse = lifecycle.ErrKeyInUse
 	// ErrClosed means that the activity is over without this outcome. The
 	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
 	// ErrOver.
@@ -82,7 +84,7 @@ var errOnlyResultsEarly = fmt.Errorf("%w: no activity has this key yet, and only
 var errUnknownStatus = errors.New("async: this release of Latchkey doesn't know the status")
 
 // errNewer means that the entry was written by a release that knows more.
-var errNewer = errors.New("async: the entry was written by a newer release of Latchkey, and is left alone")
+var errNewer = lifecycle.ErrNewer
 
 // TypeMismatchError says which result type an activity awaits and which was
 // offered. errors.Is finds [ErrTypeMismatch] in it.

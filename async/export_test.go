@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -38,7 +39,7 @@ var (
 	FailureMark   = failureMark
 	SplitCallback = splitCallbackID
 	ToFailure     = asApplicationFailure
-	Doubled       = doubled
+	Doubled       = lifecycle.Doubled
 )
 
 // TypeName is the stored name of T.

@@ -28,10 +28,6 @@ const (
 	lastProbe        = 5 * time.Second
 	lastRefusedProbe = 30 * time.Second
 
-	// refusedAfter is how long the hubs that Temporal doesn't refuse have to
-	// deliver an answer before the Refused hook is called for it.
-	refusedAfter = time.Minute
-
 	// idleBreaker is how long an open breaker that has nothing to do slows its
 	// hub down.
 	idleBreaker = time.Minute

@@ -4,20 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
-)
-
-const (
-	// maxNotices bounds what an entry has untold at once: a hook that has
-	// failed for that many endings isn't told of the oldest.
-	maxNotices  = 16
-	firstNotice = time.Second
-	lastNotice  = 10 * time.Minute
 )
 
 // Hooks tell an application what became of its callbacks. Each is called at
@@ -78,53 +70,8 @@ func (hs Hooks) has(kind record.NoticeKind) bool {
 	}
 }
 
-// isSignal reports whether a notice is of something that an activity that goes on
-// may react to.
-func isSignal(kind record.NoticeKind) bool {
-	return kind >= record.NoticeCancelRequested && kind <= record.NoticeReset
-}
-
-// standsFor reports whether the round of a notice still goes on.
-func standsFor(r *record.Record, n *record.Notice) bool {
-	return r.State != record.Closed && sameSecret(r.Secret, n.Secret)
-}
-
-// notice has the application told of the current round, by whichever hub runs.
-func (h *Hub) notice(r *record.Record, kind record.NoticeKind, why record.End, now time.Time) {
-	h.noticeOf(r, aboutRound(r), kind, why, now)
-}
-
-// aboutRound is what a notice keeps of a round, which may end before it is told.
-func aboutRound(r *record.Record) *record.Notice {
-	return &record.Notice{Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
-}
-
-func (h *Hub) noticeOf(r *record.Record, n *record.Notice, kind record.NoticeKind, why record.End, now time.Time) {
-	if !h.hooks.has(kind) {
-		return
-	}
-	n.Kind, n.Reason = kind, why
-	if slices.ContainsFunc(r.Notices, func(other *record.Notice) bool { return sameNotice(other, n) }) {
-		return
-	}
-	r.Notices = append(r.Notices, n)
-	if n := len(r.Notices) - maxNotices; n > 0 {
-		h.log.Error("async: too much is untold of one callback, and the oldest notice is dropped", slog.String("callback", shortID(callbackIDOf(r))))
-		r.Notices = r.Notices[n:]
-	}
-	r.NextNotice, r.NoticeTries = now.UnixNano(), 0
-}
-
 // callbackIDOf is the callback ID of the record's current round.
 func callbackIDOf(r *record.Record) string { return callbackID(entryID(r), r.Secret) }
-
-// holdNotices keeps what is untold, and due to be told, to the hub that has the
-// entry claimed.
-func (h *Hub) holdNotices(e *entry, now time.Time) {
-	if e.held = len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now); e.held {
-		e.rec.NextNotice = now.Add(h.claimTime).UnixNano()
-	}
-}
 
 // tell calls the hooks for what the entry has untold. The mark that it was told
 // is written after the hook has returned nil.
@@ -142,7 +89,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		switch err := h.call(calls, e, n); {
 		case err == nil:
 			done = append(done, n)
-		case isSignal(n.Kind) && !standsFor(e.rec, n) && !errors.Is(err, errBusy):
+		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && !errors.Is(err, errBusy):
 			done = append(done, n) // it was told, and nothing can be done about it any more
 			h.troubles.hook.happened(ctx, append(aboutEntry(e.id, err), slog.Bool("retried", false))...)
 		default:
@@ -161,15 +108,10 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	defer cancel()
 	// What was told stays told, although somebody wrote meanwhile.
 	for range maxConflicts {
-		if !known(e.rec.State) {
+		if !lifecycle.Known(e.rec.State) {
 			return
 		}
-		e.rec.Notices = lastly(without(e.rec.Notices, done), late)
-		e.rec.NextNotice = time.Now().UnixNano()
-		if failure != nil {
-			e.rec.NoticeTries++
-			e.rec.NextNotice = time.Now().Add(jitter(doubled(firstNotice, lastNotice, int(e.rec.NoticeTries)))).UnixNano()
-		}
+		h.policy(time.Now()).Told(e.rec, done, late, failure != nil)
 		e.due = h.dueAt(e.rec)
 		_, err := h.save(ctx, e)
 		if errors.Is(err, errConflict) {
@@ -184,50 +126,22 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	}
 }
 
-// ofNotice returns the entry as it was when the round of the notice ended.
-func (e entry) ofNotice(n *record.Notice) entry {
-	e = e.clone()
-	if sameSecret(e.rec.Secret, n.Secret) {
-		return e
-	}
-	newRound(e.id, e.rec, false)
-	e.rec.Secret, e.rec.Reference = n.Secret, n.Reference
-	e.rec.State, e.rec.End = record.Closed, n.Reason
-	if n.Outcome != record.NoKind {
-		e.rec.Outcome = &record.Outcome{Kind: n.Outcome}
-		e.rec.Delivery = &record.Delivery{Delivered: n.Kind == record.NoticeDelivered}
-	}
-	return e
-}
-
-func without(all, done []*record.Notice) []*record.Notice {
-	return slices.DeleteFunc(slices.Clone(all), func(n *record.Notice) bool {
-		return slices.ContainsFunc(done, func(d *record.Notice) bool { return sameNotice(d, n) })
-	})
-}
-
-// lastly puts one of the notices, where there is one, behind the others.
-func lastly(all []*record.Notice, late *record.Notice) []*record.Notice {
-	i := slices.IndexFunc(all, func(n *record.Notice) bool { return late != nil && sameNotice(n, late) })
-	if i < 0 {
-		return all
-	}
-	last := all[i]
-	return append(slices.Delete(all, i, i+1), last)
-}
-
-// sameNotice reports whether two notices tell the same. The reference may have
-// come to one of them later.
-func sameNotice(a, b *record.Notice) bool {
-	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && sameSecret(a.Secret, b.Secret)
-}
-
 var (
 	errBusy        = errors.New("async: the call before has not come back")
 	errHangs       = errors.New("async: the call did not come back in time")
 	errPanicked    = errors.New("async: the call panicked")
 	errUnknownKind = errors.New("async: the notice is of a newer release")
 )
+
+// listens returns the kinds of notices that have a hook.
+func (hs Hooks) listens() (kinds lifecycle.Kinds) {
+	for kind := record.NoticeDelivered; kind <= record.NoticeReset; kind++ {
+		if hs.has(kind) {
+			kinds = kinds.With(kind)
+		}
+	}
+	return kinds
+}
 
 // call calls the hook for a notice.
 func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
@@ -237,7 +151,9 @@ func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
 	if !h.hooks.has(n.Kind) {
 		return nil // the hub that learned of it had this hook, this one hasn't
 	}
-	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e.ofNotice(n)}
+	e = e.clone()
+	lifecycle.OfNotice(e.rec, n) // as it was when the round of the notice ended
+	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e}
 	return h.outside(ctx, &h.hanging, e.id, func() error { return h.invoke(ctx, c, n) })
 }
 

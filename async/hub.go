@@ -13,6 +13,8 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -116,6 +118,7 @@ type Hub struct {
 	soon     soon          // what this process makes due before the next poll
 	finisher finisher
 	troubles troubles // what is logged
+	rules    lifecycle.Policy
 }
 
 // converting is a completer that knows how its workers encode.
@@ -192,6 +195,10 @@ func New(o Options) (*Hub, error) {
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
+	h.rules = lifecycle.Policy{
+		Retention: h.retention, ClaimTime: h.claimTime, Listens: h.hooks.listens(), CanAsk: h.completer != nil,
+		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
+	}
 	if h.completer != nil {
 		h.completer = newThrottle(h.completer, o.Rate, &h.health)
 	}
@@ -207,6 +214,37 @@ func (h *Hub) init(wait time.Duration) {
 		h.backlog.recall(way{namespace, k})
 		h.wakeUp()
 	}
+}
+
+// policy is what the rules are to know now.
+func (h *Hub) policy(now time.Time) lifecycle.Policy {
+	p := h.rules
+	p.Now = now
+	return p
+}
+
+// roundDigest stands for the callback ID of a round that is over.
+func roundDigest(entryID string, secret []byte) []byte {
+	return callbackDigest(callbackID(entryID, secret))
+}
+
+// wordOf is what Temporal's status says to the rules.
+func wordOf(s Status) lifecycle.Word {
+	w := lifecycle.Word{
+		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
+		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == EndBuffered,
+	}
+	switch s.End {
+	case EndOurs:
+		w.End = record.EndDelivered
+	case EndTimedOut:
+		w.End = record.EndTimedOut
+	case EndOther:
+		w.End = record.EndOther
+	default:
+		w.End = record.EndUnknown
+	}
+	return w
 }
 
 // agree takes the converters of the completer's clients where none are set,

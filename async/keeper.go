@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -99,7 +100,7 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 	if !attemptRuns(e.rec, status) {
 		return seen, false, true
 	}
-	signals, known := status.signals(now.rec), now.rec.ServerDetailsDigest
+	signals, known := Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
 	if ours || !status.LastHeartbeat.After(seen) {
 		ours = false
 		details := latest(now.rec, status)
@@ -145,7 +146,7 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
 			return
 		}
-		h.signalled(r, s, time.Now())
+		h.policy(time.Now()).Signalled(r, lifecycle.Signals(s))
 		r.ServerDetailsDigest = known
 		e.due = h.dueAt(r)
 		_, err := h.save(ctx, e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -41,14 +42,14 @@ const (
 func (e entry) needs(now time.Time) (n need, since time.Time) {
 	switch e.rec.State {
 	case record.Waiting:
-		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			return callToBeat, at
 		}
-		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
+		if at := lifecycle.QuestionAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			return callToAsk, at
 		}
 	case record.Settled:
-		if !e.rec.Early && isDue(fromNano(e.rec.Delivery.GetNext()), now) {
+		if !e.rec.Early && lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
 			return callToDeliver, fromNano(e.rec.Outcome.GetSettled())
 		}
 	}
@@ -90,8 +91,8 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 	defer cancel()
 	now := time.Now()
 	n, since := e.needs(now)
-	reported := n == callToDeliver && h.reportRefusal(e.rec, now)
-	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
+	reported := n == callToDeliver && h.deliveryPolicy(e.rec.Namespace, now).ReportRefusal(e.rec)
+	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
 		held, next, err := told(h.saveHeld(ctx, e, now))
 		if err != nil && !errors.Is(err, errConflict) {
 			h.storeFailed(ctx, e.id, err)
@@ -103,7 +104,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 		most = maxLeaveQuestion
 	}
 	due := now.Add(leaveFor(since, now, most))
-	for _, other := range []time.Time{e.questionAt(), fromNano(e.rec.NextNotice)} {
+	for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
 		if e.rec.State == record.Waiting && other.After(now) && other.Before(due) {
 			due = other
 		}
@@ -116,7 +117,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 		}
 	}
 	if n == callToBeat {
-		since = e.lapses()
+		since = lifecycle.Lapses(e.rec)
 	}
 	if n != callToAsk {
 		h.park(wayOf(e, n), parked{e.id, e.version, since})
@@ -133,18 +134,9 @@ func (h *Hub) park(w way, p parked) {
 	}
 }
 
-// reportRefusal has the Refused hook called for an answer that the hubs which are
-// not refused have not delivered for refusedAfter, and again from time to time.
-// It reports whether it has changed the record.
-func (h *Hub) reportRefusal(r *record.Record, now time.Time) bool {
-	since := h.health.refusedSince(r.Namespace)
-	settled := fromNano(r.Outcome.GetSettled())
-	if !h.hooks.has(record.NoticeRefused) || since.IsZero() || now.Sub(since) < refusedAfter || now.Sub(settled) < refusedAfter ||
-		r.Delivery.GetRefusalReported() != 0 && now.Sub(fromNano(r.Delivery.RefusalReported)) < refusedRetry {
-		return false
-	}
-	r.Delivery.RefusalReported = now.UnixNano()
-	r.Delivery.LastError = classRefused
-	h.notice(r, record.NoticeRefused, 0, now)
-	return true
+// deliveryPolicy is the policy for an answer in a namespace.
+func (h *Hub) deliveryPolicy(namespace string, now time.Time) lifecycle.Policy {
+	p := h.policy(now)
+	p.RefusedSince = h.health.refusedSince(namespace)
+	return p
 }

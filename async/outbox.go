@@ -7,16 +7,12 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
 const (
-	// firstQuestion and lastQuestion bound how often it is asked whether an
-	// activity is over whose deadline has passed.
-	firstQuestion = 5 * time.Second
-	lastQuestion  = time.Hour
-
 	// triedBefore is how much time an answer has that was tried before: what
 	// can't be reached must not take the heartbeats' time.
 	triedBefore = 30 * time.Second
@@ -35,7 +31,7 @@ type claimed struct {
 
 func read(stored store.Entry) claimed {
 	e, err := decodeEntry(stored)
-	if err == nil && !known(e.rec.State) {
+	if err == nil && !lifecycle.Known(e.rec.State) {
 		err = errNewer
 	}
 	return claimed{stored, e, err}
@@ -51,8 +47,8 @@ func (c claimed) urgency() time.Time {
 		return fromNano(c.rec.Delivery.GetNext())
 	case c.rec.State == record.Settled:
 		return time.Now().Add(triedBefore)
-	case c.rec.State == record.Waiting && !c.beatAt().IsZero():
-		return c.lapses()
+	case c.rec.State == record.Waiting && !lifecycle.BeatAt(c.rec).IsZero():
+		return lifecycle.Lapses(c.rec)
 	}
 	return time.Now().Add(time.Minute)
 }
@@ -119,26 +115,21 @@ func (h *Hub) giveBack(ctx context.Context, c claimed) {
 	_, _ = h.save(ctx, c.entry) // else it comes back when its claim lapses
 }
 
-// known reports whether this release knows what to do in a state.
-func known(s record.State) bool {
-	return s >= record.Waiting && s <= record.Closed
-}
-
 // step takes the entry as far as it goes now, and reports what is to follow, for
 // which it stays claimed.
 func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err error) {
 	now := time.Now()
 	switch e.rec.State {
 	case record.Waiting:
-		if at := e.questionAt(); !at.IsZero() && isDue(at, now) {
+		if at := lifecycle.QuestionAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			return told(h.ask(ctx, e))
 		}
-		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			return h.stepBeat(ctx, e, now)
 		}
 	case record.Settled:
 		switch {
-		case !isDue(fromNano(e.rec.Delivery.GetNext()), now):
+		case !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
 			h.end(&e, record.EndTimedOut, now)
 			return told(h.saveHeld(ctx, e, now))
@@ -146,7 +137,7 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 			return told(h.deliver(ctx, e, runner))
 		}
 	case record.Closed:
-		if len(e.rec.Notices) == 0 && isDue(h.removeAt(e.rec), now) {
+		if len(e.rec.Notices) == 0 && lifecycle.IsDue(lifecycle.RemoveAt(e.rec, h.retention), now) {
 			err := h.store.Delete(ctx, e.id, e.version)
 			if errors.Is(err, store.ErrConflict) {
 				err = errConflict
@@ -154,7 +145,7 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 			return entry{}, nothingNext, err
 		}
 	}
-	if len(e.rec.Notices) > 0 && isDue(fromNano(e.rec.NextNotice), now) {
+	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
 		// Held, so that nobody who writes meanwhile has them called a second time.
 		return told(h.saveHeld(ctx, e, now))
 	}
@@ -175,7 +166,7 @@ func told(e entry, err error) (entry, following, error) {
 
 // saveHeld saves an entry, and keeps to this hub what there is to tell.
 func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, error) {
-	h.holdNotices(&e, now)
+	e.held = h.policy(now).HoldNotices(e.rec)
 	e.due = h.dueAt(e.rec)
 	return h.save(ctx, e)
 }
@@ -183,90 +174,22 @@ func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, erro
 // ask asks whether an activity is over whose deadline has passed: a pause or
 // changed options may have moved it.
 func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
-	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	status, err := h.completer.Describe(call, target(e.rec).ByID(), "")
-	cancel()
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	word, _ := h.word(ctx, e.rec, "")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()
-	if err == nil && !status.Pending && status.End != EndBuffered {
-		h.end(&e, notOurs(ended(status.End).end), now)
-	} else {
-		if err == nil && status.Pending {
-			h.signalled(e.rec, status.signals(e.rec), now)
-		}
-		e.rec.Questions++
-		e.rec.NextQuestion = now.Add(jitter(doubled(firstQuestion, lastQuestion, int(e.rec.Questions)))).UnixNano()
-	}
+	h.policy(now).Answered(e.rec, word)
 	return h.saveHeld(ctx, e, now)
 }
 
 // end closes an entry undelivered, and has the application told.
 func (h *Hub) end(e *entry, why record.End, now time.Time) {
-	closed(e.rec, why, now)
-	h.notice(e.rec, record.NoticeOver, why, now)
+	h.policy(now).Close(e.rec, why)
 	e.due = h.dueAt(e.rec)
 }
 
-// notOurs: an entry that has no outcome was not ended by one of ours.
-func notOurs(why record.End) record.End {
-	if why == record.EndDelivered {
-		return record.EndOther
-	}
-	return why
-}
-
-// questionAt is when it is asked whether a waiting activity is over: a
-// deadline is a question and no verdict.
-func (e entry) questionAt() time.Time {
-	if e.rec.NextQuestion != 0 {
-		return fromNano(e.rec.NextQuestion)
-	}
-	return fromNano(e.rec.Deadline)
-}
-
-// isDue compares as stores do, in whole milliseconds: an entry that a store
-// finds due must not be too early here.
-func isDue(at, now time.Time) bool { return at.UnixMilli() <= now.UnixMilli() }
-
-func (h *Hub) removeAt(r *record.Record) time.Time { return fromNano(r.Ended).Add(h.retention) }
-
-// dueAt is when the entry needs somebody next; the zero time is never.
-func (h *Hub) dueAt(r *record.Record) time.Time {
-	var due time.Time
-	switch r.State {
-	case record.Waiting:
-		e := entry{rec: r}
-		due = e.questionAt()
-		if at := e.beatAt(); due.IsZero() || !at.IsZero() && at.Before(due) {
-			due = at
-		}
-	case record.Settled:
-		due = fromNano(r.Delivery.GetNext())
-	case record.Closed:
-		due = h.removeAt(r)
-	}
-	if len(r.Notices) > 0 {
-		// Nothing is removed before it was told.
-		next := fromNano(r.NextNotice)
-		if due.IsZero() || next.Before(due) || r.State == record.Closed {
-			due = next
-		}
-	}
-	return due
-}
-
-// doubled doubles from try to try, from first at the first one, up to last.
-func doubled(first, last time.Duration, tries int) time.Duration {
-	d := first
-	for range tries - 1 {
-		if d >= last/2 {
-			return last
-		}
-		d *= 2
-	}
-	return d
-}
+// dueAt is when the entry needs a hub next; the zero time is never.
+func (h *Hub) dueAt(r *record.Record) time.Time { return lifecycle.Due(r, h.retention) }
 
 // jitter spreads d by a quarter to either side, so that what failed together
 // doesn't come back together.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -277,7 +278,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		return func() {
 			defer answered()
 			if !p.hooks.do(p.stop, p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, soonest)
+				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	case pumpNext:
@@ -285,7 +286,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		return func() {
 			defer answered()
 			if !p.pumps[e.rec.Pump].do(p.stop, p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, soonest)
+				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	}
@@ -327,7 +328,7 @@ func (p *pool) beat(e entry, until time.Time) {
 	ctx, cancel := context.WithTimeout(p.calls, min(p.hub.claimTime/2, time.Until(until)-callMargin))
 	said, err := p.hub.askPump(ctx, e)
 	cancel()
-	p.submit(task{kind: aBeat, deadline: e.lapses(), do: func() func() {
+	p.submit(task{kind: aBeat, deadline: lifecycle.Lapses(e.rec), do: func() func() {
 		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 		defer cancel()
 		if ctx.Err() != nil {

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -30,4 +31,22 @@ func rebind(stored []byte, from, to converter.DataConverter) ([]byte, error) {
 		}
 	}
 	return proto.Marshal(ps)
+}
+
+// rebound encodes what a record of another activity has for the one that it is
+// of now. Values aren't measured again: what lies around them is as large for one
+// activity as for another.
+func (h *Hub) rebound(r *record.Record, from converter.DataConverter) (err error) {
+	to := h.encoder.dataOf(r)
+	if bound, err := rebind(r.Details, from, to); err == nil {
+		r.Details = bound
+	} else {
+		r.Details, r.DetailsPendingSince = nil, 0 // they can't be read
+	}
+	if r.State == record.Settled {
+		if r.Outcome.Payload, err = rebind(r.Outcome.Payload, from, to); err != nil {
+			return fmt.Errorf("the result that came early can't be encoded for this activity now: %w", err)
+		}
+	}
+	return nil
 }

@@ -12,6 +12,18 @@ type typeNamer interface{ ResultType() string }
 // maxTypeName bounds what is kept with each entry, in bytes.
 const maxTypeName = 255
 
+// ResultType returns the name under which Latchkey stores the result type T:
+// what T's method ResultType returns, or the import path and name of T. A
+// pointer has the name of the type that it points to. It returns an error for a
+// type that can't be a result, such as an interface or an unnamed struct.
+func ResultType[T any]() (string, error) {
+	name, err := resultType[T]()
+	if err != nil {
+		return "", fmt.Errorf("async: %w", err)
+	}
+	return name, nil
+}
+
 // resultType returns the stored name of T: what its method ResultType says,
 // else its import path and name. A pointer has the name of what it points to,
 // since both are encoded alike.

@@ -76,26 +76,19 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		settle(e.rec, &record.Outcome{
-			Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print,
-			Settled: time.Now().UnixNano(), Started: e.rec.Started, NonRetryable: o.nonRetryable,
-		})
 		now := time.Now()
+		h.policy(now).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
 		admitted, probe := true, false
-		switch {
-		case e.rec.Early:
+		if e.rec.Early {
 			h.unclaim(&e, now.Add(c.key.options.Early))
-		case h.completer == nil:
-			h.unclaim(&e, now)
-		default:
+		} else if h.completer != nil {
 			// To settle is to claim: the hub that accepts also delivers, unless its
 			// breaker is open.
-			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); admitted {
-				h.claim(&e, now)
-			} else {
+			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
 				h.unclaim(&e, now)
 			}
 		}
+		e.due = h.dueAt(e.rec)
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
 			tried = append(tried, print)
@@ -198,7 +191,7 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	case err != nil:
 		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
 	case !status.Pending && status.End != EndBuffered:
-		h.end(&e, notOurs(ended(status.End).end), time.Now())
+		h.end(&e, wordOf(status).EndOfOther(), time.Now())
 		if e, err = h.save(ctx, e); err != nil {
 			return e, err
 		}

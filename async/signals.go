@@ -6,32 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
-
-// signals are those that Describe tells of. It says nothing of a reset.
-func (s Status) signals(r *record.Record) Signals {
-	return Signals{CancelRequested: s.CancelRequested, Paused: s.Paused, Reset: r.ResetRequested}
-}
-
-// signalled records the signals that stand, and has the application told of
-// those that are new. A cancellation and a reset are not withdrawn; a pause is.
-func (h *Hub) signalled(r *record.Record, s Signals, now time.Time) {
-	tell := func(kind record.NoticeKind) { h.notice(r, kind, record.NoEnd, now) }
-	if s.CancelRequested && !r.CancelRequested {
-		r.CancelRequested = true
-		tell(record.NoticeCancelRequested)
-	}
-	if s.Paused != r.Paused {
-		if r.Paused = s.Paused; s.Paused {
-			tell(record.NoticePaused)
-		}
-	}
-	if s.Reset && !r.ResetRequested {
-		r.ResetRequested = true
-		tell(record.NoticeReset)
-	}
-}
 
 // standing are the signals as errors.
 func standing(r *record.Record) error {
@@ -108,7 +85,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		if err != nil {
 			return err
 		}
-		if at := e.beatAt(); !at.IsZero() && isDue(at, now) {
+		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			c.hub.wakeUp()
 		}
 		return standing(e.rec)

@@ -294,12 +294,12 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) 
 		}
 		w.hit("Waiting, beat NotFound: pending, none until Started changes")
 		if last == "look:running" && a.cur != nil && a.cur.started.Equal(fromNano(after.Started)) {
-			w.expect(after.ResetRequested, "Waiting, beat NotFound: renumbered, Reset told")
+			w.expect(after.ResetRequested, "Waiting, beat NotFound: renumbered, Reset notified")
 		}
 	}
 	switch {
 	case is == Closed && notFound:
-		w.hit("Waiting, beat NotFound: over, told")
+		w.hit("Waiting, beat NotFound: over, notified")
 	case is == Settled:
 		w.hit("Waiting, the job is dead: settled")
 	case is == Waiting && last == "beat:ok":
@@ -308,11 +308,11 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) 
 			w.hit("Waiting, first beat: the server's details adopted")
 		}
 		if !before.CancelRequested && after.CancelRequested {
-			w.hit("Waiting, beat: cancellation requested, told")
+			w.hit("Waiting, beat: cancellation requested, notified")
 		}
 		if !before.Paused && after.Paused {
 			w.expect(slices.ContainsFunc(after.Notices, func(n *record.Notice) bool { return n.Kind == record.NoticePaused }),
-				"Waiting, beat: paused, told")
+				"Waiting, beat: paused, notified")
 		}
 	case is == Waiting && notFound && last == fmt.Sprintf("%d", EndBuffered):
 		w.expect(after.TokenLostStarted != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -65,8 +66,9 @@ func leaveForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 
 // endRefused ends an answer that one hub is refused to deliver.
 func endRefused(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
-	if State(r.State) == Settled && r.Delivery.GetLastError() == classRefused {
-		closed(r, record.EndOther, time.Now())
+	if State(r.State) == Settled && r.Delivery.GetLastError() == lifecycle.ClassRefused {
+		s.p.hub.policy(time.Now()).Close(r, record.EndOther)
+		r.Notices = nil
 		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)

@@ -11,6 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -96,7 +97,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	w.observeBeats(f, before, after)
 	sameRound := bytes.Equal(before.Secret, after.Secret)
 	was, is := State(before.State), State(after.State)
-	otherAct := after.Key != "" && !sameActivity(before, after)
+	otherAct := after.Key != "" && !lifecycle.SameActivity(before, after)
 	switch {
 	case !sameRound && was == Closed && before.End == record.EndDelivered && !otherAct && before.Outcome.Kind != record.Failure:
 		w.violate("G2", "a round begins after an outcome that ends the activity was delivered")
@@ -125,9 +126,9 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	for _, n := range before.Notices {
 		round := w.round(callbackID(id, n.Secret))
 		switch {
-		case slices.ContainsFunc(after.Notices, func(m *record.Notice) bool { return sameNotice(m, n) }):
+		case slices.ContainsFunc(after.Notices, func(m *record.Notice) bool { return lifecycle.SameNotice(m, n) }):
 		case slices.Contains(round.told, noticeName(n.Kind)):
-		case isSignal(n.Kind) && !standsFor(after, n) && slices.Contains(round.failed, noticeName(n.Kind)):
+		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(after, n) && slices.Contains(round.failed, noticeName(n.Kind)):
 		case revived && n.Kind == record.NoticeOver && bytes.Equal(n.Secret, after.Secret):
 			round.over = false
 		default:
@@ -288,7 +289,7 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	default:
 		switch {
 		case r.Early:
-			w.hit("Settled without target, due: told")
+			w.hit("Settled without target, due: notified")
 		case a == nil:
 			w.violate("G1", "an entry without an activity was closed")
 		case a.pending():

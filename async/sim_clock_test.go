@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -20,12 +21,12 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	shift(r, p.skew)
 	now := time.Now().Add(p.skew).UnixNano()
 	if r.Delivery != nil {
-		p.w.settleJitter(&r.Delivery.Next, now, firstRetry, lastRetry)
+		p.w.settleJitter(&r.Delivery.Next, now, lifecycle.FirstDelivery, lifecycle.LastDelivery)
 	}
-	p.w.settleJitter(&r.NextQuestion, now, firstQuestion, lastQuestion)
-	p.w.settleJitter(&r.NextNotice, now, firstNotice, lastNotice)
+	p.w.settleJitter(&r.NextQuestion, now, lifecycle.FirstQuestion, lifecycle.LastQuestion)
+	p.w.settleJitter(&r.NextNotice, now, lifecycle.FirstNotice, lifecycle.LastNotice)
 	if r.BeatTries > 0 {
-		p.w.settleJitter(&r.NextBeat, now, soonest, lastBeatRetry)
+		p.w.settleJitter(&r.NextBeat, now, lifecycle.FirstBeatRetry, lifecycle.LastBeatRetry)
 	}
 	if !e.Due.IsZero() {
 		e.Due = e.Due.Add(p.skew)

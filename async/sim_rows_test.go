@@ -3,24 +3,27 @@ package async
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"testing"
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// simRows are the rows of the state table in the design. A run of 20,000
+// simRows are the rows of the state table in docs/internals.md, in its order. A run of 20,000
 // histories or more in which one of them is never taken fails.
 var simRows = []string{
-	"Settled: the caller has left before the delivery",
-	"breaker open: left alone",
 	"none: Start asks",
 	"none, in the run after a workflow reset: Start asks again",
 	"Waiting, later Start: same round, asks",
 	"Waiting, later Start, Once and known: not asked",
-	"Waiting, same Start, nobody heard: asks",
+	"Waiting, same Start, hand-off not recorded: asks",
 	"Waiting, same Start, asked: nothing",
 	"Waiting, function fails: the worker gets it",
 	"Waiting, function panics: the panic goes on",
@@ -29,14 +32,14 @@ var simRows = []string{
 	"none: early result by key",
 	"none: early failure by key: ErrNotFound",
 	"Settled without target, Start: delivered",
-	"Settled without target, Start of another type or too late: told, asks",
-	"Settled without target, due: told",
+	"Settled without target, Start of another type or too late: notified, asks",
+	"Settled without target, due: notified",
 	"Settled meanwhile, function returns: pending",
 	"Settled, later Start: delivers, doesn't ask",
 	"Settled failure, later Start, unresolved: the worker gets an error",
-	"Settled failure, later Start, spent: told, new round",
+	"Settled failure, later Start, spent: notified, new round",
 	"Waiting, Start of another type: new round",
-	"Settled, Start of another type: told, new round",
+	"Settled, Start of another type: notified, new round",
 	"Closed, success, Start: nothing",
 	"Closed, failure delivered, later Start: new round",
 	"Closed, over, undelivered, later Start: Settled again",
@@ -49,7 +52,7 @@ var simRows = []string{
 	"Settled, delivered, lost before it was written down: evidence tells",
 	"Settled, delivered, known before it was written down: nothing",
 	"Settled: unavailable, stays",
-	"Settled: refused, stays, told",
+	"Settled: refused, stays, notified",
 	"Settled success, NotFound by token: by ID",
 	"Settled success, NotFound by token and by ID: stays",
 	"Settled failure, NotFound, renumbered: by ID",
@@ -62,16 +65,16 @@ var simRows = []string{
 	"evidence: buffered, stays",
 	"evidence: unknown",
 	"Waiting, deadline: pending, asked again",
-	"Waiting, deadline: over, told",
+	"Waiting, deadline: over, notified",
 	"Waiting, beat: taken",
 	"Waiting, beat: unavailable, again",
-	"Waiting, beat: cancellation requested, told",
-	"Waiting, beat: paused, told",
+	"Waiting, beat: cancellation requested, notified",
+	"Waiting, beat: paused, notified",
 	"Waiting, first beat: the server's details adopted",
-	"Waiting, beat NotFound: over, told",
+	"Waiting, beat NotFound: over, notified",
 	"Waiting, beat NotFound: buffered, again",
 	"Waiting, beat NotFound: pending, none until Started changes",
-	"Waiting, beat NotFound: renumbered, Reset told",
+	"Waiting, beat NotFound: renumbered, Reset notified",
 	"Waiting, the job is dead: settled",
 	"unknown newer state: left alone",
 	"key, earlier one pending: ErrKeyInUse",
@@ -81,18 +84,44 @@ var simRows = []string{
 	"key, other workflow, Closed, an attempt that is over: nothing",
 	"key, Waiting: same round",
 	"key, Settled, delivered there: new round",
-	"key, Settled, over: told, new round",
-	"key, Settled, end unknown: told, new round",
+	"key, Settled, over: notified, new round",
+	"key, Settled, end unknown: notified, new round",
 	"key, earlier one's end is buffered: ErrKeyInUse",
 	"key, Closed: new round",
 	"key, workflow reset, Waiting: same round",
-	"key, workflow reset, Settled, over: told, new round",
+	"key, workflow reset, Settled, over: notified, new round",
 	"key, workflow reset, Settled, delivered there: new round",
 	"key, workflow reset, Closed: new round",
 	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
 	"key: a repeat is known by its idempotency key",
 	"Closed: removed after the retention",
+	"Settled: the caller has left before the delivery",
+	"breaker open: left alone",
 }
+
+// TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,
+// to the state table of docs/internals.md. The table's own cases are in package
+// lifecycle.
+func TestRowsAreThoseOfTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../docs/internals.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \| [^|]+ \|$`).FindAllStringSubmatch(string(text), -1) {
+		if rows = append(rows, m[2]); m[1] != strconv.Itoa(len(rows)) {
+			t.Errorf("row %s of docs/internals.md is the %d-th", m[1], len(rows))
+		}
+	}
+	for n := range max(len(rows), len(simRows)) {
+		if n >= len(rows) || n >= len(simRows) || rows[n] != simRows[n] {
+			t.Fatalf("row %d differs: docs/internals.md has %q, and the simulation counts %q", n+1, rows[n:min(n+1, len(rows))], simRows[n:min(n+1, len(simRows))])
+		}
+	}
+}
+
+// rowNumber is the number of a row in the state table, or 0.
+func rowNumber(row string) int { return slices.Index(simRows, row) + 1 }
 
 // startRow says which row a Start took, where nothing came between.
 func (w *simWorld) startRow(s simStarted, after *record.Record) {
@@ -124,7 +153,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		if State(b.State) == Settled && b.ResultType == s.at.typ {
 			w.expect(!asked, "Settled without target, Start: delivered")
 		} else {
-			w.expect(asked, "Settled without target, Start of another type or too late: told, asks")
+			w.expect(asked, "Settled without target, Start of another type or too late: notified, asks")
 		}
 		return
 	}
@@ -148,7 +177,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		w.expect(asked && newRound, "Closed, over, no outcome, later Start: new round")
 	case State(b.State) == Closed && over:
 		if b.ResultType == s.at.typ {
-			w.expect(asked && newRound || !asked && (pending || errors.Is(s.err, errUnresolved)), "Closed, over, undelivered, later Start: Settled again")
+			w.expect(asked && newRound || !asked && (pending || errors.Is(s.err, lifecycle.ErrUnresolved)), "Closed, over, undelivered, later Start: Settled again")
 		}
 	case State(b.State) == Closed && failed:
 		w.expect(asked && newRound, "Closed, failure delivered, later Start: new round")
@@ -156,15 +185,15 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		w.expect(!asked && pending, "Closed, success, Start: nothing")
 	case State(b.State) == Settled && b.ResultType != s.at.typ && later && w.marks[b.Outcome.Mark].accepts > 0: // it had arrived
 	case State(b.State) == Settled && b.ResultType != s.at.typ && later:
-		w.expect(asked && newRound, "Settled, Start of another type: told, new round")
+		w.expect(asked && newRound, "Settled, Start of another type: notified, new round")
 	case State(b.State) == Settled && later:
 		if asked {
 			row := "Settled, another attempt, its mark is there: delivered"
 			if noticed(b, after, record.NoticeOver, record.EndUnknown) {
-				row = "Settled failure, later Start, spent: told, new round"
+				row = "Settled failure, later Start, spent: notified, new round"
 			}
 			w.expect(newRound && failed, row)
-		} else if !errors.Is(s.err, errUnresolved) {
+		} else if !errors.Is(s.err, lifecycle.ErrUnresolved) {
 			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
 		} else {
 			// Nobody can say whether this attempt has to ask.
@@ -176,7 +205,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 	case same && b.HandedOffStarted == b.Started:
 		w.expect(!asked && pending, "Waiting, same Start, asked: nothing")
 	case same:
-		w.expect(asked && !newRound, "Waiting, same Start, nobody heard: asks")
+		w.expect(asked && !newRound, "Waiting, same Start, hand-off not recorded: asks")
 	case o.Once && known:
 		w.expect(!asked && pending && !newRound, "Waiting, later Start, Once and known: not asked")
 	default:
@@ -237,14 +266,14 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 	case State(b.State) == Settled && newRound:
 		switch {
 		case noticed(b, after, record.NoticeOver, record.EndUnknown):
-			w.expect(a.run.gone, key+", Settled, end unknown: told, new round")
+			w.expect(a.run.gone, key+", Settled, end unknown: notified, new round")
 		case noticed(b, after, record.NoticeDelivered, record.EndDelivered):
 			w.hit(key + ", Settled, delivered there: new round")
 		default:
-			w.hit(key + ", Settled, over: told, new round")
+			w.hit(key + ", Settled, over: notified, new round")
 		}
 	case State(b.State) == Settled:
-		w.expect(false, key+", Settled, over: told, new round")
+		w.expect(false, key+", Settled, over: notified, new round")
 	}
 }
 
@@ -256,7 +285,7 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 	calls := strings.Join(f.calls, " ")
 	if was == Waiting && f.op == "work" && len(f.calls) > 0 {
 		if is == Closed {
-			w.hit("Waiting, deadline: over, told")
+			w.hit("Waiting, deadline: over, notified")
 		} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
 			w.hit("Waiting, deadline: pending, asked again")
 		}
@@ -274,7 +303,7 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 		w.hit("Settled: unavailable, stays")
 	case is == Settled && strings.HasSuffix(calls, ":refused"):
 		if slices.ContainsFunc(r.Notices, func(n *record.Notice) bool { return n.Kind == record.NoticeRefused }) {
-			w.hit("Settled: refused, stays, told")
+			w.hit("Settled: refused, stays, notified")
 		}
 	case strings.HasSuffix(calls, "token:ok") && is == Closed:
 		w.hit("Settled: delivered by token")

@@ -138,7 +138,7 @@ func TestSimulation(t *testing.T) {
 	for _, row := range simRows {
 		// Some rows need so much to come together that fewer histories may miss them.
 		if rows[row] == 0 && histories >= 20_000 && !t.Failed() {
-			t.Errorf("a row of the state table is never taken: %s", row)
+			t.Errorf("row %d of the state table is never taken: %s", rowNumber(row), row)
 		}
 	}
 	exceptions := 0
@@ -146,7 +146,7 @@ func TestSimulation(t *testing.T) {
 		if strings.HasPrefix(row, "exception: ") {
 			exceptions += rows[row]
 		}
-		t.Logf("%8d  %s", rows[row], row)
+		t.Logf("%8d  row %2d  %s", rows[row], rowNumber(row), row)
 	}
 	if exceptions > 20+histories/50 {
 		t.Errorf("%d of the histories' steps are documented exceptions, want at most one in fifty histories", exceptions)

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -46,10 +47,6 @@ const (
 	// wrapUp bounds what Start still does when its activity's context has ended.
 	wrapUp = 5 * time.Second
 )
-
-// errUnresolved fails an attempt whose function can't run yet: the next attempt
-// resolves what became of the failure.
-var errUnresolved = errors.New("async: cannot determine whether an earlier failure was delivered; the attempt fails so that Temporal retries it")
 
 // maxUnresolved is how often Start asks Temporal again for that, and
 // firstUnresolved how long it waits before the first time.
@@ -141,7 +138,7 @@ func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOpti
 	if err != nil {
 		return failed("start", entryID(r), err)
 	}
-	if next == stepPending {
+	if next == lifecycle.Nothing {
 		return activity.ErrResultPending
 	}
 	return h.handOff(ctx, e, ask)
@@ -193,95 +190,110 @@ func checkLabels(labels map[string]string) error {
 }
 
 // begin brings the attempt to its entry, making one where there is none, and
-// delivers what has been answered before. It returns stepAsk or stepPending.
-func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, step, error) {
+// delivers what has been answered before. It returns lifecycle.Run or Nothing.
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, lifecycle.Next, error) {
 	unresolved := 0
 	for range maxConflicts {
-		e, err := h.load(ctx, id)
-		next, changed := stepAsk, true
-		var word *Status
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			e = entry{id: id, rec: r}
-		case err != nil:
-			return entry{}, 0, err
-		default:
-			word, err = h.wordOnOutcome(ctx, e.rec, r)
-			if err != nil && e.rec.Outcome.GetKind() == record.Failure && e.rec.ResultType == r.ResultType {
-				word, err = new(Status), nil // unresolved
-			}
-			if err != nil {
-				return entry{}, 0, err
-			}
-			if r.Key != "" && (e.rec.Early || !sameActivity(e.rec, r)) {
-				next, changed, err = h.takeOver(ctx, &e, r)
-			} else {
-				next, changed, err = h.arrive(id, e.rec, r, word)
-			}
-			if errors.Is(err, errUnresolved) && h.completer != nil && unresolved < maxUnresolved {
+		e, a, err := h.arrive(ctx, id, r)
+		if errors.Is(err, lifecycle.ErrUnresolved) {
+			if h.completer != nil && unresolved < maxUnresolved {
 				unresolved++
 				pause(ctx, jitter(firstUnresolved<<unresolved))
 				continue
 			}
-			if errors.Is(err, errUnresolved) {
-				h.outrun(ctx, e)
-			}
-			if err != nil {
-				return entry{}, 0, err
+			if lifecycle.Outrun(e.rec) {
+				_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
 			}
 		}
-		if changed {
+		if err != nil {
+			return entry{}, 0, err
+		}
+		if a.Changed {
+			now := time.Now()
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
-				h.startBeats(e, begun(e.rec, time.Now()), time.Now()) // the outside was asked by an attempt before
+				h.startBeats(e, begun(e.rec, now), now) // the function of an attempt before has returned
 			}
-			if e.due = h.dueAt(e.rec); next == stepDeliver {
-				h.claim(&e, time.Now())
+			if a.Next == lifecycle.Deliver {
+				h.policy(now).Claim(e.rec)
 			}
+			e.due = h.dueAt(e.rec)
 			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
 				return entry{}, 0, err
 			}
 		}
-		if next != stepDeliver {
-			return e, next, nil
+		if a.Next != lifecycle.Deliver {
+			return e, a.Next, nil
 		}
 		as := starter
-		if word != nil {
+		if a.First {
 			as = resolver
 		}
 		if delivered, err := h.deliver(ctx, e, as); err == nil {
 			e = delivered
 		}
-		return e, stepPending, nil
+		return e, lifecycle.Nothing, nil
 	}
 	return entry{}, 0, errConflicts
 }
 
-// outrun writes down that a later attempt begins, so that the one after it
-// doesn't take itself for the first after the failure.
-func (h *Hub) outrun(ctx context.Context, e entry) {
-	if e.rec.Outcome.Outrun {
-		return
+// arrive reads the entry, and decides on an attempt that arrives. It asks
+// Temporal what the decision needs to know.
+func (h *Hub) arrive(ctx context.Context, id string, now *record.Record) (entry, lifecycle.Arrival, error) {
+	e, err := h.load(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return entry{id: id, rec: now}, lifecycle.Arrival{Next: lifecycle.Run, Changed: true}, nil
 	}
-	e.rec.Outcome.Outrun = true
-	_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+	if err != nil {
+		return entry{}, lifecycle.Arrival{}, err
+	}
+	from := h.encoder
+	if now.Key != "" { // what is stored may be bound to another activity
+		from.data = h.encoder.dataOf(e.rec)
+	}
+	var said lifecycle.Words
+	for {
+		a, err := h.policy(time.Now()).Arrive(id, e.rec, now, said)
+		switch {
+		case err != nil:
+			return e, a, err
+		case a.Next == lifecycle.DescribeArriving:
+			mark := ""
+			if lifecycle.SameActivity(e.rec, now) {
+				mark = e.rec.Outcome.GetMark()
+			}
+			said.Arriving, err = h.word(ctx, now, mark)
+			if err != nil && mark != "" && e.rec.Outcome.Kind == record.Failure && e.rec.ResultType == now.ResultType {
+				err = lifecycle.ErrUnresolved
+			}
+		case a.Next == lifecycle.DescribeEarlier:
+			said.Earlier, err = h.word(ctx, e.rec, e.rec.Outcome.GetMark())
+		default:
+			if a.Mismatch {
+				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, because the activity now awaits another type",
+					slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+			}
+			if a.Renamed {
+				err = h.rebound(e.rec, from.data)
+			}
+			return e, a, err
+		}
+		if err != nil {
+			return e, a, err
+		}
+	}
 }
 
-// wordOnOutcome asks Temporal about the record's outcome where a later attempt
-// would drop it, or could be failed by it a second time. It returns nil where
-// the decision doesn't need Temporal's word.
-func (h *Hub) wordOnOutcome(ctx context.Context, r, now *record.Record) (*Status, error) {
-	if !needsWord(r, now) || h.completer == nil {
-		return nil, nil
-	}
+// word asks Temporal about the record's activity.
+func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecycle.Word, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
-	status, err := h.completer.Describe(ctx, target(now).ByID(), r.Outcome.GetMark())
+	status, err := h.completer.Describe(ctx, target(r).ByID(), mark)
 	if err != nil {
-		return nil, fmt.Errorf("cannot ask Temporal whether an earlier answer was delivered: %w", err)
+		return nil, fmt.Errorf("Temporal can't be asked about the activity now: %w", err)
 	}
-	return &status, nil
+	return new(wordOf(status)), nil
 }
 
 // handOff runs ask, and records that the outside has been asked.
@@ -321,9 +333,9 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 			h.startBeats(e, heard, time.Now())
 			e.due = h.dueAt(e.rec)
 		case e.rec.State == record.Waiting:
-			e.rec.NextQuestion = time.Now().Add(firstQuestion).UnixNano()
+			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
 			e.due = h.dueAt(e.rec)
-		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !known(e.rec.State):
+		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !lifecycle.Known(e.rec.State):
 			return false // nobody's answer stands
 		default:
 			if askErr != nil {

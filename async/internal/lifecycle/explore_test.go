@@ -1,0 +1,560 @@
+package lifecycle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// The exploration plays every sequence of events of two attempts, a result and
+// a failure, one reset and one lost reply, up to a depth. Two operations are
+// under way at a time at most. Each goes on by one step, or its process dies,
+// in every order. A step is a read or a write of the store, or a call of
+// Temporal.
+
+const (
+	maxAttempts = 2
+	maxOps      = 2
+)
+
+// universe is all there is: the record as stored, Temporal's activity, and the
+// operations under way.
+type universe struct {
+	rec     *record.Record // nil: none
+	version int
+	ops     []op
+
+	num, started, begun  int32 // of the attempt: its number, which of all it is (0: none runs), how many have begun
+	lastMark, endMark    string
+	closed, buffered     bool
+	resets, lost, offers int
+
+	asked   []string // secrets that functions were given
+	ran     []int32  // attempts whose function has run
+	accepts map[string]int
+	settled map[string]string // mark by secret
+	trace   string
+}
+
+// op is one operation of a process.
+type op struct {
+	kind    byte // 's' Start, 'a' answer, 'w' a hub that runs
+	stage   string
+	attempt int32
+	num     int32
+	secret  string
+	out     record.Kind
+	snap    *record.Record
+	version int
+	said    Words
+	first   bool
+	verdict Verdict
+}
+
+// revived is no violation but a documented gap: a reset has given the number of
+// an attempt whose token a call still carries to another attempt. What follows
+// is not explored.
+const revived = "a reset revived the token of a call under way"
+
+// breaks makes rules wrong.
+type breaks struct {
+	afterNotFound func(r *record.Record, w Word) (Verdict, bool)
+	word          func(w Word) Word
+	arriving      func(w *Word)
+	anyVersion    bool // the hand-off is written over whatever is there
+}
+
+func (u *universe) clone() *universe {
+	c := *u
+	if u.rec != nil {
+		c.rec = proto.CloneOf(u.rec)
+	}
+	c.ops = slices.Clone(u.ops)
+	for i := range c.ops {
+		if c.ops[i].snap != nil {
+			c.ops[i].snap = proto.CloneOf(c.ops[i].snap)
+		}
+	}
+	c.asked, c.ran = slices.Clone(u.asked), slices.Clone(u.ran)
+	c.accepts, c.settled = make(map[string]int), make(map[string]string)
+	for k, v := range u.accepts {
+		c.accepts[k] = v
+	}
+	for k, v := range u.settled {
+		c.settled[k] = v
+	}
+	return &c
+}
+
+// key tells a universe from others, but not by how it came to be.
+func (u *universe) key() [16]byte {
+	var b bytes.Buffer
+	write := func(r *record.Record) {
+		if r == nil {
+			b.WriteString("-;")
+			return
+		}
+		body, _ := proto.MarshalOptions{Deterministic: true}.Marshal(r)
+		fmt.Fprintf(&b, "%d:", len(body))
+		b.Write(body)
+	}
+	write(u.rec)
+	ops := make([]string, len(u.ops))
+	for i, o := range u.ops {
+		body := []byte("-")
+		if o.snap != nil {
+			body, _ = proto.MarshalOptions{Deterministic: true}.Marshal(o.snap)
+		}
+		ops[i] = fmt.Sprint(string(o.kind), o.stage, o.attempt, o.num, o.secret, o.out, o.version == u.version, o.first, o.verdict, o.said.Arriving, string(body))
+	}
+	slices.Sort(ops)
+	fmt.Fprint(&b, ops, u.num, u.started, u.begun, u.lastMark, u.endMark, u.closed, u.buffered, u.resets, u.lost, u.offers, u.asked, u.ran, u.accepts)
+	sum := sha256.Sum256(b.Bytes())
+	return [16]byte(sum[:16])
+}
+
+func (u *universe) policy() Policy {
+	p := testPolicy()
+	rounds := 0
+	if u.rec != nil {
+		rounds = len(u.rec.Rounds)
+	}
+	p.NewSecret = func() []byte { return fmt.Appendf(nil, "s%d", rounds+2) }
+	return p
+}
+
+// word is what Temporal says.
+func (u *universe) word(mark string) Word {
+	w := Word{Pending: !u.closed, LastMark: u.lastMark}
+	if u.closed {
+		w.Buffered, w.End, w.LastMark = u.buffered, record.EndTimedOut, ""
+		if mark != "" && (u.endMark == mark || u.lastMark == mark) {
+			w.End = record.EndDelivered
+		} else if u.endMark != "" {
+			w.End = record.EndOther
+		}
+		return w
+	}
+	if u.started > 0 {
+		w.Running, w.Started = true, startedOf(u.started)
+	}
+	return w
+}
+
+func startedOf(attempt int32) int64 { return int64(attempt) * 10 * sec }
+
+// take has Temporal take an outcome, or answer NotFound.
+func (u *universe) take(r *record.Record, byID bool) (ok bool, wrong string) {
+	failure := r.Outcome.Kind == record.Failure
+	if u.closed || (failure || !byID) && u.started == 0 || !byID && int32(r.TaskToken[0]) != u.num {
+		return false, ""
+	}
+	if !byID && startedOf(u.started) != r.Started {
+		return true, revived
+	}
+	mark := r.Outcome.Mark
+	if u.accepts[mark]++; u.accepts[mark] > 1 {
+		wrong = "G2: an outcome was taken twice"
+	}
+	if byID && failure && startedOf(u.started) != r.Started {
+		wrong = "G2: a failure by ID ended another attempt"
+	}
+	if failure {
+		u.started, u.lastMark = 0, mark
+		u.num++
+	} else {
+		u.closed, u.buffered, u.endMark, u.started = true, true, mark, 0
+	}
+	return true, wrong
+}
+
+// save writes the operation's record, if nothing was written since it was read.
+func (u *universe) save(o *op) (ok bool, wrong string) {
+	if o.version != u.version {
+		return false, ""
+	}
+	before, after := u.rec, o.snap
+	if after.Delivery != nil { // times and counts would make states differ that don't
+		after.Delivery.Tries, after.Delivery.Next = min(after.Delivery.Tries, 1), 0
+	}
+	after.Questions, after.NextQuestion, after.NextNotice, after.Ended = 0, 0, 0, 0
+	u.rec = proto.CloneOf(after)
+	u.version++
+	o.version = u.version
+	return true, u.check(before, after)
+}
+
+// check checks a write by what stood there before.
+func (u *universe) check(before, after *record.Record) string {
+	secret := string(after.Secret)
+	if after.State == record.Settled {
+		mark := after.Outcome.Mark
+		if old, is := u.settled[secret]; is && old != mark {
+			return "G2: two outcomes settled for one round"
+		}
+		u.settled[secret] = mark
+	}
+	if after.State == record.Closed && after.End == record.EndDelivered && u.accepts[after.Outcome.GetMark()] == 0 {
+		return "G1: an outcome is taken for delivered that Temporal never took"
+	}
+	if before == nil || before.State != record.Settled || after.State == record.Settled {
+		if before != nil && before.State == record.Waiting && after.State == record.Closed && !noticed(after, before, record.NoticeOver) {
+			return "G6: an entry closed without a notice"
+		}
+		if before != nil && before.State == record.Waiting && after.State == record.Waiting && !bytes.Equal(before.Secret, after.Secret) {
+			return "G4: the callback ID changed within a round"
+		}
+		return ""
+	}
+	mark := before.Outcome.Mark
+	switch over, delivered := noticed(after, before, record.NoticeOver), noticed(after, before, record.NoticeDelivered); {
+	case !over && !delivered:
+		return "G1, G6: a settled outcome went without a notice"
+	case delivered && u.accepts[mark] == 0:
+		return "G1: a hook gets Delivered for what Temporal never took"
+	case over && after.State == record.Closed && after.End != record.EndUnknown && u.accepts[mark] > 0:
+		return "G1: an outcome is reported as lost that Temporal has taken"
+	case over && after.State == record.Closed && !u.closed:
+		return "G1: an entry was closed as over, and its activity is pending"
+	}
+	return ""
+}
+
+func noticed(r, about *record.Record, kind record.NoticeKind) bool {
+	return slices.ContainsFunc(r.Notices, func(n *record.Notice) bool { return n.Kind == kind && bytes.Equal(n.Secret, about.Secret) })
+}
+
+// successor is a universe after one event more.
+type successor struct {
+	u     *universe
+	wrong string
+}
+
+// next returns what can happen.
+func (u *universe) next(b breaks) (all []successor) {
+	add := func(event string, f func(c *universe) string) {
+		c := u.clone()
+		wrong := f(c)
+		c.trace = u.trace + "\n" + event
+		all = append(all, successor{c, wrong})
+	}
+	if !u.closed {
+		if u.started == 0 && u.begun < maxAttempts {
+			add("Temporal begins an attempt", func(c *universe) string { c.begun++; c.started = c.begun; return "" })
+		}
+		if u.started > 0 {
+			add("the attempt times out", func(c *universe) string { c.started, c.lastMark = 0, ""; c.num++; return "" })
+		}
+		add("the activity times out", func(c *universe) string { c.closed, c.started = true, 0; return "" })
+		if u.resets == 0 {
+			add("a reset", func(c *universe) string { c.resets++; c.num = 1; return "" })
+		}
+	} else if u.buffered {
+		add("the end is written to history", func(c *universe) string { c.buffered = false; return "" })
+	}
+	if len(u.ops) < maxOps {
+		if u.started > 0 {
+			add("Start", func(c *universe) string {
+				c.ops = append(c.ops, op{kind: 's', stage: "load", attempt: c.started, num: c.num})
+				return ""
+			})
+		}
+		for _, secret := range u.asked {
+			if u.offers >= 2 {
+				break
+			}
+			for _, kind := range []record.Kind{record.Result, record.Failure} {
+				add("answer "+kind.String(), func(c *universe) string {
+					c.offers++
+					c.ops = append(c.ops, op{kind: 'a', stage: "load", secret: secret, out: kind})
+					return ""
+				})
+			}
+		}
+		if u.rec != nil && u.rec.State != record.Closed {
+			add("a hub claims", func(c *universe) string {
+				c.version++
+				c.ops = append(c.ops, op{kind: 'w', stage: "claimed", snap: proto.CloneOf(c.rec), version: c.version})
+				return ""
+			})
+		}
+	}
+	for i, o := range u.ops {
+		name := fmt.Sprintf("  %c %s", o.kind, o.stage)
+		add(name+": crash", func(c *universe) string { c.drop(i); return "" })
+		if o.stage == "send" {
+			add(name+": lost on its way", func(c *universe) string { c.failed(i); return "" })
+			if u.lost == 0 {
+				add(name+": the reply is lost", func(c *universe) string {
+					c.lost++
+					_, wrong := c.take(c.ops[i].snap, false)
+					c.failed(i)
+					return wrong
+				})
+			}
+		}
+		add(name, func(c *universe) string { return c.step(i, b) })
+	}
+	return all
+}
+
+func (u *universe) drop(i int) { u.ops = slices.Delete(u.ops, i, i+1) }
+
+func (u *universe) failed(i int) {
+	u.ops[i].stage, u.ops[i].verdict = "conclude", Verdict{Class: "unavailable"}
+}
+
+// step has an operation go on by one step.
+func (u *universe) step(i int, b breaks) (wrong string) {
+	o := &u.ops[i]
+	p := u.policy()
+	switch o.stage {
+	case "load":
+		o.version = u.version
+		if u.rec != nil {
+			o.snap = proto.CloneOf(u.rec)
+		}
+		if o.kind == 's' {
+			return u.arrive(i, b)
+		}
+		if o.snap == nil || string(o.snap.Secret) != o.secret || Offered(o.snap, o.out, []byte(o.out.String())) != Accept {
+			u.drop(i)
+			return ""
+		}
+		p.Settle(o.snap, &record.Outcome{Kind: o.out, Mark: o.out.String()[5:6] + o.secret, Fingerprint: []byte(o.out.String())})
+		o.stage, o.first = "save", true
+	case "describe":
+		w := u.word(o.snap.Outcome.GetMark())
+		if b.arriving != nil {
+			b.arriving(&w)
+		}
+		o.said.Arriving = &w
+		return u.arrive(i, b)
+	case "save":
+		ok, wrong := u.save(o)
+		switch {
+		case !ok:
+			u.drop(i)
+		case o.snap.State == record.Settled:
+			o.stage = "send"
+			if o.snap.Outcome.Kind == record.Failure && !o.first {
+				o.stage = "look"
+			}
+		default:
+			o.stage = "function"
+		}
+		return wrong
+	case "function":
+		u.ran = append(u.ran, o.attempt)
+		if s := string(o.snap.Secret); !slices.Contains(u.asked, s) {
+			u.asked = append(u.asked, s)
+		}
+		o.stage = "hand off"
+	case "hand off":
+		started := o.snap.Started
+		if !b.anyVersion {
+			o.snap, o.version = proto.CloneOf(u.rec), u.version
+		} else {
+			o.version = u.version
+		}
+		if b.anyVersion || o.snap.State == record.Waiting && o.snap.Started == started {
+			o.snap.HandedOffStarted = started
+			_, wrong = u.save(o)
+		}
+		u.drop(i)
+	case "claimed":
+		switch {
+		case o.snap.State == record.Waiting:
+			w := u.seen(b, "")
+			p.Answered(o.snap, &w)
+			_, wrong = u.save(o)
+			u.drop(i)
+		case o.snap.Outcome.Kind == record.Failure:
+			o.stage = "look"
+		default:
+			o.stage = "send"
+		}
+	case "look":
+		v, send := BeforeFailing(o.snap, u.seen(b, o.snap.Outcome.Mark))
+		if o.stage = "send"; !send {
+			o.stage, o.verdict = "conclude", v
+		}
+	case "send":
+		ok, wrong := u.take(o.snap, false)
+		if o.stage, o.verdict = "conclude", Delivered; !ok {
+			o.stage = "not found"
+		}
+		return wrong
+	case "not found":
+		after := AfterNotFound
+		if b.afterNotFound != nil {
+			after = b.afterNotFound
+		}
+		v, byID := after(o.snap, u.seen(b, o.snap.Outcome.Mark))
+		o.stage, o.verdict = "conclude", v
+		if byID { // the gap between the look and the call is documented
+			ok, wrong := u.take(o.snap, true)
+			if o.verdict = Delivered; !ok {
+				o.verdict = Verdict{Class: "no attempt"}
+			}
+			return wrong
+		}
+	case "conclude":
+		about, mark := o.snap, o.snap.Outcome.Mark
+		if u.rec != nil && Concerns(u.rec, about, mark) {
+			o.snap, o.version = proto.CloneOf(u.rec), u.version
+			p.Conclude(o.snap, o.verdict)
+			_, wrong = u.save(o)
+		}
+		u.drop(i)
+	}
+	return wrong
+}
+
+func (u *universe) seen(b breaks, mark string) Word {
+	w := u.word(mark)
+	if b.word != nil {
+		w = b.word(w)
+	}
+	return w
+}
+
+// arrive is Start's decision.
+func (u *universe) arrive(i int, b breaks) string {
+	o := &u.ops[i]
+	now := attempt(o.num, func(r *record.Record) { r.Started, r.Secret = startedOf(o.attempt), []byte("s1") })
+	if o.snap == nil {
+		o.snap, o.stage = now, "save"
+		return ""
+	}
+	if o.stage == "describe" { // as read before the question
+		o.stage = ""
+	}
+	a, err := u.policy().Arrive("id", o.snap, now, o.said)
+	switch {
+	case err != nil:
+		if Outrun(o.snap) {
+			_, _ = u.save(o)
+		}
+		u.drop(i)
+	case a.Next == DescribeArriving:
+		o.stage = "describe"
+	case a.Changed:
+		o.stage, o.first = "save", a.First
+	case a.Next == Run:
+		o.stage = "function"
+	default:
+		attempt := o.attempt
+		u.drop(i)
+		r := u.rec
+		if r.State == record.Waiting && r.Started == startedOf(attempt) && r.HandedOffStarted != r.Started && !slices.Contains(u.ran, attempt) {
+			return "G8: Start returned, and no function has run"
+		}
+	}
+	return ""
+}
+
+// explored is what an exploration has seen.
+type explored struct {
+	states, depth int
+	gaps          int // where a sequence ends in a documented gap
+	wrong         string
+}
+
+// explore plays all sequences, breadth first, until something is wrong, or all
+// has been seen, up to a number of states or for so long.
+func explore(b breaks, states int, long time.Duration) explored {
+	until := time.Now().Add(long)
+	first := &universe{num: 1, accepts: make(map[string]int), settled: make(map[string]string)}
+	seen := map[[16]byte]bool{first.key(): true}
+	gaps := 0
+	for depth, level := 0, []*universe{first}; ; depth++ {
+		var following []*universe
+		for _, u := range level {
+			for _, s := range u.next(b) {
+				if s.wrong == revived {
+					gaps++
+					continue
+				}
+				if s.wrong != "" {
+					return explored{len(seen), depth + 1, gaps, s.wrong + " after:" + s.u.trace}
+				}
+				if k := s.u.key(); !seen[k] {
+					seen[k] = true
+					following = append(following, s.u)
+				}
+			}
+			if len(seen) > states || time.Now().After(until) {
+				return explored{len(seen), depth, gaps, ""} // this level is not complete
+			}
+		}
+		if len(following) == 0 {
+			return explored{len(seen), depth, gaps, ""}
+		}
+		level = following
+	}
+}
+
+// TestExplore plays all sequences of events up to a depth, and checks the
+// guarantees after each step. LATCHKEY_SOAK has it go on for 60 s.
+func TestExplore(t *testing.T) {
+	states, long := 60_000, time.Minute
+	switch {
+	case os.Getenv("LATCHKEY_SOAK") != "":
+		states = 100_000_000
+	case raceOn: // ten times slower, and there are no goroutines
+		states = 6_000
+	}
+	e := explore(breaks{}, states, long)
+	if e.wrong != "" {
+		t.Errorf("after %d states: %s", e.states, e.wrong)
+	}
+	t.Logf("%d distinct states, all sequences of %d events; %d end where %s", e.states, e.depth, e.gaps, revived)
+	if e.depth < 6 {
+		t.Errorf("the exploration has reached depth %d only", e.depth)
+	}
+}
+
+// TestExploreFindsBrokenRules shows that the exploration can fail.
+func TestExploreFindsBrokenRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		by   string
+		deep bool // not found among the first 10,000 states
+		b    breaks
+	}{
+		"a failure by ID after any NotFound": {"G2", false, breaks{afterNotFound: func(r *record.Record, w Word) (Verdict, bool) {
+			if w.Pending {
+				return Verdict{}, true
+			}
+			return Ended(w), false
+		}}},
+		"a buffered end read as over": {"G1", true, breaks{word: func(w Word) Word {
+			if w.Buffered {
+				w.Buffered, w.End = false, record.EndOther
+			}
+			return w
+		}}},
+		"the mark of the last failure not looked at": {"G2", true, breaks{arriving: func(w *Word) { w.LastMark = "" }}},
+		"the hand-off written over what is there":    {"G1", false, breaks{anyVersion: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.deep && raceOn {
+				t.Skip("without the race detector only: it takes minutes with it")
+			}
+			e := explore(c.b, 3_000_000, 5*time.Minute)
+			if !strings.HasPrefix(e.wrong, c.by) {
+				t.Errorf("not found by %s in %d states of up to %d events: %s", c.by, e.states, e.depth, e.wrong)
+			}
+			t.Logf("found after %d states, %d events: %s", e.states, e.depth, e.wrong)
+		})
+	}
+}

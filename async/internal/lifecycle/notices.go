@@ -1,0 +1,90 @@
+package lifecycle
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// MaxNotices bounds what an entry has untold at once: a hook that has failed for
+// that many endings doesn't get the oldest.
+const MaxNotices = 16
+
+// Notice has a hook called about the current round, by whichever hub runs.
+func (p Policy) Notice(r *record.Record, kind record.NoticeKind, why record.End) {
+	p.notice(r, kind, why)
+}
+
+func (p Policy) notice(r *record.Record, kind record.NoticeKind, why record.End) {
+	if !p.Listens.Has(kind) {
+		return
+	}
+	n := &record.Notice{Kind: kind, Reason: why, Secret: r.Secret, Reference: r.Reference, Outcome: r.Outcome.GetKind()}
+	if slices.ContainsFunc(r.Notices, func(other *record.Notice) bool { return SameNotice(other, n) }) {
+		return
+	}
+	r.Notices = append(r.Notices, n)
+	r.NextNotice, r.NoticeTries = p.Now.UnixNano(), 0
+}
+
+// TrimNotices drops the oldest notices of too many, and reports whether it did.
+func TrimNotices(r *record.Record) bool {
+	n := len(r.Notices) - MaxNotices
+	if n > 0 {
+		r.Notices = r.Notices[n:]
+	}
+	return n > 0
+}
+
+// HoldNotices keeps what is untold, and due to be told, to the hub that has the
+// entry claimed. It reports whether there is something.
+func (p Policy) HoldNotices(r *record.Record) bool {
+	if len(r.Notices) == 0 || !IsDue(FromNano(r.NextNotice), p.Now) {
+		return false
+	}
+	r.NextNotice = p.Now.Add(p.ClaimTime).UnixNano()
+	return true
+}
+
+// Told writes down that hooks have returned nil for the notices that are done.
+// One that took the time of those behind it goes last. failed is whether a hook
+// is to be called again.
+func (p Policy) Told(r *record.Record, done []*record.Notice, late *record.Notice, failed bool) {
+	r.Notices = slices.DeleteFunc(slices.Clone(r.Notices), func(n *record.Notice) bool {
+		return slices.ContainsFunc(done, func(d *record.Notice) bool { return SameNotice(d, n) })
+	})
+	if i := slices.IndexFunc(r.Notices, func(n *record.Notice) bool { return late != nil && SameNotice(n, late) }); i >= 0 {
+		last := r.Notices[i]
+		r.Notices = append(slices.Delete(r.Notices, i, i+1), last)
+	}
+	r.NextNotice = p.Now.UnixNano()
+	if failed {
+		r.NoticeTries++
+		r.NextNotice = p.Now.Add(p.Jitter(Doubled(FirstNotice, LastNotice, int(r.NoticeTries)))).UnixNano()
+	}
+}
+
+// SameNotice reports whether two notices tell the same. The reference may have
+// come to one of them later.
+func SameNotice(a, b *record.Notice) bool {
+	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && bytes.Equal(a.Secret, b.Secret)
+}
+
+// IsSignal reports whether a notice is of something that an activity that goes on
+// may react to.
+func IsSignal(kind record.NoticeKind) bool {
+	return kind >= record.NoticeCancelRequested && kind <= record.NoticeReset
+}
+
+// StandsFor reports whether the round of a notice still goes on.
+func StandsFor(r *record.Record, n *record.Notice) bool {
+	return r.State != record.Closed && bytes.Equal(r.Secret, n.Secret)
+}
+
+// withdrawOver drops the notice that the round has ended undelivered.
+func withdrawOver(r *record.Record) {
+	r.Notices = slices.DeleteFunc(r.Notices, func(n *record.Notice) bool {
+		return n.Kind == record.NoticeOver && bytes.Equal(n.Secret, r.Secret)
+	})
+}

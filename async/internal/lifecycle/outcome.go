@@ -1,0 +1,63 @@
+package lifecycle
+
+import (
+	"bytes"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// Answer is the decision on an outcome that is offered for the current round.
+type Answer int
+
+const (
+	// Accept: the outcome settles.
+	Accept Answer = iota
+	// Repeat: it was accepted before; nothing changes.
+	Repeat
+	// Other: another outcome was accepted before.
+	Other
+	// TooLate: the activity is over without it.
+	TooLate
+	// Unknown: the entry is of a newer release.
+	Unknown
+)
+
+// Offered decides on an outcome by its kind and fingerprint.
+func Offered(r *record.Record, kind record.Kind, print []byte) Answer {
+	switch {
+	case r.State == record.Waiting:
+		return Accept
+	case r.State == record.Settled, r.State == record.Closed && r.End == record.EndDelivered:
+		return Judge(r.Outcome.GetKind(), r.Outcome.GetFingerprint(), kind, print)
+	case r.State == record.Closed:
+		return TooLate
+	default:
+		return Unknown
+	}
+}
+
+// Judge compares an outcome with the one that was accepted for its round.
+func Judge(kind record.Kind, print []byte, offered record.Kind, offeredPrint []byte) Answer {
+	if kind == offered && bytes.Equal(print, offeredPrint) {
+		return Repeat
+	}
+	return Other
+}
+
+// Settle makes o the record's outcome. To settle is to claim: the hub that
+// accepts is the one that delivers, if it can.
+func (p Policy) Settle(r *record.Record, o *record.Outcome) {
+	o.Settled, o.Started = p.Now.UnixNano(), r.Started
+	r.State, r.Outcome, r.Delivery = record.Settled, o, new(record.Delivery)
+	p.Claim(r)
+}
+
+// Claim has a settled record to this hub while it delivers. A hub that can't
+// deliver leaves it to whichever comes first.
+func (p Policy) Claim(r *record.Record) {
+	next := p.Now
+	if p.CanAsk {
+		next = next.Add(p.ClaimTime)
+	}
+	r.Delivery.Next = next.UnixNano()
+}

@@ -1,0 +1,589 @@
+package lifecycle
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+const (
+	sec = int64(time.Second)
+	key = "order-7"
+)
+
+var noon = time.Unix(1_800_000_000, 0)
+
+// testPolicy listens to everything. Its secrets are "new", and nothing is
+// jittered.
+func testPolicy() Policy {
+	p := Policy{
+		Now: noon, Retention: time.Hour, ClaimTime: 10 * time.Second, CanAsk: true,
+		NewSecret: func() []byte { return []byte("new") },
+		Digest:    func(id string, secret []byte) []byte { return []byte(id + string(secret)) },
+		Jitter:    func(d time.Duration) time.Duration { return d },
+	}
+	for k := record.NoticeDelivered; k <= record.NoticeReset; k++ {
+		p.Listens = p.Listens.With(k)
+	}
+	return p
+}
+
+// attempt is the n-th attempt as the first of its entry.
+func attempt(n int32, change ...func(r *record.Record)) *record.Record {
+	r := &record.Record{
+		Namespace: "ns", WorkflowId: "w", RunId: "run1", ActivityId: "a", Scheduled: 5 * sec,
+		Attempt: n, Started: int64(n) * 10 * sec, TaskToken: []byte{byte(n)}, Deadline: noon.Add(time.Hour).UnixNano(),
+		State: record.Waiting, ResultType: "A", Secret: []byte("old"),
+	}
+	for _, c := range change {
+		c(r)
+	}
+	return r
+}
+
+func awaitsB(r *record.Record) { r.ResultType = "B" }
+func once(r *record.Record)    { r.Once = true }
+func keyed(r *record.Record)   { r.Key = key }
+
+// nextRun is an activity of a later run, otherWorkflow one of another workflow,
+// and afterReset one of a run that a workflow reset has begun.
+func nextRun(r *record.Record) {
+	r.Key, r.RunId, r.Scheduled, r.Started = key, "run2", 100*sec, 101*sec
+}
+func otherWorkflow(r *record.Record) {
+	r.Key, r.WorkflowId, r.RunId, r.Scheduled, r.Started = key, "w2", "run2", 100*sec, 101*sec
+}
+func afterReset(r *record.Record) { r.Key, r.RunId, r.Started = key, "run2", 101*sec }
+
+func handedOff(r *record.Record) { r.HandedOffStarted = r.Started }
+
+// settledOn is a record with an outcome that may have been sent.
+func settledOn(kind record.Kind, change ...func(r *record.Record)) *record.Record {
+	r := attempt(1, append([]func(*record.Record){handedOff}, change...)...)
+	testPolicy().Settle(r, &record.Outcome{Kind: kind, Mark: "mark", Fingerprint: []byte("print")})
+	return r
+}
+
+func closedBy(end record.End, r *record.Record) *record.Record {
+	testPolicy().Close(r, end)
+	r.Notices = nil
+	return r
+}
+
+// row is a case of the state table.
+type row struct {
+	t    *testing.T
+	p    Policy
+	rec  *record.Record
+	said Words
+}
+
+// arrives brings an attempt to the record, and checks what Start does then and
+// whether a round begins.
+func (c *row) arrives(now *record.Record, next Next, newRound bool) Arrival {
+	c.t.Helper()
+	secret := string(c.rec.Secret)
+	a, err := c.p.Arrive("id", c.rec, now, c.said)
+	if err != nil || a.Next != next || (string(c.rec.Secret) != secret) != newRound {
+		c.t.Errorf("Arrive is %+v, %v with the secret %q, want next %d, a new round: %t", a, err, c.rec.Secret, next, newRound)
+	}
+	return a
+}
+
+// refused checks that nothing changes but the error.
+func (c *row) refused(now *record.Record, want error) {
+	c.t.Helper()
+	before := proto.CloneOf(c.rec)
+	if _, err := c.p.Arrive("id", c.rec, now, c.said); !errors.Is(err, want) {
+		c.t.Errorf("Arrive returned %v, want %v", err, want)
+	}
+	if !proto.Equal(before, c.rec) {
+		c.t.Errorf("the record has changed from %v to %v", before, c.rec)
+	}
+}
+
+// notified checks the only notice.
+func (c *row) notified(kind record.NoticeKind, why record.End) {
+	c.t.Helper()
+	if n := c.rec.Notices; len(n) != 1 || n[0].Kind != kind || n[0].Reason != why || string(n[0].Secret) != "old" {
+		c.t.Errorf("the notices are %v, want one: %v, %v, of the old round", n, kind, why)
+	}
+}
+
+func (c *row) is(state record.State, end record.End) {
+	c.t.Helper()
+	if c.rec.State != state || c.rec.End != end {
+		c.t.Errorf("the record is %v, %v, want %v, %v", c.rec.State, c.rec.End, state, end)
+	}
+}
+
+func runs(r *record.Record) *Word { return &Word{Pending: true, Running: true, Started: r.Started} }
+
+// table has a case for each row of docs/internals.md that names a rule.
+var table = map[string]func(c *row){
+	"Waiting, later Start: same round, asks": func(c *row) {
+		c.rec = attempt(1, handedOff)
+		c.arrives(attempt(2), Run, false)
+		if string(c.rec.TaskToken) != "\x02" || c.rec.HandedOffStarted == c.rec.Started {
+			c.t.Errorf("the record has token %v, handed off %d", c.rec.TaskToken, c.rec.HandedOffStarted)
+		}
+	},
+	"Waiting, later Start, Once and known: not asked": func(c *row) {
+		c.rec = attempt(1, once, handedOff)
+		c.arrives(attempt(2, once), Nothing, false)
+		if c.rec.HandedOffStarted != c.rec.Started {
+			c.t.Error("no beats would begin")
+		}
+	},
+	"Waiting, same Start, hand-off not recorded: asks": func(c *row) {
+		c.rec = attempt(1)
+		c.arrives(attempt(1), Run, false)
+	},
+	"Waiting, same Start, asked: nothing": func(c *row) {
+		c.rec = attempt(1, handedOff)
+		c.arrives(attempt(1), Nothing, false)
+	},
+	"any, earlier Start: nothing": func(c *row) {
+		for _, r := range []*record.Record{attempt(2), settledOn(record.Result), closedBy(record.EndOther, attempt(2))} {
+			c.rec = r
+			c.rec.Started = 20 * sec
+			c.arrives(attempt(1), Nothing, false)
+		}
+	},
+	"Closed, same Start: nothing": func(c *row) {
+		c.rec = closedBy(record.EndOther, attempt(1))
+		c.arrives(attempt(1), Nothing, false)
+	},
+	"none: early result by key": func(c *row) {
+		c.rec = &record.Record{State: record.Waiting, Early: true, Key: key}
+		c.p.Settle(c.rec, &record.Outcome{Kind: record.Result})
+		c.is(record.Settled, record.NoEnd)
+	},
+	"Settled without target, Start: delivered": func(c *row) {
+		c.rec = early(record.Result)
+		if a := c.arrives(attempt(1, keyed), Deliver, false); !a.Renamed || c.rec.Early || c.rec.WorkflowId != "w" {
+			c.t.Errorf("the result is not the activity's: %+v, %v", a, c.rec)
+		}
+	},
+	"Settled without target, Start of another type or too late: notified, asks": func(c *row) {
+		c.rec = early(record.Result)
+		c.arrives(attempt(1, keyed, awaitsB), Run, true)
+		c.notified(record.NoticeOver, record.EndTypeMismatch)
+		c.rec = closedBy(record.EndTimedOut, early(record.Result))
+		c.arrives(attempt(1, keyed), Run, true)
+	},
+	"Settled without target, due: notified": func(c *row) {
+		c.rec = early(record.Result)
+		c.p.Close(c.rec, record.EndTimedOut)
+		c.notified(record.NoticeOver, record.EndTimedOut)
+	},
+	"Settled, later Start: delivers, doesn't ask": func(c *row) {
+		for _, kind := range []record.Kind{record.Result, record.Cancellation} {
+			c.rec = settledOn(kind)
+			c.arrives(attempt(2), Deliver, false)
+			c.is(record.Settled, record.NoEnd)
+		}
+		// A failure that was not taken, and a rejection.
+		c.rec, c.said.Arriving = settledOn(record.Failure), runs(attempt(2))
+		if a := c.arrives(attempt(2), Deliver, false); !a.First || c.rec.Outcome.Started != 20*sec {
+			c.t.Errorf("it is not written down whose the failure is: %+v, %v", a, c.rec.Outcome)
+		}
+		c.rec, c.said.Arriving = settledOn(record.Failure), runs(attempt(4))
+		c.rec.Outcome.NonRetryable = true
+		c.arrives(attempt(4), Deliver, false)
+	},
+	"Settled failure, later Start, unresolved: the worker gets an error": func(c *row) {
+		for _, w := range []*Word{{Pending: true}, runs(attempt(3)), {End: record.EndTimedOut}, {Buffered: true}} {
+			c.rec, c.said.Arriving = settledOn(record.Failure), w
+			c.refused(attempt(2), ErrUnresolved)
+		}
+		c.p.CanAsk, c.said.Arriving = false, nil
+		c.refused(attempt(2), ErrUnresolved)
+	},
+	"Settled failure, later Start, spent: notified, new round": func(c *row) {
+		for name, now := range map[string]*record.Record{
+			"others lie between": attempt(3),
+			"a reset":            attempt(3, func(r *record.Record) { r.Attempt = 1 }),
+		} {
+			c.rec, c.said.Arriving = settledOn(record.Failure), runs(now)
+			c.arrives(now, Run, true)
+			if c.notified(record.NoticeOver, record.EndUnknown); c.rec.Notices[0].Outcome != record.Failure {
+				c.t.Errorf("%s: the notice is not about the failure: %v", name, c.rec.Notices[0])
+			}
+			if len(c.rec.Rounds) != 1 || string(c.rec.Rounds[0].Fingerprint) != "print" {
+				c.t.Errorf("%s: a repeat would not be known: %v", name, c.rec.Rounds)
+			}
+		}
+		c.rec, c.said.Arriving = settledOn(record.Failure), runs(attempt(2))
+		if !Outrun(c.rec) || Outrun(c.rec) {
+			c.t.Error("an attempt that can't resolve the failure leaves its trace once")
+		}
+		c.arrives(attempt(2), Run, true)
+	},
+	"Waiting, Start of another type: new round": func(c *row) {
+		c.rec = attempt(1, handedOff)
+		c.arrives(attempt(2, awaitsB), Run, true)
+	},
+	"Settled, Start of another type: notified, new round": func(c *row) {
+		c.rec, c.said.Arriving = settledOn(record.Result), runs(attempt(2))
+		if a := c.arrives(attempt(2, awaitsB), Run, true); !a.Mismatch {
+			c.t.Error("the decision doesn't say so")
+		}
+		c.notified(record.NoticeOver, record.EndTypeMismatch)
+		c.rec, c.said.Arriving = settledOn(record.Failure), &Word{Pending: true, LastMark: "mark"}
+		c.arrives(attempt(2, awaitsB), Run, true)
+		c.notified(record.NoticeDelivered, record.EndDelivered)
+		c.rec, c.said.Arriving = settledOn(record.Result), nil
+		c.arrives(attempt(2, awaitsB), DescribeArriving, false)
+	},
+	"Closed, success, Start: nothing": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Result))
+		c.arrives(attempt(2), Nothing, false)
+	},
+	"Closed, failure delivered, later Start: new round": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Failure))
+		c.arrives(attempt(2), Run, true)
+	},
+	"Closed, over, undelivered, later Start: Settled again": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.p.Close(c.rec, record.EndOther)
+		c.arrives(attempt(2), Deliver, false)
+		if c.is(record.Settled, record.NoEnd); len(c.rec.Notices) != 0 {
+			c.t.Errorf("the end that was none is still to be notified: %v", c.rec.Notices)
+		}
+	},
+	"Closed, over, no outcome, later Start: new round": func(c *row) {
+		c.rec = closedBy(record.EndOther, attempt(1))
+		c.arrives(attempt(2), Run, true)
+		c.rec = closedBy(record.EndAbandoned, settledOn(record.Result))
+		c.arrives(attempt(2), Run, true)
+	},
+	"Closed, over: answer gets ErrClosed": func(c *row) {
+		c.offered(closedBy(record.EndOther, attempt(1)), record.Result, "print", TooLate)
+	},
+	"Waiting: ReportCanceled settles": func(c *row) {
+		c.offered(attempt(1), record.Cancellation, "print", Accept)
+		c.rec = settledOn(record.Cancellation)
+		c.is(record.Settled, record.NoEnd)
+		if due := Due(c.rec, time.Hour); !due.Equal(noon.Add(10 * time.Second)) {
+			c.t.Errorf("it is due at %v, want it claimed", due)
+		}
+		c.offered(c.rec, record.Cancellation, "print", Repeat)
+		c.offered(c.rec, record.Result, "print", Other)
+	},
+	"Settled: delivered by token": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.p.Conclude(c.rec, Delivered)
+		c.is(record.Closed, record.EndDelivered)
+		c.notified(record.NoticeDelivered, record.EndDelivered)
+		c.offered(c.rec, record.Result, "print", Repeat)
+	},
+	"Settled, delivered, lost before it was written down: evidence tells": func(c *row) {
+		c.notFound(record.Result, Word{End: record.EndDelivered}, record.EndDelivered, false)
+	},
+	"Settled, delivered, known before it was written down: nothing": func(c *row) {
+		about := settledOn(record.Result)
+		for name, r := range map[string]*record.Record{
+			"closed": closedBy(record.EndDelivered, settledOn(record.Result)), "another activity": settledOn(record.Result, nextRun), "a new round": attempt(2),
+		} {
+			if Concerns(r, about, "mark") {
+				c.t.Errorf("%s: the verdict is about it", name)
+			}
+		}
+		if !Concerns(about, about, "mark") || Concerns(about, about, "other") {
+			c.t.Error("the verdict is about its own outcome only")
+		}
+	},
+	"Settled: unavailable, stays": func(c *row) {
+		c.rec = settledOn(record.Result)
+		for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+			c.p.Conclude(c.rec, Verdict{Class: "unavailable"})
+			if c.is(record.Settled, record.NoEnd); !Due(c.rec, time.Hour).Equal(noon.Add(want)) {
+				c.t.Errorf("it is due at %v, want %v later", Due(c.rec, time.Hour), want)
+			}
+		}
+	},
+	"Settled: refused, stays, notified": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.p.Conclude(c.rec, Verdict{Class: ClassRefused, After: RefusedDelivery})
+		c.is(record.Settled, record.NoEnd)
+		c.notified(record.NoticeRefused, record.NoEnd)
+	},
+	"Settled success, NotFound by token: by ID": func(c *row) {
+		c.notFound(record.Result, Word{Pending: true}, record.NoEnd, true)
+	},
+	"Settled success, NotFound by token and by ID: stays": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.p.Conclude(c.rec, Verdict{Class: "no attempt"})
+		c.is(record.Settled, record.NoEnd)
+	},
+	"Settled failure, NotFound, renumbered: by ID": func(c *row) {
+		c.notFound(record.Failure, *runs(attempt(1)), record.NoEnd, true)
+		c.notFound(record.Cancellation, *runs(attempt(1)), record.NoEnd, true)
+	},
+	"Settled failure, NotFound, its mark is there: delivered": func(c *row) {
+		c.notFound(record.Failure, Word{Pending: true, LastMark: "mark"}, record.EndDelivered, false)
+	},
+	"Settled failure, NotFound, pending: stays": func(c *row) {
+		c.notFound(record.Failure, Word{Pending: true}, record.NoEnd, false)
+		c.notFound(record.Failure, *runs(attempt(2)), record.NoEnd, false)
+	},
+	"Settled, another attempt, its mark is there: delivered": func(c *row) {
+		c.rec, c.said.Arriving = settledOn(record.Failure), &Word{Pending: true, LastMark: "mark"}
+		c.arrives(attempt(2), Run, true)
+		c.notified(record.NoticeDelivered, record.EndDelivered)
+		r := settledOn(record.Failure)
+		if v, send := BeforeFailing(r, *c.said.Arriving); send || v != Delivered {
+			c.t.Errorf("a hub that runs would judge %+v, send %t", v, send)
+		}
+		if v, send := BeforeFailing(r, *runs(attempt(2))); send || v != NoAttempt {
+			c.t.Errorf("a hub that runs would send it to another attempt: %+v, %t", v, send)
+		}
+		if _, send := BeforeFailing(r, *runs(attempt(1))); !send {
+			c.t.Error("a hub that runs would not send it to its attempt")
+		}
+	},
+	"evidence: ours":      func(c *row) { c.notFound(record.Failure, Word{End: record.EndDelivered}, record.EndDelivered, false) },
+	"evidence: timed out": func(c *row) { c.notFound(record.Result, Word{End: record.EndTimedOut}, record.EndTimedOut, false) },
+	"evidence: other":     func(c *row) { c.notFound(record.Result, Word{End: record.EndOther}, record.EndOther, false) },
+	"evidence: buffered, stays": func(c *row) {
+		c.notFound(record.Result, Word{Buffered: true, End: record.EndUnknown}, record.NoEnd, false)
+	},
+	"evidence: unknown": func(c *row) { c.notFound(record.Result, Word{End: record.EndUnknown}, record.EndUnknown, false) },
+	"Waiting, deadline: pending, asked again": func(c *row) {
+		c.rec = attempt(1)
+		for _, w := range []*Word{{Pending: true, Paused: true}, nil, {Buffered: true, End: record.EndUnknown}} {
+			c.p.Answered(c.rec, w)
+			c.is(record.Waiting, record.NoEnd)
+		}
+		c.notified(record.NoticePaused, record.NoEnd)
+		if at := QuestionAt(c.rec); !at.Equal(noon.Add(20 * time.Second)) {
+			c.t.Errorf("the fourth question is at %v, want it 20 s later", at)
+		}
+	},
+	"Waiting, deadline: over, notified": func(c *row) {
+		c.rec = attempt(1)
+		c.p.Answered(c.rec, &Word{End: record.EndDelivered}) // by another, since there is no outcome
+		c.is(record.Closed, record.EndOther)
+		c.notified(record.NoticeOver, record.EndOther)
+	},
+	"unknown newer state: left alone": func(c *row) {
+		c.rec = attempt(1)
+		c.rec.State = 77
+		c.refused(attempt(2), ErrNewer)
+		c.offered(c.rec, record.Result, "print", Unknown)
+	},
+	"key, earlier one pending: ErrKeyInUse": func(c *row) {
+		c.rec, c.said.Earlier = attempt(1, keyed), &Word{Pending: true}
+		c.refused(attempt(1, nextRun), ErrKeyInUse)
+	},
+	"key, earlier Scheduled: ErrKeyInUse": func(c *row) {
+		c.rec = attempt(1, keyed)
+		c.refused(attempt(1, keyed, func(r *record.Record) { r.ActivityId, r.Scheduled = "b", 4*sec }), ErrKeyInUse)
+		c.p.CanAsk = false
+		c.refused(attempt(1, afterReset), ErrKeyInUse)
+	},
+	"key, other workflow, not Closed: ErrKeyInUse": func(c *row) {
+		c.rec = attempt(1, keyed)
+		c.refused(attempt(1, otherWorkflow), ErrKeyInUse)
+	},
+	"key, other workflow, Closed: new round": func(c *row) {
+		now := attempt(1, otherWorkflow)
+		c.rec, c.said.Arriving = closedBy(record.EndDelivered, settledOn(record.Result, keyed)), runs(now)
+		c.arrives(now, Run, true)
+	},
+	"key, other workflow, Closed, an attempt that is over: nothing": func(c *row) {
+		c.rec, c.said.Arriving = closedBy(record.EndDelivered, settledOn(record.Result, keyed)), &Word{End: record.EndOther}
+		c.arrives(attempt(1, otherWorkflow), Nothing, false)
+	},
+	"key, Waiting: same round": func(c *row) {
+		c.rec, c.said.Earlier = attempt(1, keyed, handedOff), &Word{End: record.EndOther}
+		if a := c.arrives(attempt(1, nextRun), Run, false); !a.Renamed || c.rec.RunId != "run2" {
+			c.t.Errorf("the entry is not the later activity's: %+v", a)
+		}
+	},
+	"key, Settled, delivered there: new round": func(c *row) {
+		c.rec, c.said.Earlier = settledOn(record.Result, keyed), &Word{End: record.EndDelivered}
+		c.arrives(attempt(1, nextRun), Run, true)
+		c.notified(record.NoticeDelivered, record.EndDelivered)
+	},
+	"key, Settled, over: notified, new round": func(c *row) {
+		for _, kind := range []record.Kind{record.Result, record.Failure, record.Cancellation} {
+			c.rec, c.said.Earlier = settledOn(kind, keyed), &Word{End: record.EndTimedOut}
+			c.arrives(attempt(1, nextRun), Run, true)
+			c.notified(record.NoticeOver, record.EndTimedOut)
+		}
+	},
+	"key, Settled, end unknown: notified, new round": func(c *row) {
+		c.rec, c.said.Earlier = settledOn(record.Result, keyed), &Word{End: record.EndUnknown}
+		c.arrives(attempt(1, nextRun), Run, true)
+		c.notified(record.NoticeOver, record.EndUnknown)
+	},
+	"key, earlier one's end is buffered: ErrKeyInUse": func(c *row) {
+		c.rec, c.said.Earlier = settledOn(record.Result, keyed), &Word{Buffered: true}
+		c.refused(attempt(1, nextRun), ErrKeyInUse)
+	},
+	"key, Closed: new round": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Result, keyed))
+		c.arrives(attempt(1, nextRun), Run, true)
+		c.rec = closedBy(record.EndOther, attempt(1, keyed))
+		c.arrives(attempt(1, nextRun), DescribeEarlier, false)
+	},
+	"key, workflow reset, Waiting: same round": func(c *row) {
+		c.rec = attempt(1, keyed, handedOff)
+		c.arrives(attempt(1, afterReset), DescribeArriving, false)
+		c.said = Words{Arriving: runs(attempt(1, afterReset)), Earlier: &Word{End: record.EndOther}}
+		c.arrives(attempt(1, afterReset), Run, false)
+	},
+	"key, workflow reset, Settled, over: notified, new round": func(c *row) {
+		c.rec = settledOn(record.Result, keyed)
+		c.said = Words{Arriving: runs(attempt(1, afterReset)), Earlier: &Word{End: record.EndOther}}
+		c.arrives(attempt(1, afterReset), Run, true)
+		c.notified(record.NoticeOver, record.EndOther)
+	},
+	"key, workflow reset, Settled, delivered there: new round": func(c *row) {
+		c.rec = settledOn(record.Result, keyed)
+		c.said = Words{Arriving: runs(attempt(1, afterReset)), Earlier: &Word{End: record.EndDelivered}}
+		c.arrives(attempt(1, afterReset), Run, true)
+	},
+	"key, workflow reset, Closed: new round": func(c *row) {
+		c.rec, c.said.Arriving = closedBy(record.EndDelivered, settledOn(record.Result, keyed)), runs(attempt(1, afterReset))
+		c.arrives(attempt(1, afterReset), Run, true)
+	},
+	"key, workflow reset, a late attempt of the run before: ErrKeyInUse": func(c *row) {
+		c.rec, c.said.Arriving = attempt(1, keyed), &Word{End: record.EndOther}
+		c.refused(attempt(1, afterReset), ErrKeyInUse)
+	},
+	"key: a repeat is known by its idempotency key": func(c *row) {
+		for _, x := range []struct {
+			kind  record.Kind
+			print string
+			want  Answer
+		}{{record.Result, "p", Repeat}, {record.Result, "q", Other}, {record.Failure, "p", Other}} {
+			if got := Judge(record.Result, []byte("p"), x.kind, []byte(x.print)); got != x.want {
+				c.t.Errorf("%v %q is judged as %d, want %d", x.kind, x.print, got, x.want)
+			}
+		}
+	},
+	"Closed: removed after the retention": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Result))
+		if due := Due(c.rec, time.Hour); !due.Equal(noon.Add(time.Hour)) {
+			c.t.Errorf("it is due at %v, want an hour later", due)
+		}
+		c.p.Notice(c.rec, record.NoticeDelivered, record.EndDelivered)
+		if due := Due(c.rec, time.Hour); !due.Equal(noon) {
+			c.t.Errorf("with a notice it is due at %v, want now", due)
+		}
+	},
+}
+
+// early is a record of an answer that came before its activity.
+func early(kind record.Kind) *record.Record {
+	r := &record.Record{Namespace: "ns", Key: key, Early: true, State: record.Waiting, ResultType: "A", Secret: []byte("old")}
+	testPolicy().Settle(r, &record.Outcome{Kind: kind, Mark: "mark", Fingerprint: []byte("print")})
+	return r
+}
+
+func (c *row) offered(r *record.Record, kind record.Kind, print string, want Answer) {
+	c.t.Helper()
+	if got := Offered(r, kind, []byte(print)); got != want {
+		c.t.Errorf("%v %q, offered to %v, is answered with %d, want %d", kind, print, r.State, got, want)
+	}
+}
+
+// notFound is a try to deliver by token whose answer is NotFound.
+func (c *row) notFound(kind record.Kind, w Word, end record.End, byID bool) {
+	c.t.Helper()
+	r := settledOn(kind)
+	v, id := AfterNotFound(r, w)
+	if v.End != end || id != byID {
+		c.t.Errorf("the verdict on a %v is %+v, by ID %t, want end %v, by ID %t", kind, v, id, end, byID)
+	}
+	if !byID {
+		c.p.Conclude(r, v)
+		if (r.State == record.Closed) != (end != record.NoEnd) {
+			c.t.Errorf("the record is %v after %+v", r.State, v)
+		}
+	}
+}
+
+// documented returns the rows of docs/internals.md, with what the last column
+// says of each.
+func documented(t *testing.T) (rows []string, rule map[string]string) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/internals.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule = make(map[string]string)
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \| ([^|]+) \|$`).FindAllStringSubmatch(string(text), -1) {
+		rows = append(rows, m[2])
+		rule[m[2]] = m[3]
+		if n, _ := strconv.Atoi(m[1]); n != len(rows) {
+			t.Errorf("row %s of docs/internals.md is the %d-th", m[1], len(rows))
+		}
+	}
+	if len(rows) < 70 {
+		t.Fatalf("docs/internals.md has only %d rows", len(rows))
+	}
+	return rows, rule
+}
+
+// TestTable plays the state table of docs/internals.md.
+func TestTable(t *testing.T) {
+	rows, rule := documented(t)
+	for n, name := range rows {
+		play := table[name]
+		switch hub := strings.HasPrefix(rule[name], "hub: "); {
+		case hub && play != nil:
+			t.Errorf("row %d (%s) has a case, and docs/internals.md leaves it to the hub", n+1, name)
+		case !hub && play == nil:
+			t.Errorf("row %d (%s) has no case", n+1, name)
+		case play != nil:
+			t.Run(strconv.Itoa(n+1), func(t *testing.T) {
+				t.Log(name)
+				play(&row{t: t, p: testPolicy()})
+			})
+		}
+	}
+	for name := range table {
+		if rule[name] == "" {
+			t.Errorf("docs/internals.md has no row %q", name)
+		}
+	}
+}
+
+// TestRulesAreApart keeps calls and clocks out of this package.
+func TestRulesAreApart(t *testing.T) {
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), "_test.go") || !strings.HasSuffix(f.Name(), ".go") {
+			continue
+		}
+		read++
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, no := range []string{"time.Now", "time.Since", "time.Until", "context.", `"context"`, "slog", "rand.", "/store\"", "sync."} {
+			if strings.Contains(string(text), no) {
+				t.Errorf("%s has %s: a rule makes no call and reads no clock", f.Name(), no)
+			}
+		}
+	}
+	if read < 8 {
+		t.Errorf("only %d files were read", read)
+	}
+}

@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// ClassRefused is the class of what Temporal refuses until it is mended.
+const ClassRefused = "refused"
+
+// Verdict is what is known after a try to deliver.
+type Verdict struct {
+	End   record.End    // set: the entry closes
+	Class string        // otherwise: why it stays settled
+	After time.Duration // until the next try; zero: by the number of tries
+	OfHub bool          // the cause is the hub that tried, and not the outcome
+}
+
+// Delivered is the verdict on an outcome that Temporal has taken.
+var Delivered = Verdict{End: record.EndDelivered}
+
+// NoAttempt is the verdict on a failure whose attempt doesn't run. The next
+// attempt's Start decides on it.
+var NoAttempt = Verdict{Class: "no attempt to fail"}
+
+// Ended judges the evidence of how an activity ended.
+func Ended(w Word) Verdict {
+	if w.Buffered {
+		return Verdict{Class: "ended, not yet in history"}
+	}
+	return Verdict{End: w.End}
+}
+
+// BeforeFailing decides whether a failure may be sent to the record's attempt
+// that another process may have sent before, and died. Nothing fences a failure:
+// a reset revives old tokens, and the attempt that the failure brought about
+// must not be failed by it too.
+func BeforeFailing(r *record.Record, w Word) (v Verdict, send bool) {
+	switch {
+	case !w.Pending:
+		return Ended(w), false
+	case w.Ours(r.Outcome.GetMark()):
+		return Delivered, false
+	case !w.Runs(r) || r.Outcome.GetStarted() != r.Started:
+		return NoAttempt, false
+	}
+	return Verdict{}, true
+}
+
+// AfterNotFound decides what follows where Temporal doesn't know the token: its
+// attempt is over, which says nothing of the activity. A result is the
+// activity's, whatever attempt. A failure or a cancellation is this attempt's,
+// which a reset may have renumbered.
+func AfterNotFound(r *record.Record, w Word) (v Verdict, byID bool) {
+	switch {
+	case !w.Pending:
+		return Ended(w), false
+	case r.Outcome.GetKind() == record.Result, w.Runs(r):
+		return Verdict{}, true
+	case w.Ours(r.Outcome.GetMark()):
+		return Delivered, false
+	default:
+		return NoAttempt, false
+	}
+}
+
+// Concerns reports whether a verdict is about the outcome and the activity that
+// the record has: another of the same key may have taken it over meanwhile.
+func Concerns(r, about *record.Record, mark string) bool {
+	return r.State == record.Settled && r.Outcome.GetMark() == mark && SameActivity(about, r)
+}
+
+// Conclude writes a verdict to a settled record.
+func (p Policy) Conclude(r *record.Record, v Verdict) {
+	r.Delivery.Tries++
+	if v.End != record.NoEnd {
+		p.Close(r, v.End)
+		return
+	}
+	r.Delivery.LastError = v.Class
+	after := v.After
+	if after == 0 {
+		most := LastDelivery
+		if v.OfHub {
+			most = LastDeliveryOfHub
+		}
+		after = Doubled(FirstDelivery, lastDelivery(r, most), int(r.Delivery.Tries))
+	}
+	r.Delivery.Next = p.Now.Add(p.Jitter(after)).UnixNano()
+	switch {
+	case v.Class != ClassRefused:
+	case v.OfHub:
+		p.ReportRefusal(r)
+	default:
+		p.notice(r, record.NoticeRefused, record.NoEnd)
+	}
+}
+
+// ReportRefusal has a hook called for an answer that no other hub has delivered
+// for RefusedAfter, while Temporal refuses this one, and again from time to time.
+// It reports whether it has changed the record.
+func (p Policy) ReportRefusal(r *record.Record) bool {
+	reported := r.Delivery.GetRefusalReported()
+	switch {
+	case !p.Listens.Has(record.NoticeRefused), p.RefusedSince.IsZero():
+		return false
+	case p.Now.Sub(p.RefusedSince) < RefusedAfter, p.Now.Sub(FromNano(r.Outcome.GetSettled())) < RefusedAfter:
+		return false
+	case reported != 0 && p.Now.Sub(FromNano(reported)) < RefusedDelivery:
+		return false
+	}
+	r.Delivery.RefusalReported = p.Now.UnixNano()
+	r.Delivery.LastError = ClassRefused
+	p.notice(r, record.NoticeRefused, record.NoEnd)
+	return true
+}
+
+// Close ends the record, and has a hook called. Its outcome, if any, stays: it
+// answers repeats, and it is delivered after all where the activity turns out
+// not to be over.
+func (p Policy) Close(r *record.Record, end record.End) {
+	r.State, r.End, r.Ended = record.Closed, end, p.Now.UnixNano()
+	kind := record.NoticeOver
+	if end == record.EndDelivered {
+		kind = record.NoticeDelivered
+		r.Delivery.Delivered, r.Delivery.LastError = true, ""
+	}
+	dropSent(r)
+	r.NextBeat = 0
+	p.notice(r, kind, end)
+}
+
+// Answered is what a question about a waiting activity whose deadline has passed
+// comes to; nil where Temporal couldn't be asked. A pause or changed options may
+// have moved the deadline.
+func (p Policy) Answered(r *record.Record, w *Word) {
+	if w != nil && w.Over() {
+		p.Close(r, w.EndOfOther())
+		return
+	}
+	if w != nil && w.Pending {
+		p.Signalled(r, w.Signals(r))
+	}
+	r.Questions++
+	r.NextQuestion = p.Now.Add(p.Jitter(Doubled(FirstQuestion, LastQuestion, int(r.Questions)))).UnixNano()
+}

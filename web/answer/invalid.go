@@ -1,0 +1,118 @@
+package answer
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrMediaType means that a body has a media type or a charset that the type
+// doesn't take.
+var ErrMediaType = errors.New("answer: the media type must be application/json in UTF-8")
+
+// Invalid says what is wrong with a body, to the sender of the body.
+//
+// Pointer and Detail may be sent back to the sender. They may repeat names of
+// the body, and Detail may be the text of the type's own Validate method. Error
+// repeats nothing of the body, so it is safe in logs.
+type Invalid struct {
+	Pointer string // RFC 6901, "" for the whole body
+	Detail  string // such as "is required"
+
+	plain string // what Error says in place of Detail; "" for Detail
+}
+
+// Error describes the problem without the pointer, whose names come from the
+// body.
+func (e *Invalid) Error() string {
+	if e.plain != "" {
+		return "answer: the body is refused: " + e.plain
+	}
+	return "answer: the body is refused: a value " + e.Detail
+}
+
+// Invalids returns all problems in err, in the order of the body.
+func Invalids(err error) []Invalid {
+	var all many
+	if errors.As(err, &all) {
+		list := make([]Invalid, len(all))
+		for i, e := range all {
+			list[i] = *e
+		}
+		return list
+	}
+	if one, ok := errors.AsType[*Invalid](err); ok {
+		return []Invalid{*one}
+	}
+	return nil
+}
+
+// many is several problems of one body.
+type many []*Invalid
+
+func (m many) Error() string {
+	texts := make([]string, len(m))
+	for i, e := range m {
+		texts[i] = strings.TrimPrefix(e.Error(), "answer: the body is refused: ")
+	}
+	return "answer: the body is refused: " + strings.Join(texts, "; ")
+}
+
+func (m many) Unwrap() []error {
+	list := make([]error, len(m))
+	for i, e := range m {
+		list[i] = e
+	}
+	return list
+}
+
+// join returns nil for no problems.
+func join(list []*Invalid) error {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	default:
+		return many(list)
+	}
+}
+
+// whole is a problem of the body as a whole.
+func whole(detail string) *Invalid { return &Invalid{Detail: detail, plain: "it " + detail} }
+
+// path leads to a place in a body. It becomes a pointer only where a problem is
+// found: a pointer for each place would make the work quadratic.
+type path struct {
+	up    *path
+	name  string
+	index int
+	item  bool // index counts, and not name
+}
+
+// maxPointer bounds a pointer, in bytes.
+const maxPointer = 1 << 10
+
+var escaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// pointer returns the RFC 6901 pointer, or that of the nearest place above which
+// is not over maxPointer.
+func (p *path) pointer() string {
+	var steps []string
+	for ; p != nil; p = p.up {
+		if p.item {
+			steps = append(steps, strconv.Itoa(p.index))
+		} else {
+			steps = append(steps, p.name)
+		}
+	}
+	var b strings.Builder
+	for _, step := range slices.Backward(steps) {
+		if b.Len()+len(step) >= maxPointer {
+			break
+		}
+		b.WriteString("/" + escaper.Replace(step))
+	}
+	return b.String()
+}

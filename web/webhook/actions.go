@@ -1,0 +1,229 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/answer"
+)
+
+// action is what a route does.
+type action struct {
+	method string
+	allow  Allow
+	do     func(w *Handler, rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error)
+}
+
+// done is what an action has brought about.
+type done struct {
+	outcome string   // that was accepted, or ""
+	signals []string // that a heartbeat returned, or nil
+}
+
+var actions = map[string]action{
+	"":          {http.MethodGet, Look, (*Handler).look},
+	"complete":  {http.MethodPost, Complete, (*Handler).complete},
+	"fail":      {http.MethodPost, Fail, (*Handler).fail},
+	"reject":    {http.MethodPost, Fail, (*Handler).reject},
+	"cancel":    {http.MethodPost, Cancel, (*Handler).cancel},
+	"heartbeat": {http.MethodPost, Heartbeat, (*Handler).heartbeat},
+}
+
+// failure is the body of fail and reject.
+type failure struct {
+	Message string `json:"message" jsonschema:"what went wrong"`
+	Type    string `json:"type,omitempty" jsonschema:"the type of Temporal's application failure"`
+	Details any    `json:"details,omitempty" jsonschema:"what the workflow may read"`
+}
+
+// Validate refuses a failure that says nothing.
+func (f failure) Validate() error {
+	if f.Message == "" {
+		return errors.New("a message is required")
+	}
+	return nil
+}
+
+// details is the body of cancel and heartbeat.
+type details struct {
+	Details any `json:"details,omitempty" jsonschema:"what the workflow or the next attempt may read"`
+}
+
+var errUnknownType = errors.New("webhook: no type of Options.Types has the name of the type that the activity awaits")
+
+func (w *Handler) look(http.ResponseWriter, *http.Request, async.Callback) (done, error) {
+	return done{}, nil
+}
+
+func (w *Handler) complete(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
+	name := c.Info().ResultType
+	t, ok := w.types[name]
+	if !ok {
+		return done{}, fmt.Errorf("%w: %q", errUnknownType, name)
+	}
+	body, err := readBody(rw, r, w.maxBody, w.bodyTimeout)
+	if err != nil {
+		return done{}, err
+	}
+	ctx, cancel, err := w.settling(r, body)
+	if err != nil {
+		return done{}, err
+	}
+	defer cancel()
+	mediaType, _ := header(r.Header, "Content-Type")
+	return done{outcome: "result"}, t.Complete(ctx, c, mediaType, body)
+}
+
+func (w *Handler) fail(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
+	return w.failed(rw, r, c.Fail)
+}
+
+func (w *Handler) reject(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
+	return w.failed(rw, r, c.Reject)
+}
+
+func (w *Handler) failed(rw http.ResponseWriter, r *http.Request, report func(context.Context, error) error) (done, error) {
+	v, body, err := w.read(rw, r, w.failure, false)
+	if err != nil {
+		return done{}, err
+	}
+	ctx, cancel, err := w.settling(r, body)
+	if err != nil {
+		return done{}, err
+	}
+	defer cancel()
+	f := v.(failure)
+	o := temporal.ApplicationErrorOptions{}
+	if f.Details != nil {
+		o.Details = []any{f.Details}
+	}
+	return done{outcome: "failure"}, report(ctx, temporal.NewApplicationErrorWithOptions(f.Message, f.Type, o))
+}
+
+func (w *Handler) cancel(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
+	v, body, err := w.read(rw, r, w.details, true)
+	if err != nil {
+		return done{}, err
+	}
+	ctx, cancel, err := w.settling(r, body)
+	if err != nil {
+		return done{}, err
+	}
+	defer cancel()
+	return done{outcome: "cancellation"}, c.ReportCanceled(ctx, v.(details).list()...)
+}
+
+func (w *Handler) heartbeat(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
+	v, _, err := w.read(rw, r, w.details, true)
+	if err != nil {
+		return done{}, err
+	}
+	ctx, cancel := lasting(r.Context(), w.wait)
+	defer cancel()
+	err = c.Heartbeat(ctx, v.(details).list()...)
+	if verdictOf(err).status == http.StatusOK {
+		return done{signals: signals(err)}, nil
+	}
+	return done{}, err
+}
+
+func (d details) list() []any {
+	if d.Details == nil {
+		return nil
+	}
+	return []any{d.Details}
+}
+
+// read reads the body of an action other than complete. A body that may be left
+// out has no media type either, so that a form's empty POST is refused.
+func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, optional bool) (v any, body []byte, err error) {
+	if body, err = readBody(rw, r, w.maxBody, w.bodyTimeout); err != nil {
+		return nil, nil, err
+	}
+	mediaType, _ := header(r.Header, "Content-Type")
+	if name, _, _ := mime.ParseMediaType(mediaType); optional && len(body) == 0 && (mediaType == "" || name == "application/json") {
+		return details{}, nil, nil
+	}
+	v, err = t.Decode(mediaType, body)
+	return v, body, err
+}
+
+// settling returns the context of an answer, with the sender's idempotency key.
+func (w *Handler) settling(r *http.Request, body []byte) (context.Context, context.CancelFunc, error) {
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := lasting(r.Context(), w.wait)
+	if key != "" {
+		ctx = async.WithIdempotencyKey(ctx, bound(key, body))
+	}
+	return ctx, cancel, nil
+}
+
+// state is what a 200 says.
+type state struct {
+	State     string     `json:"state"`
+	Outcome   string     `json:"outcome,omitempty"`
+	Delivered *bool      `json:"delivered,omitempty"`
+	Settled   *time.Time `json:"settled,omitempty"`
+	Deadline  *time.Time `json:"deadline,omitempty"`
+	End       string     `json:"end,omitempty"`
+	Type      string     `json:"type,omitempty"`
+	Signals   []string   `json:"signals"`
+}
+
+// state reads the callback anew where an outcome was accepted.
+func (w *Handler) state(ctx context.Context, c async.Callback, d done) state {
+	if d.outcome != "" {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		defer cancel()
+		now, err := w.hub.Open(ctx, c.ID())
+		if err != nil { // it is accepted, and that is all that is known
+			return state{State: async.Settled.String(), Outcome: d.outcome, Delivered: new(false), Signals: []string{}}
+		}
+		c = now
+	}
+	return stateOf(c.Info(), d.signals)
+}
+
+func stateOf(i async.Info, known []string) state {
+	s := state{State: i.State.String(), Outcome: i.Outcome, Settled: when(i.Settled), Deadline: when(i.Deadline), Type: i.ResultType, Signals: known}
+	if i.Outcome != "" {
+		s.Delivered = new(i.Delivered)
+	}
+	switch {
+	case i.End == nil:
+	case errors.Is(i.End, async.ErrExpired):
+		s.End = "expired"
+	case errors.Is(i.End, async.ErrUnknownEnd):
+		s.End = "unknown"
+	case errors.Is(i.End, async.ErrAbandoned):
+		s.End = "abandoned"
+	default:
+		s.End = "over"
+	}
+	if known == nil {
+		s.Signals = []string{}
+		for name, stands := range map[string]bool{"cancel-requested": i.CancelRequested, "paused": i.Paused, "reset": i.Reset} {
+			if stands {
+				s.Signals = append(s.Signals, name)
+			}
+		}
+	}
+	return s
+}
+
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC())
+}

@@ -1,0 +1,41 @@
+// Package webhook takes answers to activities over HTTP.
+//
+// There are two handlers, because two kinds of sender need opposite statuses.
+//
+//   - [Handler] serves one callback's own address. Whoever has the address may
+//     answer. The sender gets an honest status: 404, 409, 410, 422.
+//   - [Receive] serves the one address to which a third party sends all its
+//     webhooks. Such senders disable an address that answers 410, and repeat
+//     every other failure for days. Receive answers 204 for everything that a
+//     repeat would not change.
+//
+// # Addresses
+//
+// Without [Options].Keys the token of an address is the callback ID. With Keys it
+// is a sealed link, which has an expiry, a set of allowed actions and an
+// addressee. Nobody can read or change these without the key, and the callback
+// ID alone opens nothing. Send links to people; keep callback IDs between
+// services.
+//
+// Mail scanners and link previews open links, and some run scripts and submit
+// forms. GET and HEAD never act. Every POST that acts needs a body of type
+// application/json or none at all, which a form can't send.
+//
+// # Answers
+//
+// A 200 means that the answer is accepted and safe in the store. Its state says
+// whether Temporal has it already: "delivered": false is normal while Temporal is
+// away, or where the hub has no completer. A refusal is an RFC 9457 problem
+// document with a stable code; [Status] is the table. A 503 means that it isn't
+// known whether the answer was accepted, and the same answer may be sent again.
+//
+// A process that faces the internet should use a hub without a completer. It then
+// needs no credentials for Temporal, and accepts answers while Temporal is away.
+// Another process with the same store delivers them.
+//
+// # Verifiers
+//
+// [Standard], [Stripe], [GitHub] and [Slack] check signatures in constant time,
+// and refuse short secrets, old messages and more than 16 signatures. The ID of a
+// [Message] is something that was signed, never a header beside it.
+package webhook

@@ -1,0 +1,179 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+var (
+	// ErrIgnore is what the function of Receive returns for a message that it
+	// doesn't want. The sender is answered as if it had been processed.
+	ErrIgnore = errors.New("webhook: the message is ignored")
+	// ErrSignature means that a message isn't signed as it should be: the
+	// signature is missing, wrong, too old or from the future.
+	ErrSignature = errors.New("webhook: the signature is missing, wrong or too old")
+)
+
+// Message is what is known of a message whose signature is good. All of it was
+// signed.
+type Message struct {
+	// ID is the same for each delivery of a message.
+	ID string
+	// Sent is when the message was sent, or zero where the signature doesn't
+	// cover a time.
+	Sent time.Time
+}
+
+// Verifier checks the signature of a message. It returns ErrSignature, also
+// wrapped, for a message to refuse; the ID of the Message must be covered by the
+// signature. It must be safe for concurrent use.
+type Verifier interface {
+	Verify(h http.Header, body []byte, now time.Time) (Message, error)
+}
+
+// ReceiverOptions configures Receive.
+type ReceiverOptions struct {
+	// Verifier checks the signatures. Required.
+	Verifier Verifier
+
+	// MaxBody is the largest body that is accepted, in bytes. It must be between
+	// 1 and 64 MiB. Defaults to 1 MiB.
+	MaxBody int64
+
+	// BodyTimeout is how long a body may take to arrive. Defaults to 10 s.
+	BodyTimeout time.Duration
+
+	// Wait is how long a request waits for the delivery to Temporal. Defaults to
+	// 2 s.
+	Wait time.Duration
+
+	// Logger gets a line for each message at debug level, and a warning for each
+	// that was neither accepted nor ignored. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Receive returns the handler of a sender that sends all its messages to one
+// address, such as a payment provider. f processes a message whose signature is
+// good. It usually finds the activity by business key:
+//
+//	p, err := async.OpenKey[Payment](ctx, hub, order, async.KeyOptions{Namespace: "default", Early: time.Hour})
+//	if err == nil {
+//		err = p.Complete(ctx, payment)
+//	}
+//	return err
+//
+// Such senders repeat a message until they get a 2xx, for days, and disable an
+// address that answers 410 or 404, or fails too often. So Receive answers 204
+// for nil, ErrIgnore, async.ErrSettled, async.ErrSuperseded and async.ErrClosed,
+// after which a repeat would change nothing. It answers 401 for a bad signature,
+// 413 for a body over MaxBody, 405 for another method than POST, and 503 for
+// everything else. It never answers 404 or 410.
+//
+// The context of f carries the message's ID and the body's digest as the
+// idempotency key (see async.WithIdempotencyKey), and goes on if the sender
+// hangs up. f may be called concurrently, and several times for one message.
+func Receive(f func(ctx context.Context, m Message, body []byte) error, o ReceiverOptions) (http.Handler, error) {
+	if f == nil {
+		return nil, errors.New("webhook: Receive needs a function")
+	}
+	if v := reflect.ValueOf(o.Verifier); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, errors.New("webhook: ReceiverOptions.Verifier is required")
+	}
+	maxBody, bodyTimeout, wait, err := bounds("ReceiverOptions", o.MaxBody, o.BodyTimeout, o.Wait)
+	if err != nil {
+		return nil, err
+	}
+	return &receiver{f: f, verifier: o.Verifier, maxBody: maxBody, bodyTimeout: bodyTimeout, wait: wait, log: cmp.Or(o.Logger, slog.Default())}, nil
+}
+
+type receiver struct {
+	f           func(ctx context.Context, m Message, body []byte) error
+	verifier    Verifier
+	maxBody     int64
+	bodyTimeout time.Duration
+	wait        time.Duration
+	log         *slog.Logger
+}
+
+// ServeHTTP answers a message.
+func (x *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	guard(w.Header())
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		write(w, verdict{nil, http.StatusMethodNotAllowed, "method", false, "Messages are sent with POST."}, nil)
+		return
+	}
+	err := x.receive(w, r)
+	v := received(err)
+	if level := levelOf(v); x.log.Enabled(r.Context(), level) {
+		_, code := Status(err)
+		if errors.Is(err, ErrIgnore) {
+			code = "ignored"
+		}
+		x.log.Log(r.Context(), level, "webhook: message", slog.String("code", code), slog.Int("status", v.status))
+	}
+	switch v.status {
+	case http.StatusNoContent:
+		w.WriteHeader(http.StatusNoContent)
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Signature")
+		write(w, v, nil)
+	default:
+		write(w, v, nil)
+	}
+}
+
+func levelOf(v verdict) slog.Level {
+	if v.status == http.StatusNoContent {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r, x.maxBody, x.bodyTimeout)
+	if err != nil {
+		return err
+	}
+	m, err := x.verifier.Verify(r.Header, body, time.Now())
+	if err != nil {
+		return err
+	}
+	if m.ID == "" {
+		m.ID = digest(body)
+	}
+	ctx, cancel := lasting(r.Context(), x.wait)
+	defer cancel()
+	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
+}
+
+// received is what the sender gets. A status that would disable the address is
+// not among them.
+func received(err error) verdict {
+	v := verdictOf(err)
+	switch {
+	case err == nil, errors.Is(err, ErrIgnore):
+		v.status = http.StatusNoContent
+	case errors.Is(err, async.ErrSettled), errors.Is(err, async.ErrSuperseded), errors.Is(err, async.ErrClosed):
+		v.status = http.StatusNoContent
+	case v.code == "signature", v.code == "body-too-large":
+	default:
+		v.status, v.retry, v.detail = http.StatusServiceUnavailable, true, "The message was not processed: send it again."
+	}
+	return v
+}
+
+// digest stands for a body.
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
