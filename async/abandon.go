@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
@@ -22,26 +21,22 @@ func (c Callback) abandon(ctx context.Context) error {
 	if c.hub == nil {
 		return errZero
 	}
-	for range maxConflicts {
-		e, err := c.current(ctx)
-		if err != nil {
-			return err
+	written := false
+	_, err := c.update(ctx, func(e *entry) (bool, error) {
+		switch {
+		case !lifecycle.Known(e.rec.State):
+			return false, errNewer
+		case e.rec.State == record.Closed && e.rec.End == record.EndAbandoned:
+			return false, nil
+		case e.rec.State == record.Closed:
+			return false, closedError(e.rec)
 		}
-		if !lifecycle.Known(e.rec.State) {
-			return errNewer
-		}
-		if e.rec.State == record.Closed {
-			if e.rec.End == record.EndAbandoned {
-				return nil
-			}
-			return closedError(e.rec)
-		}
-		c.hub.end(&e, record.EndAbandoned, time.Now())
-		if _, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
-			continue
-		}
+		c.hub.policy(time.Now()).Close(e.rec, record.EndAbandoned)
+		written = true
+		return true, nil
+	})
+	if written {
 		c.hub.wakeUp()
-		return err
 	}
-	return errConflicts
+	return err
 }

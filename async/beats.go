@@ -91,15 +91,14 @@ func (h *Hub) stepBeat(ctx context.Context, e entry, now time.Time) (entry, foll
 		return told(h.saveHeld(ctx, e, now))
 	case !known:
 		h.unknownPump(ctx, e)
-		e.due = now.Add(jitter(h.leaveTo(e, now)))
+		e.until = now.Add(jitter(h.leaveTo(e, now)))
 		for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
-			if other.After(now) && other.Before(e.due) {
-				e.due = other
+			if other.After(now) && other.Before(e.until) {
+				e.until = other
 			}
 		}
 	case e.rec.BeatTries == 0 && (at.IsZero() || !lifecycle.IsDue(at, now)):
 		e.rec.NextBeat = toNano(at)
-		e.due = h.dueAt(e.rec)
 	default:
 		return e, pumpNext, nil
 	}
@@ -295,10 +294,10 @@ func (h *Hub) callFailed(ctx context.Context, e entry, err error) {
 func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 	before := e.rec
 	started, said := before.Started, before.Details
-	for range maxConflicts {
+	return h.update(ctx, e, func(e *entry) (bool, error) {
 		r := e.rec
 		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !lifecycle.SameActivity(before, r) {
-			return entry{}, errConflict // it is no longer about this
+			return false, errConflict // it is no longer about this
 		}
 		now := time.Now()
 		if did.adopted && !did.failed { // else they are to be read again
@@ -309,13 +308,13 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 		}
 		switch {
 		case did.over != record.NoEnd:
-			h.end(&e, did.over, now)
+			h.policy(now).Close(r, did.over)
 		case did.lost:
 			r.TokenLostStarted, r.NextBeat = started, 0
 		case did.failed:
 			h.again(r, now)
 		case did.skipped:
-			h.scheduleBeat(e, now)
+			h.scheduleBeat(*e, now)
 			r.BeatTries = 0
 			if floor := now.Add(lifecycle.FirstBeatRetry).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
 				r.NextBeat = floor
@@ -329,17 +328,11 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 				// this one, maybe, which then stands at the server.
 				r.BeatPendingSince, r.DetailsPendingSince = now.UnixNano(), now.UnixNano()
 			} // else it is sent next
-			h.scheduleBeat(e, now)
+			h.scheduleBeat(*e, now)
 		}
-		saved, err := h.saveHeld(ctx, e, now)
-		if !errors.Is(err, errConflict) {
-			return saved, err
-		}
-		if e, err = h.load(ctx, e.id); err != nil {
-			return entry{}, err
-		}
-	}
-	return entry{}, errConflicts
+		e.held = h.policy(now).HoldNotices(r)
+		return true, nil
+	})
 }
 
 // jobDead fails the attempt that the pump was asked about.

@@ -116,29 +116,44 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 	if len(ref) > maxReference || !utf8.ValidString(ref) {
 		return fmt.Errorf("a reference of %d bytes, not of at most %d in UTF-8", len(ref), maxReference)
 	}
-	for range maxConflicts {
-		e, err := c.current(ctx)
-		if err != nil {
-			return err
-		}
+	_, err := c.update(ctx, func(e *entry) (bool, error) {
+		e.until = e.due // whoever has it claimed keeps it
 		if e.rec.Reference == ref {
-			return nil
+			return false, nil
 		}
 		e.rec.Reference = ref
-		if _, err = c.hub.save(ctx, e); !errors.Is(err, errConflict) {
-			return err
-		}
-	}
-	return errConflicts
+		return true, nil
+	})
+	return err
 }
 
-// current reads the entry, whose round must be the callback's.
-func (c Callback) current(ctx context.Context) (entry, error) {
-	e, before, err := c.read(ctx)
-	if err == nil && before != nil {
-		err = ErrSuperseded
+// update changes the entry, whose round must be the callback's.
+func (c Callback) update(ctx context.Context, change func(e *entry) (write bool, err error)) (entry, error) {
+	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e *entry) (bool, error) {
+		if err := c.isCurrent(*e); err != nil {
+			return false, err
+		}
+		return change(e)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = errUnknown
 	}
 	return e, err
+}
+
+// isCurrent returns an error unless the callback's round is the entry's.
+func (c Callback) isCurrent(e entry) error {
+	if c.key != nil {
+		return nil // the current round, whichever that is
+	}
+	switch current, before := roundOf(e, c.ID()); {
+	case current:
+		return nil
+	case before != nil:
+		return ErrSuperseded
+	default:
+		return errUnknown
+	}
 }
 
 // readFor returns what to settle an outcome on. At first that is what was read

@@ -133,29 +133,26 @@ func undelivered(err error) verdict {
 // both over meanwhile.
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
-	for range maxConflicts {
-		if !lifecycle.Concerns(e.rec, about, mark) {
-			return e, nil
+	untold := false
+	saved, err := h.update(ctx, e, func(e *entry) (bool, error) {
+		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
+			return false, nil
 		}
 		now := time.Now()
+		p, v := h.deliveryPolicy(e.rec.Namespace, now), v.Verdict
 		v.OfHub = v.OfHub || h.health.open(e.rec.Namespace, anAnswer)
-		h.deliveryPolicy(e.rec.Namespace, now).Conclude(e.rec, v.Verdict)
+		p.Conclude(e.rec, v)
 		if as == runner {
-			e.held = h.policy(now).HoldNotices(e.rec)
+			e.held = p.HoldNotices(e.rec)
+		} else {
+			untold = len(e.rec.Notices) > 0
 		}
-		e.due = h.dueAt(e.rec)
-		saved, err := h.save(ctx, e)
-		if err == nil && len(saved.rec.Notices) > 0 && as != runner {
-			h.wakeUp()
-		}
-		if err == nil || !errors.Is(err, errConflict) {
-			return saved, err
-		}
-		if e, err = h.load(ctx, e.id); err != nil {
-			return entry{}, err
-		}
+		return true, nil
+	})
+	if err == nil && untold {
+		h.wakeUp()
 	}
-	return entry{}, errConflicts
+	return saved, err
 }
 
 // deliverDue delivers what is settled and not claimed by another.
@@ -164,21 +161,11 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 	if h.completer == nil || e.rec.State != record.Settled || !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
 		return
 	}
-	h.claim(&e, now)
+	h.policy(now).Claim(e.rec)
 	if e, err := h.save(ctx, e); err == nil {
 		_, _ = h.deliver(ctx, e, starter) // what the store failed to take is due again
 	}
 }
 
-// claim has a settled entry to this hub while it delivers. Without a completer
-// it leaves it to whoever comes first.
-func (h *Hub) claim(e *entry, now time.Time) {
-	h.policy(now).Claim(e.rec)
-	e.due = h.dueAt(e.rec)
-}
-
 // unclaim has a settled entry due at a time for every hub.
-func (h *Hub) unclaim(e *entry, now time.Time) {
-	e.rec.Delivery.Next = now.UnixNano()
-	e.due = h.dueAt(e.rec)
-}
+func (h *Hub) unclaim(e *entry, now time.Time) { e.rec.Delivery.Next = now.UnixNano() }

@@ -1,11 +1,7 @@
 package async
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -26,7 +22,8 @@ type entry struct {
 	version uint64
 	due     time.Time
 	rec     *record.Record
-	held    bool // what is untold is this hub's to tell, now
+	held    bool      // what is untold is this hub's to tell, now
+	until   time.Time // set: due then, and not when the record is
 }
 
 func decodeEntry(e store.Entry) (entry, error) {
@@ -54,57 +51,6 @@ func (e entry) encode() (store.Entry, error) {
 	}
 	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
 }
-
-// load reads an entry.
-func (h *Hub) load(ctx context.Context, id string) (entry, error) {
-	e, err := h.store.Get(ctx, id)
-	if err != nil {
-		return entry{}, err
-	}
-	return decodeEntry(e)
-}
-
-// errConflict means that somebody else wrote: read again, and decide again.
-var errConflict = errors.New("async: the entry changed meanwhile")
-
-// save writes an entry where nobody else has written since it was read, and
-// returns it with its new version; else errConflict. A store whose driver
-// repeats a write can answer a conflict to its own first try, so the bodies
-// are compared before it is believed.
-func (h *Hub) save(ctx context.Context, e entry) (entry, error) {
-	if lifecycle.TrimNotices(e.rec) {
-		h.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
-	}
-	w, err := e.encode()
-	if err != nil {
-		return entry{}, err
-	}
-	e.version, err = h.store.Put(ctx, w)
-	if err == nil {
-		return e, nil
-	}
-	if !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) {
-		return entry{}, err
-	}
-	found, getErr := h.store.Get(ctx, e.id)
-	switch {
-	case errors.Is(getErr, store.ErrNotFound):
-		return entry{}, errConflict
-	case getErr != nil:
-		return entry{}, getErr
-	case bytes.Equal(found.Body, w.Body):
-		e.version, e.due = found.Version, found.Due
-		return e, nil
-	}
-	return entry{}, errConflict
-}
-
-// maxConflicts bounds how often one call reads again. Each conflict is a step
-// that another call has taken, and an entry takes few: only a store that
-// answers conflicts without end comes near.
-const maxConflicts = 100
-
-var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
 
 func (e entry) clone() entry {
 	e.rec = proto.CloneOf(e.rec)

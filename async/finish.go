@@ -29,6 +29,7 @@ const (
 // would lapse, and evidence tell that the result was delivered.
 type finisher struct {
 	queue chan finished
+	write func(ctx context.Context, d finished)
 
 	mu   sync.RWMutex
 	runs int // calls of Run under way
@@ -69,7 +70,7 @@ func (f *finisher) offer(d finished) bool {
 
 // finish writes down what is offered, until stop is closed. It gathers for a
 // moment, so that a store which syncs many writes at once has many.
-func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
+func (f *finisher) finish(ctx context.Context, stop <-chan struct{}) {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		select {
@@ -78,14 +79,14 @@ func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
 		default:
 		}
 		select {
-		case d := <-h.finisher.queue:
+		case d := <-f.queue:
 			timer := time.NewTimer(gather)
 			select {
 			case <-timer.C:
 			case <-stop:
 			}
 			timer.Stop()
-			h.finishAll(ctx, d)
+			f.finishAll(ctx, d)
 		case <-stop:
 			return
 		}
@@ -94,13 +95,13 @@ func (h *Hub) finish(ctx context.Context, stop <-chan struct{}) {
 
 // drain writes down what was offered before the last Run has ended, as far as
 // the store takes it by then: what is left is found out again.
-func (h *Hub) drain(ctx context.Context) {
+func (f *finisher) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	for ctx.Err() == nil {
 		select {
-		case d := <-h.finisher.queue:
-			h.finishAll(ctx, d)
+		case d := <-f.queue:
+			f.finishAll(ctx, d)
 		default:
 			return
 		}
@@ -108,13 +109,13 @@ func (h *Hub) drain(ctx context.Context) {
 }
 
 // finishAll writes down first and what waits behind it, several at a time.
-func (h *Hub) finishAll(ctx context.Context, first finished) {
+func (f *finisher) finishAll(ctx context.Context, first finished) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	all := []finished{first}
 	for more := true; more && len(all) < batch; {
 		select {
-		case d := <-h.finisher.queue:
+		case d := <-f.queue:
 			all = append(all, d)
 		default:
 			more = false
@@ -127,11 +128,12 @@ func (h *Hub) finishAll(ctx context.Context, first finished) {
 		room <- struct{}{}
 		writes.Go(func() {
 			defer func() { <-room }()
-			h.finishOne(ctx, d)
+			f.write(ctx, d)
 		})
 	}
 }
 
+// finishOne writes down that an outcome was delivered.
 func (h *Hub) finishOne(ctx context.Context, d finished) {
 	_, err := h.conclude(ctx, d.entry, d.mark, undelivered(nil), settler)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -139,18 +141,18 @@ func (h *Hub) finishOne(ctx context.Context, d finished) {
 	}
 }
 
-// runFinisher starts what a running hub has, and returns what ends it.
-func (h *Hub) runFinisher(ctx context.Context) (end func()) {
+// run starts what a running hub has, and returns what ends it.
+func (f *finisher) run(ctx context.Context) (end func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
-	all.Go(func() { h.finish(ctx, stop) })
-	h.finisher.count(1)
+	all.Go(func() { f.finish(ctx, stop) })
+	f.count(1)
 	return func() {
-		last := h.finisher.count(-1) == 0
+		last := f.count(-1) == 0
 		close(stop)
 		all.Wait()
 		if last { // nothing is offered any more; else another Run takes it
-			h.drain(ctx)
+			f.drain(ctx)
 		}
 	}
 }

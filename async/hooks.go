@@ -106,23 +106,13 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	// What was told stays told, although somebody wrote meanwhile.
-	for range maxConflicts {
-		if !lifecycle.Known(e.rec.State) {
-			return
-		}
+	// What a hook has taken stays so, although another process wrote meanwhile.
+	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
 		h.policy(time.Now()).Told(e.rec, done, late, failure != nil)
-		e.due = h.dueAt(e.rec)
-		_, err := h.save(ctx, e)
-		if errors.Is(err, errConflict) {
-			if e, err = h.load(ctx, e.id); err == nil {
-				continue
-			}
-		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			h.storeFailed(ctx, e.id, err) // and the hooks are called again
-		}
-		return
+		return lifecycle.Known(e.rec.State), nil
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {
+		h.storeFailed(ctx, e.id, err) // and the hooks are called again
 	}
 }
 

@@ -97,15 +97,13 @@ type Options struct {
 // and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
 // and Run and Work wait for them.
 type Hub struct {
-	store        store.Store
+	entries
 	completer    Completer
 	encoder      encoder
 	hooks        Hooks
-	retention    time.Duration
 	claimTime    time.Duration
 	pollInterval time.Duration
 	concurrency  int
-	log          *slog.Logger
 	pumps        map[string]heartbeat.Pump
 
 	wake     chan struct{} // this process has made something due
@@ -135,11 +133,11 @@ func New(o Options) (*Hub, error) {
 		return nil, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
 	h := &Hub{
-		store: o.Store, completer: o.Completer, hooks: o.Hooks, retention: o.Retention, claimTime: o.ClaimTime,
-		pollInterval: o.PollInterval, concurrency: o.Concurrency, log: o.Logger, wake: make(chan struct{}, 1),
+		entries: entries{store: o.Store, retention: o.Retention, log: o.Logger}, completer: o.Completer, hooks: o.Hooks, claimTime: o.ClaimTime,
+		pollInterval: o.PollInterval, concurrency: o.Concurrency, wake: make(chan struct{}, 1),
 		pumps: map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 	}
-	h.finisher.queue = make(chan finished, unfinished)
+	h.finisher.queue, h.finisher.write = make(chan finished, unfinished), h.finishOne
 	for name, pump := range o.Pumps {
 		if isNilInterface(pump) {
 			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)

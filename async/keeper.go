@@ -135,7 +135,8 @@ func workersCompleter(ctx context.Context, e entry) (c Completer, err error) {
 // hook are left to those that have, to learn anew.
 func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byte) {
 	started := e.rec.Started
-	for range maxConflicts {
+	written := false
+	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
 		r := e.rec
 		s.CancelRequested = r.CancelRequested || s.CancelRequested && h.hooks.CancelRequested != nil
 		s.Reset = r.ResetRequested || s.Reset && h.hooks.Reset != nil
@@ -144,19 +145,15 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 		}
 		if r.State != record.Waiting || r.Started != started ||
 			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
-			return
+			return false, nil
 		}
 		h.policy(time.Now()).Signalled(r, lifecycle.Signals(s))
 		r.ServerDetailsDigest = known
-		e.due = h.dueAt(r)
-		_, err := h.save(ctx, e)
-		if !errors.Is(err, errConflict) {
-			h.wakeUp()
-			return
-		}
-		if e, err = h.load(ctx, e.id); err != nil {
-			return
-		}
+		written = true
+		return true, nil
+	})
+	if err == nil && written {
+		h.wakeUp()
 	}
 }
 

@@ -110,7 +110,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 		}
 	}
 	if reported || due.Before(until) || n == callToAsk { // else its claim lapses about then
-		e.due = due
+		e.until = due
 		var err error
 		if e, err = h.save(ctx, e); err != nil {
 			return e, nothingNext // its claim lapses

@@ -97,9 +97,9 @@ func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	e.due = time.Now().Add(jitter(soon))
+	e.until = time.Now().Add(jitter(soon))
 	if e.held {
-		e.rec.NextNotice = e.due.UnixNano()
+		e.rec.NextNotice = e.until.UnixNano()
 	}
 	return h.save(ctx, e)
 }
@@ -111,7 +111,6 @@ func (h *Hub) giveBack(ctx context.Context, c claimed) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	c.due = h.dueAt(c.rec)
 	_, _ = h.save(ctx, c.entry) // else it comes back when its claim lapses
 }
 
@@ -151,7 +150,6 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 	}
 	// Another hub saw it due that has another retention, say. The claim has
 	// moved it: back to when it is.
-	e.due = h.dueAt(e.rec)
 	e, err = h.save(ctx, e)
 	return e, nothingNext, err
 }
@@ -167,7 +165,6 @@ func told(e entry, err error) (entry, following, error) {
 // saveHeld saves an entry, and keeps to this hub what there is to tell.
 func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, error) {
 	e.held = h.policy(now).HoldNotices(e.rec)
-	e.due = h.dueAt(e.rec)
 	return h.save(ctx, e)
 }
 
@@ -185,11 +182,7 @@ func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
 // end closes an entry undelivered, and has the application told.
 func (h *Hub) end(e *entry, why record.End, now time.Time) {
 	h.policy(now).Close(e.rec, why)
-	e.due = h.dueAt(e.rec)
 }
-
-// dueAt is when the entry needs a hub next; the zero time is never.
-func (h *Hub) dueAt(r *record.Record) time.Time { return lifecycle.Due(r, h.retention) }
 
 // jitter spreads d by a quarter to either side, so that what failed together
 // doesn't come back together.

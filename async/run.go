@@ -22,7 +22,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
 	}
 	pool := h.newPool(ctx)
-	defer h.runFinisher(ctx)()
+	defer h.finisher.run(ctx)()
 	defer h.courier.rest()
 	defer pool.wait()
 	defer h.courier.join(pool)()

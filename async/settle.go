@@ -88,7 +88,6 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				h.unclaim(&e, now)
 			}
 		}
-		e.due = h.dueAt(e.rec)
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
 			tried = append(tried, print)

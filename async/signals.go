@@ -51,24 +51,20 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	if len(details) == 1 && details[0] == nil {
 		details = nil // as in the SDK
 	}
-	for range maxConflicts {
-		e, err := c.current(ctx)
-		if err != nil {
-			return err
-		}
+	now := time.Now()
+	e, err := c.update(ctx, func(e *entry) (_ bool, err error) {
 		switch e.rec.State {
 		case record.Waiting:
 		case record.Settled:
-			return fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
+			return false, fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
 		case record.Closed:
-			return closedError(e.rec)
+			return false, closedError(e.rec)
 		default:
-			return errNewer
+			return false, errNewer
 		}
-		now := time.Now()
 		if len(details) > 0 {
 			if e.rec.Details, err = c.hub.encoder.details(e.rec, details); err != nil {
-				return err
+				return false, err
 			}
 			e.rec.DetailsPendingSince = now.UnixNano()
 		}
@@ -76,19 +72,15 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			e.rec.BeatPendingSince = now.UnixNano()
 		}
 		if e.rec.HandedOffStarted == e.rec.Started && e.rec.BeatTries == 0 {
-			c.hub.scheduleBeat(e, now)
+			c.hub.scheduleBeat(*e, now)
 		}
-		e.due = c.hub.dueAt(e.rec)
-		if e, err = c.hub.save(ctx, e); errors.Is(err, errConflict) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-			c.hub.wakeUp()
-		}
-		return standing(e.rec)
+		return true, nil
+	})
+	if err != nil {
+		return err
 	}
-	return errConflicts
+	if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
+		c.hub.wakeUp()
+	}
+	return standing(e.rec)
 }

@@ -5,6 +5,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -26,7 +27,7 @@ func (c simForgets) Heartbeat(ctx context.Context, t Target, _ *commonpb.Payload
 }
 
 func rewritten(e store.Entry, r *record.Record, h *Hub) store.Entry {
-	due := h.dueAt(r)
+	due := lifecycle.Due(r, h.retention)
 	out, err := entry{id: e.ID, version: e.Version, due: due, rec: r}.encode()
 	if err != nil {
 		panic(err)

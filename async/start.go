@@ -202,6 +202,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, li
 				continue
 			}
 			if lifecycle.Outrun(e.rec) {
+				e.until = e.due
 				_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
 			}
 		}
@@ -216,7 +217,6 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, li
 			if a.Next == lifecycle.Deliver {
 				h.policy(now).Claim(e.rec)
 			}
-			e.due = h.dueAt(e.rec)
 			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
@@ -323,38 +323,33 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	defer cancel()
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	started := e.rec.Started
-	for range maxConflicts {
+	e, err := h.update(ctx, e, func(e *entry) (bool, error) {
+		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
-			return false // a later attempt asks for itself
+			return false, nil // a later attempt asks for itself
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(e, heard, time.Now())
-			e.due = h.dueAt(e.rec)
+			h.startBeats(*e, heard, time.Now())
+			return true, nil
 		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
-			e.due = h.dueAt(e.rec)
-		case e.rec.State == record.Closed && e.rec.End != record.EndDelivered, !lifecycle.Known(e.rec.State):
-			return false // nobody's answer stands
-		default:
-			if askErr != nil {
-				log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
-			}
-			h.deliverDue(ctx, e)
-			return true
+			return true, nil
 		}
-		_, err := h.save(ctx, e)
-		if errors.Is(err, errConflict) {
-			e, err = h.load(ctx, e.id)
-			if err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			log.WarnContext(ctx, "async: the hand-off could not be recorded", slog.Any("error", err))
-		}
+		// An answer stands, unless the activity is over without it.
+		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
+		return false, nil
+	})
+	switch {
+	case err != nil:
+		log.WarnContext(ctx, "async: the hand-off could not be recorded", slog.Any("error", err))
 		return false
+	case answered && askErr != nil:
+		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
 	}
-	return false
+	if answered {
+		h.deliverDue(ctx, e)
+	}
+	return answered
 }

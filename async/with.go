@@ -24,14 +24,14 @@ func (h *Hub) With(s store.Store) *Hub {
 	if isNilInterface(s) {
 		panic("async: Hub.With needs a store, got nil")
 	}
+	rules := h.rules
+	rules.CanAsk = false
 	with := &Hub{
-		store: s, encoder: h.encoder, hooks: h.hooks, retention: h.retention, claimTime: h.claimTime,
-		pollInterval: h.pollInterval, concurrency: h.concurrency, log: h.log, pumps: h.pumps,
+		entries: entries{store: s, retention: h.retention, log: h.log}, encoder: h.encoder, hooks: h.hooks, claimTime: h.claimTime,
+		pollInterval: h.pollInterval, concurrency: h.concurrency, pumps: h.pumps, rules: rules,
 		wake: make(chan struct{}, 1), // who runs on the store learns of it by the store
 		soon: soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
 	}
-	with.rules = h.rules
-	with.rules.CanAsk = false
 	with.init(h.courier.wait)
 	return with
 }

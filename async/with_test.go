@@ -63,3 +63,17 @@ func TestWithRefusesNil(t *testing.T) {
 	}()
 	newWorld(t).hub.With(nil)
 }
+
+// What such a hub ends has hooks called too, by a hub that runs.
+func TestWithNotifies(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w, o := hooked(t)
+		id := w.start(1, async.StartOptions{})
+		p, err := async.Open[Decision](t.Context(), w.hub.With(w.store), id)
+		wantNil(t, err)
+		wantNil(t, p.Abandon(t.Context()))
+		w.work(w.hub)
+		o.want(t, "over")
+		wantErr(t, o.why, async.ErrAbandoned)
+	})
+}

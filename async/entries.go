@@ -1,0 +1,98 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// entries reads and writes the entries of a store.
+type entries struct {
+	store     store.Store
+	retention time.Duration // how long an ended entry answers repeats
+	log       *slog.Logger
+}
+
+// load reads an entry.
+func (s *entries) load(ctx context.Context, id string) (entry, error) {
+	e, err := s.store.Get(ctx, id)
+	if err != nil {
+		return entry{}, err
+	}
+	return decodeEntry(e)
+}
+
+// errConflict means that somebody else wrote: read again, and decide again.
+var errConflict = errors.New("async: the entry changed meanwhile")
+
+// save writes an entry, due when its record is, if no other process has written
+// since it was read, and returns it with its new version. Otherwise it returns
+// errConflict. A store whose driver repeats a write can answer a conflict to its
+// own first try, so the bodies are compared before it is believed.
+func (s *entries) save(ctx context.Context, e entry) (entry, error) {
+	if lifecycle.TrimNotices(e.rec) {
+		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
+	}
+	if e.due = lifecycle.Due(e.rec, s.retention); !e.until.IsZero() {
+		e.due, e.until = e.until, time.Time{}
+	}
+	w, err := e.encode()
+	if err != nil {
+		return entry{}, err
+	}
+	e.version, err = s.store.Put(ctx, w)
+	if err == nil {
+		return e, nil
+	}
+	if !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrConflict) {
+		return entry{}, err
+	}
+	found, getErr := s.store.Get(ctx, e.id)
+	switch {
+	case errors.Is(getErr, store.ErrNotFound):
+		return entry{}, errConflict
+	case getErr != nil:
+		return entry{}, getErr
+	case bytes.Equal(found.Body, w.Body):
+		e.version, e.due = found.Version, found.Due
+		return e, nil
+	}
+	return entry{}, errConflict
+}
+
+// maxConflicts bounds how often one call reads again. Each conflict is a step
+// that another call has taken, and an entry takes few: only a store that
+// answers conflicts without end comes near.
+const maxConflicts = 100
+
+var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
+
+// update is the compare-and-swap loop: it has change change the entry, and saves
+// it, until no other process has written in between. change reports whether
+// there is something to write. It begins with the entry as it was read, or reads
+// it where it has no record yet.
+func (s *entries) update(ctx context.Context, e entry, change func(e *entry) (write bool, err error)) (entry, error) {
+	var err error
+	for tries := range maxConflicts {
+		if tries > 0 || e.rec == nil {
+			if e, err = s.load(ctx, e.id); err != nil {
+				return entry{}, err
+			}
+		}
+		write, err := change(&e)
+		if err != nil || !write {
+			return e, err
+		}
+		saved, err := s.save(ctx, e)
+		if err == nil || !errors.Is(err, errConflict) {
+			return saved, err
+		}
+	}
+	return entry{}, errConflicts
+}
