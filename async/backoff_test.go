@@ -26,7 +26,7 @@ func TestBackOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.completer.CompleteFunc = unavailable
+				w.completer.CompleteFunc = stumbles
 				pending := func(id string) async.Pending[Decision] {
 					info := lasting(1000 * time.Hour)
 					info.ActivityID, info.HeartbeatTimeout = id, c.heartbeat

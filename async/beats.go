@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"time"
@@ -73,7 +72,7 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 // again has a beat that wasn't sent come soon, and leaves time for one more
 // after it.
 func (h *Hub) again(r *record.Record, now time.Time) {
-	if h.server.blind(r.Namespace) {
+	if h.health.open(r.Namespace, aBeat) {
 		r.NextBeat = now.UnixNano() // another hub may do better, at once
 		return
 	}
@@ -121,10 +120,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
-	level := slog.LevelDebug
-	h.unknown.Do(func() { level = slog.LevelError })
-	h.log.Log(ctx, level, "async: this hub doesn't know the pump of an activity, and leaves its heartbeats to others: name it in Options.Pumps",
-		slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+	h.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }
 
 // atOnce reports whether the entry's pump asks nobody.
@@ -211,8 +207,7 @@ func (h *Hub) beaten(ctx context.Context, e entry, said answer, pumpErr error) (
 	saved, err := h.record(ctx, e, did)
 	saved, next, err := told(saved, err)
 	if err != nil && !errors.Is(err, errConflict) {
-		h.log.WarnContext(ctx, "async: the store failed: the beat comes again when the claim lapses",
-			slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		h.storeFailed(ctx, e.id, err)
 	}
 	return saved, next
 }
@@ -227,10 +222,7 @@ func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
 
 // beatFailed says so, but not for each of thousands.
 func (h *Hub) beatFailed(ctx context.Context, e entry, what string, err error) {
-	level := slog.LevelDebug
-	h.rarely.Do(func() { level = slog.LevelWarn })
-	h.log.Log(ctx, level, "async: no heartbeat: "+what+"; it is tried again",
-		slog.String("callback", shortID(e.id)), slog.Int("tries", int(e.rec.BeatTries)+1), slog.String("error_type", fmt.Sprintf("%T", err)))
+	h.troubles.beat.happened(ctx, append(aboutEntry(e.id, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
 // beat is what came of one.
@@ -374,7 +366,7 @@ func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
 		o, err = enc.failed(temporal.NewApplicationError(why.Error(), heartbeat.JobDead), true)
 	}
 	if err == nil {
-		o.attempt = e.rec.Started
+		o.attempt, o.inSlot = e.rec.Started, true
 		err = h.settle(ctx, Callback{hub: h, id: new(callbackIDOf(e.rec)), entry: e}, o)
 	}
 	switch {

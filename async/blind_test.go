@@ -68,7 +68,7 @@ func TestHubThatReachesNothing(t *testing.T) {
 		if late > 5 || len(last) != activities {
 			t.Errorf("%d beats came after the heartbeat timeout, and %d of %d activities had any: a hub that reaches nothing holds them up", late, len(last), activities)
 		}
-		if calls < 50 || calls > 500 {
+		if calls < 10 || calls > 500 {
 			t.Errorf("the hub that reaches nothing made %d calls in ten minutes, want some, to learn whether it does again", calls)
 		}
 	})
@@ -125,18 +125,18 @@ func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 			}
 			return time.Since(began)
 		}
-		if took := takes(50); took < 5*time.Second {
+		if took := takes(50); took < time.Second {
 			t.Fatalf("50 answers took %v beside a namespace that can't be reached, in which there is much to do: the hub doesn't leave it to others", took)
 		}
 		pass(10 * time.Minute)
-		if took := takes(50); took < 5*time.Second {
+		if took := takes(50); took < time.Second {
 			t.Errorf("50 answers took %v a quarter of an hour later, when nothing has changed", took)
 		}
 		for _, c := range asynctest.Pending(t, settler) {
 			wantNil(t, c.Abandon(t.Context()))
 		}
 		pass(70 * time.Second)
-		if took := takes(50); took > 2*time.Second {
+		if took := takes(50); took > 1500*time.Millisecond {
 			t.Errorf("50 answers took %v a minute after there was anything to do in the namespace that couldn't be reached, want a poll interval", took)
 		}
 	})

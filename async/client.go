@@ -38,6 +38,11 @@ type Client struct {
 // client for each namespace. It makes no call itself. All clients must have
 // the same converters, since the hub encodes once.
 //
+// Hubs that share a store should have clients for the same namespaces. A hub
+// leaves a namespace that it has no client for, or no permission, to the others.
+// This costs it extra work for each entry of that namespace: applications that
+// share no namespace should not share a store.
+//
 // What the hub has encoded is sent as it is, through clients of its own that
 // share the connections of those given: the application's would run a codec a
 // second time. Their identity is the application's with "/latchkey" behind.
@@ -147,7 +152,7 @@ func (n *namespaceClient) client(ctx context.Context) (client.Client, error) {
 func (cc *clientCompleter) clientFor(ctx context.Context, t Target) (*namespaceClient, client.Client, error) {
 	n := cc.byNamespace[t.Namespace]
 	if n == nil {
-		return nil, nil, fmt.Errorf("%w: no client for namespace %q: give one to ClientCompleter", ErrRefused, t.Namespace)
+		return nil, nil, fmt.Errorf("%w: no client for namespace %q: give ClientCompleter a client for it, or give the hub a store of its own: hubs that share a store should reach the same namespaces", ErrRefused, t.Namespace)
 	}
 	c, err := n.client(ctx)
 	if err != nil {
@@ -259,8 +264,9 @@ func classify(err error) error {
 	}
 	const unauthenticated = 16 // a gRPC code without an error of its own there
 	switch {
-	case is[*serviceerror.InvalidArgument](err), is[*serviceerror.PermissionDenied](err), is[*serviceerror.Unimplemented](err),
-		serviceerror.ToStatus(err).Code() == unauthenticated:
+	case is[*serviceerror.InvalidArgument](err), is[*serviceerror.Unimplemented](err):
+		return fmt.Errorf("%w: %w", ErrCallRefused, err)
+	case is[*serviceerror.PermissionDenied](err), serviceerror.ToStatus(err).Code() == unauthenticated:
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err

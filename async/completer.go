@@ -13,9 +13,10 @@ import (
 // does; asynctest has one for tests.
 //
 // Its methods may be called by any number of goroutines. Every error that is
-// none of [ErrOver], [ErrNotStarted], [ErrCancelNotRequested] and
-// [ErrRefused] means that it isn't known whether the call had an effect, and
-// that it may be tried again.
+// none of [ErrOver], [ErrNotStarted], [ErrCancelNotRequested], [ErrRefused] and
+// [ErrCallRefused] means that it isn't known whether the call had an effect, and
+// that it may be tried again. ErrRefused says that this Completer may not use the
+// namespace; ErrCallRefused says that no Completer can make this call.
 type Completer interface {
 	// Complete ends the target with this outcome. Nil means that Temporal
 	// has taken it. ErrOver answers a target that isn't there: an attempt

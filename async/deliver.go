@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -45,7 +44,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	}
 	o, err := outcome(e.rec)
 	if err != nil {
-		h.log.ErrorContext(ctx, "async: a settled outcome can't be read", slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		h.troubles.unreadable.happened(ctx, append(aboutEntry(e.id, err), slog.String("what", "its outcome"))...)
 		return e, err
 	}
 	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
@@ -57,17 +56,20 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 		v = undelivered(err) // once: an outcome doesn't hang on its details
 	} else {
 		v = h.report(call, e.rec, o, as)
+		if hasAnswered(v.err) { // also where there was only a question to ask
+			h.health.close(way{e.rec.Namespace, anAnswer}, time.Now())
+		}
 	}
 	cancel()
 
-	log := h.log.With(slog.String("callback", shortID(e.id)), slog.String("outcome", o.String()))
+	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
 	switch {
 	case v.End == record.EndDelivered:
-		log.DebugContext(ctx, "async: delivered")
+		h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
 	case v.End != record.NoEnd:
-		log.WarnContext(ctx, "async: the activity ended without the outcome that was accepted", slog.Any("reason", endError(v.End)))
+		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.End)))...)
 	default:
-		log.WarnContext(ctx, "async: not delivered yet", slog.String("class", v.Class), slog.String("error_type", fmt.Sprintf("%T", v.err)))
+		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.Class))...)
 	}
 	if as == settler && v.End == record.EndDelivered && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
 		return entry{}, nil // it is the finisher's now
@@ -112,8 +114,10 @@ func undelivered(err error) verdict {
 	switch {
 	case err == nil:
 		v.Verdict = lifecycle.Delivered
-	case errors.Is(err, ErrRefused), errors.Is(err, ErrCancelNotRequested):
-		v.Class, v.After = lifecycle.ClassRefused, lifecycle.RefusedDelivery
+	case errors.Is(err, ErrCallRefused), errors.Is(err, ErrCancelNotRequested):
+		v.Class, v.After = lifecycle.ClassRefused, lifecycle.RefusedDelivery // by any hub
+	case errors.Is(err, ErrRefused):
+		v.Class, v.OfHub = lifecycle.ClassRefused, true
 	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
 		v.Class = "no attempt" // it changed state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -134,8 +138,10 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
 			return false, nil
 		}
-		p := h.policy(time.Now())
-		p.Conclude(e.rec, v.Verdict)
+		now := time.Now()
+		p, v := h.deliveryPolicy(e.rec.Namespace, now), v.Verdict
+		v.OfHub = v.OfHub || h.health.open(e.rec.Namespace, anAnswer)
+		p.Conclude(e.rec, v)
 		if as == runner {
 			e.held = p.HoldNotices(e.rec)
 		} else {
@@ -160,3 +166,6 @@ func (h *Hub) deliverDue(ctx context.Context, e entry) {
 		_, _ = h.deliver(ctx, e, starter) // what the store failed to take is due again
 	}
 }
+
+// unclaim has a settled entry due at a time for every hub.
+func (h *Hub) unclaim(e *entry, now time.Time) { e.rec.Delivery.Next = now.UnixNano() }

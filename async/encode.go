@@ -33,6 +33,7 @@ type offer struct {
 	fingerprint  fingerprint
 	attempt      int64 // Started of the only one that it is about; 0: whichever waits
 	nonRetryable bool  // a failure that ends the activity
+	inSlot       bool  // this hub settles it in a slot, in which it delivers too
 	// encode is called only for an activity that waits.
 	encode func(r *record.Record, mark string) ([]byte, error)
 }

@@ -76,10 +76,14 @@ var (
 	ErrOver = errors.New("async: attempt or activity is over")
 	// ErrNotStarted means that the activity is pending, and no attempt runs.
 	ErrNotStarted = errors.New("async: no attempt is running")
-	// ErrRefused means that Temporal refuses the call, and would refuse the
-	// same again until somebody mends something: permission, namespace, an
-	// argument.
+	// ErrRefused means that Temporal refuses this Completer for the namespace:
+	// permission, credentials, an unknown namespace, or no client for it. Hubs
+	// with another Completer may not be refused. A hub that is refused leaves the
+	// namespace's heartbeats and answers to them.
 	ErrRefused = errors.New("async: refused for now")
+	// ErrCallRefused is an ErrRefused that is about one call: Temporal refuses
+	// its arguments, and would refuse them from any hub.
+	ErrCallRefused = fmt.Errorf("async: this call: %w", ErrRefused)
 )
 
 // errOnlyResultsEarly answers a failure by key where no activity has asked yet.

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -138,8 +137,7 @@ func (f *finisher) finishAll(ctx context.Context, first finished) {
 func (h *Hub) finishOne(ctx context.Context, d finished) {
 	_, err := h.conclude(ctx, d.entry, d.mark, undelivered(nil), settler)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		h.log.WarnContext(ctx, "async: a delivery could not be recorded, and is found out again when its claim lapses",
-			slog.String("callback", shortID(d.entry.id)), slog.Any("error", err))
+		h.storeFailed(ctx, d.entry.id, err) // the delivery is found out again when its claim lapses
 	}
 }
 

@@ -41,7 +41,8 @@ func newWorld(t *testing.T, change ...func(*async.Options)) *world {
 	w := &world{t: t, store: store.NewMemory(), completer: new(asynctest.Completer), logs: new(strings.Builder)}
 	o := async.Options{
 		Store: w.store, Completer: w.completer,
-		Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		DeliveryWait: time.Minute, // what a test expects doesn't depend on how fast the machine is
+		Logger:       slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&o)

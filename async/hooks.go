@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -45,8 +44,11 @@ type Hooks struct {
 	// awaits another type now; ErrAbandoned; else ErrOver.
 	Over func(ctx context.Context, c Callback, reason error) error
 
-	// Refused: an outcome is settled, and Temporal refuses it, for as long as
-	// nobody mends the cause. It is tried again, slowly, and told again.
+	// Refused is called for an outcome that is accepted and that Temporal refuses.
+	// Where Temporal refuses the arguments of the call, it is called at once.
+	// Where Temporal refuses the hub, it is called after a minute or a little
+	// more in which no other hub has delivered the outcome. The hub goes on to
+	// retry, and the hook is called again from time to time.
 	Refused func(ctx context.Context, c Callback, cause error) error
 }
 
@@ -76,7 +78,6 @@ func callbackIDOf(r *record.Record) string { return callbackID(entryID(r), r.Sec
 // tell calls the hooks for what the entry has untold. The mark that it was told
 // is written after the hook has returned nil.
 func (h *Hub) tell(ctx context.Context, e entry) {
-	log := h.log.With(slog.String("callback", shortID(e.id)))
 	calls, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()
 	var done []*record.Notice
@@ -92,7 +93,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 			done = append(done, n)
 		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && err != errBusy:
 			done = append(done, n) // it was told, and nothing can be done about it any more
-			log.WarnContext(ctx, "async: a hook failed for a signal, and is not called again, since the asking is over", slog.String("error_type", fmt.Sprintf("%T", err)))
+			h.troubles.hook.happened(ctx, append(aboutEntry(e.id, err), slog.Bool("retried", false))...)
 		default:
 			if failure = err; calls.Err() != nil {
 				late = n
@@ -103,7 +104,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	case failure == errBusy && len(done) == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
-		log.WarnContext(ctx, "async: a hook failed, and is called again later", slog.String("error_type", fmt.Sprintf("%T", failure)))
+		h.troubles.hook.happened(ctx, aboutEntry(e.id, failure)...)
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -113,7 +114,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 		return lifecycle.Known(e.rec.State), nil
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {
-		log.WarnContext(ctx, "async: the store failed: hooks are called again", slog.Any("error", err))
+		h.storeFailed(ctx, e.id, err) // and the hooks are called again
 	}
 }
 

@@ -188,7 +188,7 @@ func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
 func TestRefusedIsToldAtEachTry(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused }
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
 		wantNil(t, w.pendFor(time.Hour, async.StartOptions{}).Complete(t.Context(), Decision{}))
 		w.work(w.hub)
 		o.want(t, "refused")

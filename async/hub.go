@@ -13,7 +13,6 @@ import (
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
-	"golang.org/x/time/rate"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
@@ -25,8 +24,6 @@ const (
 	defaultBlobLimit = 2 << 20
 	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
 	maxBlobLimit = 3584 << 10
-	// rareLog is how far apart lines are that thousands of entries would write.
-	rareLog = 10 * time.Second
 	// callMargin is how long before the end of its claim a call of Temporal ends.
 	callMargin = time.Second
 )
@@ -112,14 +109,22 @@ type Options struct {
 	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
 	WatchInterval time.Duration
 
-	// Logger is told what no caller learns. Defaults to slog.DiscardHandler's.
+	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
+	// for Temporal once the store has the outcome; a negative value doesn't wait.
+	// The delivery goes on when the wait is over, and is retried. While Temporal
+	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
+	DeliveryWait time.Duration
+
+	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
 
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
-// any number of goroutines. It has goroutines of its own only while Run, Work or
-// Start runs, and needs no closing.
+// any number of goroutines. It needs no closing. It has goroutines of its own
+// while Run, Work or Start runs, and one for each delivery that a caller has begun
+// and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
+// and Run and Work wait for them.
 type Hub struct {
 	entries
 	completer    Completer
@@ -135,13 +140,13 @@ type Hub struct {
 	hanging   sync.Map      // the IDs of entries of which a hook is out
 	asking    sync.Map      // and of which a pump is
 	warned    sync.Map      // the activity types with a short heartbeat timeout
-	server    condition     // as this process sees it
+	health    health        // of this hub's way to Temporal
+	backlog   backlog       // what it has left alone
+	courier   courier       // delivers what callers have answered
 	soon      soon          // what this process makes due before the next poll
 	finisher  finisher
 	sentinels sentinels
-	rarely    rate.Sometimes // for what could be logged of thousands at once
-	awayLog   rate.Sometimes // of a store that Start waits for
-	unknown   rate.Sometimes // of a pump's name, likewise
+	troubles  troubles // what is logged
 	rules     lifecycle.Policy
 }
 
@@ -161,9 +166,7 @@ func New(o Options) (*Hub, error) {
 	h := &Hub{
 		entries: entries{store: o.Store, retention: o.Retention, keepOutcomes: o.KeepOutcomes, log: o.Logger}, completer: o.Completer, hooks: o.Hooks, claimTime: o.ClaimTime,
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, wake: make(chan struct{}, 1),
-		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
-		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
-		awayLog: rate.Sometimes{First: 1, Interval: rareLog},
+		pumps: map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 	}
 	h.finisher.queue, h.finisher.write = make(chan finished, unfinished), h.finishOne
 	for name, pump := range o.Pumps {
@@ -215,12 +218,20 @@ func New(o Options) (*Hub, error) {
 	if h.concurrency < 0 {
 		return nil, fmt.Errorf("async: Options.Concurrency must not be negative, got %d", o.Concurrency)
 	}
+	wait := o.DeliveryWait
+	if wait == 0 {
+		wait = defaultDeliveryWait
+	}
+	if wait > maxDeliveryWait {
+		return nil, fmt.Errorf("async: Options.DeliveryWait must be at most %v, or negative not to wait, got %v", maxDeliveryWait, o.DeliveryWait)
+	}
 	if o.Rate < 0 {
 		return nil, fmt.Errorf("async: Options.Rate must not be negative, got %v", o.Rate)
 	}
 	if h.log == nil {
-		h.log = slog.New(slog.DiscardHandler)
+		h.log = slog.Default()
 	}
+	h.init(wait)
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
@@ -230,9 +241,20 @@ func New(o Options) (*Hub, error) {
 		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
 	}
 	if h.completer != nil {
-		h.completer = newPaced(h.completer, o.Rate, &h.server)
+		h.completer = newThrottle(h.completer, o.Rate, &h.health)
 	}
 	return h, nil
+}
+
+// init prepares the parts of a hub whose options are set.
+func (h *Hub) init(wait time.Duration) {
+	h.troubles.init(h.log)
+	h.courier.init(wait, h.concurrency)
+	h.health.log = h.log
+	h.health.closed = func(namespace string, k kind) {
+		h.backlog.recall(way{namespace, k})
+		h.wakeUp()
+	}
 }
 
 // policy is what the rules are to know now.

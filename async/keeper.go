@@ -186,10 +186,7 @@ func (h *Hub) warnOfBeats(ctx context.Context, r *record.Record) {
 		return
 	}
 	if apart := time.Since(fromNano(r.Started)); apart.Abs() > timeout/3 {
-		level := slog.LevelDebug
-		h.rarely.Do(func() { level = slog.LevelWarn })
-		h.log.Log(ctx, level, "async: this machine's clock is far from Temporal's: hubs may heartbeat too late for its activities",
-			slog.Duration("ahead", apart), slog.Duration("heartbeat_timeout", timeout))
+		h.troubles.clock.happened(ctx, slog.Duration("ahead", apart), slog.Duration("heartbeat_timeout", timeout))
 	}
 	if timeout >= shortest*h.claimTime {
 		return

@@ -67,7 +67,7 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 		})
 	}
 	refuse := func(w *world, _ *server, p async.Pending[Decision]) {
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused }
+		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
 		wantNil(w.t, p.Complete(w.t.Context(), Decision{}))
 	}
 	for name, fail := range map[string]func(context.Context) error{
@@ -248,7 +248,7 @@ func TestWritesHaveNoHookCalledBeforeItsTime(t *testing.T) {
 			}
 		},
 		"delivery retries": func(t *testing.T, w *world, s *server) {
-			w.completer.CompleteFunc = unavailable
+			w.completer.CompleteFunc = stumbles
 			p := w.open(w.startNow(1, 3*time.Second, async.StartOptions{}, nil))
 			wantNil(t, p.Heartbeat(t.Context(), "1")) // of which the hub learns the signal
 			pass(2500 * time.Millisecond)

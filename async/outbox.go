@@ -79,30 +79,29 @@ func (h *Hub) tend(ctx context.Context, c claimed) (e entry, next following) {
 func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	log := h.log.With(slog.String("callback", store.ShortID(stored.ID)))
 	switch {
 	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
-		log.ErrorContext(ctx, "async: an entry is left alone", slog.Any("error", err))
+		h.troubles.unreadable.happened(ctx, slog.String("callback", store.ShortID(stored.ID)), slog.Any("error", err))
 		stored.Due = time.Now().Add(unreadable)
 		if _, err := h.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
-			log.WarnContext(ctx, "async: the store failed", slog.Any("error", err))
+			h.storeFailed(ctx, stored.ID, err)
 		}
 	default:
-		log.WarnContext(ctx, "async: the store failed: the entry comes back when its claim lapses", slog.Any("error", err))
+		h.storeFailed(ctx, stored.ID, err)
 	}
 }
 
 // putOff has an entry come back soon that this hub can't do now, and not only
 // when its claim lapses.
-func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) {
+func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	e.until = time.Now().Add(jitter(soon))
 	if e.held {
 		e.rec.NextNotice = e.until.UnixNano()
 	}
-	_, _ = h.save(ctx, e)
+	return h.save(ctx, e)
 }
 
 // giveBack makes due again what this hub has claimed and no longer gets to.

@@ -39,19 +39,21 @@ type pool struct {
 	slots   chan struct{}
 	begun   chan struct{} // there may be room
 	hooks   *lane
+	leaving chan struct{}    // entries that are being left alone
 	pumps   map[string]*lane // so that a pump that is slow delays no other
 	tasks   sync.WaitGroup
 
 	mu      sync.Mutex
 	ready   [2]tasks // by kind
 	answers int      // in slots
+	carried int      // answers of callers that wait for a slot
 	asking  int      // pumps, that have been asked a moment ago; under Work, all that lanes have
 }
 
 func (h *Hub) newPool(ctx context.Context) *pool {
 	p := &pool{
 		hub: h, calls: context.WithoutCancel(ctx), stop: ctx.Done(),
-		slots: make(chan struct{}, h.concurrency), begun: make(chan struct{}, 1),
+		slots: make(chan struct{}, h.concurrency), begun: make(chan struct{}, 1), leaving: make(chan struct{}, h.concurrency),
 		hooks: newLane(h.concurrency), pumps: make(map[string]*lane, len(h.pumps)),
 	}
 	for name := range h.pumps {
@@ -79,24 +81,60 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		patience.Stop()
 	}
 	until := time.Now().Add(p.hub.claimTime)
+	if !p.patient && p.hub.health.behind(now) {
+		now = now.Add(-p.hub.lag()) // what others don't do
+	}
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {
 		c := read(stored)
-		t := task{aBeat, c.urgency(), func() func() { return p.tend(c, until) }, nil}
+		if c.err == nil && !p.patient && p.leaves(c.entry, until) {
+			continue
+		}
+		t := task{kind: aBeat, deadline: c.urgency(), do: func() func() { return p.tend(c, until) }}
 		if c.err == nil && c.rec.State == record.Settled {
 			t.kind = anAnswer
-			t.putOff = func() { p.hub.putOff(p.calls, c.entry, triedBefore) }
+			t.putOff = func() { p.putOffAnswer(c.entry) }
 		}
 		p.submit(t)
 	}
 	return len(entries), asked, err
 }
 
+// leaves reports whether it has taken care of an entry without a slot: it leaves
+// it alone while the breaker is open, or behind older ones of the backlog.
+func (p *pool) leaves(e entry, until time.Time) bool {
+	n, since := e.needs(time.Now())
+	switch {
+	case n == noCall:
+		return false
+	case p.hub.health.shut(wayOf(e, n), time.Now()):
+		p.leaving <- struct{}{}
+		p.tasks.Go(func() {
+			e, next := p.hub.leave(p.calls, e, until)
+			after := p.following(e, next, until)
+			<-p.leaving
+			if after != nil {
+				after()
+			}
+		})
+		return true
+	default:
+		return n == callToDeliver && p.hub.backlog.queue(parked{e.id, e.version, since})
+	}
+}
+
+// putOffAnswer puts an answer off, and remembers it should the breaker open now.
+func (p *pool) putOffAnswer(e entry) {
+	if saved, err := p.hub.putOff(p.calls, e, triedBefore); err == nil {
+		p.hub.backlog.park(wayOf(saved, callToDeliver), parked{saved.id, saved.version, fromNano(saved.rec.Outcome.GetSettled())})
+	}
+}
+
 // room is how much more may wait for a slot.
 func (p *pool) room() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return 2*p.hub.concurrency - len(p.ready[aBeat]) - len(p.ready[anAnswer]) - p.asking
+	return 2*p.hub.concurrency - len(p.ready[aBeat]) - (len(p.ready[anAnswer]) - p.carried) - p.asking
 }
 
 // shed puts off the answers that wait where nothing has begun for a while: those
@@ -107,7 +145,7 @@ func (p *pool) shed() {
 	}
 	p.mu.Lock()
 	answers := p.ready[anAnswer]
-	p.ready[anAnswer] = nil
+	p.ready[anAnswer], p.carried = nil, 0
 	p.mu.Unlock()
 	for _, t := range answers {
 		p.tasks.Go(t.putOff)
@@ -151,6 +189,9 @@ func (p *pool) vacated() {
 func (p *pool) submit(t task) {
 	p.mu.Lock()
 	heap.Push(&p.ready[t.kind], t)
+	if t.carried {
+		p.carried++
+	}
 	p.mu.Unlock()
 	p.tasks.Go(func() {
 		p.slots <- struct{}{}
@@ -180,7 +221,11 @@ func (p *pool) next() (t task, any bool) {
 	case len(beats) == 0:
 		return task{}, false // what is left is for who has an answer in hand now
 	}
-	return heap.Pop(&p.ready[kind]).(task), true
+	t = heap.Pop(&p.ready[kind]).(task)
+	if t.carried {
+		p.carried--
+	}
+	return t, true
 }
 
 func (p *pool) ended(k kind) {
@@ -200,14 +245,13 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	default:
 	}
 	until = p.renewed(until)
-	tells := c.err == nil && len(c.rec.Notices) > 0 && lifecycle.IsDue(fromNano(c.rec.NextNotice), time.Now()) // which needs no call of Temporal
-	if c.err == nil && c.rec.State == record.Waiting && !tells && p.hub.server.blind(c.rec.Namespace) {
-		if !p.hub.server.probes(c.rec.Namespace, time.Now(), p.hub.claimTime/2) {
-			p.hub.putOff(p.calls, c.entry, 2*p.hub.pollInterval/busyPoll) // before this hub looks again another may do better
-			return nil
-		}
-		if soon := time.Now().Add(max(p.hub.claimTime/4, 2*callMargin)); soon.Before(until) {
-			until = soon
+	if c.err == nil && !p.patient {
+		switch admitted, probe := p.hub.admits(c.entry); {
+		case !admitted:
+			e, next := p.hub.leave(p.calls, c.entry, until)
+			return p.following(e, next, until)
+		case probe:
+			until = p.hub.probeUntil(until)
 		}
 	}
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
@@ -315,6 +359,7 @@ type task struct {
 	deadline time.Time
 	do       func() (after func())
 	putOff   func() // of an answer
+	carried  bool   // it is a caller's, who may wait
 }
 
 // tasks is a heap, the nearest deadline on top.

@@ -39,7 +39,7 @@ func full() *record.Record {
 			Kind: record.Result, Payload: []byte{}, Mark: "rABCDEFGHIJKLM", Fingerprint: []byte("print2"),
 			Settled: scheduled.UnixNano() + 5, Started: scheduled.UnixNano() + 1, NonRetryable: true, Outrun: true, Gone: true,
 		},
-		Delivery:        &record.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9},
+		Delivery:        &record.Delivery{Delivered: true, Tries: 2, LastError: "unavailable", Next: scheduled.UnixNano() + 9, RefusalReported: scheduled.UnixNano() + 16},
 		Ended:           scheduled.UnixNano() + 6,
 		End:             record.EndDelivered,
 		CancelRequested: true,
@@ -115,7 +115,7 @@ func TestGolden(t *testing.T) {
 		}
 		want := full()
 		if f == "testdata/record-v0.0.hex" {
-			want.Outcome.NonRetryable, want.Outcome.Outrun, want.Outcome.Gone = false, false, false // came later
+			want.Outcome.NonRetryable, want.Outcome.Outrun, want.Outcome.Gone, want.Delivery.RefusalReported = false, false, false, 0 // came later
 		}
 		unknown := r.ProtoReflect().GetUnknown() // fields that went with time
 		if r.ProtoReflect().SetUnknown(nil); !proto.Equal(r, want) {

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 )
 
@@ -13,8 +12,8 @@ import (
 // entries. Any number of processes run hubs on one store; what one of them held
 // when it died passes on after ClaimTime.
 //
-// Run blocks until ctx ends, finishes the calls that are under way, each of
-// which ends within ClaimTime, writes down for at most ten seconds more what was
+// Run blocks until ctx ends, finishes the calls that are under way, deliveries of
+// callers included, each of which ends within ClaimTime, writes down for at most ten seconds more what was
 // delivered, and returns context.Cause(ctx). Errors of the
 // store are logged, and tried again. It needs a completer, and returns an error
 // at once without one.
@@ -24,30 +23,33 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	pool := h.newPool(ctx)
 	defer h.finisher.run(ctx)()
+	defer h.courier.rest()
 	defer pool.wait()
+	defer h.courier.join(pool)()
 	failures := 0
 	for {
 		h.soon.pass(time.Now())
+		pool.resume()
 		n, asked, err := pool.claim(ctx, time.Now())
 		idle := h.pollInterval
+		if err == nil {
+			h.troubles.settle(time.Now())
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			failures++
 			idle = min(idle<<min(failures, 5), max(idle, lastPoll))
-			h.log.ErrorContext(ctx, "async: the store can't be asked for what is due", slog.Any("error", err))
-		case n > asked/2:
+			h.storeFailed(ctx, "", err)
+		case n > asked/2, h.backlog.left():
 			failures, idle = 0, 0
 		case n > 0:
 			failures, idle = 0, idle/busyPoll
 		default:
 			failures = 0
 		}
-		if h.server.anyBlind(time.Now(), max(blindFor, h.claimTime)) {
-			idle = max(idle, h.pollInterval/2) // so that others come first
-		}
-		if rest := h.server.rest(time.Now()); rest > 0 {
+		if rest := h.health.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)
 		} else if idle == 0 {
 			continue
@@ -71,8 +73,9 @@ const (
 	busyPoll = 20
 )
 
-// Work does all that is due now, and returns how many entries that were. It is
-// Run for tests, and for processes that live for one request. It needs a
+// Work does all that is due now, waits for the deliveries of callers that are
+// under way, and returns how many entries were due. It is Run for tests, and for
+// processes that live for one request. It needs a
 // completer.
 func (h *Hub) Work(ctx context.Context) (n int, err error) {
 	if h.completer == nil {
@@ -86,6 +89,7 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 		n += claimed
 		if err != nil || claimed == 0 {
 			pool.wait()
+			h.courier.rest()
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}

@@ -19,13 +19,13 @@ import (
 const sentinelLook = 2 * time.Second
 
 // sentinels logs that something wraps activity.ErrResultPending, at most once
-// every rareLog for each activity type. The zero value is ready to use.
+// every troubleEvery for each activity type. The zero value is ready to use.
 type sentinels struct {
 	types sync.Map // *rate.Sometimes by activity type
 }
 
 func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
-	v, _ := s.types.LoadOrStore(activityType, &rate.Sometimes{First: 1, Interval: rareLog})
+	v, _ := s.types.LoadOrStore(activityType, &rate.Sometimes{First: 1, Interval: troubleEvery})
 	return v.(*rate.Sometimes)
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// settle accepts an outcome durably, and then delivers it as far as that can
-// be done within the call. Of all outcomes offered for a round at most one is
+// settle accepts an outcome durably, and then has it delivered, which it waits
+// for at most for Options.DeliveryWait. Of all outcomes offered for a round at most one is
 // accepted: the store's compare-and-swap decides.
 func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 	mark := newMark(o.kind)
@@ -76,10 +76,17 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		// To settle is to claim: the one who accepts is the one who delivers.
-		h.policy(time.Now()).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
+		now := time.Now()
+		h.policy(now).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
+		admitted, probe := true, false
 		if e.rec.Early {
-			e.rec.Delivery.Next = time.Now().Add(c.key.options.Early).UnixNano()
+			h.unclaim(&e, now.Add(c.key.options.Early))
+		} else if h.completer != nil {
+			// To settle is to claim: the hub that accepts also delivers, unless its
+			// breaker is open.
+			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
+				h.unclaim(&e, now)
+			}
 		}
 		e, err = h.save(ctx, e)
 		if errors.Is(err, errConflict) {
@@ -89,11 +96,18 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if err != nil {
 			return err
 		}
-		if h.completer == nil || e.rec.Early {
-			return nil
+		known := false
+		switch {
+		case h.completer == nil || e.rec.Early:
+		case !admitted:
+			h.parkAnswer(e)
+		case o.inSlot:
+			e, err = h.deliver(ctx, e, settler)
+			known = err == nil
+		default:
+			e, known = h.carry(ctx, e, probe)
 		}
-		e, err = h.deliver(ctx, e, settler)
-		if err == nil && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
+		if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
 			return closedError(e.rec)
 		}
 		return nil
@@ -150,6 +164,9 @@ func newMark(kind record.Kind) string {
 	return kindName(kind)[:1] + rand.Text()[:13]
 }
 
+// errCannotAsk means that the hub's breaker is open.
+var errCannotAsk = errors.New("cannot ask now whether cancellation was requested, since this hub cannot reach Temporal; nothing was accepted, try again")
+
 // cancelRequested makes sure that Temporal would take a cancellation, and
 // records that it would. A request isn't withdrawn within a run, so what is
 // settled on the strength of it is not refused later.
@@ -162,6 +179,9 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	}
 	if h.completer == nil {
 		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", ErrCancelNotRequested)
+	}
+	if admitted, _ := h.health.admits(way{e.rec.Namespace, aBeat}, time.Now()); !admitted {
+		return e, errCannotAsk
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
 	defer cancel()

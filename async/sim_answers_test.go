@@ -59,6 +59,7 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 		pending = a != nil && a.pending() && callbackID(ask.entry, before.Secret) == ask.id && State(before.State) == Waiting
 	}
 	ask.offered[says] = true
+	open := p.refused || p.hub.health.open(simNamespace, anAnswer)
 	err := w.offer(p, "", kind, typ, v, func(ctx context.Context) (Pending[simA], error) { return Open[simA](ctx, p.hub, ask.id) },
 		func(ctx context.Context) (Pending[simB], error) { return Open[simB](ctx, p.hub, ask.id) },
 		func(ctx context.Context) (Callback, error) { return p.hub.Open(ctx, ask.id) })
@@ -69,7 +70,7 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 	w.logf("%s: answer %s: %v", p.name, says, err)
 	w.shownError("an answer", err)
 	w.checkAnswer(f, ask, says, err)
-	if err == nil && kind == 0 && pending && !f.rough && p.hub.completer != nil && !w.away && !w.refusing {
+	if err == nil && kind == 0 && pending && !f.rough && p.hub.completer != nil && !w.away && !w.refusing && !open {
 		if m := w.rounds[ask.id]; m == nil || len(m.accepted) == 0 {
 			w.violate("G4", "a result was accepted while %v was pending, and not delivered at once", ask.act)
 		}

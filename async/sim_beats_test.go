@@ -180,7 +180,7 @@ func (c *simCompleter) Heartbeat(ctx context.Context, t Target, details *commonp
 		switch {
 		case w.away:
 			return Signals{}, errSimAway
-		case w.refusing:
+		case w.refusing, c.p.refused:
 			return Signals{}, ErrRefused
 		}
 		return w.heartbeat(f, t, simValue(details))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -11,9 +12,12 @@ import (
 // simBrokenBehind are versions that are wrong in how deliveries are written down
 // behind the caller.
 var simBrokenBehind = map[string]simBroken{
-	"written down before Temporal has taken it": {by: "G1", completer: func(c *simCompleter) Completer { return simHasty{c} }},
-	"a claim that doesn't lapse before it is":   {by: "G6", put: claimForGood},
-	"written down, and the hook never called":   {by: "G6", put: endUntold},
+	"written down before Temporal has taken it":  {by: "G1", completer: func(c *simCompleter) Completer { return simHasty{c} }},
+	"a claim that doesn't lapse before it is":    {by: "G6", put: claimForGood},
+	"written down, and the hook never called":    {by: "G6", put: endUntold},
+	"a caller who leaves takes the answer along": {by: "G6", put: claimWhileWaited},
+	"left to others, and never due again":        {by: "G6", put: leaveForGood},
+	"a refusal taken for the end":                {by: "G1", put: endRefused},
 }
 
 // simHasty leaves to the finisher what Temporal has not taken.
@@ -38,6 +42,32 @@ func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 // endUntold writes down that something was delivered, and tells nobody.
 func endUntold(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().op == "write down" && State(r.State) == Closed {
+		r.Notices = nil
+		e = rewritten(e, r, s.p.hub)
+	}
+	return s.put(ctx, e, r)
+}
+
+// claimWhileWaited settles as if every caller waited for the delivery.
+func claimWhileWaited(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if s.p.w.frame().op == "answer" && State(r.State) == Settled && r.Delivery.GetTries() == 0 && !r.Early {
+		e.Due = time.Time{}
+	}
+	return s.put(ctx, e, r)
+}
+
+// leaveForGood leaves an answer to other hubs without a time at which it is due.
+func leaveForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if s.p.hub.health.open(simNamespace, anAnswer) && s.p.w.frame().op == "work" && State(r.State) == Settled && !r.Early {
+		e.Due = time.Time{}
+	}
+	return s.put(ctx, e, r)
+}
+
+// endRefused ends an answer that one hub is refused to deliver.
+func endRefused(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if State(r.State) == Settled && r.Delivery.GetLastError() == lifecycle.ClassRefused {
+		s.p.hub.policy(time.Now()).Close(r, record.EndOther)
 		r.Notices = nil
 		e = rewritten(e, r, s.p.hub)
 	}

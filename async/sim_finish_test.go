@@ -27,6 +27,9 @@ func (w *simWorld) addNewer() {
 func (w *simWorld) finish() {
 	w.calm, w.rates = true, simRates{}
 	w.away, w.refusing = false, false
+	for _, p := range w.procs {
+		p.refused, p.carried = false, nil // what callers have left behind is lost with them
+	}
 	w.logf("- from here on nothing fails")
 	for len(w.late) > 0 {
 		w.opLate()

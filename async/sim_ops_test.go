@@ -53,6 +53,8 @@ func simOps() []simOp {
 		{"redeploy", 1, (*simWorld).opRedeploy},
 		{"other workflow", 1, (*simWorld).opOtherWorkflow},
 		{"write down", 8, (*simWorld).opWriteDown},
+		{"deliver for a caller", 8, (*simWorld).opCarry},
+		{"refuse a hub", 2, (*simWorld).opRefuse},
 		{"workflow reset", 1, (*simWorld).opResetWorkflow},
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
 		{"fail unheard", 1, (*simWorld).opFailUnheard},
@@ -281,13 +283,17 @@ func (w *simWorld) work(p *simProc) (n int) {
 	defer w.pop()
 	ctx := context.Background()
 	now := time.Now()
-	entries, err := p.hub.store.Claim(ctx, now, now.Add(p.hub.claimTime), 1+w.rng.n(3))
+	until := now.Add(p.hub.claimTime)
+	entries, err := p.hub.store.Claim(ctx, now, until, 1+w.rng.n(3))
 	if err != nil {
 		return 0
 	}
 	for _, stored := range entries {
 		w.logf("%s: tends %s", p.name, shortID(stored.ID))
 		f.calls = nil
+		if w.left(p, read(stored), until) {
+			continue
+		}
 		e, next := p.hub.tend(ctx, read(stored))
 		if next == pumpNext {
 			e, next = w.beat(f, e)

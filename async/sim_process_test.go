@@ -26,11 +26,13 @@ type simProc struct {
 	dead bool
 
 	storeAway time.Time // its store can't be reached until then
+	refused   bool      // by Temporal, and others are not
+	carried   []func()  // deliveries that callers have left behind
 }
 
 // crash ends the process, and with it what it had yet to write down.
 func (p *simProc) crash() {
-	p.dead = true
+	p.dead, p.carried = true, nil
 	p.loseDeliveries()
 }
 
@@ -294,7 +296,7 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 		if w.away {
 			return struct{}{}, errSimAway
 		}
-		if w.refusing {
+		if w.refusing || c.p.refused {
 			return struct{}{}, ErrRefused
 		}
 		err := w.complete(f, t, o)
@@ -318,6 +320,10 @@ func (c *simCompleter) Describe(ctx context.Context, t Target, mark string) (Sta
 	s, err := around(w, ctx, false, "Describe", func() (Status, error) {
 		if w.away {
 			return Status{}, errSimAway
+		}
+		if c.p.refused {
+			f.rough = true
+			return Status{}, ErrRefused
 		}
 		if a := w.actOf(t); a != nil {
 			f.looks[ctx] = simLook{act: a, epoch: a.epoch}

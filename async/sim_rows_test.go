@@ -100,6 +100,8 @@ var simRows = []string{
 	"Waiting, looked after: over, notified",
 	"Waiting, looked after: pending, asked again",
 	"any: Start waits for a store that is away",
+	"Settled: the caller has left before the delivery",
+	"breaker open: left alone",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

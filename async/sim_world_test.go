@@ -196,6 +196,10 @@ func (w *simWorld) newProc(i int) *simProc {
 	if p.hub, err = New(o); err != nil {
 		panic(err)
 	}
+	p.carries()
+	if c, ok := p.hub.completer.(*throttle); ok {
+		c.slow = 0 // its timer would run beside the history
+	}
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.finisher.count(1)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
@@ -17,6 +18,11 @@ import (
 var errAway = errors.New("server away")
 
 func unavailable(context.Context, async.Target, async.Outcome) error { return errAway }
+
+// stumbles fails for one outcome, and says nothing of the way to Temporal.
+func stumbles(context.Context, async.Target, async.Outcome) error {
+	return serviceerror.NewInternal("oops")
+}
 
 func TestLaterAttemptAsksAgainWithTheSameID(t *testing.T) {
 	w := newWorld(t)

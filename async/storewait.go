@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
@@ -94,9 +93,7 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			return err
 		}
 		if stop == nil {
-			w.hub.awayLog.Do(func() {
-				w.hub.log.WarnContext(ctx, "async: the store is away: Start waits for it", slog.String("callback", shortID(w.attempt.id)), slog.Any("error", err))
-			})
+			w.hub.storeFailed(ctx, w.attempt.id, err)
 			stop = w.hub.beatMeanwhile(ctx, w.attempt, w.heard, false)
 		}
 		w.pause(ctx, min(jitter(pause), time.Until(w.until)))

@@ -15,17 +15,17 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// outage is a store that can be away: its calls fail, or hang.
-type outage struct {
+// storeOutage is a store that can be away: its calls fail, or hang.
+type storeOutage struct {
 	store.Store
 	until atomic.Int64 // Unix nanoseconds
 	hangs bool
 	calls atomic.Int64
 }
 
-func (o *outage) away(d time.Duration) { o.until.Store(time.Now().Add(d).UnixNano()) }
+func (o *storeOutage) away(d time.Duration) { o.until.Store(time.Now().Add(d).UnixNano()) }
 
-func (o *outage) check(ctx context.Context, op string) error {
+func (o *storeOutage) check(ctx context.Context, op string) error {
 	o.calls.Add(1)
 	if time.Now().UnixNano() >= o.until.Load() {
 		return nil
@@ -37,22 +37,22 @@ func (o *outage) check(ctx context.Context, op string) error {
 	return &store.Error{Op: op, Backend: "test", Err: errors.New("connection refused")}
 }
 
-func (o *outage) Get(ctx context.Context, id string) (store.Entry, error) {
+func (o *storeOutage) Get(ctx context.Context, id string) (store.Entry, error) {
 	if err := o.check(ctx, "get"); err != nil {
 		return store.Entry{}, err
 	}
 	return o.Store.Get(ctx, id)
 }
 
-func (o *outage) Put(ctx context.Context, e store.Entry) (uint64, error) {
+func (o *storeOutage) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	if err := o.check(ctx, "put"); err != nil {
 		return 0, err
 	}
 	return o.Store.Put(ctx, e)
 }
 
-func newOutage(t *testing.T, change ...func(*async.Options)) (*world, *server, *outage) {
-	o := &outage{Store: store.NewMemory()}
+func newOutage(t *testing.T, change ...func(*async.Options)) (*world, *server, *storeOutage) {
+	o := &storeOutage{Store: store.NewMemory()}
 	w, s := newBeatWorld(t, append(change, func(options *async.Options) { options.Store = o })...)
 	return w, s, o
 }

@@ -3,8 +3,6 @@ package async
 import (
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -28,12 +26,12 @@ func (h *Hub) With(s store.Store) *Hub {
 	}
 	rules := h.rules
 	rules.CanAsk = false
-	return &Hub{
+	with := &Hub{
 		entries: entries{store: s, retention: h.retention, keepOutcomes: h.keepOutcomes, log: h.log}, encoder: h.encoder, hooks: h.hooks, claimTime: h.claimTime,
 		pollInterval: h.pollInterval, concurrency: h.concurrency, pumps: h.pumps, rules: rules,
-		wake:    make(chan struct{}, 1), // who runs on the store learns of it by the store
-		soon:    soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
-		rarely:  rate.Sometimes{First: 1, Interval: rareLog},
-		unknown: rate.Sometimes{First: 1, Interval: rareLog},
+		wake: make(chan struct{}, 1), // who runs on the store learns of it by the store
+		soon: soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
 	}
+	with.init(h.courier.wait)
+	return with
 }

@@ -16,7 +16,7 @@ import (
 // the test.
 //
 // The hub doesn't run: an answer is delivered within the call that gives it,
-// and everything else that is due, such as a delivery that failed at first or
+// unless that takes longer than Options.DeliveryWait, and everything else that is due, such as a delivery that failed at first or
 // a hook, when the test calls Work. A test that looks at what was delivered
 // brings its own Completer; one of a hub that settles only calls async.New.
 func NewHub(t testing.TB, o async.Options) *async.Hub {

@@ -8,8 +8,14 @@ import (
 
 // How soon something is tried again, and how late at most.
 const (
-	FirstDelivery   = time.Second
-	LastDelivery    = 5 * time.Minute
+	FirstDelivery = time.Second
+	LastDelivery  = 5 * time.Minute
+	// LastDeliveryOfHub is where the hub that tried is the cause: another one must
+	// find the answer due, and so must this one when its breaker closes.
+	LastDeliveryOfHub = 8 * time.Second
+	// RefusedAfter is how long hubs that Temporal doesn't refuse have to deliver an
+	// answer before it is reported as refused.
+	RefusedAfter    = time.Minute
 	RefusedDelivery = 5 * time.Minute // for what an operator has to mend first
 
 	FirstQuestion = 5 * time.Second
@@ -36,11 +42,11 @@ func Doubled(first, last time.Duration, tries int) time.Duration {
 
 // lastDelivery bounds how long an outcome waits while its attempt, which no hub
 // keeps alive any more, times out.
-func lastDelivery(r *record.Record) time.Duration {
+func lastDelivery(r *record.Record, most time.Duration) time.Duration {
 	if r.HeartbeatTimeout == 0 {
-		return LastDelivery
+		return most
 	}
-	return min(LastDelivery, max(FirstDelivery, time.Duration(r.HeartbeatTimeout)/3))
+	return min(most, max(FirstDelivery, time.Duration(r.HeartbeatTimeout)/3))
 }
 
 // BeatRetry is how long after a beat that wasn't sent it is tried again: soon

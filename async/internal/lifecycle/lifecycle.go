@@ -24,6 +24,8 @@ type Policy struct {
 	Listens   Kinds         // the notices that have a hook
 	CanAsk    bool          // Temporal can be asked, and outcomes be delivered
 	Watch     time.Duration // how far apart the looks at a waiting activity are; 0: none
+	// RefusedSince is since when Temporal refuses this hub's answers; zero: it doesn't.
+	RefusedSince time.Time
 
 	NewSecret func() []byte
 	// Digest stands for the callback ID of an entry's round that is over.

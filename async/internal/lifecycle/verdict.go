@@ -14,6 +14,7 @@ type Verdict struct {
 	End   record.End    // set: the entry closes
 	Class string        // otherwise: why it stays settled
 	After time.Duration // until the next try; zero: by the number of tries
+	OfHub bool          // the cause is the hub that tried, and not the outcome
 }
 
 // Delivered is the verdict on an outcome that Temporal has taken.
@@ -80,12 +81,39 @@ func (p Policy) Conclude(r *record.Record, v Verdict) {
 	r.Delivery.LastError = v.Class
 	after := v.After
 	if after == 0 {
-		after = Doubled(FirstDelivery, lastDelivery(r), int(r.Delivery.Tries))
+		most := LastDelivery
+		if v.OfHub {
+			most = LastDeliveryOfHub
+		}
+		after = Doubled(FirstDelivery, lastDelivery(r, most), int(r.Delivery.Tries))
 	}
 	r.Delivery.Next = p.Now.Add(p.Jitter(after)).UnixNano()
-	if v.Class == ClassRefused {
+	switch {
+	case v.Class != ClassRefused:
+	case v.OfHub:
+		p.ReportRefusal(r)
+	default:
 		p.notice(r, record.NoticeRefused, record.NoEnd)
 	}
+}
+
+// ReportRefusal has a hook called for an answer that no other hub has delivered
+// for RefusedAfter, while Temporal refuses this one, and again from time to time.
+// It reports whether it has changed the record.
+func (p Policy) ReportRefusal(r *record.Record) bool {
+	reported := r.Delivery.GetRefusalReported()
+	switch {
+	case !p.Listens.Has(record.NoticeRefused), p.RefusedSince.IsZero():
+		return false
+	case p.Now.Sub(p.RefusedSince) < RefusedAfter, p.Now.Sub(FromNano(r.Outcome.GetSettled())) < RefusedAfter:
+		return false
+	case reported != 0 && p.Now.Sub(FromNano(reported)) < RefusedDelivery:
+		return false
+	}
+	r.Delivery.RefusalReported = p.Now.UnixNano()
+	r.Delivery.LastError = ClassRefused
+	p.notice(r, record.NoticeRefused, record.NoEnd)
+	return true
 }
 
 // Close ends the record, and has a hook called. Its outcome, if any, stays: it

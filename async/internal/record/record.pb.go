@@ -935,13 +935,14 @@ func (x *Outcome) GetGone() bool {
 }
 
 type Delivery struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Delivered     bool                   `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
-	Tries         int32                  `protobuf:"varint,2,opt,name=tries,proto3" json:"tries,omitempty"`
-	LastError     string                 `protobuf:"bytes,3,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"` // its class, never its text
-	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                           // try
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Delivered       bool                   `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	Tries           int32                  `protobuf:"varint,2,opt,name=tries,proto3" json:"tries,omitempty"`
+	LastError       string                 `protobuf:"bytes,3,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`                    // its class, never its text
+	Next            int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                              // try
+	RefusalReported int64                  `protobuf:"varint,5,opt,name=refusal_reported,json=refusalReported,proto3" json:"refusal_reported,omitempty"` // when the Refused hook last became due because a hub is refused
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
@@ -998,6 +999,13 @@ func (x *Delivery) GetLastError() string {
 func (x *Delivery) GetNext() int64 {
 	if x != nil {
 		return x.Next
+	}
+	return 0
+}
+
+func (x *Delivery) GetRefusalReported() int64 {
+	if x != nil {
+		return x.RefusalReported
 	}
 	return 0
 }
@@ -1085,13 +1093,14 @@ const file_record_proto_rawDesc = "" +
 	"\astarted\x18\x06 \x01(\x03R\astarted\x12#\n" +
 	"\rnon_retryable\x18\a \x01(\bR\fnonRetryable\x12\x16\n" +
 	"\x06outrun\x18\b \x01(\bR\x06outrun\x12\x12\n" +
-	"\x04gone\x18\t \x01(\bR\x04gone\"q\n" +
+	"\x04gone\x18\t \x01(\bR\x04gone\"\x9c\x01\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tdelivered\x18\x01 \x01(\bR\tdelivered\x12\x14\n" +
 	"\x05tries\x18\x02 \x01(\x05R\x05tries\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x03 \x01(\tR\tlastError\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\x03R\x04next*\xc4\x01\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next\x12)\n" +
+	"\x10refusal_reported\x18\x05 \x01(\x03R\x0frefusalReported*\xc4\x01\n" +
 	"\n" +
 	"NoticeKind\x12\x1b\n" +
 	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +

@@ -1,0 +1,157 @@
+package async
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// maxBacklog bounds how many entries a hub remembers, at about 150 bytes each.
+const maxBacklog = 1 << 16
+
+// backlog remembers which entries a hub has left alone because a breaker is
+// open, so that it can do them all as soon as the breaker closes. Nothing
+// depends on it: an entry that it forgets becomes due by itself, within maxLeave.
+type backlog struct {
+	mu       sync.Mutex
+	size     int
+	parked   map[way]map[string]parked // by ID
+	recalled [2]oldestFirst            // by kind
+}
+
+// parked is an entry that a hub has left alone.
+type parked struct {
+	id      string
+	version uint64 // with another one the entry is no longer as it was left
+	order   time.Time
+}
+
+// park remembers an entry until the breaker closes.
+func (b *backlog) park(w way, p parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.parked == nil {
+		b.parked = make(map[way]map[string]parked)
+	}
+	of := b.parked[w]
+	if of == nil {
+		of = make(map[string]parked)
+		b.parked[w] = of
+	}
+	if _, before := of[p.id]; !before {
+		if b.size >= maxBacklog {
+			return
+		}
+		b.size++
+	}
+	of[p.id] = p
+}
+
+// recall has what a breaker has kept back done, the oldest first.
+func (b *backlog) recall(w way) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.parked[w] {
+		heap.Push(&b.recalled[w.kind], p)
+	}
+	delete(b.parked, w)
+}
+
+// queue has an answer that was claimed done in its turn, if older ones are
+// recalled. It reports whether that is so.
+func (b *backlog) queue(p parked) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.recalled[anAnswer]) == 0 || b.size >= maxBacklog {
+		return false
+	}
+	b.size++
+	heap.Push(&b.recalled[anAnswer], p)
+	return true
+}
+
+// take returns up to n of the recalled entries of a kind, the oldest first.
+func (b *backlog) take(k kind, n int) (taken []parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(taken) < n && len(b.recalled[k]) > 0 {
+		taken = append(taken, heap.Pop(&b.recalled[k]).(parked))
+		b.size--
+	}
+	return taken
+}
+
+// oldestFirst is a heap.
+type oldestFirst []parked
+
+func (o oldestFirst) Len() int           { return len(o) }
+func (o oldestFirst) Less(i, j int) bool { return o[i].order.Before(o[j].order) }
+func (o oldestFirst) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
+func (o *oldestFirst) Push(x any)        { *o = append(*o, x.(parked)) }
+func (o *oldestFirst) Pop() any {
+	last := len(*o) - 1
+	x := (*o)[last]
+	*o = (*o)[:last]
+	return x
+}
+
+// left reports whether there are recalled entries.
+func (b *backlog) left() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.recalled[aBeat])+len(b.recalled[anAnswer]) > 0
+}
+
+// probes returns, for each breaker of which a probe is due, the oldest entry that
+// it keeps back.
+func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w, of := range b.parked {
+		if len(of) == 0 || !due(w) {
+			continue
+		}
+		oldest := parked{}
+		for _, p := range of {
+			if oldest.id == "" || p.order.Before(oldest.order) {
+				oldest = p
+			}
+		}
+		delete(of, oldest.id)
+		b.size--
+		found[w.kind] = append(found[w.kind], oldest)
+	}
+	return found
+}
+
+// resume does what was left alone, as much as there is room for: one entry as a
+// probe while its breaker is open, and all of them when it has closed.
+func (p *pool) resume() {
+	now := time.Now()
+	until := now.Add(p.hub.claimTime)
+	room := p.room() / 2
+	found := p.hub.backlog.probes(func(w way) bool { return p.hub.health.probeDue(w, now) })
+	for _, k := range []kind{aBeat, anAnswer} {
+		taken := append(found[k], p.hub.backlog.take(k, room)...)
+		room -= len(taken)
+		for _, left := range taken {
+			p.submit(task{kind: k, deadline: left.order, do: func() func() { return p.resumeOne(left, until) }, putOff: func() {}})
+		}
+	}
+}
+
+// resumeOne takes an entry back that is still as this hub left it.
+func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
+	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
+	defer cancel()
+	stored, err := p.hub.store.Get(ctx, left.id)
+	if err != nil || stored.Version != left.version {
+		return nil // it is due by itself, or somebody has it
+	}
+	stored.Due = until
+	if stored.Version, err = p.hub.store.Put(ctx, stored); err != nil {
+		return nil
+	}
+	return p.tend(read(stored), until)
+}

@@ -1,0 +1,280 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+)
+
+const (
+	// restAfter is how long a hub claims nothing after the server has said that
+	// it is out of resources, in addition to the SDK's own retries.
+	restAfter = time.Second
+
+	// strikes is how many calls in a row must fail to open a breaker.
+	strikes = 2
+
+	// slowCall is how long a call may take before it counts as failed, unless
+	// another call to its namespace has succeeded since it began.
+	slowCall = time.Second
+
+	// firstProbe, lastProbe and lastRefusedProbe bound the time between two
+	// probes of a namespace whose breaker is open.
+	firstProbe       = time.Second
+	lastProbe        = 5 * time.Second
+	lastRefusedProbe = 30 * time.Second
+
+	// idleBreaker is how long an open breaker that has nothing to do slows its
+	// hub down.
+	idleBreaker = time.Minute
+)
+
+// cause is why a breaker is open.
+type cause int
+
+const (
+	unreachable cause = iota // the calls fail, or take too long
+	refused                  // Temporal refuses this hub: permission, credentials, namespace, no client
+)
+
+// String is the cause as it is logged.
+func (c cause) String() string {
+	if c == refused {
+		return "refused"
+	}
+	return "unreachable"
+}
+
+// health is what a hub knows of its way to Temporal: circuit breakers for each
+// namespace, and whether the server has asked for a rest.
+//
+// A namespace has one breaker for answers and one for heartbeats and questions,
+// so that answers that hang keep no heartbeat back. A breaker is closed at first.
+// Calls that fail in a row open it. While it is open the hub makes no calls for
+// what is due, and leaves it to other hubs. It makes one call now and then, a
+// probe. A call that Temporal answers closes the breaker.
+type health struct {
+	log    *slog.Logger
+	closed func(namespace string, k kind) // called when a breaker closes
+
+	mu       sync.Mutex
+	rested   time.Time // no claims until then
+	breakers map[way]*breaker
+}
+
+// way is what a breaker is for.
+type way struct {
+	namespace string
+	kind      kind
+}
+
+// breaker is a circuit breaker.
+type breaker struct {
+	open     bool
+	cause    cause
+	strikes  int       // calls that failed in a row
+	answered time.Time // when Temporal last answered
+	since    time.Time // when it opened, or when the cause changed
+	wanted   time.Time // when there was last something to do
+	probe    time.Time // when the next probe is due
+	pause    time.Duration
+}
+
+// of returns a breaker. It is called with mu held.
+func (h *health) of(w way) *breaker {
+	b := h.breakers[w]
+	if b == nil {
+		if h.breakers == nil {
+			h.breakers = make(map[way]*breaker)
+		}
+		b = new(breaker)
+		h.breakers[w] = b
+	}
+	return b
+}
+
+// exhausted has the hub rest where the server is out of resources.
+func (h *health) exhausted(err error, now time.Time) {
+	if is[*serviceerror.ResourceExhausted](err) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.rested = now.Add(restAfter)
+	}
+}
+
+// note learns from how a call ended.
+func (h *health) note(w way, err error, now time.Time) {
+	if hasAnswered(err) {
+		h.close(w, now)
+	} else if why, counts := failedBy(err); counts {
+		h.strike(w, why, now)
+	}
+}
+
+// failedBy reports whether a call failed because this hub doesn't reach the
+// namespace, or may not use it. A call that ran out of time says nothing by
+// itself: slow has counted it.
+func failedBy(err error) (why cause, counts bool) {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		is[*serviceerror.Canceled](err), is[*serviceerror.DeadlineExceeded](err), is[*serviceerror.ResourceExhausted](err),
+		is[*serviceerror.Internal](err), is[*serviceerror.DataLoss](err):
+		return 0, false
+	case errors.Is(err, ErrRefused):
+		return refused, true
+	default:
+		return unreachable, true
+	}
+}
+
+// hasAnswered reports whether Temporal has answered a call, one way or another.
+func hasAnswered(err error) bool {
+	return err == nil || errors.Is(err, ErrOver) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrCancelNotRequested) ||
+		errors.Is(err, ErrCallRefused) || errors.Is(err, errUnknownStatus)
+}
+
+// slow counts a call as failed that has been under way for slowCall.
+func (h *health) slow(w way, begun time.Time) {
+	h.mu.Lock()
+	fine := h.of(w).answered.After(begun)
+	h.mu.Unlock()
+	if !fine {
+		h.strike(w, unreachable, time.Now())
+	}
+}
+
+func (h *health) strike(w way, why cause, now time.Time) {
+	h.mu.Lock()
+	b := h.of(w)
+	b.strikes++
+	b.wanted = now
+	news := false
+	if b.strikes >= strikes && !b.open || b.open && b.cause != why {
+		news = !h.openFor(w.namespace, why)
+		b.open, b.cause, b.since = true, why, now
+		b.pause = firstProbe
+		b.probe = now.Add(b.pause)
+	}
+	h.mu.Unlock()
+	switch {
+	case news && why == refused:
+		h.log.Warn("async: Temporal refuses this hub for a namespace: the hub leaves the namespace's heartbeats and answers to other hubs; give it a client with permission for the namespace, or a store of its own",
+			slog.String("namespace", w.namespace))
+	case news:
+		h.log.Warn("async: this hub cannot reach Temporal for a namespace: it probes now and then, and leaves the namespace's heartbeats and answers to other hubs meanwhile",
+			slog.String("namespace", w.namespace))
+	}
+}
+
+// openFor reports whether one of the namespace's breakers is open for this cause.
+// It is called with mu held.
+func (h *health) openFor(namespace string, why cause) bool {
+	for _, k := range []kind{aBeat, anAnswer} {
+		if b := h.breakers[way{namespace, k}]; b != nil && b.open && b.cause == why {
+			return true
+		}
+	}
+	return false
+}
+
+// close notes that Temporal has answered.
+func (h *health) close(w way, now time.Time) {
+	h.mu.Lock()
+	b := h.of(w)
+	was, since, why := b.open, b.since, b.cause
+	b.open, b.strikes, b.answered = false, 0, now
+	over := was && !h.openFor(w.namespace, unreachable) && !h.openFor(w.namespace, refused)
+	h.mu.Unlock()
+	if over {
+		h.log.Info("async: Temporal answers this hub again for a namespace",
+			slog.String("namespace", w.namespace), slog.String("before", why.String()), slog.Duration("after", now.Sub(since)))
+	}
+	if was {
+		h.closed(w.namespace, w.kind)
+	}
+}
+
+// rest is how long the hub still has to rest.
+func (h *health) rest(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rested.Sub(now)
+}
+
+// open reports whether a breaker is open.
+func (h *health) open(namespace string, k kind) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[way{namespace, k}]
+	return b != nil && b.open
+}
+
+// admits reports whether a call may be made: the breaker is closed, or the call
+// is a probe that is due.
+func (h *health) admits(w way, now time.Time) (admitted, probe bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[w]
+	if b == nil || !b.open {
+		return true, false
+	}
+	b.wanted = now
+	if now.Before(b.probe) {
+		return false, false
+	}
+	last := lastProbe
+	if b.cause == refused {
+		last = lastRefusedProbe
+	}
+	b.pause = min(2*b.pause, last)
+	b.probe = now.Add(b.pause)
+	return true, true
+}
+
+// shut reports whether a breaker is open, and no probe is due.
+func (h *health) shut(w way, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[w]
+	if b == nil || !b.open {
+		return false
+	}
+	b.wanted = now
+	return now.Before(b.probe)
+}
+
+// probeDue reports whether a breaker is open, and a probe is due.
+func (h *health) probeDue(w way, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.breakers[w]
+	return b != nil && b.open && !now.Before(b.probe)
+}
+
+// refusedSince returns since when Temporal refuses this hub's answers for the
+// namespace; the zero time means that it doesn't.
+func (h *health) refusedSince(namespace string) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b := h.breakers[way{namespace, anAnswer}]; b != nil && b.open && b.cause == refused {
+		return b.since
+	}
+	return time.Time{}
+}
+
+// behind reports whether the hub has to come after the others: a breaker is open
+// and there was something to do lately.
+func (h *health) behind(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range h.breakers {
+		if b.open && now.Sub(b.wanted) < idleBreaker {
+			return true
+		}
+	}
+	return false
+}

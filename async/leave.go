@@ -1,0 +1,142 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+const (
+	// maxLeave bounds how long a hub leaves an entry alone because a breaker is
+	// open, and maxLeaveQuestion how long where only a question is due: millions
+	// of entries may have one.
+	maxLeave         = 10 * time.Second
+	maxLeaveQuestion = 5 * time.Minute
+)
+
+// lag is how long an entry has to be due before a hub claims it that has an open
+// breaker: each hub that is well looks at least once in that time.
+func (h *Hub) lag() time.Duration { return h.pollInterval + h.pollInterval/2 }
+
+// leaveFor is how long an entry is left alone that has been due since then: other
+// hubs must not find it taken, and if none does it, it must not keep the store
+// busy.
+func leaveFor(since, now time.Time, most time.Duration) time.Duration {
+	return min(max(now.Sub(since)/2, 0), most)
+}
+
+// need is a call that is due for an entry.
+type need int
+
+const (
+	noCall need = iota
+	callToDeliver
+	callToBeat
+	callToAsk
+)
+
+// needs reports which call is due for an entry, and since when.
+func (e entry) needs(now time.Time) (n need, since time.Time) {
+	switch e.rec.State {
+	case record.Waiting:
+		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
+			return callToBeat, at
+		}
+		if at := lifecycle.QuestionAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
+			return callToAsk, at
+		}
+	case record.Settled:
+		if !e.rec.Early && lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
+			return callToDeliver, fromNano(e.rec.Outcome.GetSettled())
+		}
+	}
+	return noCall, time.Time{}
+}
+
+// admits reports whether this hub may make the call that is due for an entry,
+// and whether that call is a probe.
+func (h *Hub) admits(e entry) (admitted, probe bool) {
+	now := time.Now()
+	n, _ := e.needs(now)
+	if n == noCall {
+		return true, false
+	}
+	return h.health.admits(wayOf(e, n), now)
+}
+
+// wayOf returns what a call for an entry goes through.
+func wayOf(e entry, n need) way {
+	if n == callToDeliver {
+		return way{e.rec.Namespace, anAnswer}
+	}
+	return way{e.rec.Namespace, aBeat}
+}
+
+// probeUntil is until when an entry is this hub's that a probe is made for. A
+// probe that hangs must not keep it from others for long.
+func (h *Hub) probeUntil(until time.Time) time.Time {
+	if soon := time.Now().Add(max(h.claimTime/4, 2*callMargin)); soon.Before(until) {
+		return soon
+	}
+	return until
+}
+
+// leave leaves an entry alone that this hub can do nothing for now, since the
+// breaker of its namespace is open. What there is to notify is not left.
+func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer cancel()
+	now := time.Now()
+	n, since := e.needs(now)
+	reported := n == callToDeliver && h.deliveryPolicy(e.rec.Namespace, now).ReportRefusal(e.rec)
+	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
+		held, next, err := told(h.saveHeld(ctx, e, now))
+		if err != nil && !errors.Is(err, errConflict) {
+			h.storeFailed(ctx, e.id, err)
+		}
+		return held, next
+	}
+	most := maxLeave
+	if n == callToAsk {
+		most = maxLeaveQuestion
+	}
+	due := now.Add(leaveFor(since, now, most))
+	for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
+		if e.rec.State == record.Waiting && other.After(now) && other.Before(due) {
+			due = other
+		}
+	}
+	if reported || due.Before(until) || n == callToAsk { // else its claim lapses about then
+		e.until = due
+		var err error
+		if e, err = h.save(ctx, e); err != nil {
+			return e, nothingNext // its claim lapses
+		}
+	}
+	if n == callToBeat {
+		since = lifecycle.Lapses(e.rec)
+	}
+	if n != callToAsk {
+		h.park(wayOf(e, n), parked{e.id, e.version, since})
+	}
+	return e, nothingNext
+}
+
+// park remembers an entry until the breaker closes.
+func (h *Hub) park(w way, p parked) {
+	h.backlog.park(w, p)
+	if !h.health.open(w.namespace, w.kind) { // it has closed meanwhile
+		h.backlog.recall(w)
+		h.wakeUp()
+	}
+}
+
+// deliveryPolicy is the policy for an answer in a namespace.
+func (h *Hub) deliveryPolicy(namespace string, now time.Time) lifecycle.Policy {
+	p := h.policy(now)
+	p.RefusedSince = h.health.refusedSince(namespace)
+	return p
+}

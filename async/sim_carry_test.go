@@ -1,0 +1,70 @@
+package async
+
+import (
+	"context"
+	"maps"
+	"time"
+)
+
+// Some callers of the simulation leave before their answer is delivered: the
+// delivery is then an operation of its own, which runs later, or never where the
+// process dies. Some hubs are refused while others are not.
+
+// simUnwaited is of how many of a thousand answers the caller doesn't wait for the
+// delivery.
+const simUnwaited = 200
+
+// carries has a process's callers' deliveries run within the answer, or later.
+func (p *simProc) carries() {
+	p.hub.courier.spawn = func(f func()) {
+		if p.w.calm || !p.w.rng.chance(simUnwaited) {
+			f()
+			return
+		}
+		p.w.frame().rough = true
+		reads := maps.Clone(p.w.frame().reads)
+		p.carried = append(p.carried, func() {
+			p.w.frame().reads = reads // it goes on with what the answer has read
+			f()
+		})
+		p.w.hit("Settled: the caller has left before the delivery")
+	}
+}
+
+// opCarry makes a delivery that a caller has left behind.
+func (w *simWorld) opCarry() {
+	p := w.procs[w.rng.n(len(w.procs))]
+	if p.dead || len(p.carried) == 0 {
+		return
+	}
+	f := p.carried[0]
+	p.carried = p.carried[1:]
+	w.push("carry", p)
+	defer w.pop()
+	w.logf("%s: delivers for a caller who has left", p.name)
+	f()
+}
+
+// opRefuse has Temporal refuse one hub, or no longer.
+func (w *simWorld) opRefuse() {
+	p := w.procs[w.rng.n(len(w.procs))]
+	p.refused = !p.refused && w.rng.chance(600)
+	w.logf("%s: refused: %t", p.name, p.refused)
+}
+
+// left reports whether a hub leaves an entry alone, as one that runs does, and has
+// it do so.
+func (w *simWorld) left(p *simProc, c claimed, until time.Time) bool {
+	if w.calm || c.err != nil {
+		return false
+	}
+	if admitted, _ := p.hub.admits(c.entry); admitted {
+		return false
+	}
+	w.hit("breaker open: left alone")
+	e, next := p.hub.leave(context.Background(), c.entry, until)
+	if next == hooksNext {
+		p.hub.tell(context.Background(), e)
+	}
+	return true
+}

@@ -1,0 +1,78 @@
+package async
+
+import (
+	"context"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"golang.org/x/time/rate"
+)
+
+// throttle is a Completer that bounds the calls per second, and reports to
+// health how each call ends.
+type throttle struct {
+	Completer
+	limit  *rate.Limiter
+	health *health
+	slow   time.Duration // a call that takes longer counts as failed; 0: none does
+}
+
+func newThrottle(c Completer, perSecond float64, health *health) *throttle {
+	limit := rate.NewLimiter(rate.Inf, 1)
+	if perSecond > 0 {
+		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
+	}
+	return &throttle{Completer: c, limit: limit, health: health, slow: slowCall}
+}
+
+func (t *throttle) Complete(ctx context.Context, target Target, o Outcome) error {
+	return t.call(ctx, target, answerCall, func() error { return t.Completer.Complete(ctx, target, o) })
+}
+
+func (t *throttle) Heartbeat(ctx context.Context, target Target, details *commonpb.Payloads) (s Signals, err error) {
+	err = t.call(ctx, target, heartbeatCall, func() (err error) {
+		s, err = t.Completer.Heartbeat(ctx, target, details)
+		return err
+	})
+	return s, err
+}
+
+func (t *throttle) Describe(ctx context.Context, target Target, mark string) (s Status, err error) {
+	err = t.call(ctx, target, questionCall, func() (err error) {
+		s, err = t.Completer.Describe(ctx, target, mark)
+		return err
+	})
+	return s, err
+}
+
+// answerCall, heartbeatCall and questionCall are which breakers a call is for. Answers ask
+// questions too, so that a question that fails is held against both.
+var (
+	answerCall    = []kind{anAnswer}
+	heartbeatCall = []kind{aBeat}
+	questionCall  = []kind{aBeat, anAnswer}
+)
+
+func (t *throttle) call(ctx context.Context, target Target, kinds []kind, f func() error) error {
+	if err := t.limit.Wait(ctx); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if t.slow > 0 {
+		timer := time.AfterFunc(t.slow, func() {
+			for _, k := range kinds {
+				t.health.slow(way{target.Namespace, k}, begun)
+			}
+		})
+		defer timer.Stop() // also where f panics
+	}
+	err := f()
+	now := time.Now()
+	t.health.exhausted(err, now)
+	for _, k := range kinds {
+		if k == kinds[0] || !hasAnswered(err) { // that a question is answered says nothing of answers
+			t.health.note(way{target.Namespace, k}, err, now)
+		}
+	}
+	return err
+}

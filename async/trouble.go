@@ -1,0 +1,129 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// troubleEvery is how far apart two lines about one kind of trouble are.
+const troubleEvery = 10 * time.Second
+
+// trouble logs one kind of trouble that may concern thousands of entries at once:
+// a line when it begins, one every troubleEvery while it lasts, which says how
+// often it has happened since the line before, and one when it is over. What
+// happens to a single entry is logged at debug level.
+type trouble struct {
+	log   *slog.Logger
+	level slog.Level
+	what  string
+	quiet time.Duration // it is over when it has not happened for so long
+
+	mu                sync.Mutex
+	began, said, last time.Time
+	count, total      int // since the last line, and since it began
+}
+
+// happened notes that the trouble has happened once. The attributes are about
+// this one time.
+func (t *trouble) happened(ctx context.Context, about ...slog.Attr) {
+	now := time.Now()
+	t.mu.Lock()
+	begins := t.began.IsZero()
+	if begins {
+		t.began, t.said, t.total = now, now, 0
+	}
+	t.last = now
+	t.total++
+	n := 0
+	if !begins {
+		if t.count++; now.Sub(t.said) >= troubleEvery {
+			n, t.count, t.said = t.count, 0, now
+		}
+	}
+	t.mu.Unlock()
+	switch {
+	case begins:
+		t.log.LogAttrs(ctx, t.level, t.what, about...)
+	case n > 0:
+		t.log.LogAttrs(ctx, t.level, t.what, append(about, slog.Int("times", n))...)
+	default:
+		t.log.LogAttrs(ctx, slog.LevelDebug, t.what, about...)
+	}
+}
+
+// settle logs how often the trouble has happened since the last line, and that it
+// is over, if it is.
+func (t *trouble) settle(now time.Time) {
+	t.mu.Lock()
+	over := !t.began.IsZero() && now.Sub(t.last) >= t.quiet
+	n := 0
+	if !over && t.count > 0 && now.Sub(t.said) >= troubleEvery {
+		n, t.count, t.said = t.count, 0, now
+	}
+	lasted, total := t.last.Sub(t.began), t.total
+	if over {
+		t.began, t.count = time.Time{}, 0
+	}
+	t.mu.Unlock()
+	switch {
+	case over:
+		t.log.Info(t.what+": over", slog.Int("times", total), slog.Duration("lasted", lasted))
+	case n > 0:
+		t.log.LogAttrs(context.Background(), t.level, t.what, slog.Int("times", n))
+	}
+}
+
+// troubles are the kinds of trouble that a hub logs.
+type troubles struct {
+	store, undelivered, lost, unreadable, hook, beat, pump, clock trouble
+}
+
+// init names the kinds of trouble. The quiet time of each is longer than its
+// longest backoff.
+func (t *troubles) init(log *slog.Logger) {
+	for of, is := range map[*trouble]struct {
+		level slog.Level
+		what  string
+		quiet time.Duration
+	}{
+		&t.store:       {slog.LevelError, "async: the store fails, and the hub retries", troubleEvery},
+		&t.undelivered: {slog.LevelWarn, "async: an answer is accepted and not delivered yet, and the hub retries", 7 * time.Minute},
+		&t.lost:        {slog.LevelWarn, "async: an activity ended without the outcome that was accepted", time.Minute},
+		&t.unreadable:  {slog.LevelError, "async: an entry cannot be read, and is left alone", 2 * unreadable},
+		&t.hook:        {slog.LevelWarn, "async: a hook failed, and the hub retries", 13 * time.Minute},
+		&t.beat:        {slog.LevelWarn, "async: a heartbeat was not sent, and the hub retries", 2 * time.Minute},
+		&t.pump:        {slog.LevelError, "async: this hub does not know the pump of an activity, and leaves its heartbeats to other hubs: add it to Options.Pumps", 2 * time.Minute},
+		&t.clock:       {slog.LevelWarn, "async: this machine's clock is far from Temporal's: hubs may heartbeat too late for its activities", 10 * time.Minute},
+	} {
+		of.log, of.level, of.what, of.quiet = log, is.level, is.what, is.quiet
+	}
+}
+
+// settle logs which kinds of trouble are over.
+func (t *troubles) settle(now time.Time) {
+	for _, one := range []*trouble{&t.store, &t.undelivered, &t.lost, &t.unreadable, &t.hook, &t.beat, &t.pump, &t.clock} {
+		one.settle(now)
+	}
+}
+
+// aboutEntry are the attributes of what happened to one entry. The error is named
+// by its type: its text may have anything.
+func aboutEntry(id string, err error) []slog.Attr {
+	attrs := []slog.Attr{slog.String("callback", shortID(id))}
+	if err != nil {
+		attrs = append(attrs, slog.String("error_type", fmt.Sprintf("%T", err)))
+	}
+	return attrs
+}
+
+// storeFailed logs that the store failed for an entry, or for none.
+func (h *Hub) storeFailed(ctx context.Context, id string, err error) {
+	attrs := []slog.Attr{slog.Any("error", err)}
+	if id != "" {
+		attrs = append(attrs, slog.String("callback", shortID(id)))
+	}
+	h.troubles.store.happened(ctx, attrs...)
+}

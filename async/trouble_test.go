@@ -1,0 +1,84 @@
+package async_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// linesAbove counts the log's lines that are above debug level, of those that have
+// this text.
+func linesAbove(w *world, text string) (n int) {
+	for line := range strings.Lines(w.logs.String()) {
+		if !strings.Contains(line, "level=DEBUG") && strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// A store that fails is a line when it begins, one at most every ten seconds, and
+// one when it is over, on each hub.
+func TestStoreThatFailsIsLoggedSparsely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &watched{Store: store.NewMemory()}
+		var hubs []*world
+		for range 3 {
+			w := newWorld(t, func(o *async.Options) { o.Store = s })
+			runHub(t, w.hub)
+			hubs = append(hubs, w)
+		}
+		for i := range 100 {
+			hubs[0].startOther(i, 30*time.Second, async.StartOptions{})
+		}
+		pass(30 * time.Second)
+		s.gone.Store(true)
+		pass(5 * time.Minute)
+		s.gone.Store(false)
+		pass(2 * time.Minute)
+		for i, w := range hubs {
+			if n := linesAbove(w, "the store fails"); n < 3 || n > 2+5*6 {
+				t.Errorf("hub %d logs %d lines about a store that fails for 5 min, want one at most every 10 s", i, n)
+			}
+			if n := linesAbove(w, "the store fails, and the hub retries: over"); n != 1 {
+				t.Errorf("hub %d logs %d times that it is over, want once", i, n)
+			}
+		}
+	})
+}
+
+// Twenty thousand answers and a server that refuses are not twenty thousand lines.
+func TestRefusedAnswersAreLoggedSparsely(t *testing.T) {
+	for name, refusal := range map[string]error{"each call": async.ErrCallRefused, "the hub": async.ErrRefused} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const answers = 20_000
+				w := newWorld(t, func(o *async.Options) { o.DeliveryWait = -1 })
+				settler, err := async.New(async.Options{Store: w.store})
+				wantNil(t, err)
+				for i := range answers {
+					info := attemptNow(1, 0)
+					info.ActivityID = fmt.Sprint(i)
+					_ = async.StartAttempt(t.Context(), settler, info, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+						return p.Complete(ctx, Decision{})
+					})
+				}
+				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return refusal }
+				runHub(t, w.hub)
+				pass(time.Minute)
+				if n := linesAbove(w, "level="); n < 1 || n > 10 {
+					t.Errorf("%d lines in a minute, want one when it begins and one every 10 s", n)
+				}
+				if refusal == async.ErrCallRefused && !strings.Contains(w.logs.String(), "times=") {
+					t.Error("no line says how many answers it stands for")
+				}
+			})
+		})
+	}
+}
