@@ -311,7 +311,7 @@ func (w *simWorld) opPass() {
 		time.Minute, 6 * time.Minute, 30 * time.Minute, 3 * time.Hour,
 	}[w.rng.pick([]int{10, 20, 20, 20, 20, 15, 10, 6, 3, 2})]
 	w.logf("%v passes", d)
-	w.sleep(d)
+	w.sleep(d + time.Microsecond) // so that no timeout ends at the very moment at which the time has passed
 	w.tick()
 }
 

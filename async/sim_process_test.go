@@ -137,6 +137,15 @@ func (w *simWorld) fault(kinds int) int {
 	return 1 + w.rng.n(kinds)
 }
 
+// simEnded is ctx.Err, but for the very moment of the deadline: whether the
+// runtime has ended the context by then is chance.
+func simEnded(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 // around makes a call that can fail before or after its effect, can be made
 // twice by a client that repeats by itself, or can take effect when the caller
 // has given up.
@@ -145,7 +154,7 @@ func around[T any](w *simWorld, ctx context.Context, late bool, what string, eff
 	if err := w.edge(); err != nil {
 		return none, err
 	}
-	if err := ctx.Err(); err != nil && w.rng.chance(500) {
+	if err := simEnded(ctx); err != nil && w.rng.chance(500) {
 		return none, err
 	}
 	v, err := none, error(nil)
@@ -182,7 +191,7 @@ func around[T any](w *simWorld, ctx context.Context, late bool, what string, eff
 	if dead := w.edge(); dead != nil {
 		return none, dead
 	}
-	if ended := ctx.Err(); ended != nil && kind == 0 && w.rng.chance(500) {
+	if ended := simEnded(ctx); ended != nil && kind == 0 && w.rng.chance(500) {
 		return none, ended
 	}
 	return v, err

@@ -167,7 +167,8 @@ func (w *simWorld) newProc(i int) *simProc {
 	w.made++
 	p := &simProc{w: w, name: fmt.Sprintf("p%d", w.made), skew: simSkews[w.rng.n(len(simSkews))]}
 	o := Options{
-		Store: &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}, simSilent: simSilentPump{}},
+		Logger: slog.New(slog.DiscardHandler),
+		Store:  &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}, simSilent: simSilentPump{}},
 		Hooks: Hooks{
 			Delivered: func(_ context.Context, c Callback) error { return w.told(p, c, "delivered", nil) },
 			Over:      func(_ context.Context, c Callback, why error) error { return w.told(p, c, "over", why) },
