@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestBrokenRecords: what this release could not have written is corrupt.
-func TestBrokenRecords(t *testing.T) {
+// TestRecordsThatBreakAnInvariant: what this release could not have written is corrupt.
+func TestRecordsThatBreakAnInvariant(t *testing.T) {
 	for name, breaks := range map[string]func(r *record.Record){
 		"no state":                     func(r *record.Record) { r.State = record.NoState },
 		"a short secret":               func(r *record.Record) { r.Secret = r.Secret[:15] },
