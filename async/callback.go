@@ -116,22 +116,22 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 	if len(ref) > maxReference || !utf8.ValidString(ref) {
 		return fmt.Errorf("a reference of %d bytes, not of at most %d in UTF-8", len(ref), maxReference)
 	}
-	_, err := c.update(ctx, func(e *entry) (bool, error) {
+	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
 		e.until = e.due // whoever has it claimed keeps it
 		if e.rec.Reference == ref {
-			return false, nil
+			return e, false, nil
 		}
 		e.rec.Reference = ref
-		return true, nil
+		return e, true, nil
 	})
 	return err
 }
 
 // update changes the entry, whose round must be the callback's.
-func (c Callback) update(ctx context.Context, change func(e *entry) (write bool, err error)) (entry, error) {
-	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e *entry) (bool, error) {
-		if err := c.isCurrent(*e); err != nil {
-			return false, err
+func (c Callback) update(ctx context.Context, change func(e entry) (_ entry, write bool, err error)) (entry, error) {
+	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e entry) (entry, bool, error) {
+		if err := c.isCurrent(e); err != nil {
+			return e, false, err
 		}
 		return change(e)
 	})

@@ -130,9 +130,9 @@ func undelivered(err error) verdict {
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
 	untold := false
-	saved, err := h.update(ctx, e, func(e *entry) (bool, error) {
+	saved, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
 		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
-			return false, nil
+			return e, false, nil
 		}
 		p := h.policy(time.Now())
 		p.Conclude(e.rec, v.Verdict)
@@ -141,7 +141,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 		} else {
 			untold = len(e.rec.Notices) > 0
 		}
-		return true, nil
+		return e, true, nil
 	})
 	if err == nil && untold {
 		h.wakeUp()

@@ -323,23 +323,23 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	defer cancel()
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	started := e.rec.Started
-	e, err := h.update(ctx, e, func(e *entry) (bool, error) {
+	e, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
-			return false, nil // a later attempt asks for itself
+			return e, false, nil // a later attempt asks for itself
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(*e, heard, time.Now())
-			return true, nil
+			h.startBeats(e, heard, time.Now())
+			return e, true, nil
 		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
-			return true, nil
+			return e, true, nil
 		}
 		// An answer stands, unless the activity is over without it.
 		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
-		return false, nil
+		return e, false, nil
 	})
 	switch {
 	case err != nil:
