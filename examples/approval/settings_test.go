@@ -124,10 +124,9 @@ func TestExplain(t *testing.T) {
 	for err, want := range map[error]int{
 		async.ErrNotFound:                        http.StatusNotFound,
 		async.ErrSettled:                         http.StatusConflict,
-		async.ErrSuperseded:                      http.StatusGone,
+		async.ErrSuperseded:                      http.StatusConflict,
 		async.ErrClosed:                          http.StatusGone,
-		async.ErrExpired:                         http.StatusGone,
-		&async.TypeMismatchError{Want: "secret"}: http.StatusConflict,
+		&async.TypeMismatchError{Want: "secret"}: http.StatusUnprocessableEntity,
 		async.ErrInvalidResult:                   http.StatusUnprocessableEntity,
 		async.ErrTooLarge:                        http.StatusRequestEntityTooLarge,
 		errors.New("the secret of this disk"):    http.StatusServiceUnavailable,

@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/answer"
+	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
 // takeAnswers is a process that takes answers. It says its URL when it is
@@ -24,8 +24,19 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	if err != nil {
 		return err
 	}
+	// A 200 of this handler is a promise: the answer reaches the workflow,
+	// whichever process dies. A sender that gets no 200, since the process was
+	// killed, sends the same again.
+	answers, err := answer.For[Answer](answer.TypeOptions{})
+	if err != nil {
+		return err
+	}
+	handler, err := webhook.New(m.hub, webhook.Options{Types: []answer.Type{answers}})
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /callbacks/{id}", callbacks{m.hub})
+	mux.Handle("/callbacks/", http.StripPrefix("/callbacks", handler))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
@@ -33,41 +44,4 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	defer func() { _ = server.Close() }()
 	ready("http://" + l.Addr().String() + "/callbacks/")
 	return m.run(ctx)
-}
-
-// callbacks is the handler of answers.
-type callbacks struct{ hub *async.Hub }
-
-// ServeHTTP takes an answer. What it says with a 204 is a promise: the answer
-// reaches the workflow, whatever dies. What it doesn't say, since it was
-// killed, the sender finds out by sending the same again.
-func (c callbacks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var answer Answer
-	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
-		http.Error(w, "an answer in JSON is needed", http.StatusBadRequest)
-		return
-	}
-	p, err := async.Open[Answer](r.Context(), c.hub, r.PathValue("id"))
-	if err == nil {
-		err = p.Complete(r.Context(), answer)
-	}
-	w.WriteHeader(status(err))
-}
-
-// status says the same to a program.
-func status(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusNoContent
-	case errors.Is(err, async.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, async.ErrSettled):
-		return http.StatusConflict
-	case errors.Is(err, async.ErrClosed), errors.Is(err, async.ErrSuperseded):
-		return http.StatusGone
-	case errors.Is(err, async.ErrTypeMismatch), errors.Is(err, async.ErrInvalidResult):
-		return http.StatusUnprocessableEntity
-	default:
-		return http.StatusServiceUnavailable // not known: to be sent again
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-go/latchkey/examples/internal/child/childtest"
+	"github.com/latchkey-go/latchkey/examples/internal/redisserver"
 )
 
 func TestMain(m *testing.M) {
@@ -60,7 +61,7 @@ func TestWithoutRedis(t *testing.T) {
 
 func needRedis(t *testing.T) {
 	t.Helper()
-	err := findRedis()
+	err := redisserver.Find()
 	switch {
 	case err == nil:
 	case os.Getenv("LATCHKEY_REQUIRE_SERVERS") == "1":

@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/latchkey-go/latchkey/examples/internal/child"
+	"github.com/latchkey-go/latchkey/examples/internal/redisserver"
 )
 
 func main() {
@@ -41,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch {
 	case len(args) == 2 && args[0] == "redis":
-		return runRedis(child.Context(ctx), args[1], ready)
+		return redisserver.Run(child.Context(ctx), args[1], ready)
 	case len(args) == 4 && args[0] == "worker":
 		return work(child.Context(ctx), args[1], args[2], args[3], ready)
 	case len(args) == 2 && args[0] == "callbacks":

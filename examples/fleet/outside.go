@@ -81,12 +81,12 @@ func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 		if o.ctx.Err() != nil {
 			return
 		}
-		got, err := o.send(o.doors[door%len(o.doors)]+id, a)
+		got, err := o.send(o.doors[door%len(o.doors)]+id+"/complete", a)
 		o.note(number, func(q *question) {
 			q.sent++
 			switch {
 			case err != nil || got == http.StatusServiceUnavailable:
-			case got == http.StatusNoContent:
+			case got == http.StatusOK:
 				q.taken, q.waited = true, time.Since(asked)
 			default:
 				q.taken, q.wrong = true, fmt.Sprintf("its answer was refused with status %d", got)
@@ -105,7 +105,7 @@ func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 // challenge sends another answer than the one that was taken.
 func (o *outside) challenge(number int, id string) {
 	for door := 0; o.ctx.Err() == nil; door++ {
-		got, err := o.send(o.doors[door%len(o.doors)]+id, Answer{"a rival's"})
+		got, err := o.send(o.doors[door%len(o.doors)]+id+"/complete", Answer{"a rival's"})
 		if err != nil || got == http.StatusServiceUnavailable {
 			pause(o.ctx, 100*time.Millisecond)
 			continue
@@ -139,6 +139,7 @@ func (o *outside) send(url string, a Answer) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	r.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/examples/internal/child"
 	"github.com/latchkey-go/latchkey/examples/internal/live"
+	"github.com/latchkey-go/latchkey/examples/internal/redisserver"
 )
 
 const (
@@ -39,7 +40,7 @@ type story struct {
 
 // tell starts all processes, tells the story, and ends them.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
-	if err := findRedis(); err != nil {
+	if err := redisserver.Find(); err != nil {
 		return err
 	}
 	directory, err := os.MkdirTemp("", "latchkey-fleet-")

@@ -183,7 +183,7 @@ type state struct {
 // state reads the callback anew where an outcome was accepted.
 func (w *Handler) state(ctx context.Context, c async.Callback, d done) state {
 	if d.outcome != "" {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		defer cancel()
 		now, err := w.hub.Open(ctx, c.ID())
 		if err != nil { // it is accepted, and that is all that is known

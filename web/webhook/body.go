@@ -14,9 +14,7 @@ const (
 	maxMaxBody         = 64 << 20
 	defaultBodyTimeout = 10 * time.Second
 	defaultWait        = 2 * time.Second
-
-	// storeTime is how long an answer may take besides the wait for Temporal.
-	storeTime = 10 * time.Second
+	lookTime           = time.Second // to read the state of what was accepted
 )
 
 // readBody reads a body that is not over limit and arrives in time. The error is
@@ -43,7 +41,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.
 // lasting returns the context of an answer that has been read: a sender that
 // goes away has answered all the same.
 func lasting(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), wait+storeTime)
+	return context.WithTimeout(context.WithoutCancel(ctx), wait)
 }
 
 // header returns the value of a header that may appear once. ok is false where

@@ -35,10 +35,10 @@ type Options struct {
 	// BodyTimeout is how long a body may take to arrive. Defaults to 10 s.
 	BodyTimeout time.Duration
 
-	// Wait is how long a request waits for the delivery to Temporal. An answer
-	// that isn't delivered by then is accepted all the same, and its state says
-	// delivered: false. It takes effect with a hub that has a completer.
-	// Defaults to 2 s.
+	// Wait is how long an answer may take once its body is there: the store, and
+	// then the delivery to Temporal. An answer that the store has accepted by
+	// then gets 200, and its state says delivered: false. One that the store
+	// hasn't accepted gets 503. Defaults to 2 s.
 	Wait time.Duration
 
 	// Origins are the web origins whose pages may call the handler, such as
@@ -253,7 +253,7 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 		}
 		id, key = claims.ID, claims.Key
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	ctx, cancel := context.WithTimeout(ctx, w.wait)
 	defer cancel()
 	c, err = w.hub.Open(ctx, id)
 	return c, key, err

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/web/answer"
@@ -261,6 +264,35 @@ func TestNotDeliveredYet(t *testing.T) {
 	if a.status != 200 || a.State != "settled" || !strings.Contains(string(a.body), `"delivered":false`) {
 		t.Errorf("a hub that settles only: %d %s", a.status, a.body)
 	}
+}
+
+// Where Temporal hangs, the answer is accepted within Options.Wait, and delivered
+// later.
+func TestTemporalHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		hangs := true
+		r.temporal.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+			if hangs {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}
+		id := start[Decision](r, async.StartOptions{})
+		began := time.Now()
+		a := r.post("/"+id+"/complete", `{"approved":true}`)
+		if took := time.Since(began); a.status != 200 || !strings.Contains(string(a.body), `"delivered":false`) || took > 2*time.Second {
+			t.Errorf("after %v: %d %s", took, a.status, a.body)
+		}
+		hangs = false
+		time.Sleep(time.Hour)
+		if _, err := r.hub.Work(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a := r.do(request{method: "GET", path: "/" + id}); !strings.Contains(string(a.body), `"delivered":true`) {
+			t.Errorf("an hour later: %d %s", a.status, a.body)
+		}
+	})
 }
 
 func TestNewRefuses(t *testing.T) {

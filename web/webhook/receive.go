@@ -52,8 +52,9 @@ type ReceiverOptions struct {
 	// BodyTimeout is how long a body may take to arrive. Defaults to 10 s.
 	BodyTimeout time.Duration
 
-	// Wait is how long a request waits for the delivery to Temporal. Defaults to
-	// 2 s.
+	// Wait is how long the function may take: the store, and then the delivery
+	// to Temporal. Its context ends after that. An answer that the store has
+	// accepted by then is accepted. Defaults to 2 s.
 	Wait time.Duration
 
 	// Logger gets a line for each message at debug level, and a warning for each

@@ -1,4 +1,5 @@
-package main
+// Package redisserver runs a Redis for the examples that need one.
+package redisserver
 
 import (
 	"bufio"
@@ -12,17 +13,17 @@ import (
 	"strings"
 )
 
-// findRedis says what to do where there is none.
-func findRedis() error {
+// Find returns an error that says how to install a Redis, where there is none.
+func Find() error {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return errors.New("redis-server is not installed: apt-get install redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)")
 	}
 	return nil
 }
 
-// runRedis is the process that runs a Redis, which ends with it, and says the
-// URL of the store once it can be used.
-func runRedis(ctx context.Context, directory string, ready func(url string)) error {
+// Run runs a Redis until the context ends. It calls ready with the URL of the
+// store once the Redis can be used.
+func Run(ctx context.Context, directory string, ready func(url string)) error {
 	const tries = 5 // another process may have taken the port
 	var err error
 	for range tries {
