@@ -291,7 +291,7 @@ func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecyc
 	defer cancel()
 	status, err := h.completer.Describe(ctx, target(r).ByID(), mark)
 	if err != nil {
-		return nil, fmt.Errorf("Temporal can't be asked about the activity now: %w", err)
+		return nil, fmt.Errorf("cannot ask Temporal about the activity now: %w", err)
 	}
 	return new(wordOf(status)), nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -86,12 +87,8 @@ func (u *universe) clone() *universe {
 	}
 	c.asked, c.ran = slices.Clone(u.asked), slices.Clone(u.ran)
 	c.accepts, c.settled = make(map[string]int), make(map[string]string)
-	for k, v := range u.accepts {
-		c.accepts[k] = v
-	}
-	for k, v := range u.settled {
-		c.settled[k] = v
-	}
+	maps.Copy(c.accepts, u.accepts)
+	maps.Copy(c.settled, u.settled)
 	return &c
 }
 
