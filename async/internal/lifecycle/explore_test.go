@@ -20,7 +20,8 @@ import (
 // a failure, one reset and one lost reply, up to a depth. Two operations are
 // under way at a time at most. Each goes on by one step, or its process dies,
 // in every order. A step is a read or a write of the store, or a call of
-// Temporal.
+// Temporal. The model of what surrounds the rules is in this one file, which is
+// therefore longer than others.
 
 const (
 	maxAttempts = 2
