@@ -27,7 +27,7 @@ var (
 // Error is what every method of a store returns: the operation that failed, on
 // which backend and entry, and why.
 type Error struct {
-	Op      string // "get", "put", "delete", "claim", "list", "open" or "close"
+	Op      string // "get", "put", "delete", "claim", "list", "page", "count", "watch", "open" or "close"
 	Backend string // "memory", "bolt", "redis" or another's name
 	ID      string // shortened; may be empty
 	Err     error  // never nil, and never an *Error
@@ -99,8 +99,8 @@ func (e Entry) Check() error {
 	if err := CheckID(e.ID); err != nil {
 		return err
 	}
-	if len(e.Body) > MaxBody {
-		return fmt.Errorf("%w: a body of %d bytes, over %d", ErrInvalid, len(e.Body), MaxBody)
+	if len(e.Body) > MaxStored {
+		return fmt.Errorf("%w: body must be at most %d bytes, got %d", ErrInvalid, MaxStored, len(e.Body))
 	}
 	if e.Due.IsZero() {
 		return nil
@@ -124,6 +124,18 @@ func CheckClaim(now, until time.Time, n int) error {
 		return fmt.Errorf("%w: a claim that ends when it begins", ErrInvalid)
 	}
 	return nil
+}
+
+// CheckPage returns ErrInvalid, with the reason, unless these are arguments that
+// a [Pager] takes.
+func CheckPage(after string, n int) error {
+	if n < 1 {
+		return fmt.Errorf("%w: a page must have at least 1 entry, got %d", ErrInvalid, n)
+	}
+	if after == "" {
+		return nil
+	}
+	return CheckID(after)
 }
 
 // endOfTime is the start of the year 10000, in Unix milliseconds: a float64,

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
 const (
@@ -19,7 +21,8 @@ const (
 // NewMemory returns a store in this process's memory, for tests and for
 // answers that may be lost: it is not durable, and what it keeps ends with the
 // process. It costs at most 200 bytes an entry above the bodies. Claims are
-// oldest first over the whole store, as far as no write runs beside them.
+// oldest first over the whole store, as far as no write runs beside them. It is
+// a [Pager], a [Counter] and a [Notifier].
 func NewMemory() Store { return newMemory() }
 
 func newMemory() *memory {
@@ -35,6 +38,7 @@ func newMemory() *memory {
 // a call of anybody else's code.
 type memory struct {
 	versions atomic.Uint64 // outlives the entries, so that no version repeats
+	bell     wake.Bell
 	shards   [memoryShards]shard
 }
 
@@ -45,6 +49,7 @@ type shard struct {
 	closed bool
 	items  map[string]*item
 	queue  queue
+	sorted sorted
 }
 
 // item is an entry as it is kept. Its size is what an entry costs: the body is
@@ -102,6 +107,9 @@ func (m *memory) get(ctx context.Context, id string) (Entry, error) {
 
 func (m *memory) Put(ctx context.Context, e Entry) (uint64, error) {
 	version, err := m.put(ctx, e)
+	if err == nil {
+		m.bell.Due(e.Due)
+	}
 	return version, Wrap("put", memoryName, e.ID, err)
 }
 
@@ -130,6 +138,7 @@ func (m *memory) put(ctx context.Context, e Entry) (uint64, error) {
 		// The caller's string may be part of a larger one.
 		it = &item{id: strings.Clone(e.ID), due: never, at: -1}
 		s.items[it.id] = it
+		s.sorted.inserted(it)
 	case it == nil:
 		return 0, ErrConflict
 	case e.Version == 0:
@@ -169,11 +178,15 @@ func (m *memory) delete(ctx context.Context, id string, version uint64) error {
 	}
 	s.requeue(it, never)
 	delete(s.items, id)
+	s.sorted.removed(len(s.items))
 	return nil
 }
 
 func (m *memory) Claim(ctx context.Context, now, until time.Time, n int) ([]Entry, error) {
 	claimed, err := m.claim(ctx, now, until, n)
+	if len(claimed) > 0 {
+		m.bell.Due(until)
+	}
 	return claimed, Wrap("claim", memoryName, "", err)
 }
 
@@ -298,9 +311,10 @@ func (m *memory) Close() error {
 		s := &m.shards[i]
 		s.mu.Lock()
 		s.closed = true
-		s.items, s.queue = nil, nil
+		s.items, s.queue, s.sorted = nil, nil, sorted{}
 		s.head.Store(never)
 		s.mu.Unlock()
 	}
+	m.bell.Close()
 	return nil
 }

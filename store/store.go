@@ -16,10 +16,14 @@ import (
 	"time"
 )
 
-// MaxBody is the largest Body, in bytes, that every backend takes: 6 MiB. It
-// leaves room for a result at Temporal's blob limit and the heartbeat details
-// beside it.
+// MaxBody is the largest Body, in bytes, that package async writes: 6 MiB. It
+// has room for a result at Temporal's blob limit and for heartbeat details.
 const MaxBody = 6 << 20
+
+// MaxStored is the largest Body, in bytes, that every backend takes: MaxBody
+// and 1 KiB. A store that wraps a backend, one that encrypts for example, may
+// add up to 1 KiB to each Body.
+const MaxStored = MaxBody + 1<<10
 
 // MaxClaim is how many bytes of bodies a backend puts into one answer of
 // Claim, about: 8 MiB. One entry is always returned, however large.
@@ -43,7 +47,7 @@ type Entry struct {
 	// start of 1970 and before the year 10000.
 	Due time.Time
 
-	// Body is opaque to the store, and at most MaxBody bytes long. Nil and
+	// Body is opaque to the store, and at most MaxStored bytes long. Nil and
 	// empty are the same.
 	Body []byte
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 	"go.etcd.io/bbolt"
 )
 
@@ -28,16 +29,17 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 func (s *Store) check(ctx context.Context) error {
+	f := &findings{path: s.path}
 	err := s.raw(ctx, func(tx *bbolt.Tx) error {
-		l := &layout{file: s.file, pageSize: uint64(s.db.Info().PageSize)}
-		l.pages = uint64(tx.Size()) / l.pageSize
-		l.root = uint64(tx.Cursor().Bucket().Root())
-		return l.checkTrees(true)
+		l := pages.At(s.file, uint64(tx.Size()), uint64(s.db.Info().PageSize), uint64(tx.Cursor().Bucket().Root()))
+		if err := l.CheckTrees(true); err != nil {
+			return err
+		}
+		return f.count(tx)
 	})
 	if err != nil {
 		return err // the rest walks these trees
 	}
-	f := &findings{path: s.path}
 	if err := s.scan(ctx, entryBucket, f.entry); err != nil {
 		return f.with(err)
 	}
@@ -92,6 +94,18 @@ func (f *findings) add(err error) error {
 // with returns all that was found, and what ended the search.
 func (f *findings) with(err error) error {
 	return errors.Join(append(f.errs, err)...)
+}
+
+func (f *findings) count(tx *bbolt.Tx) error {
+	t, err := newTxn(f.path, tx)
+	if err != nil {
+		return err
+	}
+	known, there := int(t.due.Sequence())-1, t.walk()
+	if known >= 0 && known != there {
+		return f.add(corrupt(f.path, "the file says that it has %d entries, and it has %d", known, there))
+	}
+	return nil
 }
 
 func (f *findings) entry(t *txn, key, v []byte) error {

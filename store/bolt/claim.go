@@ -20,6 +20,9 @@ const claimSize = 1 << 10
 // itself don't agree about. [Store.Check] finds both.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	claimed, err := s.claim(ctx, now, until, n)
+	if len(claimed) > 0 {
+		s.bell.Due(until)
+	}
 	return claimed, store.Wrap("claim", backend, "", err)
 }
 

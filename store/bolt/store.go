@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 	"go.etcd.io/bbolt"
 )
 
@@ -23,7 +24,12 @@ var ErrLocked = errors.New("store: the file is locked by another store")
 // that this one doesn't know. The file is as it was.
 var ErrFormat = errors.New("store: file format of a newer release")
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Pager    = (*Store)(nil)
+	_ store.Counter  = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
+)
 
 // Store keeps entries in one file. Its methods may be called by any number of
 // goroutines. Get one from [Open].
@@ -31,6 +37,7 @@ type Store struct {
 	path string
 	db   *bbolt.DB
 	file *os.File // the database's own, to check pages with
+	bell wake.Bell
 
 	// update is db.Update; tests put themselves between.
 	update func(func(*bbolt.Tx) error) error
@@ -83,6 +90,9 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 // what becomes of it.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	version, err := s.put(ctx, e)
+	if err == nil {
+		s.bell.Due(e.Due)
+	}
 	return version, store.Wrap("put", backend, e.ID, err)
 }
 
@@ -107,7 +117,9 @@ func (s *Store) put(ctx context.Context, e store.Entry) (version uint64, err err
 		case old.version != e.Version:
 			return store.ErrConflict
 		}
-		version, err = t.put(e.ID, old.due, due, v)
+		if version, err = t.put(e.ID, old.due, due, v); err == nil && !old.found {
+			err = t.counted(1)
+		}
 		return err
 	})
 	if err != nil {
@@ -136,7 +148,10 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 		case old.version != version:
 			return store.ErrConflict
 		}
-		return t.delete(id, old.due)
+		if err := t.delete(id, old.due); err != nil {
+			return err
+		}
+		return t.counted(-1)
 	})
 }
 
@@ -147,6 +162,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.letClose()
 	s.mu.Unlock()
+	s.bell.Close()
 	<-s.idle
 	var err error
 	s.shut.Do(func() { err = s.close() })

@@ -95,7 +95,7 @@ func TestVersionsOutliveEntriesAndClose(t *testing.T) {
 func TestClaimStopsAtItsSize(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	for i := range 4 {
-		put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: make([]byte, store.MaxBody-i)})
+		put(t, s, store.Entry{ID: strconv.Itoa(i), Due: at(int64(i)), Body: make([]byte, store.MaxStored-i)})
 	}
 	for i := range 4 {
 		claimed, err := s.Claim(t.Context(), at(10), at(20), 10)
@@ -127,8 +127,8 @@ func TestListAcrossPages(t *testing.T) {
 		put(t, s, store.Entry{ID: id, Body: make([]byte, pageBytes+1)})
 		want[id] = true
 	}
-	if page, err := s.page(t.Context(), "stays-0000"); err != nil || len(page) != 1 {
-		t.Errorf("expected a page of the one large entry, got %d, %v", len(page), err)
+	if page, err := s.page(t.Context(), "stays-0000", pageEntries, pageBytes); err != nil || len(page.entries) != 1 {
+		t.Errorf("expected a page of the one large entry, got %d, %v", len(page.entries), err)
 	}
 	goes := put(t, s, store.Entry{ID: "stays-0700-not"})
 	n := 0
@@ -163,21 +163,23 @@ func TestListAcrossPages(t *testing.T) {
 	}
 }
 
-func TestListEndsAtDamage(t *testing.T) {
+func TestListGoesOnBehindDamage(t *testing.T) {
 	s := open(t, newPath(t))
 	for i := range 5 {
 		put(t, s, store.Entry{ID: strconv.Itoa(i), Body: []byte("body")})
 	}
 	damage(t, s, "3")
 	var ids []string
-	var last error
+	var damage error
 	for e, err := range s.List(t.Context()) {
-		if last = err; err == nil {
+		if err == nil {
 			ids = append(ids, e.ID)
+		} else {
+			damage = err
 		}
 	}
-	if !slices.Equal(ids, []string{"0", "1", "2"}) || !errors.Is(last, store.ErrCorrupt) {
-		t.Errorf("expected 0, 1 and 2 and then ErrCorrupt, got %v and %v", ids, last)
+	if !slices.Equal(ids, []string{"0", "1", "2", "4"}) || !errors.Is(damage, store.ErrCorrupt) {
+		t.Errorf("expected all but 3, and ErrCorrupt, got %v and %v", ids, damage)
 	}
 }
 

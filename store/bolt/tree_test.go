@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 )
 
 // image is a file's content, to be damaged.
@@ -25,7 +26,7 @@ func (b image) page(id int) []byte {
 func (b image) each(kind uint16, fn func(id int, page []byte)) {
 	for id := 2; id < len(b)/os.Getpagesize(); id++ {
 		p := b.page(id)
-		if binary.NativeEndian.Uint64(p) == uint64(id) && flags(p) == kind {
+		if binary.NativeEndian.Uint64(p) == uint64(id) && pages.Flags(p) == kind {
 			fn(id, p)
 		}
 	}
@@ -34,23 +35,23 @@ func (b image) each(kind uint16, fn func(id int, page []byte)) {
 // eachSecond calls fn for the second leaf of every branch, which Open doesn't
 // look at, and for that branch.
 func (b image) eachSecond(fn func(id int, leaf, branch []byte)) {
-	b.each(branchPage, func(_ int, branch []byte) {
-		id := int(binary.NativeEndian.Uint64(branch[pageHeader+elementSize+8:]))
-		if leaf := b.page(id); flags(leaf) == leafPage {
+	b.each(pages.BranchPage, func(_ int, branch []byte) {
+		id := int(binary.NativeEndian.Uint64(branch[pages.HeaderSize+pages.ElementSize+8:]))
+		if leaf := b.page(id); pages.Flags(leaf) == pages.LeafPage {
 			fn(id, leaf, branch)
 		}
 	})
 }
 
 func setChild(page []byte, i int, child uint64) {
-	binary.NativeEndian.PutUint64(page[pageHeader+i*elementSize+8:], child)
+	binary.NativeEndian.PutUint64(page[pages.HeaderSize+i*pages.ElementSize+8:], child)
 }
 
-func child0(page []byte) uint64 { return binary.NativeEndian.Uint64(page[pageHeader+8:]) }
+func child0(page []byte) uint64 { return binary.NativeEndian.Uint64(page[pages.HeaderSize+8:]) }
 
 // branchKey returns where the key of an element of a branch is.
 func branchKey(page []byte, i int) []byte {
-	at := pageHeader + i*elementSize
+	at := pages.HeaderSize + i*pages.ElementSize
 	pos := at + int(binary.NativeEndian.Uint32(page[at:]))
 	return page[pos : pos+int(binary.NativeEndian.Uint32(page[at+4:]))]
 }
@@ -64,39 +65,39 @@ func TestDamagedTree(t *testing.T) {
 		says   string
 	}{
 		"circle": {func(b image) {
-			b.each(branchPage, func(id int, p []byte) {
-				for i := range count(p) {
+			b.each(pages.BranchPage, func(id int, p []byte) {
+				for i := range pages.Count(p) {
 					setChild(p, i, uint64(id))
 				}
 			})
 		}, "circle"},
 		"endless free list": {func(b image) {
-			b.each(freelistPage, func(_ int, p []byte) {
+			b.each(pages.FreelistPage, func(_ int, p []byte) {
 				binary.NativeEndian.PutUint16(p[10:], 0xffff)
-				binary.NativeEndian.PutUint64(p[pageHeader:], 1<<40)
+				binary.NativeEndian.PutUint64(p[pages.HeaderSize:], 1<<40)
 			})
 		}, "free pages"},
 		"free and in use": {func(b image) {
-			b.each(freelistPage, func(_ int, p []byte) {
+			b.each(pages.FreelistPage, func(_ int, p []byte) {
 				binary.NativeEndian.PutUint16(p[10:], 1)
-				binary.NativeEndian.PutUint64(p[pageHeader:], layoutOf(t, content).root)
+				binary.NativeEndian.PutUint64(p[pages.HeaderSize:], layoutOf(t, content).Root)
 			})
 		}, "both free and in use"},
 		"free twice": {func(b image) {
-			b.each(freelistPage, func(_ int, p []byte) {
+			b.each(pages.FreelistPage, func(_ int, p []byte) {
 				binary.NativeEndian.PutUint16(p[10:], 2)
-				binary.NativeEndian.PutUint64(p[pageHeader:], 5)
-				binary.NativeEndian.PutUint64(p[pageHeader+8:], 5)
+				binary.NativeEndian.PutUint64(p[pages.HeaderSize:], 5)
+				binary.NativeEndian.PutUint64(p[pages.HeaderSize+8:], 5)
 			})
 		}, "free pages"},
 		"in use twice": {func(b image) {
-			b.each(branchPage, func(_ int, p []byte) { setChild(p, 1, child0(p)) })
+			b.each(pages.BranchPage, func(_ int, p []byte) { setChild(p, 1, child0(p)) })
 		}, "in use twice"},
 		"far away": {func(b image) {
-			b.each(branchPage, func(_ int, p []byte) { setChild(p, 1, 1<<50) })
+			b.each(pages.BranchPage, func(_ int, p []byte) { setChild(p, 1, 1<<50) })
 		}, "isn't there"},
 		"branches out of order": {func(b image) {
-			b.each(branchPage, func(_ int, p []byte) { branchKey(p, 1)[0] = 0xff })
+			b.each(pages.BranchPage, func(_ int, p []byte) { branchKey(p, 1)[0] = 0xff })
 		}, "out of order"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,13 +121,15 @@ func TestCheckFindsPages(t *testing.T) {
 			b.eachSecond(func(id int, leaf, _ []byte) { binary.NativeEndian.PutUint64(leaf, uint64(id+1)) })
 		}, "damaged header"},
 		"kind": {func(b image) {
-			b.eachSecond(func(_ int, leaf, _ []byte) { binary.NativeEndian.PutUint16(leaf[8:], freelistPage) })
+			b.eachSecond(func(_ int, leaf, _ []byte) { binary.NativeEndian.PutUint16(leaf[8:], pages.FreelistPage) })
 		}, "damaged header"},
 		"element's place": {func(b image) {
-			b.eachSecond(func(_ int, leaf, _ []byte) { binary.NativeEndian.PutUint32(leaf[pageHeader+4:], 1<<20) })
+			b.eachSecond(func(_ int, leaf, _ []byte) { binary.NativeEndian.PutUint32(leaf[pages.HeaderSize+4:], 1<<20) })
 		}, "damaged element"},
 		"element's kind": {func(b image) {
-			b.eachSecond(func(_ int, leaf, _ []byte) { binary.NativeEndian.PutUint32(leaf[pageHeader:], bucketElement) })
+			b.eachSecond(func(_ int, leaf, _ []byte) {
+				binary.NativeEndian.PutUint32(leaf[pages.HeaderSize:], pages.BucketElement)
+			})
 		}, "damaged element"},
 		// Lower than it should be: all are still found, but bbolt wouldn't find
 		// the leaf's place in the branch when it writes it anew.
@@ -155,8 +158,8 @@ func TestClaimPassesOverAFault(t *testing.T) {
 			if !bytes.HasPrefix(branchKey(branch, 1), []byte("entry")) {
 				return // the index
 			}
-			for i := range count(leaf) {
-				binary.NativeEndian.PutUint32(leaf[pageHeader+i*elementSize+4:], 1<<31)
+			for i := range pages.Count(leaf) {
+				binary.NativeEndian.PutUint32(leaf[pages.HeaderSize+i*pages.ElementSize+4:], 1<<31)
 			}
 		})
 	})

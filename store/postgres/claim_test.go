@@ -127,7 +127,7 @@ func TestEmptyClaimWritesNothing(t *testing.T) {
 func TestClaimStopsNearItsSize(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
-	sizes := []int{0, 3 << 20, 5 << 20, 1, store.MaxBody, store.MaxBody, 7}
+	sizes := []int{0, 3 << 20, 5 << 20, 1, store.MaxStored, store.MaxStored, 7}
 	for i, size := range sizes {
 		put(t, s, store.Entry{ID: string(rune('a' + i)), Due: at(int64(i)), Body: make([]byte, size)})
 	}

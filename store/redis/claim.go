@@ -121,6 +121,7 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 		total += sh.n
 	}
 	until = time.UnixMilli(until.UnixMilli()).UTC()
+	channel := s.channel(until)
 	cmds := s.evalAll(ctx, claimScript, len(shares), func(i int) (string, []any) {
 		sh := shares[i]
 		atLeast := 0
@@ -131,7 +132,7 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 		}
 		return s.due[sh.shard], []any{
 			score(now), score(until), dueBytes(until), sh.n, store.MaxClaim / total * sh.n, atLeast,
-			s.entries(sh.shard), freshVersions(sh.n),
+			s.entries(sh.shard), freshVersions(sh.n), channel,
 		}
 	})
 	for _, cmd := range cmds {

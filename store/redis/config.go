@@ -51,6 +51,9 @@ func open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 	s.next.Store(rand.Uint32()) // not all processes at the same shard
 	for i := range o.Shards {
 		s.due = append(s.due, s.dueSet(i))
+		if o.Pages {
+			s.ids = append(s.ids, s.idSet(i))
+		}
 	}
 	if err := s.onMasters(ctx, s.checkServer); err != nil {
 		return nil, err
@@ -143,23 +146,33 @@ func checkWaitAOF(ctx context.Context, node redis.UniversalClient) error {
 	return err
 }
 
-// layout is what the meta key holds: the form of keys and values, and the
-// number of shards.
-const layout = "latchkey 1 shards "
+// layout is what the meta key holds: the form of keys and values, the number of
+// shards, and whether the shards have their IDs in order.
+const (
+	layout    = "latchkey 1 shards "
+	withPages = " pages"
+)
 
 func (s *Store) checkLayout(ctx context.Context) error {
-	reply, err := s.run(ctx, openScript, Ack{}, []string{s.metaKey()}, layout+strconv.Itoa(len(s.due)))
+	wanted := layout + strconv.Itoa(len(s.due))
+	if len(s.ids) > 0 {
+		wanted += withPages
+	}
+	reply, err := s.run(ctx, openScript, Ack{}, []string{s.metaKey()}, wanted)
 	if err != nil {
 		return err
 	}
 	kept, _ := reply.(string)
 	number, ok := strings.CutPrefix(kept, layout)
+	number, pages := strings.CutSuffix(number, withPages)
 	shards, err := strconv.Atoi(number)
 	switch {
 	case !ok || err != nil:
 		return fmt.Errorf("%w: the key %q holds no layout of this release", store.ErrCorrupt, s.metaKey())
 	case shards != len(s.due):
 		return fmt.Errorf("%w: the store was created with %d shards, and can't be opened with %d", ErrConfig, shards, len(s.due))
+	case pages != (len(s.ids) > 0):
+		return fmt.Errorf("%w: the store was created with Options.Pages %t, and can't be opened with %t", ErrConfig, pages, !pages)
 	}
 	return nil
 }

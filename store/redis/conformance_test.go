@@ -1,8 +1,11 @@
 package redis_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -17,6 +20,7 @@ import (
 type rig struct {
 	connect func(t *testing.T, c *cut) goredis.UniversalClient
 	restart func() // optional; makes the store durable
+	pages   bool
 }
 
 type rigged struct {
@@ -31,7 +35,7 @@ func (r rig) open(t *testing.T, prefix string) store.Store {
 	c := new(cut)
 	client := r.connect(t, c)
 	t.Cleanup(func() { client.Close() })
-	s, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Shards: 4})
+	s, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Shards: 4, Pages: r.pages})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +44,7 @@ func (r rig) open(t *testing.T, prefix string) store.Store {
 
 func (r rig) harness() storetest.Harness {
 	h := storetest.Harness{
-		Features: storetest.Features{Shared: true, Durable: r.restart != nil},
+		Features: storetest.Features{Shared: true, Durable: r.restart != nil, Pager: r.pages, Counter: true, Notifier: true},
 		Open:     func(t *testing.T) store.Store { return r.open(t, rand.Text()+":") },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return r.open(t, s.(rigged).prefix) },
 		Break:    func(t *testing.T, s store.Store) { s.(rigged).cut.cut() },
@@ -85,7 +89,7 @@ func single(addr string) func(*testing.T, *cut) goredis.UniversalClient {
 func TestConformanceOnMiniredis(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
-	storetest.Run(t, rig{connect: single(m.Addr())}.harness())
+	storetest.Run(t, rig{connect: single(m.Addr()), pages: true}.harness())
 }
 
 func TestConformanceOnServer(t *testing.T) {
@@ -95,5 +99,39 @@ func TestConformanceOnServer(t *testing.T) {
 		s.kill()
 		s.start()
 	}
-	storetest.Run(t, rig{connect: single(s.addr), restart: restart}.harness())
+	storetest.Run(t, rig{connect: single(s.addr), restart: restart, pages: true}.harness())
+}
+
+func TestConformanceSealed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	storetest.Run(t, storetest.Sealed(rig{connect: single(s.addr), pages: true}.harness()))
+}
+
+// Nothing of an entry can be read in the snapshot of a sealed store.
+func TestSealedSnapshotShowsNothing(t *testing.T) {
+	const secret = "PLANTED-SECRET"
+	dir := t.TempDir()
+	server := startServer(t, "--dir", dir, "--rdbcompression", "no")
+	inner := openStore(t, server.client(t), redis.Options{Pages: true})
+	s, err := store.Seal(t.Context(), inner, store.SealOptions{
+		IDKey: bytes.Repeat([]byte{1}, 32), Keys: map[string][]byte{"key-1": bytes.Repeat([]byte{2}, 32)}, Active: "key-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, inner, store.Entry{ID: "plain", Body: []byte("seen-" + secret)})
+	for i := range 50 {
+		mustPut(t, s, store.Entry{ID: fmt.Sprintf("%s-%d", secret, i), Due: at(1), Body: []byte("body " + secret)})
+	}
+	if err := server.client(t).Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen, planted := bytes.Count(content, []byte("seen-"+secret)), bytes.Count(content, []byte(secret)); seen != 1 || planted != 1 {
+		t.Errorf("the snapshot has the secret %d times, %d of them in the entry that isn't sealed, want it there and nowhere else", planted, seen)
+	}
 }

@@ -17,7 +17,10 @@
 // all its entries by due time, those that are never due at +inf. The braces
 // make a shard one hash slot, so that Lua scripts change an entry and its place
 // in the set together. The number of shards is kept in prefix meta when the
-// first process opens the store; it is for the store's life.
+// first process opens the store; it is for the store's life. With Options.Pages
+// (pages=true in a URL), also for life, each shard has a second sorted set,
+// prefix{shard}:ids, of its IDs in order. Signals for [Store.Watch] are published
+// on the channel prefix wake.
 //
 // Get, Put and Delete take one round trip each, Claim one when nothing is due
 // and else two for each node.

@@ -25,6 +25,7 @@ func (s *Store) shard(id string) int {
 func (s *Store) tag(shard int) string     { return s.prefix + "{" + strconv.Itoa(shard) + "}:" }
 func (s *Store) entries(shard int) string { return s.tag(shard) + "e:" }
 func (s *Store) dueSet(shard int) string  { return s.tag(shard) + "due" }
+func (s *Store) idSet(shard int) string   { return s.tag(shard) + "ids" }
 func (s *Store) metaKey() string          { return s.prefix + "meta" }
 func (s *Store) entryKey(shard int, id string) string {
 	return s.entries(shard) + id

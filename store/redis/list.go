@@ -35,12 +35,12 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 				return err
 			}
 			for ids := at.ids; len(ids) > 0; {
-				var entries []store.Entry
-				if entries, ids, err = s.read(ctx, shard, ids); err != nil {
+				var some []found
+				if some, ids, err = s.read(ctx, func(i int) string { return s.entryKey(shard, ids[i]) }, ids); err != nil {
 					return err
 				}
-				for _, e := range entries {
-					if !yield(e, nil) {
+				for _, f := range some {
+					if !yield(f.entry, wrap(ctx, "list", "", f.damaged)) {
 						return errStopped
 					}
 					// Also where this was the last one.
@@ -98,29 +98,34 @@ func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
 	return next, err
 }
 
+// found is an entry that was read, or what is wrong with it.
+type found struct {
+	entry   store.Entry
+	damaged error
+}
+
 // read returns the first of these entries, as many as have room in
 // store.MaxClaim bytes, and the IDs that are left. Entries that have gone
 // meanwhile are left out. Each is read by a command of its own, which a slot
 // that is on its way doesn't disturb.
-func (s *Store) read(ctx context.Context, shard int, ids []string) ([]store.Entry, []string, error) {
+func (s *Store) read(ctx context.Context, key func(i int) string, ids []string) ([]found, []string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, nil, err
 	}
 	defer s.calls.Done()
-	key := func(i int) string { return s.entryKey(shard, ids[i]) }
 	sizes := each(ctx, s, len(ids), key, func(c redis.Cmdable, i int) *redis.IntCmd { return c.StrLen(ctx, key(i)) })
 	n, room := 0, int64(store.MaxClaim)
 	for ; n < len(ids); n++ {
 		size, err := sizes[n].Result()
-		if err != nil {
-			return nil, nil, store.Wrap("list", backend, ids[n], corrupt(err))
+		if err = corrupt(err); err != nil && !errors.Is(err, store.ErrCorrupt) {
+			return nil, nil, store.Wrap("list", backend, ids[n], err)
 		}
 		if room -= size; room < 0 && n > 0 {
 			break
 		}
 	}
 	values := each(ctx, s, n, key, func(c redis.Cmdable, i int) *redis.StringCmd { return c.Get(ctx, key(i)) })
-	entries := make([]store.Entry, 0, n)
+	some := make([]found, 0, n)
 	for i, id := range ids[:n] {
 		value, err := values[i].Result()
 		if errors.Is(err, redis.Nil) {
@@ -130,10 +135,10 @@ func (s *Store) read(ctx context.Context, shard int, ids []string) ([]store.Entr
 		if err == nil {
 			e, err = decode(id, value)
 		}
-		if err != nil {
-			return nil, nil, store.Wrap("list", backend, id, corrupt(err))
+		if err = corrupt(err); err != nil && !errors.Is(err, store.ErrCorrupt) {
+			return nil, nil, store.Wrap("list", backend, id, err)
 		}
-		entries = append(entries, e)
+		some = append(some, found{e, store.Wrap("list", backend, id, err)})
 	}
-	return entries, ids[n:], nil
+	return some, ids[n:], nil
 }

@@ -24,6 +24,8 @@ func TestShardCountIsKept(t *testing.T) {
 	if err != nil && (!strings.Contains(err.Error(), "7") || !strings.Contains(err.Error(), "8")) {
 		t.Errorf("Open with another number of shards: got %q, want both numbers named", err)
 	}
+	_, err = redis.Open(t.Context(), client, redis.Options{Shards: 7, Pages: true})
+	wantErr(t, err, redis.ErrConfig, "Open with pages of a store that was created without")
 	if err := client.Set(t.Context(), "latchkey:meta", "layout of tomorrow", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,17 +69,17 @@ func TestOptionsOutOfRange(t *testing.T) {
 
 func TestOpenByURL(t *testing.T) {
 	m := miniredis.RunT(t)
-	s, err := store.Open(t.Context(), "redis://"+m.Addr()+"/3?prefix=billing:&shards=5&max_retries=1")
+	s, err := store.Open(t.Context(), "redis://"+m.Addr()+"/3?prefix=billing:&shards=5&pages=true&max_retries=1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, s, store.Entry{ID: "a", Due: at(1)})
 	keys := m.DB(3).Keys()
-	if len(keys) != 3 || !strings.HasPrefix(keys[0], "billing:") {
-		t.Errorf("keys of database 3: got %q, want three with the prefix", keys)
+	if len(keys) != 4 || !strings.HasPrefix(keys[0], "billing:") {
+		t.Errorf("keys of database 3: got %q, want four with the prefix", keys)
 	}
-	if got, _ := m.DB(3).Get("billing:meta"); !strings.HasSuffix(got, " 5") {
-		t.Errorf("the meta key: got %q, want 5 shards", got)
+	if got, _ := m.DB(3).Get("billing:meta"); !strings.HasSuffix(got, " 5 pages") {
+		t.Errorf("the meta key: got %q, want 5 shards with pages", got)
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: got %v, want nil", err)
@@ -105,6 +107,7 @@ func TestURLsThatCannotBeUsed(t *testing.T) {
 		want error
 	}{
 		{"redis://" + addr + "?shards=many", store.ErrInvalid},
+		{"redis://" + addr + "?pages=some", store.ErrInvalid},
 		{"redis://" + addr + "?aof=perhaps", store.ErrInvalid},
 		{"redis://" + addr + "?replicas=1&ack_timeout=2", store.ErrInvalid},
 		{"redis://" + addr + "?shards=2000", redis.ErrConfig},
@@ -178,12 +181,31 @@ func TestLeastRights(t *testing.T) {
 	server := startServer(t)
 	rights := []any{"acl", "setuser", "app", "on", ">secret", "~app:*",
 		"+@connection", "+@read", "+@write", "+@scripting", "-@dangerous", "+info", "+wait"}
+	signals := []any{"acl", "setuser", "app", "&app:*", "+publish", "+subscribe"}
 	if err := server.client(t).Do(t.Context(), rights...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	client := newClient(t, &goredis.Options{Addr: server.addr, Username: "app", Password: "secret"})
 	forgetful(t, openStore(t, client, redis.Options{Prefix: "app:"}), func() {})
-	_, err := openStore(t, client, redis.Options{Prefix: "app:", Ack: redis.Ack{Replicas: 1, Timeout: time.Millisecond}}).
+	s := openStore(t, client, redis.Options{Prefix: "app:"})
+	if _, err := s.Watch(t.Context()); !goredis.IsPermissionError(err) {
+		t.Errorf("Watch without the rights for signals: got %v, want NOPERM", err)
+	}
+	if _, err := s.Put(t.Context(), store.Entry{ID: "now", Due: time.Now()}); err != nil {
+		t.Errorf("Put of what is due at once, without the rights for signals: got %v, want nil", err)
+	}
+	if err := server.client(t).Do(t.Context(), signals...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	watched, err := s.Watch(t.Context())
+	if err != nil {
+		t.Fatalf("Watch with the rights for signals: %v", err)
+	}
+	if _, err := s.Put(t.Context(), store.Entry{ID: "now-too", Due: time.Now()}); err != nil {
+		t.Errorf("Put: got %v, want nil", err)
+	}
+	<-watched
+	_, err = openStore(t, client, redis.Options{Prefix: "app:", Ack: redis.Ack{Replicas: 1, Timeout: time.Millisecond}}).
 		Put(t.Context(), store.Entry{ID: "a"})
 	wantErr(t, err, redis.ErrAck, "Put with nobody to acknowledge it")
 	_, err = redis.Open(t.Context(), client, redis.Options{Prefix: "other:"})

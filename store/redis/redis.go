@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
 const backend = "redis"
@@ -40,6 +41,12 @@ type Options struct {
 	// give the same. A cluster wants several for each node that it may grow
 	// to; each costs an idle Claim one ZCOUNT. Defaults to 16.
 	Shards int
+
+	// Pages keeps the IDs of each shard in order, in a second sorted set, so that
+	// the store is a [store.Pager]. It is set for good when the store is created:
+	// every process must give the same. Without it Page returns
+	// errors.ErrUnsupported. Defaults to false.
+	Pages bool
 
 	// Ack is what each Put and Delete waits for. Defaults to nothing beyond
 	// the server's answer.
@@ -71,14 +78,22 @@ type Store struct {
 	prefix  string
 	ack     Ack
 	due     []string      // each shard's due set
+	ids     []string      // each shard's IDs in order; empty without pages
 	next    atomic.Uint32 // the shard that the next Claim begins with
+	signals wake.Rule
 
-	mu     sync.Mutex
-	closed bool
-	calls  sync.WaitGroup // added to under mu
+	mu       sync.Mutex
+	closed   bool
+	calls    sync.WaitGroup      // added to under mu
+	watchers map[*watcher]func() // under mu; the functions end them
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Pager    = (*Store)(nil)
+	_ store.Counter  = (*Store)(nil)
+	_ store.Notifier = (*Store)(nil)
+)
 
 // begin counts a call, which Close then waits for.
 func (s *Store) begin(ctx context.Context) error {
@@ -100,6 +115,9 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
+	for _, end := range s.watchers {
+		end()
+	}
 	s.mu.Unlock()
 	s.calls.Wait()
 	if first && s.owned {
@@ -155,7 +173,7 @@ func (s *Store) put(ctx context.Context, e store.Entry) (uint64, error) {
 		if version == e.Version {
 			continue
 		}
-		status, err := s.write(ctx, putScript, e.ID, value, score(e.Due), expected)
+		status, err := s.write(ctx, putScript, e.ID, value, score(e.Due), expected, s.channel(e.Due))
 		switch {
 		case err != nil:
 			return 0, err
@@ -186,7 +204,11 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 // that means as an error.
 func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...any) (string, error) {
 	sh := s.shard(id)
-	reply, err := s.run(ctx, sc, s.ack, []string{s.entryKey(sh, id), s.due[sh]}, append([]any{id}, args...)...)
+	keys := []string{s.entryKey(sh, id), s.due[sh]}
+	if len(s.ids) > 0 {
+		keys = append(keys, s.ids[sh])
+	}
+	reply, err := s.run(ctx, sc, s.ack, keys, append([]any{id}, args...)...)
 	if err != nil {
 		return "", err
 	}

@@ -37,18 +37,21 @@ return ARGV[1]`)
 //
 // KEYS[1] -> prefix{shard}:e:ID
 // KEYS[2] -> prefix{shard}:due
+// KEYS[3] -> prefix{shard}:ids, in a store with pages only
 // ARGV[1] -> ID
 // ARGV[2] -> new value: version, due, body
 // ARGV[3] -> score in the due set: Unix milliseconds or +inf
 // ARGV[4] -> version that must be there; empty: no entry may be
+// ARGV[5] -> channel on which to signal the write, or ""
 //
 // Returns OK, EXISTS, CONFLICT or CORRUPT; DRAWN where the new version is the
 // present one by chance. Where value and all are the present one, this is a try
 // whose reply was lost, sent again. It is then written again, since WAIT waits
 // for the writes of its own connection.
 //
-// Cost: O(log n) in the shard's entries, 3 commands. ZADD goes first: it is the
-// one that fails on a key of another type.
+// Cost: O(log n) in the shard's entries, 3 commands, with pages one more for an
+// insert, and one more for a signal. ZADD goes first: it is the one that fails
+// on a key of another type. A user that may not publish writes all the same.
 var putScript = redis.NewScript(`
 local version = ARGV[4]
 if version == '' or redis.call('GETRANGE', KEYS[1], '0', '7') ~= version then
@@ -67,14 +70,21 @@ if version == '' or redis.call('GETRANGE', KEYS[1], '0', '7') ~= version then
 		return 'CONFLICT'
 	end
 end
+if version == '' and KEYS[3] then
+	redis.call('ZADD', KEYS[3], '0', ARGV[1])
+end
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('SET', KEYS[1], ARGV[2])
+if ARGV[5] ~= '' then
+	redis.pcall('PUBLISH', ARGV[5], '')
+end
 return 'OK'`)
 
 // deleteScript removes an entry, and a place in the due set that has none.
 //
 // KEYS[1] -> prefix{shard}:e:ID
 // KEYS[2] -> prefix{shard}:due
+// KEYS[3] -> prefix{shard}:ids, in a store with pages only
 // ARGV[1] -> ID
 // ARGV[2] -> version that must be there
 //
@@ -90,6 +100,9 @@ if redis.call('GETRANGE', KEYS[1], '0', '7') ~= ARGV[2] then
 	end
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
+if KEYS[3] then
+	redis.call('ZREM', KEYS[3], ARGV[1])
+end
 redis.call('DEL', KEYS[1])
 return 'OK'`)
 
@@ -108,6 +121,7 @@ return 'OK'`)
 // ARGV[6] -> 1: the first one even if it is larger; 0: not
 // ARGV[7] -> prefix{shard}:e:
 // ARGV[8] -> new versions, 8 bytes for each
+// ARGV[9] -> channel on which to signal that something was taken, or ""
 //
 // Returns the ID of a damaged entry or an empty string, then for each entry
 // taken its ID, its new version and its old value. The error TRYAGAIN where
@@ -156,6 +170,9 @@ if #moved > 0 then
 end
 for i = 2, #reply, 3 do
 	redis.call('SETRANGE', ARGV[7] .. reply[i], '0', reply[i + 1] .. ARGV[3])
+end
+if ARGV[9] ~= '' and #reply > 1 then
+	redis.pcall('PUBLISH', ARGV[9], '')
 end
 return reply`)
 

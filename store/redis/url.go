@@ -53,6 +53,7 @@ func parseURL(u *url.URL) (redis.UniversalClient, Options, error) {
 	o := Options{
 		Prefix: p.text("prefix"),
 		Shards: p.number("shards"),
+		Pages:  p.yes("pages"),
 		Ack:    Ack{Replicas: p.number("replicas"), AOF: p.yes("aof"), Timeout: p.duration("ack_timeout")},
 	}
 	cluster := p.yes("cluster")

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"time"
 
@@ -76,16 +77,16 @@ func bodyChecks() []check {
 		},
 		{
 			name: "Body/LargestIsTaken",
-			says: "Body is at most MaxBody bytes long.",
+			says: "Body is at most MaxStored bytes long.",
 			run: func(c *checker) {
 				s := c.open()
-				e := c.put(s, store.Entry{ID: "large", Due: at(1), Body: large(1)})
-				c.wantStored(s, e, "with a body of MaxBody bytes")
-				e.Body = large(2)
+				e := c.put(s, store.Entry{ID: "large", Due: at(1), Body: c.large(1)})
+				c.wantStored(s, e, "with a body of MaxStored bytes")
+				e.Body = c.large(2)
 				e = c.put(s, e)
-				c.wantStored(s, e, "with a body of MaxBody bytes replaced by another")
+				c.wantStored(s, e, "with a body of MaxStored bytes replaced by another")
 				for _, got := range c.list(s) {
-					c.wantEntry(got, e, "List of a body of MaxBody bytes")
+					c.wantEntry(got, e, "List of a body of MaxStored bytes")
 				}
 			},
 		},
@@ -94,24 +95,28 @@ func bodyChecks() []check {
 			says: "A size outside what Entry says is ErrInvalid, and nothing is changed.",
 			run: func(c *checker) {
 				s := c.open()
-				over := append(large(1), 0)
+				over := append(c.large(1), 0)
 				_, err := s.Put(c.ctx, store.Entry{ID: "new", Due: at(1), Body: over})
-				c.wantErr(err, store.ErrInvalid, "insert of a body of MaxBody+1 bytes")
+				c.wantErr(err, store.ErrInvalid, "insert of a body of MaxStored+1 bytes")
 				c.wantAbsent(s, "new", "after an insert that is invalid")
 
 				e := c.insert(s, "entry", "body", at(1))
 				_, err = s.Put(c.ctx, store.Entry{ID: e.ID, Version: e.Version, Due: at(2), Body: over})
-				c.wantErr(err, store.ErrInvalid, "Put of a body of MaxBody+1 bytes")
+				c.wantErr(err, store.ErrInvalid, "Put of a body of MaxStored+1 bytes")
 				c.wantStored(s, e, "after a Put that is invalid")
 			},
 		},
 	}
 }
 
-// large returns a body of MaxBody bytes.
-func large(salt byte) []byte {
-	return bytes.Repeat([]byte{'l', 'a', 'r', 'g', 'e', 0, 0xff, salt}, store.MaxBody/8)
+// large returns a body of the largest size.
+func (c *checker) large(salt byte) []byte {
+	pattern := []byte{'l', 'a', 'r', 'g', 'e', 0, 0xff, salt}
+	return bytes.Repeat(pattern, c.maxBody()/len(pattern)+1)[:c.maxBody()]
 }
+
+// maxBody is the largest size of a body that the store must take.
+func (c *checker) maxBody() int { return cmp.Or(c.features.MaxBody, store.MaxStored) }
 
 // ownershipChecks hold that a store and its callers share no memory.
 func ownershipChecks() []check {

@@ -43,6 +43,8 @@
 //     that an entry is absent, present or at another version.
 //   - Lose: a write whose reply is lost took place once, whatever its caller is
 //     told, and one that the backend repeats by itself undoes nothing.
+//   - Pager, Counter, Notifier: the optional interfaces of package store. The
+//     checks of the last are the only ones that go by the clock.
 //   - Corrupt: a damaged entry is ErrCorrupt, and hides no other.
 //
 // A check that needs what the harness doesn't declare is skipped, and says

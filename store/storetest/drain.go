@@ -50,13 +50,13 @@ func drainChecks() []check {
 				var want []string
 				for i := range 5 {
 					want = append(want, fmt.Sprintf("large-%d", i))
-					c.put(s, store.Entry{ID: want[i], Due: at(i), Body: bytes.Repeat([]byte{byte(i)}, store.MaxBody/2)})
+					c.put(s, store.Entry{ID: want[i], Due: at(i), Body: bytes.Repeat([]byte{byte(i)}, c.maxBody()/2)})
 				}
 				got := c.drain(s, at(9), at(5000), 100, len(want))
 				c.wantClaimed(got, "of bodies over MaxClaim together", want...)
 				for _, e := range got {
-					if i := int(e.ID[len(e.ID)-1] - '0'); !bytes.Equal(e.Body, bytes.Repeat([]byte{byte(i)}, store.MaxBody/2)) {
-						c.errorf("Claim of %s: got body %s, want its own of %d bytes", e.ID, bodyText(e.Body), store.MaxBody/2)
+					if i := int(e.ID[len(e.ID)-1] - '0'); !bytes.Equal(e.Body, bytes.Repeat([]byte{byte(i)}, c.maxBody()/2)) {
+						c.errorf("Claim of %s: got body %s, want its own of %d bytes", e.ID, bodyText(e.Body), c.maxBody()/2)
 					}
 				}
 			},
@@ -69,9 +69,9 @@ func drainChecks() []check {
 				var want []string
 				for i := range 3 {
 					want = append(want, fmt.Sprintf("largest-%d", i))
-					c.put(s, store.Entry{ID: want[i], Due: at(i), Body: large(byte(i))})
+					c.put(s, store.Entry{ID: want[i], Due: at(i), Body: c.large(byte(i))})
 				}
-				c.wantClaimed(c.drain(s, at(9), at(5000), 2, len(want)), "of bodies of MaxBody", want...)
+				c.wantClaimed(c.drain(s, at(9), at(5000), 2, len(want)), "of bodies of MaxStored", want...)
 			},
 		},
 		{
@@ -105,7 +105,7 @@ func drainChecks() []check {
 		{
 			name: "Claim/LargeOnesDontStarve",
 			says: "No due entry waits behind younger ones for ever, however large it is.",
-			run:  func(c *checker) { c.nothingStarves(string(large(1))) },
+			run:  func(c *checker) { c.nothingStarves(string(c.large(1))) },
 		},
 	}
 }

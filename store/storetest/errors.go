@@ -109,7 +109,7 @@ func (c *checker) failures() []failure {
 	_, gone := s.Put(ctx, store.Entry{ID: otherID, Version: e.Version, Due: at(1), Body: []byte(secretBody)})
 	_, badID := s.Put(ctx, store.Entry{ID: longID + "/", Body: []byte(secretBody)})
 	_, badDue := s.Put(ctx, store.Entry{ID: longID, Due: time.UnixMilli(-1), Body: []byte(secretBody)})
-	_, badBody := s.Put(ctx, store.Entry{ID: otherID, Body: []byte(strings.Repeat(secretBody, store.MaxBody/len(secretBody)+1))})
+	_, badBody := s.Put(ctx, store.Entry{ID: otherID, Body: []byte(strings.Repeat(secretBody, c.maxBody()/len(secretBody)+1))})
 	_, badClaim := s.Claim(ctx, at(1), at(9), 0)
 	all := []failure{
 		{"Get of an entry that is absent", "get", absent},

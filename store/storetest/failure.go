@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -205,14 +206,14 @@ func corruptChecks() []check {
 			needs: corruptible,
 			run: func(c *checker) {
 				s, bad, _ := c.damaged()
-				var last error
+				var first error
 				for e, err := range s.List(c.ctx) {
 					if err == nil && e.ID == bad.ID {
 						c.errorf("List with a damaged entry: got it with body %s, want ErrCorrupt", bodyText(e.Body))
 					}
-					last = err
+					first = cmp.Or(first, err)
 				}
-				c.wantErr(last, store.ErrCorrupt, "List with a damaged entry")
+				c.wantErr(first, store.ErrCorrupt, "List with a damaged entry")
 			},
 		},
 	}

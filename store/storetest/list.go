@@ -73,7 +73,7 @@ func listChecks() []check {
 				entries := numbered("entry-", 9, func(i int) time.Time { return at(i) })
 				for i := range entries {
 					if i%3 == 1 {
-						entries[i].Body = large(byte(i))
+						entries[i].Body = c.large(byte(i))
 					}
 					entries[i] = c.put(s, entries[i])
 				}

@@ -10,7 +10,7 @@ import (
 // broken or damaged from outside.
 func memory() Harness {
 	return Harness{
-		Features: Features{Ordered: true},
+		Features: Features{Ordered: true, Pager: true, Counter: true, Notifier: true},
 		Open:     func(*testing.T) store.Store { return store.NewMemory() },
 	}
 }
@@ -18,3 +18,7 @@ func memory() Harness {
 func TestMemory(t *testing.T) { Run(t, memory()) }
 
 func FuzzMemory(f *testing.F) { Fuzz(f, memory()) }
+
+func TestSealedMemory(t *testing.T) { Run(t, Sealed(memory())) }
+
+func TestSealedReference(t *testing.T) { Run(t, Sealed(reference())) }

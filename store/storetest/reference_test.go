@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
 // world is the data that handles of the reference store share.
@@ -22,6 +23,7 @@ type world struct {
 	entries map[string]store.Entry
 	damaged map[string]bool
 	last    uint64 // version given
+	bell    wake.Bell
 }
 
 func newWorld() *world {
@@ -44,6 +46,8 @@ type ref struct {
 	older   func(a, b store.Entry) int
 	cut     func(t time.Time) time.Time
 	room    int // bytes of bodies in an answer of Claim
+
+	watching []context.CancelFunc // under mu
 }
 
 var errUnreachable = errors.New("reference: out of reach")
@@ -117,6 +121,9 @@ func (r *ref) read(id string) (store.Entry, error) {
 
 func (r *ref) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	v, err := r.put(ctx, e)
+	if err == nil {
+		r.w.bell.Due(e.Due)
+	}
 	return v, wrapped("put", e.ID, err)
 }
 
@@ -194,6 +201,9 @@ func (r *ref) del(ctx context.Context, id string, version uint64) (err error) {
 
 func (r *ref) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	got, err := r.claim(ctx, now, until, n)
+	if len(got) > 0 {
+		r.w.bell.Due(until)
+	}
 	return got, wrapped("claim", "", err)
 }
 
@@ -274,10 +284,66 @@ func (r *ref) ids(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(r.w.entries)), nil
 }
 
+func (r *ref) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
+	page, err := r.page(ctx, after, n)
+	return page, wrapped("page", after, err)
+}
+
+func (r *ref) page(ctx context.Context, after string, n int) (page []store.Entry, damaged error) {
+	if err := store.CheckPage(after, n); err != nil {
+		return nil, err
+	}
+	ids, err := r.ids(ctx)
+	if err != nil {
+		return nil, err
+	}
+	size := 0
+	for _, id := range ids {
+		if id <= after {
+			continue
+		}
+		e, err := r.get(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case errors.Is(err, store.ErrCorrupt):
+			damaged = err
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if size += len(e.Body); len(page) == n || len(page) > 0 && size > r.room {
+			break
+		}
+		page = append(page, e)
+	}
+	return page, damaged
+}
+
+func (r *ref) Count(ctx context.Context) (int, error) {
+	ids, err := r.ids(ctx)
+	return len(ids), wrapped("count", "", err)
+}
+
+func (r *ref) Watch(ctx context.Context) (<-chan struct{}, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, wrapped("watch", "", store.ErrClosed)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r.watching = append(r.watching, cancel)
+	signals, err := r.w.bell.Watch(ctx)
+	return signals, wrapped("watch", "", err)
+}
+
 func (r *ref) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	for _, cancel := range r.watching {
+		cancel()
+	}
 	return nil
 }
 
@@ -287,7 +353,7 @@ func (r *ref) Close() error {
 func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness {
 	of := func(s store.Store) *ref { return s.(interface{ handle() *ref }).handle() }
 	return Harness{
-		Features: Features{Durable: true, Shared: true, Ordered: true},
+		Features: Features{Durable: true, Shared: true, Ordered: true, Pager: true, Counter: true, Notifier: true},
 		Open:     func(*testing.T) store.Store { return wrap(newRef(newWorld())) },
 		Reopen: func(_ *testing.T, s store.Store) store.Store {
 			w := of(s).w
@@ -324,7 +390,34 @@ type twisted struct {
 	del   func(ctx context.Context, id string, version uint64) error
 	claim func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error)
 	list  func(ctx context.Context) iter.Seq2[store.Entry, error]
+	page  func(ctx context.Context, after string, n int) ([]store.Entry, error)
+	count func(ctx context.Context) (int, error)
+	watch func(ctx context.Context) (<-chan struct{}, error)
 	close func() error
+}
+
+func (s *twisted) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
+	if s.page == nil {
+		return s.ref.Page(ctx, after, n)
+	}
+	page, err := s.page(ctx, after, n)
+	return page, wrapped("page", after, err)
+}
+
+func (s *twisted) Count(ctx context.Context) (int, error) {
+	if s.count == nil {
+		return s.ref.Count(ctx)
+	}
+	n, err := s.count(ctx)
+	return n, wrapped("count", "", err)
+}
+
+func (s *twisted) Watch(ctx context.Context) (<-chan struct{}, error) {
+	if s.watch == nil {
+		return s.ref.Watch(ctx)
+	}
+	signals, err := s.watch(ctx)
+	return signals, wrapped("watch", "", err)
 }
 
 func (s *twisted) Get(ctx context.Context, id string) (store.Entry, error) {

@@ -26,6 +26,16 @@ type Features struct {
 	// Ordered means that Claim is oldest first over the whole store, not only
 	// within a shard.
 	Ordered bool
+
+	// MaxBody is the largest Body, in bytes, that the store takes, where that is
+	// less than store.MaxStored: for backends with smaller messages, and for
+	// stores that wrap another one. The store is then a store.Limiter. At least 256 KiB. Defaults to store.MaxStored.
+	MaxBody int
+
+	// Pager, Counter and Notifier mean that the store serves the optional
+	// interface of that name in package store. Stores whose type has the method
+	// without serving it return errors.ErrUnsupported.
+	Pager, Counter, Notifier bool
 }
 
 // Harness is how the suite gets at a backend. Its functions are called from
@@ -71,6 +81,9 @@ const SeedVariable = "LATCHKEY_SEED"
 // patience is how long a check may take before it is said to hang.
 const patience = 2 * time.Minute
 
+// minMaxBody is the smallest Features.MaxBody: the suite has bodies of 128 KiB.
+const minMaxBody = 256 << 10
+
 // Run runs every check on stores from h, each as a subtest of t. A harness
 // that can't work, such as one without Open, fails t at once.
 func Run(t *testing.T, h Harness) {
@@ -110,6 +123,8 @@ func (h Harness) validate() error {
 		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
 	case h.Features.Shared && h.Peer == nil:
 		return errors.New("Harness.Peer is nil: it is required with Features.Shared, and returns a second handle to a store's data")
+	case h.Features.MaxBody != 0 && (h.Features.MaxBody < minMaxBody || h.Features.MaxBody > store.MaxStored):
+		return fmt.Errorf("Features.MaxBody must be between 256 KiB and store.MaxStored, got %d bytes", h.Features.MaxBody)
 	case h.Lose != nil && !h.Features.Shared:
 		return errors.New("Harness.Lose is there without Features.Shared: what comes between a write and its caller goes through a peer")
 	}
@@ -145,33 +160,42 @@ type check struct {
 	run   func(c *checker)
 }
 
-// need is what a harness must have for a check to make sense.
+// need is what a harness must have for a check to make sense: flags, all of which
+// must be met. Zero suits every store.
 type need int
 
 const (
-	anyStore need = iota
-	durable
+	durable need = 1 << iota
 	shared
 	ordered
 	breakable
 	losing
 	corruptible
+	paging
+	counting
+	notifying
 )
 
 // missing returns why the check can't run with h, or "".
 func (k check) missing(h Harness) string {
 	switch {
-	case k.needs == durable && !h.Features.Durable:
+	case k.needs&durable != 0 && !h.Features.Durable:
 		return "the harness doesn't declare Features.Durable"
-	case k.needs == shared && !h.Features.Shared:
+	case k.needs&shared != 0 && !h.Features.Shared:
 		return "the harness doesn't declare Features.Shared"
-	case k.needs == ordered && !h.Features.Ordered:
+	case k.needs&ordered != 0 && !h.Features.Ordered:
 		return "the harness doesn't declare Features.Ordered"
-	case k.needs == breakable && h.Break == nil:
+	case k.needs&paging != 0 && !h.Features.Pager:
+		return "the harness doesn't declare Features.Pager"
+	case k.needs&counting != 0 && !h.Features.Counter:
+		return "the harness doesn't declare Features.Counter"
+	case k.needs&notifying != 0 && !h.Features.Notifier:
+		return "the harness doesn't declare Features.Notifier"
+	case k.needs&breakable != 0 && h.Break == nil:
 		return "the harness has no Break"
-	case k.needs == losing && h.Lose == nil:
+	case k.needs&losing != 0 && h.Lose == nil:
 		return "the harness has no Lose"
-	case k.needs == corruptible && h.Corrupt == nil:
+	case k.needs&corruptible != 0 && h.Corrupt == nil:
 		return "the harness has no Corrupt"
 	}
 	return ""
@@ -183,7 +207,7 @@ func checks() []check {
 		putChecks(), deleteChecks(), versionChecks(), bodyChecks(), ownershipChecks(), idChecks(),
 		dueChecks(), claimChecks(), drainChecks(), listChecks(), contextChecks(),
 		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), lostChecks(), corruptChecks(),
-		durableChecks(), sharedChecks(), modelChecks(),
+		durableChecks(), sharedChecks(), modelChecks(), optionalChecks(), pageChecks(), countChecks(), notifyChecks(),
 	)
 }
 

@@ -76,9 +76,9 @@ func wrongBodies() []wrong {
 			}
 			return e.Body
 		})},
-		{name: "a body of MaxBody is too large", caughtBy: []string{"Body/LargestIsTaken"}, wrap: func(r *ref) store.Store {
+		{name: "a body over MaxBody is too large", caughtBy: []string{"Body/LargestIsTaken"}, wrap: func(r *ref) store.Store {
 			return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
-				if len(e.Body) >= store.MaxBody {
+				if len(e.Body) > store.MaxBody {
 					return 0, store.ErrInvalid
 				}
 				return r.put(ctx, e)
@@ -86,7 +86,7 @@ func wrongBodies() []wrong {
 		}},
 		{name: "a body may have any size", caughtBy: []string{"Body/OverLargestIsErrInvalid"}, wrap: func(r *ref) store.Store {
 			return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
-				if len(e.Body) <= store.MaxBody {
+				if len(e.Body) <= store.MaxStored {
 					return r.put(ctx, e)
 				}
 				end, err := r.begin(ctx)

@@ -20,11 +20,15 @@ type wrong struct {
 	wrap     func(r *ref) store.Store
 	reopened func(w *world) // what it does to its data between Close and Reopen
 	hangs    bool           // it does so instead of answering
+	silent   bool           // what it should signal doesn't come
+
+	features func(f *Features) // what its harness declares otherwise
 }
 
 func wrongs() []wrong {
 	return slices.Concat(wrongPuts(), wrongVersions(), wrongBodies(), wrongIDs(), wrongDues(), wrongClaims(), wrongLists(),
-		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongLost(), wrongDurable(), wrongShared(), wrongModels())
+		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongLost(), wrongDurable(), wrongShared(), wrongModels(),
+		wrongPages(), wrongCounts(), wrongNotifiers())
 }
 
 // notes is a reporter that only takes notes.
@@ -69,11 +73,15 @@ func TestWrongStoresAreCaught(t *testing.T) {
 		t.Run(strings.ReplaceAll(w.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			patience := time.Minute
-			if w.hangs {
-				patience = 100 * time.Millisecond
+			if w.hangs || w.silent {
+				patience = 200 * time.Millisecond
+			}
+			h := everything(w.wrap, w.reopened)
+			if w.features != nil {
+				w.features(&h.Features)
 			}
 			for _, name := range w.caughtBy {
-				n := observe(t, name, everything(w.wrap, w.reopened), 1, patience)
+				n := observe(t, name, h, 1, patience)
 				if len(n.errors) == 0 {
 					t.Errorf("%s on a store that is wrong: got no failure, want one", name)
 					continue

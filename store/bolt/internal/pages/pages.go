@@ -1,21 +1,25 @@
-package bolt
-
-import (
-	"bytes"
-	"encoding/binary"
-	"errors"
-	"hash/fnv"
-	"io"
-	"os"
-)
-
-// This file reads pages as bbolt writes them, to find what bbolt can't survive
-// and guard can't catch: a tree that runs in a circle ends in a stack overflow
+// Package pages reads the pages of a bbolt file, to find what bbolt can't survive
+// and recover can't catch: a tree that runs in a circle ends in a stack overflow
 // or in an append without end, and a list of free pages with a wrong length in
 // an allocation that kills the process. A page that is both free and in use
 // would be overwritten in silence.
 //
 // The numbers are bbolt's format 2, in the machine's byte order.
+package pages
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// The numbers of bbolt's pages, for this package and for tests that damage files.
 const (
 	bboltMagic   = 0xED0CDAED
 	bboltVersion = 2
@@ -24,26 +28,27 @@ const (
 	maxPageSize = 1 << 24
 	maxHeight   = 32
 
-	pageHeader  = 16 // id (8), flags (2), count (2), overflow (4)
-	elementSize = 16
-	metaSize    = pageHeader + 64
+	HeaderSize  = 16 // id (8), flags (2), count (2), overflow (4)
+	ElementSize = 16
+	metaSize    = HeaderSize + 64
 
-	branchPage   = 0x01
-	leafPage     = 0x02
-	freelistPage = 0x10
+	BranchPage   = 0x01
+	LeafPage     = 0x02
+	FreelistPage = 0x10
 
-	bucketElement = 0x01
+	BucketElement = 0x01
 	noFreelist    = 1<<64 - 1
 )
 
 var native = binary.NativeEndian
 
-// layout is where things are in a file.
-type layout struct {
+// Layout is where things are in a file.
+type Layout struct {
+	Pages uint64 // how many there are
+	Root  uint64 // of the tree of buckets
+
 	file     *os.File
 	pageSize uint64
-	pages    uint64 // how many there are
-	root     uint64 // of the tree of buckets
 	free     []uint64
 
 	seen []uint64 // a bit for each page that is in use
@@ -54,9 +59,9 @@ type meta struct {
 	pageSize, root, freelist, pages, txid uint64
 }
 
-// inspect reads what bbolt believes without looking: the meta pages and the
-// list of free pages.
-func inspect(f *os.File) (*layout, error) {
+// Inspect reads what bbolt believes without looking: the meta pages and the
+// list of free pages. Damage is store.ErrCorrupt.
+func Inspect(f *os.File) (*Layout, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -74,8 +79,14 @@ func inspect(f *os.File) (*layout, error) {
 	case m.freelist == noFreelist:
 		return nil, corrupt(f.Name(), "no list of free pages: another tool has left it out; bbolt compact makes a file that has one")
 	}
-	l := &layout{file: f, pageSize: m.pageSize, pages: m.pages, root: m.root}
+	l := &Layout{file: f, pageSize: m.pageSize, Pages: m.pages, Root: m.root}
 	return l, l.readFree(m.freelist)
+}
+
+// At returns the layout of a file of so many bytes, whose root is known from a
+// transaction. It knows of no free pages.
+func At(f *os.File, size, pageSize, root uint64) *Layout {
+	return &Layout{file: f, pageSize: pageSize, Pages: size / pageSize, Root: root}
 }
 
 // readMeta returns the meta page that bbolt would go by.
@@ -104,7 +115,7 @@ func metaAt(f *os.File, at int64) (m meta, ok bool) {
 	}
 	const checksum = metaSize - 8
 	sum := fnv.New64a()
-	_, _ = sum.Write(b[pageHeader:checksum])
+	_, _ = sum.Write(b[HeaderSize:checksum])
 	m = meta{
 		pageSize: uint64(native.Uint32(b[24:])),
 		root:     native.Uint64(b[32:]),
@@ -119,9 +130,9 @@ func metaAt(f *os.File, at int64) (m meta, ok bool) {
 }
 
 // page reads a page, with those that it overflows into.
-func (l *layout) page(id uint64) ([]byte, error) {
-	if id < 2 || id >= l.pages {
-		return nil, corrupt(l.file.Name(), "page %d is referred to, and there are %d", id, l.pages)
+func (l *Layout) page(id uint64) ([]byte, error) {
+	if id < 2 || id >= l.Pages {
+		return nil, corrupt(l.file.Name(), "page %d is referred to, and there are %d", id, l.Pages)
 	}
 	b, err := l.read(id, 1)
 	if err != nil {
@@ -129,7 +140,7 @@ func (l *layout) page(id uint64) ([]byte, error) {
 	}
 	overflow := uint64(native.Uint32(b[12:]))
 	switch {
-	case native.Uint64(b) != id || overflow >= l.pages-id:
+	case native.Uint64(b) != id || overflow >= l.Pages-id:
 		return nil, corrupt(l.file.Name(), "page %d has a damaged header", id)
 	case overflow > 0:
 		return l.read(id, 1+overflow)
@@ -137,7 +148,7 @@ func (l *layout) page(id uint64) ([]byte, error) {
 	return b, nil
 }
 
-func (l *layout) read(id, n uint64) ([]byte, error) {
+func (l *Layout) read(id, n uint64) ([]byte, error) {
 	b := make([]byte, n*l.pageSize)
 	_, err := l.file.ReadAt(b, int64(id*l.pageSize))
 	if errors.Is(err, io.EOF) {
@@ -146,27 +157,30 @@ func (l *layout) read(id, n uint64) ([]byte, error) {
 	return b, err
 }
 
-func flags(page []byte) uint16 { return native.Uint16(page[8:]) }
-func count(page []byte) int    { return int(native.Uint16(page[10:])) }
+// Flags returns what kind of page it is.
+func Flags(page []byte) uint16 { return native.Uint16(page[8:]) }
 
-func (l *layout) readFree(id uint64) error {
+// Count returns the number of a page's elements.
+func Count(page []byte) int { return int(native.Uint16(page[10:])) }
+
+func (l *Layout) readFree(id uint64) error {
 	page, err := l.page(id)
 	if err != nil {
 		return err
 	}
-	ids, n := page[pageHeader:], uint64(count(page))
+	ids, n := page[HeaderSize:], uint64(Count(page))
 	if n == 0xFFFF { // too many for the header
 		n = native.Uint64(ids)
 		ids = ids[8:]
 	}
-	if flags(page) != freelistPage || n > uint64(len(ids)/8) {
+	if Flags(page) != FreelistPage || n > uint64(len(ids)/8) {
 		return corrupt(l.file.Name(), "the list of free pages is damaged")
 	}
 	l.free = make([]uint64, n)
 	last := uint64(1)
 	for i := range l.free {
 		l.free[i] = native.Uint64(ids[8*i:])
-		if l.free[i] <= last || l.free[i] >= l.pages {
+		if l.free[i] <= last || l.free[i] >= l.Pages {
 			return corrupt(l.file.Name(), "the list of free pages is damaged")
 		}
 		last = l.free[i]
@@ -174,27 +188,27 @@ func (l *layout) readFree(id uint64) error {
 	return nil
 }
 
-// checkTrees checks that every page is in one tree, once, and none of them
+// CheckTrees checks that every page is in one tree, once, and none of them
 // free. It reads the pages that branch, about one in a hundred; with leaves
 // also those that don't, and that all keys are in their place.
-func (l *layout) checkTrees(leaves bool) error {
-	l.seen = make([]uint64, l.pages/64+1)
-	root, err := l.page(l.root)
+func (l *Layout) CheckTrees(leaves bool) error {
+	l.seen = make([]uint64, l.Pages/64+1)
+	root, err := l.page(l.Root)
 	if err != nil {
 		return err
 	}
-	if flags(root) != leafPage {
+	if Flags(root) != LeafPage {
 		return corrupt(l.file.Name(), "a bbolt file that isn't Latchkey's, or its root is damaged")
 	}
-	if err := l.mark(l.root, root); err != nil {
+	if err := l.mark(l.Root, root); err != nil {
 		return err
 	}
-	elements, err := l.elements(l.root, root)
+	elements, err := l.elements(l.Root, root)
 	if err != nil {
 		return err
 	}
 	for _, e := range elements {
-		if e.flags&bucketElement == 0 || len(e.value) < 16 {
+		if e.flags&BucketElement == 0 || len(e.value) < 16 {
 			return corrupt(l.file.Name(), "a bbolt file that isn't Latchkey's, or its root is damaged")
 		}
 		tree := native.Uint64(e.value)
@@ -219,7 +233,7 @@ func (l *layout) checkTrees(leaves bool) error {
 
 // height returns how many levels of branches a tree has. All its leaves are
 // equally deep.
-func (l *layout) height(id uint64) (int, error) {
+func (l *Layout) height(id uint64) (int, error) {
 	for height := range maxHeight {
 		page, err := l.page(id)
 		if err != nil {
@@ -229,7 +243,7 @@ func (l *layout) height(id uint64) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if flags(page) == leafPage {
+		if Flags(page) == LeafPage {
 			return height, nil
 		}
 		id = elements[0].child
@@ -239,7 +253,7 @@ func (l *layout) height(id uint64) (int, error) {
 
 // walk checks the tree below a page. Its first key is low, which is what bbolt
 // finds it by in its parent when it writes it anew, and all are below high.
-func (l *layout) walk(id uint64, height int, leaves bool, low, high []byte) error {
+func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) error {
 	if height == 0 && !leaves {
 		return l.mark(id, nil)
 	}
@@ -254,7 +268,7 @@ func (l *layout) walk(id uint64, height int, leaves bool, low, high []byte) erro
 	if err != nil {
 		return err
 	}
-	if (flags(page) == leafPage) != (height == 0) {
+	if (Flags(page) == LeafPage) != (height == 0) {
 		return corrupt(l.file.Name(), "page %d is at the wrong height", id)
 	}
 	for i, e := range elements {
@@ -278,10 +292,10 @@ func (l *layout) walk(id uint64, height int, leaves bool, low, high []byte) erro
 }
 
 // mark notes that a page, and what it overflows into, is in use.
-func (l *layout) mark(id uint64, page []byte) error {
+func (l *Layout) mark(id uint64, page []byte) error {
 	n := max(1, uint64(len(page))/l.pageSize)
 	for ; n > 0; id, n = id+1, n-1 {
-		if id < 2 || id >= l.pages || l.seen[id/64]&(1<<(id%64)) != 0 {
+		if id < 2 || id >= l.Pages || l.seen[id/64]&(1<<(id%64)) != 0 {
 			return corrupt(l.file.Name(), "page %d is in use twice, or isn't there", id)
 		}
 		l.seen[id/64] |= 1 << (id % 64)
@@ -297,15 +311,15 @@ type element struct {
 	child      uint64
 }
 
-func (l *layout) elements(id uint64, page []byte) ([]element, error) {
-	leaf := flags(page) == leafPage
-	n := count(page)
-	if !leaf && (flags(page) != branchPage || n == 0) || pageHeader+n*elementSize > len(page) {
+func (l *Layout) elements(id uint64, page []byte) ([]element, error) {
+	leaf := Flags(page) == LeafPage
+	n := Count(page)
+	if !leaf && (Flags(page) != BranchPage || n == 0) || HeaderSize+n*ElementSize > len(page) {
 		return nil, corrupt(l.file.Name(), "page %d has a damaged header", id)
 	}
 	elements := make([]element, n)
 	for i := range elements {
-		at := uint64(pageHeader + i*elementSize)
+		at := uint64(HeaderSize + i*ElementSize)
 		b := page[at:]
 		e := &elements[i]
 		var pos, keySize, valueSize uint64
@@ -324,4 +338,8 @@ func (l *layout) elements(id uint64, page []byte) ([]element, error) {
 		e.value = page[key+keySize : key+keySize+valueSize]
 	}
 	return elements, nil
+}
+
+func corrupt(path, reason string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", store.ErrCorrupt, path, fmt.Sprintf(reason, args...))
 }

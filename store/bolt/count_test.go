@@ -1,0 +1,34 @@
+package bolt
+
+import (
+	"testing"
+
+	"github.com/latchkey-go/latchkey/store"
+	"go.etcd.io/bbolt"
+)
+
+// A file that was made before counts were kept gets one with the first Count, and
+// keeps it from then on.
+func TestCountOfAnOldFile(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	for _, id := range []string{"a", "b", "c"} {
+		put(t, s, store.Entry{ID: id})
+	}
+	must(t, s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(dueBucket).SetSequence(0) }))
+	put(t, s, store.Entry{ID: "d"}) // changes nothing of what isn't known
+	want := func(s *Store, want int) {
+		t.Helper()
+		if n, err := s.Count(t.Context()); err != nil || n != want {
+			t.Errorf("Count: got %d, %v, want %d", n, err, want)
+		}
+	}
+	want(s, 4)
+	e, err := s.Get(t.Context(), "a")
+	must(t, err)
+	must(t, s.Delete(t.Context(), "a", e.Version))
+	want(s, 3)
+	must(t, s.Check(t.Context()))
+	must(t, s.Close())
+	want(open(t, path), 3)
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// The canary is an entry that a sealed store keeps to know its keys by: no
+// process may write with another IDKey, or with another key of the same name.
+// What it has of each key can't be made without the key, and doesn't tell it.
+//
+//	1 | check of IDKey (16) | for each key: len(name) (1), name, check (16)
+//
+// A sealed ID has no dot, so the canary's is none.
+const (
+	canaryID     = "sealed.canary"
+	canaryFormat = 1
+	canaryText   = "latchkey canary 1" // no ID, because of the blanks
+	checkSize    = 16
+
+	// sampled is how many entries Seal looks at, to find a store that isn't
+	// sealed.
+	sampled = 100
+)
+
+// canary is the content of the canary.
+type canary struct {
+	id   []byte
+	keys map[string][]byte
+}
+
+// check returns what the canary must have of a key.
+func (s *seals) check(name string) []byte {
+	check, err := hkdf.Expand(sha256.New, s.keys[name], canaryText, checkSize)
+	if err != nil {
+		panic("store: HKDF refused a key of 32 bytes: " + err.Error())
+	}
+	return check
+}
+
+// verify returns ErrKey unless all keys are those that the canary knows, and
+// reports whether it knows all of them.
+func (s *seals) verify(c canary) (all bool, err error) {
+	if !hmac.Equal(c.id, s.mac(canaryText)[:checkSize]) {
+		return false, fmt.Errorf("%w: the store was sealed with another IDKey", ErrKey)
+	}
+	all = true
+	for _, name := range slices.Sorted(maps.Keys(s.keys)) {
+		known, ok := c.keys[name]
+		if ok && !hmac.Equal(known, s.check(name)) {
+			return false, fmt.Errorf("%w: the store knows another key by the name %q: give each key a name of its own", ErrKey, name)
+		}
+		all = all && ok
+	}
+	return all, nil
+}
+
+func (c canary) encode() []byte {
+	b := append([]byte{canaryFormat}, c.id...)
+	for _, name := range slices.Sorted(maps.Keys(c.keys)) {
+		b = append(b, byte(len(name)))
+		b = append(b, name...)
+		b = append(b, c.keys[name]...)
+	}
+	return b
+}
+
+func decodeCanary(b []byte) (canary, error) {
+	damaged := fmt.Errorf("%w: the entry %s, by which a sealed store knows its keys, is damaged", ErrCorrupt, canaryID)
+	if len(b) < 1+checkSize || b[0] != canaryFormat {
+		return canary{}, damaged
+	}
+	c := canary{id: b[1 : 1+checkSize], keys: make(map[string][]byte)}
+	for b = b[1+checkSize:]; len(b) > 0; {
+		n := 1 + int(b[0])
+		if len(b) < n+checkSize {
+			return canary{}, damaged
+		}
+		c.keys[string(b[1:n])] = bytes.Clone(b[n : n+checkSize])
+		b = b[n+checkSize:]
+	}
+	return c, nil
+}
+
+// checkCanary compares the keys with those that the store knows, and lets it know
+// those that are new. A store without a canary gets one if it is empty.
+func (s *Sealed) checkCanary(ctx context.Context) error {
+	for {
+		e, err := s.inner.Get(ctx, canaryID)
+		var c canary
+		switch {
+		case errors.Is(err, ErrNotFound):
+			e = Entry{ID: canaryID}
+			c = canary{id: s.seals.mac(canaryText)[:checkSize], keys: make(map[string][]byte)}
+		case err != nil:
+			return err
+		default:
+			if c, err = decodeCanary(e.Body); err != nil {
+				return err
+			}
+		}
+		all, err := s.seals.verify(c)
+		if err != nil {
+			return err
+		}
+		if err := s.checkSealed(ctx, e.Version == 0); err != nil || all {
+			return err
+		}
+		for name := range s.seals.keys {
+			c.keys[name] = s.seals.check(name)
+		}
+		e.Body = c.encode()
+		_, err = s.inner.Put(ctx, e)
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrExists) {
+			return err
+		}
+		// Another process was quicker, or a driver has sent it twice.
+	}
+}
+
+// checkSealed refuses a store with entries that are not sealed, as far as the
+// first entries show it, and one with any entries where it has no canary.
+func (s *Sealed) checkSealed(ctx context.Context, noCanary bool) error {
+	n := 0
+	for e, err := range s.inner.List(ctx) {
+		switch {
+		case err != nil && !errors.Is(err, ErrCorrupt):
+			return err
+		case err == nil && e.ID == canaryID:
+			continue
+		case noCanary:
+			// Another process may have made the canary meanwhile, and written.
+			if _, err := s.inner.Get(ctx, canaryID); err == nil {
+				return nil
+			}
+			return fmt.Errorf("%w: the store to seal has entries and was not sealed: copy them to an empty sealed store with store.Copy", ErrInvalid)
+		case err == nil:
+			if _, _, ok := cutHeader(e.Body); !ok {
+				return fmt.Errorf("%w: the store to seal has entries that are not sealed, such as %s: stop what writes them, and copy them to an empty sealed store with store.Copy", ErrInvalid, ShortID(e.ID))
+			}
+		}
+		if n++; n == sampled {
+			break
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+// Package wake signals, within one process, that a store has something due. It
+// also holds the rule by which all backends decide which writes they signal.
+package wake
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Ahead is how far ahead of its due time a write is signaled.
+const Ahead = time.Minute
+
+// quiet is how far apart signals are for entries that are not due yet. One
+// signal keeps a hub polling for longer than Ahead, so more would tell it
+// nothing.
+const quiet = time.Second
+
+// ErrClosed means that Watch was called after Close.
+var ErrClosed = errors.New("wake: closed")
+
+// Rule decides which writes are signaled. The zero value is ready. Its methods
+// may be called by any number of goroutines.
+type Rule struct {
+	last atomic.Int64 // Unix nanoseconds of the last signal for a later time
+}
+
+// Signals reports whether a write that makes an entry due at due, by a caller
+// whose clock says now, must be signaled. The zero time is never due.
+func (r *Rule) Signals(due, now time.Time) bool {
+	wait := due.Sub(now)
+	switch {
+	case due.IsZero() || wait > Ahead:
+		return false
+	case wait <= 0:
+		return true
+	}
+	last := r.last.Load()
+	since := time.Duration(now.UnixNano() - last)
+	return (since < 0 || since >= quiet) && r.last.CompareAndSwap(last, now.UnixNano())
+}
+
+// Bell signals the watchers of a store that lives in one process. The zero value
+// is ready. Its methods may be called by any number of goroutines.
+type Bell struct {
+	rule  Rule
+	count atomic.Int64 // of watchers, so that a write without any costs one load
+
+	mu       sync.Mutex
+	closed   bool
+	watchers map[chan struct{}]func() bool // the function forgets the context
+}
+
+// Watch returns a channel that receives signals until ctx ends or the bell is
+// closed. The channel is closed then.
+func (b *Bell) Watch(ctx context.Context) (<-chan struct{}, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrClosed
+	}
+	if b.watchers == nil {
+		b.watchers = make(map[chan struct{}]func() bool)
+	}
+	c := make(chan struct{}, 1)
+	b.watchers[c] = context.AfterFunc(ctx, func() { b.leave(c) })
+	b.count.Add(1)
+	return c, nil
+}
+
+func (b *Bell) leave(c chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, there := b.watchers[c]; there {
+		delete(b.watchers, c)
+		b.count.Add(-1)
+		close(c)
+	}
+}
+
+// Due signals all watchers that a write has made an entry due at due, if the
+// rule says so. It never blocks for long: a watcher that has not taken its last
+// signal gets no second one.
+func (b *Bell) Due(due time.Time) {
+	if b.count.Load() == 0 || !b.rule.Signals(due, time.Now()) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.watchers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Close closes the channels of all watchers.
+func (b *Bell) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for c, forget := range b.watchers {
+		forget()
+		close(c)
+	}
+	b.watchers = nil
+	b.count.Store(0)
+}

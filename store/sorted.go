@@ -1,0 +1,173 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// sorted is a shard's items by ID. It is made by the first Page, so that a store
+// without pages pays nothing for it, and kept up to date by what has changed
+// since: a page costs no walk over the shard.
+type sorted struct {
+	used  bool
+	old   []*item // sorted; may hold items that are gone
+	fresh []*item // inserted since old was made
+	ready int     // how many of fresh are sorted
+	gone  int     // how many of old and fresh are gone, or may be
+}
+
+func byItemID(a, b *item) int { return cmp.Compare(a.id, b.id) }
+
+// inserted and removed note a change. Whoever holds the shard's lock calls them.
+func (x *sorted) inserted(it *item) {
+	if x.used {
+		x.fresh = append(x.fresh, it)
+	}
+}
+
+func (x *sorted) removed(left int) {
+	if !x.used {
+		return
+	}
+	if x.gone++; x.gone > left+64 {
+		*x = sorted{} // so that what is gone takes no memory; the next page makes it again
+	}
+}
+
+// refresh makes old and fresh sorted. It rebuilds old when fresh has grown to an
+// eighth of it, which makes the work per insert constant on average.
+func (x *sorted) refresh(items map[string]*item) {
+	switch {
+	case !x.used:
+		*x = sorted{used: true, old: make([]*item, 0, len(items))}
+		for _, it := range items {
+			x.old = append(x.old, it)
+		}
+		slices.SortFunc(x.old, byItemID)
+	case len(x.fresh)+x.gone > len(x.old)/8+64:
+		all := slices.DeleteFunc(slices.Concat(x.old, x.fresh), func(it *item) bool { return items[it.id] != it })
+		slices.SortFunc(all, byItemID)
+		*x = sorted{used: true, old: all}
+	case x.ready < len(x.fresh):
+		slices.SortFunc(x.fresh, byItemID)
+		x.ready = len(x.fresh)
+	}
+}
+
+// after returns up to n items that follow an ID, in order.
+func (s *shard) after(id string, n int) ([]*item, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.sorted.refresh(s.items)
+	follow := func(items []*item) []*item {
+		i, found := slices.BinarySearchFunc(items, id, func(it *item, id string) int { return cmp.Compare(it.id, id) })
+		for found && i < len(items) && items[i].id == id { // an ID may have been inserted again
+			i++
+		}
+		return items[i:]
+	}
+	old, fresh := follow(s.sorted.old), follow(s.sorted.fresh)
+	var next []*item
+	for len(next) < n && len(old)+len(fresh) > 0 {
+		from := &old
+		if len(old) == 0 || len(fresh) > 0 && fresh[0].id < old[0].id {
+			from = &fresh
+		}
+		it := (*from)[0]
+		*from = (*from)[1:]
+		if s.items[it.id] == it {
+			next = append(next, it)
+		}
+	}
+	return next, nil
+}
+
+// Page implements [Pager]. The order is that of the IDs. Its work is bounded by
+// what has changed since the last page, and by n.
+func (m *memory) Page(ctx context.Context, after string, n int) ([]Entry, error) {
+	page, err := m.page(ctx, after, n)
+	return page, Wrap("page", memoryName, after, err)
+}
+
+func (m *memory) page(ctx context.Context, after string, n int) ([]Entry, error) {
+	if err := CheckPage(after, n); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// Each shard gives some items at a time. One that has no more is done.
+	chunk := n/memoryShards*2 + 8
+	heads := make([][]*item, memoryShards)
+	last := make([]string, memoryShards)
+	done := make([]bool, memoryShards)
+	for i := range last {
+		last[i] = after
+	}
+	var page []Entry
+	for size := 0; len(page) < n && size < MaxClaim; {
+		first := -1
+		for i := range m.shards {
+			if len(heads[i]) == 0 && !done[i] {
+				items, err := m.shards[i].after(last[i], chunk)
+				if err != nil {
+					return nil, err
+				}
+				heads[i], done[i] = items, len(items) < chunk
+			}
+			if len(heads[i]) > 0 && (first < 0 || heads[i][0].id < heads[first][0].id) {
+				first = i
+			}
+		}
+		if first < 0 {
+			break
+		}
+		it := heads[first][0]
+		heads[first], last[first] = heads[first][1:], it.id
+		e, err := m.shards[first].read(ctx, it)
+		if err != nil {
+			return nil, err
+		}
+		if e.ID != "" {
+			page = append(page, e)
+			size += len(e.Body)
+		}
+	}
+	return page, nil
+}
+
+// Count implements [Counter].
+func (m *memory) Count(ctx context.Context) (int, error) {
+	n, err := m.count(ctx)
+	return n, Wrap("count", memoryName, "", err)
+}
+
+func (m *memory) count(ctx context.Context) (n int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		closed := s.closed
+		n += len(s.items)
+		s.mu.Unlock()
+		if closed {
+			return 0, ErrClosed
+		}
+	}
+	return n, nil
+}
+
+// Watch implements [Notifier], within this process.
+func (m *memory) Watch(ctx context.Context) (<-chan struct{}, error) {
+	if m.shards[0].isClosed() {
+		return nil, Wrap("watch", memoryName, "", cmp.Or(ctx.Err(), ErrClosed))
+	}
+	c, err := m.bell.Watch(ctx)
+	return c, Wrap("watch", memoryName, "", err)
+}
