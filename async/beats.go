@@ -338,6 +338,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 			} // else it is sent next
 			h.scheduleBeat(e, now)
 		}
+		h.policy(now).PlanQuestion(r)
 		e.held = h.policy(now).HoldNotices(r)
 		return e, true, nil
 	})

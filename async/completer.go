@@ -108,14 +108,18 @@ type Status struct {
 	Running         bool // an attempt is under way
 	CancelRequested bool
 	Paused          bool
-	Started         time.Time          // of the running attempt
-	LastMark        string             // of the failure that ended the attempt before
-	Details         *commonpb.Payloads `json:"-"` // of the last heartbeat
-	LastHeartbeat   time.Time
-	End             End
+	Started         time.Time // of the running attempt
+	LastMark        string    // of the failure that ended the attempt before
+	// LastFailure is the failure that ended the attempt before, as the server
+	// has it. Its text may be encoded, and may be the application's secret.
+	LastFailure   *failurepb.Failure `json:"-"`
+	Details       *commonpb.Payloads `json:"-"` // of the last heartbeat
+	LastHeartbeat time.Time
+	End           End
 }
 
-// String tells whether the activity is pending and running, without details.
+// String tells whether the activity is pending and running, without details
+// and failures.
 func (s Status) String() string {
 	if !s.Pending {
 		return fmt.Sprintf("over, end %d", s.End)
@@ -123,7 +127,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("pending, running %v", s.Running)
 }
 
-// GoString is String, so that %#v doesn't print the details.
+// GoString is String, so that %#v prints neither details nor
+// failures.
 func (s Status) GoString() string { return s.String() }
 
 // End is the evidence of how an activity that is no longer pending ended.

@@ -115,6 +115,7 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 		Paused:          p.GetPaused(),
 		Started:         asTime(p.GetLastStartedTime()),
 		LastMark:        failureMark(p.GetLastFailure()),
+		LastFailure:     p.GetLastFailure(),
 		Details:         p.GetHeartbeatDetails(),
 		LastHeartbeat:   asTime(p.GetLastHeartbeatTime()),
 	}
@@ -235,6 +236,7 @@ func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	s := Status{
 		Pending:       true,
 		LastMark:      failureMark(info.GetLastFailure()),
+		LastFailure:   info.GetLastFailure(),
 		Details:       info.GetHeartbeatDetails(),
 		LastHeartbeat: asTime(info.GetLastHeartbeatTime()),
 	}

@@ -45,13 +45,14 @@ func TestStandalonePending(t *testing.T) {
 		"in a state of a newer server":    {isRunning, 99, Status{}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			failure := causedBy(marked("f1"))
 			details := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("half")}}}
 			s := saidActivity(&activitypb.ActivityExecutionInfo{
 				Status: c.status, RunState: c.state, Attempt: 3, LastStartedTime: timestamppb.New(saidAt(1)),
-				LastFailure: causedBy(marked("f1")), HeartbeatDetails: details, LastHeartbeatTime: timestamppb.New(saidAt(2)),
+				LastFailure: failure, HeartbeatDetails: details, LastHeartbeatTime: timestamppb.New(saidAt(2)),
 			}, nil)
 			want := c.want
-			want.Pending, want.LastMark, want.Details, want.LastHeartbeat = true, "f1", details, saidAt(2)
+			want.Pending, want.LastMark, want.LastFailure, want.Details, want.LastHeartbeat = true, "f1", failure, details, saidAt(2)
 			wantDescribed(t, s, standaloneTarget, "r1", want)
 			wantPages(t, s)
 		})

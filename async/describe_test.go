@@ -187,7 +187,7 @@ func TestPending(t *testing.T) {
 		LastStartedTime: timestamppb.New(saidAt(1)), LastHeartbeatTime: timestamppb.New(saidAt(2)), LastFailure: causedBy(marked("f1")),
 		HeartbeatDetails: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("half")}}},
 	}
-	unknown := saidTarget
+	unknown, retried := saidTarget, marked("f2")
 	unknown.Started = time.Time{}
 	for name, c := range map[string]struct {
 		target   Target
@@ -198,11 +198,11 @@ func TestPending(t *testing.T) {
 		"the attempt that is known": {saidTarget, running(runs("4", 1), runs("5", 1), runs("6", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
 		"with all there is": {saidTarget, running(full), Status{
 			Pending: true, Running: true, CancelRequested: true, Paused: true, Started: saidAt(1),
-			LastMark: "f1", Details: full.HeartbeatDetails, LastHeartbeat: saidAt(2),
+			LastMark: "f1", LastFailure: full.LastFailure, Details: full.HeartbeatDetails, LastHeartbeat: saidAt(2),
 		}, 0},
 		"of a workflow that is paused": {saidTarget, saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, runs("5", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
 		"a later attempt":              {saidTarget, running(runs("5", 2)), Status{Pending: true, Running: true, Started: saidAt(2)}, 1},
-		"in back-off":                  {saidTarget, running(waits(marked("f2"))), Status{Pending: true, LastMark: "f2"}, 1},
+		"in back-off":                  {saidTarget, running(waits(retried)), Status{Pending: true, LastMark: "f2", LastFailure: retried}, 1},
 		"of no known attempt":          {unknown, running(waits(nil)), Status{Pending: true}, 1},
 		"another's attempt":            {saidTarget, running(runs("4", 1)), Status{End: EndBuffered}, 1},
 	} {

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
@@ -126,4 +128,33 @@ func ExampleCallback_Fail() {
 	// Output:
 	// async: open: no such callback: this is no callback ID, which has 54 characters of A-Z a-z 0-9 - _
 	// true
+}
+
+// Interceptors that wrap errors are common. Interceptor, put first, keeps an
+// activity waiting all the same.
+func ExampleInterceptor() {
+	temporal := new(asynctest.Completer) // in production: async.ClientCompleter
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: temporal})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	wrap := &wrapping{wrap: func(err error) error { return fmt.Errorf("activity failed: %w", err) }}
+	a := &Activities{hub: hub, mail: make(chan string, 2)}
+
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	for _, interceptors := range [][]interceptor.WorkerInterceptor{
+		{wrap},
+		{async.Interceptor(), wrap}, // the first wraps the others
+	} {
+		w := suite.NewTestActivityEnvironment()
+		w.SetWorkerOptions(worker.Options{Interceptors: interceptors})
+		w.RegisterActivity(a)
+		_, err = w.ExecuteActivity(a.Approve, "train ticket")
+		fmt.Println("pending:", err == activity.ErrResultPending)
+	}
+	// Output:
+	// pending: false
+	// pending: true
 }

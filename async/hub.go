@@ -83,6 +83,19 @@ type Options struct {
 	// is given up a second before. At least 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
+	// StoreWait is how long Start waits for a store that is away. It never waits
+	// for more than half of what is left of its attempt, keeps the attempt's
+	// heartbeats going meanwhile, and then fails with an error that Temporal
+	// retries. A negative value doesn't wait. At most 1 h. Defaults to 30 s.
+	StoreWait time.Duration
+
+	// WatchInterval is how often Run and Work ask Temporal whether a waiting
+	// activity still exists that doesn't heartbeat. So the Over hook learns of a
+	// terminated workflow within that time. Activities of one run share a call;
+	// a million runs cost 278 calls a second at the default. Between 1 s and
+	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
+	WatchInterval time.Duration
+
 	// Logger is told what no caller learns. Defaults to slog.DiscardHandler's.
 	Logger *slog.Logger
 }
@@ -98,19 +111,22 @@ type Hub struct {
 	hooks        Hooks
 	claimTime    time.Duration
 	pollInterval time.Duration
+	storeWait    time.Duration // zero: none
 	concurrency  int
 	pumps        map[string]heartbeat.Pump
 
-	wake     chan struct{} // this process has made something due
-	hanging  sync.Map      // the IDs of entries of which a hook is out
-	asking   sync.Map      // and of which a pump is
-	warned   sync.Map      // the activity types with a short heartbeat timeout
-	server   condition     // as this process sees it
-	soon     soon          // what this process makes due before the next poll
-	finisher finisher
-	rarely   rate.Sometimes // for what could be logged of thousands at once
-	rules    lifecycle.Policy
-	unknown  rate.Sometimes // of a pump's name, likewise
+	wake      chan struct{} // this process has made something due
+	hanging   sync.Map      // the IDs of entries of which a hook is out
+	asking    sync.Map      // and of which a pump is
+	warned    sync.Map      // the activity types with a short heartbeat timeout
+	server    condition     // as this process sees it
+	soon      soon          // what this process makes due before the next poll
+	finisher  finisher
+	sentinels sentinels
+	rarely    rate.Sometimes // for what could be logged of thousands at once
+	awayLog   rate.Sometimes // of a store that Start waits for
+	unknown   rate.Sometimes // of a pump's name, likewise
+	rules     lifecycle.Policy
 }
 
 // converting is a completer that knows how its workers encode.
@@ -131,6 +147,7 @@ func New(o Options) (*Hub, error) {
 		pollInterval: o.PollInterval, concurrency: o.Concurrency, wake: make(chan struct{}, 1),
 		pumps:  map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
 		rarely: rate.Sometimes{First: 1, Interval: rareLog}, unknown: rate.Sometimes{First: 1, Interval: rareLog},
+		awayLog: rate.Sometimes{First: 1, Interval: rareLog},
 	}
 	h.finisher.queue, h.finisher.write = make(chan finished, unfinished), h.finishOne
 	for name, pump := range o.Pumps {
@@ -164,6 +181,14 @@ func New(o Options) (*Hub, error) {
 	if h.pollInterval < 0 {
 		return nil, fmt.Errorf("async: Options.PollInterval is %v, below zero", o.PollInterval)
 	}
+	var err error
+	if h.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
+		return nil, err
+	}
+	watch, err := checkWatch(o.WatchInterval)
+	if err != nil {
+		return nil, err
+	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
 	if h.concurrency == 0 {
 		h.concurrency = 64
@@ -181,6 +206,7 @@ func New(o Options) (*Hub, error) {
 		return nil, err
 	}
 	h.rules = lifecycle.Policy{
+		Watch:     watch,
 		Retention: h.retention, ClaimTime: h.claimTime, Listens: h.hooks.listens(), CanAsk: h.completer != nil,
 		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
 	}

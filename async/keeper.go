@@ -22,44 +22,58 @@ const shortest = 3
 // longestGap bounds how far apart the worker's own beats are.
 const longestGap = time.Minute
 
-// beatMeanwhile heartbeats from the worker while the function runs, and so dies
-// with it: a worker that is killed before the outside was asked is noticed
-// within the heartbeat timeout, although the wait may last for days. What it
-// returns stops that, waits for it, and tells when the server last heard of the
-// attempt.
-func (h *Hub) beatMeanwhile(ctx context.Context, e entry) (stop func() (heard time.Time)) {
-	now := time.Now()
-	first := begun(e.rec, now)
+// beatMeanwhile heartbeats from the worker while the function runs, or while
+// Start waits for the store. The beats end with the worker: one that is killed
+// before it has asked is noticed within the heartbeat timeout, although the wait
+// may last for days. heard is when the server last heard of the attempt. reads
+// says whether the store can be read. The function that is returned stops the
+// beats, waits for the one under way, and returns when the server last heard of
+// the attempt.
+func (h *Hub) beatMeanwhile(ctx context.Context, e entry, heard time.Time, reads bool) (stop func() (heard time.Time)) {
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
 	if timeout == 0 {
-		return func() time.Time { return first }
+		return func() time.Time { return heard }
 	}
+	k := keeper{hub: h, e: e, every: min(timeout/3, longestGap), reads: reads}
 	ctx, cancel := context.WithCancel(ctx)
-	var keeper sync.WaitGroup
-	last := now
-	keeper.Go(func() { last = h.keep(ctx, e, min(timeout/3, longestGap), now) })
+	var running sync.WaitGroup
+	began := time.Now()
+	last := began
+	running.Go(func() { last = k.run(ctx, heard, began) })
 	return func() time.Time {
 		cancel()
-		keeper.Wait()
-		return first.Add(last.Sub(now))
+		running.Wait()
+		if last.Equal(began) {
+			return heard
+		}
+		return last
 	}
 }
 
-// keep beats, from time to time, with the details that the server has: a beat
+// keeper heartbeats for one attempt from its worker.
+type keeper struct {
+	hub   *Hub
+	e     entry
+	every time.Duration
+	reads bool // the store can be read; otherwise nothing is recorded in it either
+}
+
+// run beats, from time to time, with the details that the server has: a beat
 // without would erase what the function or an earlier attempt has recorded.
 // Where the function beats for itself, and fast enough, nothing is sent, so that
 // what it records meanwhile isn't overwritten. It returns when it last beat, or
 // last.
-func (h *Hub) keep(ctx context.Context, e entry, every time.Duration, last time.Time) time.Time {
-	completer := h.completer
-	beats := time.NewTicker(every)
-	defer beats.Stop()
+func (k keeper) run(ctx context.Context, heard, last time.Time) time.Time {
+	h, e, completer := k.hub, k.e, k.hub.completer
+	next := time.NewTimer(time.Until(heard.Add(k.every)))
+	defer next.Stop()
 	seen, ours := fromNano(e.rec.Started), false // times of the server's, which are compared with its own only
 	for {
 		select {
 		case <-ctx.Done():
 			return last
-		case <-beats.C:
+		case <-next.C:
+			next.Reset(k.every)
 		}
 		if completer == nil {
 			var err error
@@ -69,8 +83,8 @@ func (h *Hub) keep(ctx context.Context, e entry, every time.Duration, last time.
 			}
 		}
 		now, over := time.Now(), false
-		call, cancel := context.WithTimeout(ctx, max(every, callMargin))
-		seen, ours, over = h.keepOnce(call, completer, e, seen, ours)
+		call, cancel := context.WithTimeout(ctx, max(k.every, callMargin))
+		seen, ours, over = k.beat(call, completer, seen, ours)
 		cancel()
 		if ours {
 			last = now
@@ -81,13 +95,19 @@ func (h *Hub) keep(ctx context.Context, e entry, every time.Duration, last time.
 	}
 }
 
-// keepOnce beats, unless the function has since seen. It returns when the
-// server had its last heartbeat before this one, whether it sent one, and
-// whether there is nothing to keep alive any more, though the function runs.
-func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen time.Time, ours bool) (last time.Time, sent, over bool) {
-	now, err := h.load(ctx, e.id)
-	if err != nil {
-		now = e // the store's trouble is none of the activity's
+// beat beats, unless the function has since seen. It returns when the server had
+// its last heartbeat before this one, whether it sent one, and whether there is
+// nothing to keep alive any more, though the function runs.
+func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
+	h, e := k.hub, k.e
+	now := e
+	if k.reads {
+		read, cancel := context.WithTimeout(ctx, max(k.every, callMargin)/3) // a store that hangs leaves time for the beat
+		stored, err := h.load(read, e.id)
+		cancel()
+		if err == nil { // the store's trouble is none of the activity's
+			now = stored
+		}
 	}
 	if now.rec.State != record.Waiting || now.rec.Started != e.rec.Started {
 		return seen, false, true
@@ -116,7 +136,9 @@ func (h *Hub) keepOnce(ctx context.Context, completer Completer, e entry, seen t
 			}
 		}
 	}
-	h.noteMeanwhile(ctx, now, signals, known)
+	if k.reads {
+		h.noteMeanwhile(ctx, now, signals, known)
+	}
 	return status.LastHeartbeat, ours, false
 }
 

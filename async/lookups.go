@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"sync"
+	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
 )
@@ -11,11 +12,34 @@ import (
 // holds all pending activities of the run, and a run can have thousands that
 // are looked up at once.
 //
-// Nobody gets an answer to a question that was put before theirs: what came
-// before may not know yet of what they have just been told.
+// Without [since] nobody gets an answer to a question that was put before
+// theirs: what came before may not know yet of what they have just learned.
 type lookups struct {
-	mu   sync.Mutex
-	runs map[run]*lookup
+	mu     sync.Mutex
+	runs   map[run]*lookup
+	recent [keptAnswers]answered // the last answers to questions with since
+	oldest int
+}
+
+const (
+	// keptAnswers and keptFor bound which answers are shared afterwards. The
+	// activities of a run are due together, so few runs are asked about at once.
+	keptAnswers = 16
+	keptFor     = 10 * time.Second
+)
+
+// answered is a question that has been answered.
+type answered struct {
+	run run
+	q   *question
+}
+
+type sinceKey struct{}
+
+// since returns a context with which Describe may share an answer, even one that
+// has come already, to a question that was put at t or later.
+func since(ctx context.Context, t time.Time) context.Context {
+	return context.WithValue(ctx, sinceKey{}, t)
 }
 
 type run struct{ namespace, workflowID, runID string }
@@ -25,14 +49,20 @@ type lookup struct{ out, next *question }
 
 type question struct {
 	done   chan struct{}
+	put    time.Time // zero: not yet
 	answer *workflowservice.DescribeWorkflowExecutionResponse
 	err    error
 	gone   bool // whoever put it has given up
 }
 
-// describe asks for a run, with everybody who asks before it is put.
+// describe asks for a run, with everybody who asks before the question is put.
 func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	from, shares := ctx.Value(sinceKey{}).(time.Time)
 	l.mu.Lock()
+	if q := l.shared(r, from); shares && q != nil {
+		l.mu.Unlock()
+		return l.await(ctx, r, q, ask)
+	}
 	if l.runs == nil {
 		l.runs = make(map[run]*lookup)
 	}
@@ -50,7 +80,16 @@ func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Cont
 	l.mu.Unlock()
 	if leads {
 		l.put(ctx, r, at, q, before, ask)
+		if shares {
+			l.keep(r, q)
+		}
 	}
+	return l.await(ctx, r, q, ask)
+}
+
+// await waits for the answer to a question, and asks anew where the caller that
+// put it has given up.
+func (l *lookups) await(ctx context.Context, r run, q *question, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	select {
 	case <-q.done:
 		if q.gone && ctx.Err() == nil {
@@ -60,6 +99,36 @@ func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Cont
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// shared returns a question about a run that was put at from or later, or nil.
+// It is called with mu held.
+func (l *lookups) shared(r run, from time.Time) *question {
+	if at := l.runs[r]; at != nil && at.out != nil && !at.out.put.Before(from) {
+		return at.out
+	}
+	now := time.Now()
+	for i, a := range l.recent {
+		switch {
+		case a.q == nil:
+		case now.Sub(a.q.put) > keptFor:
+			l.recent[i] = answered{}
+		case a.run == r && !a.q.put.Before(from):
+			return a.q
+		}
+	}
+	return nil
+}
+
+// keep keeps an answer for those who ask a moment later. An error isn't kept.
+func (l *lookups) keep(r run, q *question) {
+	if q.err != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recent[l.oldest] = answered{r, q}
+	l.oldest = (l.oldest + 1) % keptAnswers
 }
 
 // put puts a question once the one before it is answered.
@@ -72,6 +141,7 @@ func (l *lookups) put(ctx context.Context, r run, at *lookup, q, before *questio
 	}
 	l.mu.Lock()
 	at.out, at.next = q, nil
+	q.put = time.Now()
 	l.mu.Unlock()
 	q.answer, q.err = ask(ctx)
 	q.gone = q.err != nil && ctx.Err() != nil

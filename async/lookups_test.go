@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,64 @@ func TestLookupOfACallerThatIsGone(t *testing.T) {
 		wg.Wait()
 		if _, err := l.describe(t.Context(), r, ask); err != nil {
 			t.Errorf("the one after got %v", err)
+		}
+		if len(l.runs) != 0 {
+			t.Errorf("%d runs are remembered", len(l.runs))
+		}
+	})
+}
+
+// With since, an answer is shared that has come already, or is on its way.
+func TestLookupsShareAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l lookups
+		put := 0
+		fails := errors.New("away")
+		ask := func(context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+			put++
+			time.Sleep(time.Second)
+			if put == 4 {
+				return nil, fails
+			}
+			return new(workflowservice.DescribeWorkflowExecutionResponse), nil
+		}
+		due := time.Now()
+		look := func(r run, from time.Time) error {
+			_, err := l.describe(since(t.Context(), from), r, ask)
+			return err
+		}
+		want := func(what string, n int) {
+			t.Helper()
+			if put != n {
+				t.Errorf("%s: %d questions were put, want %d", what, put, n)
+			}
+		}
+		r := run{"a", "w", "1"}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() { _ = look(r, due) })
+		}
+		wg.Wait()
+		want("100 at once", 1)
+		time.Sleep(5 * time.Second)
+		_ = look(r, due)
+		want("a moment later", 1)
+		_ = look(r, due.Add(time.Minute))
+		want("due later than the answer", 2)
+		time.Sleep(keptFor + time.Second)
+		_ = look(r, due)
+		want("long after", 3)
+		other := run{"a", "w", "2"}
+		if err := look(other, due); !errors.Is(err, fails) {
+			t.Errorf("got %v, want the error", err)
+		}
+		_ = look(other, due)
+		want("after an error", 5)
+		if _, err := l.describe(t.Context(), r, ask); err != nil || put != 6 {
+			t.Errorf("without since: %v, %d questions, want a question of its own", err, put)
+		}
+		for n := range 3 * keptAnswers {
+			_ = look(run{"a", "w", strconv.Itoa(n + 3)}, due)
 		}
 		if len(l.runs) != 0 {
 			t.Errorf("%d runs are remembered", len(l.runs))

@@ -196,6 +196,7 @@ func TestSignalIsTakenWhileSomethingIsRemembered(t *testing.T) {
 		var first, second string
 		calls := 0
 		w, s := newBeatWorld(t, func(o *async.Options) {
+			o.WatchInterval = -1 // which would learn of the second attempt's signal
 			o.Hooks.CancelRequested = func(ctx context.Context, c async.Callback) error {
 				if calls++; c.ID() != first {
 					return nil

@@ -169,10 +169,12 @@ func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, erro
 	return h.save(ctx, e)
 }
 
-// ask asks whether an activity is over whose deadline has passed: a pause or
-// changed options may have moved it.
+// ask asks whether an activity is over, by its turn or since its deadline has
+// passed: a pause or changed options may have moved that. An answer to a
+// question that was put since this one was due will do, so that activities of
+// one run share a call.
 func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
-	word, _ := h.word(ctx, e.rec, "")
+	word, _ := h.word(since(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()

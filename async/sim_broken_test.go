@@ -23,6 +23,7 @@ const simFound = 5_000
 func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
 	findBroken(t, simBrokenBehind)
+	findBroken(t, simBrokenWaits)
 	findBroken(t, map[string]simBroken{
 		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},

@@ -340,6 +340,7 @@ type simStarted struct {
 
 func (w *simWorld) checkStart(s simStarted) {
 	r := w.records[s.entry]
+	w.checkWait(s, r)
 	if s.err != activity.ErrResultPending {
 		if errors.Is(s.err, activity.ErrResultPending) {
 			w.violate("Start", "activity.ErrResultPending is wrapped")

@@ -23,7 +23,9 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	if r.Delivery != nil {
 		p.w.settleJitter(&r.Delivery.Next, now, lifecycle.FirstDelivery, lifecycle.LastDelivery)
 	}
-	p.w.settleJitter(&r.NextQuestion, now, lifecycle.FirstQuestion, lifecycle.LastQuestion)
+	if r.Questions > 0 { // else it is no repeated question, and has no jitter
+		p.w.settleJitter(&r.NextQuestion, now, lifecycle.FirstQuestion, lifecycle.LastQuestion)
+	}
 	p.w.settleJitter(&r.NextNotice, now, lifecycle.FirstNotice, lifecycle.LastNotice)
 	if r.BeatTries > 0 {
 		p.w.settleJitter(&r.NextBeat, now, lifecycle.FirstBeatRetry, lifecycle.LastBeatRetry)

@@ -103,6 +103,9 @@ func (w *simWorld) schedule(r *simRun) {
 	if r.workflow == "w2" || r.workflow == "w1" && w.rng.chance(w.keyed) {
 		a.options.Key = "order-7"
 	}
+	if w.rng.chance(150) {
+		a.options.Pump, a.timeout, a.beats = simSilent, 40*24*time.Hour, 0
+	}
 	r.acts = append(r.acts, a)
 	w.logf("temporal: %v is scheduled, %+v, %d attempts of %v", a, a.options, a.max, a.timeout)
 }
@@ -167,6 +170,8 @@ func (w *simWorld) start(at *simAttempt) {
 	defer w.pop()
 	w.logf("%s: Start of attempt %d of %v, which awaits %s (skew %v)", p.name, at.num, at.act, at.typ, p.skew)
 	at.calls++
+	leave := w.leaveStore(f, at)
+	defer func() { p.storeAway = time.Time{} }()
 	info := at.info(p.skew)
 	if w.broken.started != nil {
 		info.StartedTime = w.broken.started(at)
@@ -192,6 +197,7 @@ func (w *simWorld) start(at *simAttempt) {
 		}()
 		s.err = p.hub.startActivity(context.Background(), info, at.act.options, at.typ, func(ctx context.Context, c Callback) error {
 			s.asked = c.ID()
+			leave()
 			err := w.ask(ctx, f, at, c)
 			at.returned = at.returned || err == nil
 			return err

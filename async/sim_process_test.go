@@ -24,6 +24,8 @@ type simProc struct {
 	hub  *Hub
 	skew time.Duration // how fast its clock is
 	dead bool
+
+	storeAway time.Time // its store can't be reached until then
 }
 
 // crash ends the process, and with it what it had yet to write down.
@@ -42,10 +44,11 @@ type simPut struct{ hubs, stored []byte }
 type simFrame struct {
 	op           string
 	p            *simProc
-	crashIn      int  // calls until the process dies; 0: it doesn't
-	rough        bool // something failed, or something else ran meanwhile
-	beating      bool // it goes on with what a pump said
-	losesReplies bool // of Complete
+	crashIn      int           // calls until the process dies; 0: it doesn't
+	rough        bool          // something failed, or something else ran meanwhile
+	beating      bool          // it goes on with what a pump said
+	outage       time.Duration // how long its store is away, no longer than Start waits
+	losesReplies bool          // of Complete
 	calls        []string
 	reads        map[string]simRead // as last read or written, by entry
 	looks        map[context.Context]simLook
@@ -183,6 +186,18 @@ func around[T any](w *simWorld, ctx context.Context, late bool, what string, eff
 	return v, err
 }
 
+// unreachable is the error of a call while the process's store is away. A late
+// effect is one that has reached it before.
+func (p *simProc) unreachable() error {
+	if p.w.landing || !time.Now().Before(p.storeAway) {
+		return nil
+	}
+	if f := p.w.frame(); f.outage == 0 {
+		f.rough = true // longer than Start waits, or met by another operation
+	}
+	return errSimAway
+}
+
 // simStore is a process's way to the store that all share. It sets the
 // process's clock: a hub whose clock is fast writes later times, and reads
 // times of others as if they were earlier.
@@ -193,6 +208,9 @@ type simStore struct {
 func (s *simStore) Get(ctx context.Context, id string) (store.Entry, error) {
 	w := s.p.w
 	return around(w, ctx, false, "Get", func() (store.Entry, error) {
+		if err := s.p.unreachable(); err != nil {
+			return store.Entry{}, err
+		}
 		e, err := w.mem.Get(ctx, id)
 		if err != nil {
 			return e, err
@@ -214,18 +232,31 @@ func (s *simStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 
 func (s *simStore) put(ctx context.Context, out store.Entry, rec *record.Record) (uint64, error) {
 	w := s.p.w
-	return around(w, ctx, true, "Put", func() (uint64, error) { return w.put(out, rec) })
+	return around(w, ctx, true, "Put", func() (uint64, error) {
+		if err := s.p.unreachable(); err != nil {
+			return 0, err
+		}
+		return w.put(out, rec)
+	})
 }
 
 func (s *simStore) Delete(ctx context.Context, id string, version uint64) error {
 	w := s.p.w
-	_, err := around(w, ctx, true, "Delete", func() (struct{}, error) { return struct{}{}, w.remove(s.p, id, version) })
+	_, err := around(w, ctx, true, "Delete", func() (struct{}, error) {
+		if err := s.p.unreachable(); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, w.remove(s.p, id, version)
+	})
 	return err
 }
 
 func (s *simStore) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	w := s.p.w
 	return around(w, ctx, false, "Claim", func() ([]store.Entry, error) {
+		if err := s.p.unreachable(); err != nil {
+			return nil, err
+		}
 		es, err := w.mem.Claim(ctx, now.Add(s.p.skew), until.Add(s.p.skew), n)
 		for i := range es {
 			w.seen(es[i].ID)

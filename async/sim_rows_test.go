@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -95,6 +96,9 @@ var simRows = []string{
 	"key, workflow reset, a late attempt of the run before: ErrKeyInUse",
 	"key: a repeat is known by its idempotency key",
 	"Closed: removed after the retention",
+	"Waiting, looked after: over, notified",
+	"Waiting, looked after: pending, asked again",
+	"any: Start waits for a store that is away",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,
@@ -282,7 +286,13 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 	}
 	calls := strings.Join(f.calls, " ")
 	if was == Waiting && f.op == "work" && len(f.calls) > 0 {
-		if is == Closed {
+		if r.Pump == simSilent && time.Now().Before(fromNano(r.Deadline)) {
+			if is == Closed {
+				w.hit("Waiting, looked after: over, notified")
+			} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
+				w.hit("Waiting, looked after: pending, asked again")
+			}
+		} else if is == Closed {
 			w.hit("Waiting, deadline: over, notified")
 		} else if strings.Contains(calls, "running") || strings.Contains(calls, "back-off") {
 			w.hit("Waiting, deadline: pending, asked again")

@@ -117,6 +117,7 @@ type simBroken struct {
 	number    func(at *simAttempt, before *record.Record) int32
 	result    func(err error) error               // of Start
 	asked     func(w *simWorld, id string) string // what the outside is told
+	options   func(o *Options)                    // of each hub
 }
 
 func (w *simWorld) logf(format string, args ...any) {
@@ -166,7 +167,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	w.made++
 	p := &simProc{w: w, name: fmt.Sprintf("p%d", w.made), skew: simSkews[w.rng.n(len(simSkews))]}
 	o := Options{
-		Store: &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}},
+		Store: &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}, simSilent: simSilentPump{}},
 		Hooks: Hooks{
 			Delivered: func(_ context.Context, c Callback) error { return w.told(p, c, "delivered", nil) },
 			Over:      func(_ context.Context, c Callback, why error) error { return w.told(p, c, "over", why) },
@@ -184,6 +185,9 @@ func (w *simWorld) newProc(i int) *simProc {
 		if w.broken.completer != nil {
 			o.Completer = w.broken.completer(c)
 		}
+	}
+	if w.broken.options != nil {
+		w.broken.options(&o)
 	}
 	if w.listens {
 		o.Logger = slog.New(slog.NewTextHandler(simLog{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -134,14 +134,16 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
 	h.warnOfBeats(ctx, r)
-	e, next, err := h.begin(ctx, entryID(r), r)
+	wait := h.newStoreWait(entryID(r), r)
+	e, next, err := h.begin(ctx, entryID(r), r, wait)
 	if err != nil {
 		return failed("start", entryID(r), err)
 	}
 	if next == lifecycle.Nothing {
+		notePending(ctx)
 		return activity.ErrResultPending
 	}
-	return h.handOff(ctx, e, ask)
+	return h.handOff(ctx, e, wait, ask)
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
@@ -191,10 +193,11 @@ func checkLabels(labels map[string]string) error {
 
 // begin brings the attempt to its entry, making one where there is none, and
 // delivers what has been answered before. It returns lifecycle.Run or Nothing.
-func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, lifecycle.Next, error) {
-	unresolved := 0
+// While the store is away it waits.
+func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *storeWait) (entry, lifecycle.Next, error) {
+	unresolved, stored := 0, wait.entries()
 	for range maxConflicts {
-		e, a, err := h.arrive(ctx, id, r)
+		e, a, again, err := h.arrive(ctx, stored, id, r)
 		if errors.Is(err, lifecycle.ErrUnresolved) {
 			if h.completer != nil && unresolved < maxUnresolved {
 				unresolved++
@@ -203,7 +206,7 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, li
 			}
 			if lifecycle.Outrun(e.rec) {
 				e.until = e.due
-				_, _ = h.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+				_, _ = stored.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
 			}
 		}
 		if err != nil {
@@ -217,11 +220,15 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, li
 			if a.Next == lifecycle.Deliver {
 				h.policy(now).Claim(e.rec)
 			}
-			if e, err = h.save(ctx, e); errors.Is(err, errConflict) {
+			h.policy(now).PlanQuestion(e.rec)
+			if e, err = stored.save(ctx, e); errors.Is(err, errConflict) {
 				continue
 			} else if err != nil {
 				return entry{}, 0, err
 			}
+		}
+		if again {
+			h.lookForWrapped(ctx, r)
 		}
 		if a.Next != lifecycle.Deliver {
 			return e, a.Next, nil
@@ -239,25 +246,27 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record) (entry, li
 }
 
 // arrive reads the entry, and decides on an attempt that arrives. It asks
-// Temporal what the decision needs to know.
-func (h *Hub) arrive(ctx context.Context, id string, now *record.Record) (entry, lifecycle.Arrival, error) {
-	e, err := h.load(ctx, id)
+// Temporal what the decision needs to know. again reports whether an attempt
+// before had handed the activity over, and should still wait.
+func (h *Hub) arrive(ctx context.Context, stored *entries, id string, now *record.Record) (e entry, a lifecycle.Arrival, again bool, err error) {
+	e, err = stored.load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return entry{id: id, rec: now}, lifecycle.Arrival{Next: lifecycle.Run, Changed: true}, nil
+		return entry{id: id, rec: now}, lifecycle.Arrival{Next: lifecycle.Run, Changed: true}, false, nil
 	}
 	if err != nil {
-		return entry{}, lifecycle.Arrival{}, err
+		return entry{}, a, false, err
 	}
+	again = wasHandedOver(e.rec, now)
 	from := h.encoder
 	if now.Key != "" { // what is stored may be bound to another activity
 		from.data = h.encoder.dataOf(e.rec)
 	}
 	var said lifecycle.Words
 	for {
-		a, err := h.policy(time.Now()).Arrive(id, e.rec, now, said)
+		a, err = h.policy(time.Now()).Arrive(id, e.rec, now, said)
 		switch {
 		case err != nil:
-			return e, a, err
+			return e, a, again, err
 		case a.Next == lifecycle.DescribeArriving:
 			mark := ""
 			if lifecycle.SameActivity(e.rec, now) {
@@ -277,10 +286,10 @@ func (h *Hub) arrive(ctx context.Context, id string, now *record.Record) (entry,
 			if a.Renamed {
 				err = h.rebound(e.rec, from.data)
 			}
-			return e, a, err
+			return e, a, again, err
 		}
 		if err != nil {
-			return e, a, err
+			return e, a, again, err
 		}
 	}
 }
@@ -297,33 +306,33 @@ func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecyc
 }
 
 // handOff runs ask, and records that the outside has been asked.
-func (h *Hub) handOff(ctx context.Context, e entry, ask func(context.Context, Callback) error) (err error) {
-	stop := h.beatMeanwhile(ctx, e.clone())
+func (h *Hub) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
+	stop := h.beatMeanwhile(ctx, e.clone(), wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
-			h.handedOff(ctx, e, stop(), errors.New("the function panicked"))
+			h.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e.clone()})
 	returned = true
-	if answered := h.handedOff(ctx, e, stop(), err); err != nil && !answered {
+	if answered := h.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
 		return err
 	}
+	notePending(ctx)
 	return activity.ErrResultPending
 }
 
 // handedOff writes what came of the hand-off to the entry, as it was before
 // the function ran. It reports whether the activity has been answered, so that
-// an error of the function is no longer the activity's. heard is when the
-// server last heard of the attempt.
-func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr error) (answered bool) {
+// an error of the function is no longer the activity's. While the store is away
+// it waits.
+func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	started := e.rec.Started
-	e, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
+	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
@@ -331,7 +340,8 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(e, heard, time.Now())
+			h.startBeats(e, wait.heard, time.Now())
+			h.policy(time.Now()).PlanQuestion(e.rec)
 			return e, true, nil
 		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
@@ -343,12 +353,14 @@ func (h *Hub) handedOff(ctx context.Context, e entry, heard time.Time, askErr er
 	})
 	switch {
 	case err != nil:
-		log.WarnContext(ctx, "async: the hand-off could not be recorded", slog.Any("error", err))
+		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
 		return false
 	case answered && askErr != nil:
 		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
 	}
 	if answered {
+		ctx, cancel := context.WithTimeout(ctx, wrapUp)
+		defer cancel()
 		h.deliverDue(ctx, e)
 	}
 	return answered

@@ -38,7 +38,8 @@ type Pager interface {
 // Counter counts entries.
 type Counter interface {
 	// Count returns the number of entries, damaged ones included. It costs next
-	// to nothing: it reads no entries. Writes that run at the same time may or
+	// to nothing: it reads no entries. A backend may estimate large numbers, and
+	// documents that. Writes that run at the same time may or
 	// may not be counted.
 	Count(ctx context.Context) (int, error)
 }

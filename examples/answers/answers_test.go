@@ -12,6 +12,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -67,10 +68,11 @@ type world struct {
 }
 
 type config struct {
-	client   client.Options
-	start    async.StartOptions
-	register func(w *world, r worker.Registry)
-	hub      func(o *async.Options)
+	client       client.Options
+	start        async.StartOptions
+	register     func(w *world, r worker.Registry)
+	hub          func(o *async.Options)
+	interceptors []interceptor.WorkerInterceptor
 	// during runs in the activity's function.
 	during func(ctx context.Context, w *world, p async.Pending[Decision]) error
 }
@@ -91,7 +93,7 @@ func newWorld(t *testing.T, c config) *world {
 	w.hub, err = async.New(options)
 	must(t, err)
 	w.Rig = rig.New(t, rig.Options{
-		Client: connection, Namespace: o.Namespace,
+		Client: connection, Namespace: o.Namespace, Worker: worker.Options{Interceptors: c.interceptors},
 		Function: func(ctx context.Context) (any, error) {
 			return async.Start(ctx, w.hub, c.start, func(ctx context.Context, p async.Pending[Decision]) error {
 				w.asked <- p.ID()

@@ -174,8 +174,8 @@ func sharedStore(t *testing.T) (store.Store, string) {
 // what the outside has brought meanwhile.
 func TestKilledHubIsReplacedInTime(t *testing.T) {
 	const (
-		activities  = 8
-		threeClaims = 6 * time.Second
+		activities = 8
+		timeout    = 30 * time.Second // which leaves a busy machine time to take over
 	)
 	s, url := sharedStore(t)
 	w := newWorld(t, config{hub: func(o *async.Options) {
@@ -184,7 +184,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	}})
 	w.store = s
 	dies := spawn(t, "beats", url, "")
-	o := beating(threeClaims)
+	o := beating(timeout)
 	o.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
 	runs, all := make(map[string]client.WorkflowRun), make([]async.Pending[Decision], activities)
 	for range activities {
@@ -214,7 +214,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	runHub(t, w.another(beatingHub(nil)))
 	for _, run := range runs {
 		w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool {
-			return p.GetLastHeartbeatTime().AsTime().Sub(killed) > threeClaims
+			return p.GetLastHeartbeatTime().AsTime().Sub(killed) > timeout
 		})
 		w.detailed(run, client.Options{}, "half")
 	}
@@ -232,7 +232,7 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	s, url := sharedStore(t)
 	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
 		r.RegisterWorkflowWithOptions(func(ctx workflow.Context, queue string) (Decision, error) {
-			o := beating(rarely)
+			o := beating(often)
 			o.TaskQueue = queue
 			return rig.Await[Decision](ctx, o)
 		}, workflow.RegisterOptions{Name: "elsewhere"})
@@ -249,7 +249,7 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	run := w.Start("elsewhere", queue)
 	p, err := async.Open[Decision](w.Context(), elsewhere, dies.heard())
 	must(t, err)
-	w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, rarely) })
+	w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, often) })
 	w.wantPending(run, 1)
 	must(t, p.Heartbeat(w.Context())) // nor for what the outside brings does the pump beat
 	dies.kill()

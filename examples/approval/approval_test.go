@@ -22,7 +22,7 @@ var server devtest.Shared
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
 // patience bounds every wait, and guards against hanging only.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // site is a page with a worker of its own, on the shared server.
 type site struct {

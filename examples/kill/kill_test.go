@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // bound is how long the killing and the delivery may take. It guards against
 // hanging; a round takes seconds.
-const bound = 5 * time.Minute
+const bound = 10 * time.Minute
 
 // TestKilledWhileAnswering has 500 activities answered while the worker, the
 // process that takes the callbacks and the one that delivers are killed at

@@ -61,7 +61,7 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 				t.Fatal(err)
 			}
 			watch, locker := connect(t, s.url), other.PgConn().PID()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that doesn't wait turns round and round
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // one that doesn't wait turns round and round
 			defer cancel()
 			claimed := make(chan []store.Entry, 1)
 			go func() {
@@ -108,7 +108,7 @@ func TestClaimPassesLocksOver(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "BEGIN; SELECT FROM latchkey_entries WHERE id = 'locked' FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that waits would wait for ever
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // one that waits would wait for ever
 	defer cancel()
 	got, err := s.Claim(ctx, at(5), at(100), 3)
 	if err != nil || len(got) != 1 || got[0].ID != "free" {

@@ -17,6 +17,9 @@ type calls struct {
 	mu     sync.Mutex
 	closed bool
 	count  sync.WaitGroup
+
+	ended context.Context // of what goes on behind the calls
+	end   func()
 }
 
 // begin returns ErrClosed after close. Otherwise the caller ends with
@@ -31,12 +34,14 @@ func (c *calls) begin() error {
 	return nil
 }
 
-// close waits for the calls under way, and reports whether it is the first.
+// close ends ended, waits for the calls under way, and reports whether it is the
+// first.
 func (c *calls) close() (first bool) {
 	c.mu.Lock()
 	first = !c.closed
 	c.closed = true
 	c.mu.Unlock()
+	c.end()
 	c.count.Wait()
 	return first
 }

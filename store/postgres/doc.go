@@ -12,7 +12,7 @@
 //	postgres://user:password@localhost/app?schema=billing&table_prefix=answers_
 //	postgres://user:password@/app?host=db1,db2&port=5432,5432&pool_max_conns=20
 //
-// The parameters schema, table_prefix, no_notify and migrate are those of
+// The parameters schema, table_prefix and migrate are those of
 // [Options], and whether to call [Migrate]. The others are those of pgx and of
 // its pool. Of several hosts, the one that takes writes is used.
 //
@@ -46,6 +46,12 @@
 // locked all that is due, Claim waits for one of them, and looks again every
 // half second. Delete takes a second round trip where the entry has another
 // version or is gone.
+//
+// # Wake-ups, pages and counts
+//
+// A write that makes an entry due within [store.WatchAhead] is followed by a
+// NOTIFY, which [Store.Watch] passes on. Page and Count are those of
+// [store.Pager] and [store.Counter]; Count is an estimate beyond 10,000 entries.
 //
 // # Durability
 //

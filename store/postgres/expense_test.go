@@ -139,6 +139,13 @@ func TestAnswerInTheApplicationsTransaction(t *testing.T) {
 			}
 			return p.Info().State
 		}
+		x := &Expenses{DB: o.pool, Store: o.Store, Hub: o.hub}
+		if err := rolledBack(t.Context(), x, expense, id, Decision{By: "Ann"}); err != nil {
+			t.Errorf("%s, with a roll-back after Complete: got %v, want nil", name, err)
+		}
+		if got := state(); got != async.Waiting {
+			t.Errorf("%s, after the roll-back: the entry is %v, want waiting", name, got)
+		}
 		exec(t, fmt.Sprintf("INSERT INTO %s.decisions VALUES (%d, 'Bob')", o.place.schema, expense))
 		if err := decide(expense, id); sqlCode(err) != "23505" {
 			t.Errorf("%s, with a row that is there: got %v, want a unique violation", name, err)

@@ -127,7 +127,7 @@ func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, er
 	return lossy{conn, l}, nil
 }
 
-// cut ends all connections, and lets no new ones through.
+// cut ends all connections. New ones fail until restore is called.
 func (l *lines) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,6 +136,12 @@ func (l *lines) cut() {
 		_ = conn.Close()
 	}
 	l.conns = nil
+}
+
+func (l *lines) restore() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = false
 }
 
 // loseReply loses the next answer of the server, and ends its connection. The

@@ -31,7 +31,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		done()
 		return nil, openError(err)
 	}
-	s := &Store{pool: pool, done: done, pooled: server.pooled, notify: !o.NoNotify}
+	s := &Store{pool: pool, done: done, pooled: server.pooled}
+	s.calls.ended, s.calls.end = context.WithCancel(context.Background())
 	s.sql = newStatements(server.names)
 	s.mode = modeFor(pool, server.pooled)
 	s.entries = entries{conn: pgxConn{pool, s.mode}, sql: &s.sql}

@@ -33,7 +33,7 @@ func TestOpenByURL(t *testing.T) {
 	searched := strings.Replace(p.with(""), "?schema=", "?search_path=nowhere,", 1)
 	for i, test := range []string{
 		p.with("&migrate=true"), strings.Replace(p.with(""), "postgres://", "postgresql://", 1), hosts.String(),
-		p.with("&pool_max_conns=1&no_notify=true"), searched,
+		p.with("&pool_max_conns=1"), searched,
 	} {
 		s, err := store.Open(t.Context(), test)
 		if err != nil {

@@ -35,10 +35,6 @@ type Options struct {
 	// underscores. Stores with different prefixes share a schema. Defaults to
 	// "latchkey_".
 	TablePrefix string
-
-	// NoNotify is whether the store sends no NOTIFY when an entry is due at
-	// once. Hubs then find such entries when they poll. Defaults to false.
-	NoNotify bool
 }
 
 func (o Options) validate() error {

@@ -14,7 +14,7 @@ type statements struct {
 
 	get, insert, replace, delete, exists string
 	insertDue, replaceDue, notify        string // the same two, with a NOTIFY
-	claim, wait, page                    string
+	claim, wait, page, count             string
 }
 
 const (
@@ -64,6 +64,7 @@ func newStatements(n names) statements {
 		names: n, channel: channel(n),
 		get: n.in(getSQL), insert: n.in(insertSQL), replace: n.in(replaceSQL), delete: n.in(deleteSQL), exists: n.in(existsSQL),
 		claim: n.in(claimSQL), wait: n.in(waitSQL), page: n.in(pageSQL),
+		count: n.in(countSQL),
 	}
 	s.notify = `SELECT pg_notify('` + s.channel + `', '')`
 	// One row is returned for each one that was written, as without NOTIFY.

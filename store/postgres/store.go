@@ -3,13 +3,13 @@ package postgres
 import (
 	"context"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/latchkey-go/latchkey/store"
+	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
 // Store is a store.Store in PostgreSQL. Its methods may be called by any number
@@ -19,11 +19,11 @@ type Store struct {
 	done    func() // closes the pool where the store has opened it
 	mode    pgx.QueryExecMode
 	pooled  bool
-	notify  bool
 	sql     statements
 	entries entries
 	calls   calls
 
+	rule     wake.Rule // which writes are signaled
 	notifier notifier
 }
 
@@ -34,21 +34,25 @@ func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	})
 }
 
-// Put takes one round trip. Where the entry is due at once, it also has a
-// NOTIFY sent to the hubs that watch, without waiting for that.
+// Put takes one round trip. Where the entry is due soon, the hubs that watch are
+// notified, and Put doesn't wait for that.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return call(ctx, &s.calls, "put", e.ID, e.Check(), func() (uint64, error) {
 		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
-		if err == nil && s.notify && isDue(e) {
-			s.notifier.send(s)
+		if err == nil {
+			s.signal(e.Due)
 		}
 		return version, err
 	})
 }
 
-// isDue reports whether an entry is due by this process's clock. A clock that
-// is wrong costs a wake-up, nothing more.
-func isDue(e store.Entry) bool { return !e.Due.IsZero() && !e.Due.After(time.Now()) }
+// signal has a NOTIFY sent where a write makes an entry due at due, if the rule
+// says so.
+func (s *Store) signal(due time.Time) {
+	if s.rule.Signals(due, time.Now()) {
+		s.notifier.send(s)
+	}
+}
 
 // Delete takes one round trip, and two where there is nothing to delete.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
@@ -75,6 +79,7 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 			case len(all.entries) == 0:
 				return nil, nil
 			case all.entries[0].Version != 0:
+				s.signal(until)
 				return all.entries, nil // a damaged one among them is due again at until
 			}
 			if err := s.wait(ctx, all.last); err != nil {
@@ -132,42 +137,4 @@ func list(page func(after string) (found, error)) iter.Seq2[store.Entry, error] 
 			}
 		}
 	}
-}
-
-// notifier sends NOTIFY behind the writes, one at a time: PostgreSQL commits
-// transactions that notify one after the other, so writes that did it
-// themselves would lose their common sync.
-type notifier struct {
-	mu      sync.Mutex
-	sending bool
-	again   bool // something has become due since the last one was sent
-}
-
-// notifyTimeout bounds how long one NOTIFY may take.
-const notifyTimeout = 5 * time.Second
-
-// send has a NOTIFY sent, of which one may be for many writes. The caller is
-// within a call of s, so s is open.
-func (n *notifier) send(s *Store) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.again = true; n.sending {
-		return
-	}
-	n.sending = true
-	s.calls.count.Go(func() {
-		for n.next() {
-			ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
-			_, _ = s.entries.conn.exec(ctx, s.sql.notify) // one that is lost costs a poll
-			cancel()
-		}
-	})
-}
-
-func (n *notifier) next() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	more := n.again
-	n.again, n.sending = false, more
-	return more
 }

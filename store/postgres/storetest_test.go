@@ -12,9 +12,10 @@ import (
 )
 
 // harness runs the suite on stores of one server, each in a schema of its own.
-func harness(newPlace func(t testing.TB) place, change ...func(*pgxpool.Config)) storetest.Harness {
+// Those behind a pooler serve no Watch.
+func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*pgxpool.Config)) storetest.Harness {
 	return storetest.Harness{
-		Features: storetest.Features{Durable: true, Shared: true, Ordered: true},
+		Features: storetest.Features{Durable: true, Shared: true, Ordered: true, Pager: true, Counter: true, Notifier: notifies},
 		Open:     func(t *testing.T) store.Store { return open(t, newPlace(t), change...) },
 		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
@@ -31,7 +32,7 @@ func harness(newPlace func(t testing.TB) place, change ...func(*pgxpool.Config))
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, harness(newPlace))
+	storetest.Run(t, harness(true, newPlace))
 }
 
 // TestConformanceBehindPgBouncer runs the suite through PgBouncer in
@@ -39,7 +40,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	bouncer := server.Server(t).Bouncer(t)
-	storetest.Run(t, harness(func(t testing.TB) place {
+	storetest.Run(t, harness(false, func(t testing.TB) place {
 		t.Helper()
 		p := newPlace(t)
 		p.url = bouncer.URL("")
@@ -47,7 +48,7 @@ func TestConformanceBehindPgBouncer(t *testing.T) {
 	}))
 }
 
-func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness(newPlace)) }
+func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness(true, newPlace)) }
 
 // TestEveryProtocol uses the store with each way in which pgx sends statements.
 func TestEveryProtocol(t *testing.T) {
@@ -76,4 +77,9 @@ func TestEveryProtocol(t *testing.T) {
 	}
 }
 
-var _ store.Store = (*postgres.Store)(nil)
+var (
+	_ store.Store    = (*postgres.Store)(nil)
+	_ store.Pager    = (*postgres.Store)(nil)
+	_ store.Counter  = (*postgres.Store)(nil)
+	_ store.Notifier = (*postgres.Store)(nil)
+)

@@ -37,14 +37,14 @@ import (
 // The returned store has no Claim, which is ErrInvalid: hubs claim through the
 // store itself. Its Close ends neither the transaction nor the store.
 func (s *Store) Tx(tx pgx.Tx) store.Store {
-	return &txStore{parent: s, entries: entries{conn: pgxConn{tx, s.mode}, sql: &s.sql}}
+	return newTx(s, pgxConn{tx, s.mode})
 }
 
 // SQLTx is Tx for a transaction of database/sql, with any driver for
 // PostgreSQL, such as github.com/jackc/pgx/v5/stdlib. Behind PgBouncer in
 // transaction mode the driver must be set not to prepare statements.
 func (s *Store) SQLTx(tx *sql.Tx) store.Store {
-	return &txStore{parent: s, entries: entries{conn: sqlConn{tx}, sql: &s.sql}}
+	return newTx(s, sqlConn{tx})
 }
 
 // txStore is a store within a transaction of the application.
@@ -53,6 +53,10 @@ type txStore struct {
 	entries entries
 	calls   calls
 	mu      sync.Mutex // a transaction runs one statement at a time
+}
+
+func newTx(s *Store, c conn) *txStore {
+	return &txStore{parent: s, entries: entries{conn: c, sql: &s.sql}, calls: calls{end: func() {}}}
 }
 
 // txCall runs f as the transaction's only statement at a time.
@@ -77,7 +81,7 @@ func (s *txStore) Get(ctx context.Context, id string) (store.Entry, error) {
 // transaction commits.
 func (s *txStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return txCall(ctx, s, "put", e.ID, e.Check(), func() (uint64, error) {
-		return s.entries.put(ctx, e, s.parent.notify && isDue(e))
+		return s.entries.put(ctx, e, s.parent.rule.Signals(e.Due, time.Now()))
 	})
 }
 

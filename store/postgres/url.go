@@ -56,7 +56,6 @@ func optionsOf(u *url.URL) (o Options, migrate bool, err error) {
 	}
 	o.Schema, o.TablePrefix = take("schema"), take("table_prefix")
 	migrate = flag("migrate")
-	o.NoNotify = flag("no_notify")
 	rest := *u
 	rest.RawQuery = query.Encode()
 	o.URL = rest.String()

@@ -29,7 +29,7 @@ func startCluster(t *testing.T) cluster {
 		c.nodes = append(c.nodes, s)
 		create = append(create, s.addr)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, cli, append(create, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput()
 	if err != nil {

@@ -88,8 +88,8 @@ func (s *server) start() {
 	case <-ready:
 	case <-done:
 		s.tb.Fatalf("redis-server %v ended at once:\n%s", s.args, log.String())
-	case <-time.After(time.Minute):
-		s.tb.Fatalf("redis-server %v takes no connections after a minute", s.args)
+	case <-time.After(5 * time.Minute):
+		s.tb.Fatalf("redis-server %v takes no connections after five minutes", s.args)
 	}
 }
 
@@ -147,12 +147,12 @@ func eventually(tb testing.TB, what string, ask func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(time.Minute)
+	timeout := time.After(5 * time.Minute)
 	for !ask() {
 		select {
 		case <-tick.C:
 		case <-timeout:
-			tb.Fatalf("after a minute: still not %s", what)
+			tb.Fatalf("after five minutes: still not %s", what)
 		}
 	}
 }

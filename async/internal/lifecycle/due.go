@@ -31,13 +31,14 @@ func Due(r *record.Record, retention time.Duration) time.Time {
 	return due
 }
 
-// QuestionAt is when Temporal is asked whether a waiting activity is over: a
-// deadline is a question and no verdict.
+// QuestionAt is when a hub asks whether a waiting activity is over: with the
+// next look at its run, or at its deadline. A deadline is a question and no
+// verdict.
 func QuestionAt(r *record.Record) time.Time {
-	if r.NextQuestion != 0 {
-		return FromNano(r.NextQuestion)
+	if r.NextQuestion == 0 || r.Questions == 0 && r.Deadline != 0 && r.Deadline < r.NextQuestion {
+		return FromNano(r.Deadline)
 	}
-	return FromNano(r.Deadline)
+	return FromNano(r.NextQuestion)
 }
 
 // BeatAt is when the next beat is due, or zero: none is before the function has

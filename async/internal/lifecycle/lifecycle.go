@@ -23,6 +23,7 @@ type Policy struct {
 	ClaimTime time.Duration // how long a hub has an entry to itself
 	Listens   Kinds         // the notices that have a hook
 	CanAsk    bool          // Temporal can be asked, and outcomes be delivered
+	Watch     time.Duration // how far apart the looks at a waiting activity are; 0: none
 
 	NewSecret func() []byte
 	// Digest stands for the callback ID of an entry's round that is over.

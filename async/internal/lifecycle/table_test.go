@@ -376,6 +376,24 @@ var table = map[string]func(c *row){
 		c.is(record.Closed, record.EndOther)
 		c.notified(record.NoticeOver, record.EndOther)
 	},
+	"Waiting, looked after: over, notified": func(c *row) {
+		c.rec, c.p.Watch = attempt(1), time.Minute
+		c.p.Answered(c.rec, &Word{End: record.EndOther})
+		c.is(record.Closed, record.EndOther)
+		c.notified(record.NoticeOver, record.EndOther)
+	},
+	"Waiting, looked after: pending, asked again": func(c *row) {
+		c.rec, c.p.Watch = attempt(1), time.Minute
+		c.p.Answered(c.rec, nil) // Temporal is away: soon again
+		if at := QuestionAt(c.rec); !at.Equal(noon.Add(5 * time.Second)) {
+			c.t.Errorf("the question is repeated at %v, want 5 s later", at)
+		}
+		c.p.Answered(c.rec, &Word{Pending: true})
+		c.is(record.Waiting, record.NoEnd)
+		if at := QuestionAt(c.rec); !at.Equal(NextLook(c.rec, time.Minute, noon)) {
+			c.t.Errorf("the next question is at %v, want it with the next look at the run", at)
+		}
+	},
 	"unknown newer state: left alone": func(c *row) {
 		c.rec = attempt(1)
 		c.rec.State = 77

@@ -102,18 +102,3 @@ func (p Policy) Close(r *record.Record, end record.End) {
 	r.NextBeat = 0
 	p.notice(r, kind, end)
 }
-
-// Answered is what a question about a waiting activity whose deadline has passed
-// comes to; nil where Temporal couldn't be asked. A pause or changed options may
-// have moved the deadline.
-func (p Policy) Answered(r *record.Record, w *Word) {
-	if w != nil && w.Over() {
-		p.Close(r, w.EndOfOther())
-		return
-	}
-	if w != nil && w.Pending {
-		p.Signalled(r, w.Signals(r))
-	}
-	r.Questions++
-	r.NextQuestion = p.Now.Add(p.Jitter(Doubled(FirstQuestion, LastQuestion, int(r.Questions)))).UnixNano()
-}

@@ -61,7 +61,7 @@ type Server struct {
 const attempts = 5
 
 // grace is how long a server that was told to stop may take.
-const grace = 20 * time.Second
+const grace = 5 * time.Minute
 
 // Start builds the server, where that hasn't been done yet, and runs it. It
 // returns when the server's namespaces can be used. The context is that of the

@@ -12,11 +12,24 @@ import (
 	"time"
 )
 
-// Start starts a redis-server on loopback, with a directory of its own and
-// appendfsync always, and returns the URL to open a store with. The server
-// ends with the test. Where it isn't installed the test is skipped, or fails
-// where LATCHKEY_REQUIRE_SERVERS is 1.
+// Start starts a redis-server as New does, and returns its URL.
 func Start(tb testing.TB) (url string) {
+	tb.Helper()
+	return New(tb).URL()
+}
+
+// Server is a redis-server. It is used by one goroutine.
+type Server struct {
+	tb            testing.TB
+	path, address string
+	dir           string
+	kill          func() // nil: it doesn't run
+}
+
+// New starts a redis-server on loopback, with a directory of its own and
+// appendfsync always. The server ends with the test. Where it isn't installed
+// the test is skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
+func New(tb testing.TB) *Server {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -25,35 +38,60 @@ func Start(tb testing.TB) (url string) {
 		}
 		tb.Skip("NOT TESTED: redis-server is not installed (Debian: apt-get install redis-server)")
 	}
+	s := &Server{tb: tb, path: path, dir: tb.TempDir()}
+	tb.Cleanup(s.Kill)
 	const attempts = 5 // somebody else may have taken the port
 	for range attempts {
-		if url = start(tb, path); url != "" {
-			return url
+		s.address = freeAddress(tb)
+		if s.start() {
+			return s
 		}
 	}
 	tb.Fatalf("redis-server has ended at once, %d times", attempts)
-	return ""
+	return nil
 }
 
-func start(tb testing.TB, path string) (url string) {
+// URL is what to open a store with.
+func (s *Server) URL() string { return "redis://" + s.address + "/0" }
+
+// Kill ends the server with SIGKILL, if it runs.
+func (s *Server) Kill() {
+	if s.kill != nil {
+		s.kill()
+		s.kill = nil
+	}
+}
+
+// Restart starts the server again after Kill, with its data and its address.
+func (s *Server) Restart() {
+	s.tb.Helper()
+	if !s.start() {
+		s.tb.Errorf("redis-server has ended at once when it was started again on %s", s.address)
+	}
+}
+
+func freeAddress(tb testing.TB) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--dir", tb.TempDir(),
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start starts the server, and reports whether it takes connections.
+func (s *Server) start() bool {
+	s.tb.Helper()
+	_, port, _ := net.SplitHostPort(s.address)
+	cmd := exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		tb.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
+		s.tb.Fatal(err)
 	}
 	ready, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -72,15 +110,17 @@ func start(tb testing.TB, path string) (url string) {
 		_ = cmd.Process.Kill()
 		<-done
 	}
+	timer := time.NewTimer(5 * time.Minute)
+	defer timer.Stop()
 	select {
 	case <-ready:
-		tb.Cleanup(kill)
-		return "redis://" + address + "/0"
+		s.kill = kill
+		return true
 	case <-done:
-		return ""
-	case <-time.After(time.Minute):
+		return false
+	case <-timer.C:
 		kill()
-		tb.Fatal("redis-server takes no connections after a minute")
-		return ""
+		s.tb.Fatal("redis-server takes no connections after five minutes")
+		return false
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Patience bounds every wait. It guards against hanging, nothing else.
-const Patience = time.Minute
+const Patience = 5 * time.Minute
 
 // Activity is the name of the activity that every Rig's worker has. Each of
 // its attempts is handed to Next.

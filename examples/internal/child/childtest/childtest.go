@@ -25,8 +25,8 @@ const (
 
 	// bound guards against hanging only, and so does grace, which is how long
 	// the processes of a program may outlive it.
-	bound = 5 * time.Minute
-	grace = time.Minute
+	bound = 10 * time.Minute
+	grace = 5 * time.Minute
 )
 
 // IsProgram reports whether this process is a program that a test has started,

@@ -47,7 +47,7 @@ import (
 )
 
 // readyWithin bounds the wait for a server that has been started.
-const readyWithin = time.Minute
+const readyWithin = 5 * time.Minute
 
 func main() {
 	var (

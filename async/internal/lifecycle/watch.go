@@ -1,0 +1,71 @@
+package lifecycle
+
+import (
+	"hash/fnv"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// NextLook returns when a hub looks at an activity's run next. The looks at a
+// run are interval apart and at an offset that its IDs decide. So all activities
+// of a run are due together and share a call, and runs are spread evenly.
+func NextLook(r *record.Record, interval time.Duration, now time.Time) time.Time {
+	h := fnv.New64a()
+	for _, id := range []string{r.Namespace, r.WorkflowId, r.RunId, r.ActivityRunId} {
+		_, _ = h.Write([]byte(id))
+		_, _ = h.Write([]byte{0})
+	}
+	apart := interval.Milliseconds()
+	offset := int64(h.Sum64() % uint64(apart))
+	passed := (now.UnixMilli() - offset) % apart
+	if passed < 0 {
+		passed += apart
+	}
+	return time.UnixMilli(now.UnixMilli() - passed + apart)
+}
+
+// PlanQuestion sets when a hub asks whether a waiting activity still exists: with
+// the next look at its run, or when its deadline passes if that is sooner. An
+// activity that beats within the interval needs no look, since a beat tells the
+// same. It changes nothing while a question is repeated with backoff.
+func (p Policy) PlanQuestion(r *record.Record) {
+	if p.Watch == 0 || r.State != record.Waiting || r.Questions > 0 || r.Early {
+		return
+	}
+	next, deadline := NextLook(r, p.Watch, p.Now), FromNano(r.Deadline)
+	beats := BeatAt(r)
+	switch {
+	case !deadline.IsZero() && IsDue(deadline, p.Now):
+	case !beats.IsZero() && beats.Before(p.Now.Add(p.Watch)), !deadline.IsZero() && deadline.Before(next):
+		r.NextQuestion = 0 // at the deadline
+	default:
+		r.NextQuestion = next.UnixNano()
+	}
+}
+
+// Answered is what a question about a waiting activity comes to; nil where
+// Temporal couldn't be asked. A pause or changed options may have moved the
+// deadline.
+func (p Policy) Answered(r *record.Record, w *Word) {
+	if w != nil && w.Over() {
+		p.Close(r, w.EndOfOther())
+		return
+	}
+	exists := w != nil && w.Pending
+	if exists {
+		p.Signalled(r, w.Signals(r))
+	}
+	deadline := FromNano(r.Deadline)
+	if exists && p.Watch > 0 && (deadline.IsZero() || !IsDue(deadline, p.Now)) {
+		r.NextQuestion, r.Questions = 0, 0
+		p.PlanQuestion(r)
+		return
+	}
+	last := LastQuestion
+	if p.Watch > 0 {
+		last = min(last, max(p.Watch, FirstQuestion))
+	}
+	r.Questions++
+	r.NextQuestion = p.Now.Add(p.Jitter(Doubled(FirstQuestion, last, int(r.Questions)))).UnixNano()
+}

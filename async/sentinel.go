@@ -1,0 +1,95 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
+	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// sentinelLook is how long Start waits for Temporal to tell the last failure.
+const sentinelLook = 2 * time.Second
+
+// sentinels logs that something wraps activity.ErrResultPending, at most once
+// every rareLog for each activity type. The zero value is ready to use.
+type sentinels struct {
+	types sync.Map // *rate.Sometimes by activity type
+}
+
+func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
+	v, _ := s.types.LoadOrStore(activityType, &rate.Sometimes{First: 1, Interval: rareLog})
+	return v.(*rate.Sometimes)
+}
+
+// wasHandedOver reports whether the attempt before this one had handed the
+// activity over: then it should still wait, and not be followed by another.
+func wasHandedOver(before, now *record.Record) bool {
+	return before.State == record.Waiting && before.HandedOffStarted == before.Started && before.HandedOffStarted != 0 &&
+		now.Started > before.Started && lifecycle.SameActivity(before, now)
+}
+
+// lookForWrapped asks Temporal why the attempt before this one ended, and logs
+// an error if activity.ErrResultPending was reported as a failure. Nothing else
+// names that cause: the workflow only sees an activity that fails.
+func (h *Hub) lookForWrapped(ctx context.Context, r *record.Record) {
+	if h.completer == nil {
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, sentinelLook)
+	defer cancel()
+	status, err := h.completer.Describe(call, target(r).ByID(), "")
+	if err != nil || !status.Pending || !h.encoder.saysPending(r, status.LastFailure) {
+		return
+	}
+	h.sentinels.sometimes(r.ActivityType).Do(func() {
+		h.log.ErrorContext(ctx, "async: the attempt before failed with activity.ErrResultPending, so it no longer waited: "+
+			"the activity or an interceptor wraps the error that Start returns; "+
+			"return that error as it is, and put async.Interceptor() first in worker.Options.Interceptors, "+
+			"or first in client.Options.Interceptors if an interceptor of the client wraps it",
+			slog.String("activity_type", r.ActivityType), slog.Int("attempt", int(r.Attempt)),
+			slog.String("callback", shortID(entryID(r))))
+	})
+}
+
+// saysPending reports whether a failure, or one of its causes, has the message
+// of activity.ErrResultPending. A message that the failure converter has
+// encoded is decoded with the activity's data converter.
+func (e encoder) saysPending(r *record.Record, f *failurepb.Failure) bool {
+	for depth := 0; f != nil && depth < maxSentinelDepth; depth++ {
+		if saysPending(f.GetMessage()) {
+			return true
+		}
+		if f.GetEncodedAttributes() != nil {
+			if message, err := decodedMessage(e.dataOf(r), f); err == nil && saysPending(message) {
+				return true
+			}
+		}
+		f = f.GetCause()
+	}
+	return false
+}
+
+// maxSentinelDepth bounds how many causes are looked at.
+const maxSentinelDepth = 16
+
+// decodedMessage returns the message of a failure whose attributes are encoded.
+// The application's converter may panic.
+func decodedMessage(c converter.DataConverter, f *failurepb.Failure) (message string, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the data converter panicked")
+		}
+	}()
+	decoded := &failurepb.Failure{Message: f.GetMessage(), EncodedAttributes: proto.CloneOf(f.GetEncodedAttributes())}
+	converter.DecodeCommonFailureAttributes(c, decoded)
+	return decoded.GetMessage(), nil
+}

@@ -1,0 +1,183 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+const (
+	defaultStoreWait = 30 * time.Second
+	maxStoreWait     = time.Hour
+
+	// storeTry bounds one call of the store within Start.
+	storeTry = 5 * time.Second
+	// leastTry is the shortest bound where a heartbeat timeout is short.
+	leastTry = 250 * time.Millisecond
+
+	firstStoreRetry = 100 * time.Millisecond
+	lastStoreRetry  = 16 * firstStoreRetry
+)
+
+// checkStoreWait checks Options.StoreWait, and applies its default. Zero means
+// afterwards that Start doesn't wait.
+func checkStoreWait(d time.Duration) (time.Duration, error) {
+	switch {
+	case d == 0:
+		return defaultStoreWait, nil
+	case d < 0:
+		return 0, nil
+	case d > maxStoreWait:
+		return 0, fmt.Errorf("async: Options.StoreWait must be at most %v, or negative to not wait, got %v", maxStoreWait, d)
+	}
+	return d, nil
+}
+
+// storeWait repeats the calls of the store that a call of Start makes, while
+// the store is away, and keeps the attempt alive meanwhile. It is used by one
+// goroutine.
+type storeWait struct {
+	hub     *Hub
+	attempt entry           // as it began; never changed
+	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
+	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
+	until   time.Time       // when the wait ends; zero: no call has failed yet
+}
+
+// newStoreWait returns the wait of an attempt that begins.
+func (h *Hub) newStoreWait(id string, r *record.Record) *storeWait {
+	e := entry{id: id, rec: r}.clone()
+	return &storeWait{hub: h, attempt: e, heard: begun(e.rec, time.Now())}
+}
+
+// afterwards returns the wait of an attempt whose function has returned: it
+// outlives the activity's context, for wrapUp at most.
+func (w *storeWait) afterwards(ctx context.Context, heard time.Time) *storeWait {
+	return &storeWait{hub: w.hub, attempt: w.attempt, ended: ctx.Done(), heard: heard}
+}
+
+// do calls f until the store answers, or the wait ends. Every call of f is
+// bounded, and must be safe to repeat.
+func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) error {
+	var stop func() time.Time
+	defer func() {
+		if stop != nil {
+			w.heard = stop()
+		}
+	}()
+	begin := time.Now()
+	for tries := 1; ; tries++ {
+		try, cancel := context.WithTimeout(ctx, w.tryTime())
+		err := f(try)
+		cancel()
+		if err == nil || !isAway(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w, while the store was away: %w", context.Cause(ctx), err)
+		}
+		if w.until.IsZero() {
+			w.until = time.Now().Add(w.limit())
+		}
+		w.cut()
+		pause := lifecycle.Doubled(firstStoreRetry, lastStoreRetry, tries)
+		if !time.Now().Add(pause).Before(w.until) {
+			if waited := time.Since(begin); tries > 1 {
+				err = fmt.Errorf("the store did not answer within %v; this attempt no longer waits for it: %w", waited.Round(time.Millisecond), err)
+			}
+			return err
+		}
+		if stop == nil {
+			w.hub.awayLog.Do(func() {
+				w.hub.log.WarnContext(ctx, "async: the store is away: Start waits for it", slog.String("callback", shortID(w.attempt.id)), slog.Any("error", err))
+			})
+			stop = w.hub.beatMeanwhile(ctx, w.attempt, w.heard, false)
+		}
+		w.pause(ctx, min(jitter(pause), time.Until(w.until)))
+	}
+}
+
+// entries are those of the hub, behind a store that is waited for.
+func (w *storeWait) entries() *entries {
+	return &entries{store: patientStore{w.hub.store, w}, retention: w.hub.retention, log: w.hub.log}
+}
+
+// patientStore repeats Get and Put. A Put whose reply was lost meets its own
+// write then, which entries knows by its body.
+type patientStore struct {
+	store.Store
+	wait *storeWait
+}
+
+func (s patientStore) Get(ctx context.Context, id string) (e store.Entry, err error) {
+	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
+		e, err = s.Store.Get(ctx, id)
+		return err
+	})
+	return e, err
+}
+
+func (s patientStore) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
+	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
+		version, err = s.Store.Put(ctx, e)
+		return err
+	})
+	return version, err
+}
+
+// limit is for how long Start waits in all: never more than half of what is
+// left of the attempt.
+func (w *storeWait) limit() time.Duration {
+	limit := w.hub.storeWait
+	if deadline := fromNano(w.attempt.rec.Deadline); !deadline.IsZero() {
+		limit = min(limit, time.Until(deadline)/2)
+	}
+	return limit
+}
+
+// tryTime bounds one call: a call that hangs must leave time for a heartbeat.
+func (w *storeWait) tryTime() time.Duration {
+	if timeout := time.Duration(w.attempt.rec.HeartbeatTimeout); timeout > 0 {
+		return max(leastTry, min(storeTry, timeout/4))
+	}
+	return storeTry
+}
+
+// pause waits before the next try.
+func (w *storeWait) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-w.ended:
+	}
+}
+
+// cut ends the wait soon if the activity's context has ended.
+func (w *storeWait) cut() {
+	select {
+	case <-w.ended:
+		w.ended = nil
+		if soon := time.Now().Add(wrapUp); soon.Before(w.until) {
+			w.until = soon
+		}
+	default:
+	}
+}
+
+// isAway reports whether an error of the store may be over in a moment.
+func isAway(err error) bool {
+	for _, definite := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid} {
+		if errors.Is(err, definite) {
+			return false
+		}
+	}
+	return true
+}

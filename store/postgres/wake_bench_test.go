@@ -1,0 +1,49 @@
+package postgres_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+)
+
+// BenchmarkSettledToDelivered measures how long an answer that one process
+// settles in a transaction of its own takes to reach another process's
+// completer. p50-ms and p90-ms are of the times from the call of Complete's
+// transaction to the delivery.
+func BenchmarkSettledToDelivered(b *testing.B) {
+	p := newPlace(b)
+	answering, delivering := newOffice(b, p), newOffice(b, p)
+	delivered := make(chan time.Time, 1)
+	delivering.temporal.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+		delivered <- time.Now()
+		return nil
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = delivering.hub.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	env := newEnvironment()
+	x := &Expenses{DB: answering.pool, Store: answering.Store, Hub: answering.hub}
+	var times []time.Duration
+	for expense := 0; b.Loop(); expense++ {
+		b.StopTimer()
+		id := answering.ask(b, env, expense)
+		time.Sleep(200 * time.Millisecond) // so that the other one is idle
+		b.StartTimer()
+		begun := time.Now()
+		if err := x.Decide(ctx, expense, id, Decision{Approved: true}); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, (<-delivered).Sub(begun))
+	}
+	slices.Sort(times)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(ms(times[len(times)/2]), "p50-ms")
+	b.ReportMetric(ms(times[len(times)*9/10]), "p90-ms")
+}

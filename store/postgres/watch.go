@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// firstPause and lastPause bound the pauses between attempts to listen again.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 15 * time.Second
+
+	// quiet is how long the connection that listens may be silent before it is
+	// tested. A line that was cut without a word would be silent for ever.
+	quiet = time.Minute
+
+	// answering is how long the server may take to connect, or to answer a test.
+	answering = 15 * time.Second
+)
+
+// errPooler means that Watch can't work.
+var errPooler = fmt.Errorf("%w: a pooler is between the store and the server, and would give LISTEN to another client", errors.ErrUnsupported)
+
+// Watch implements [store.Notifier] by LISTEN, on a connection of its own that
+// is not one of the pool. When the connection fails, Watch connects again, with
+// backoff; a signal then says that others may have been lost meanwhile. Behind
+// PgBouncer and other poolers it is errors.ErrUnsupported, and hubs poll.
+func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
+	return call(ctx, &s.calls, "watch", "", nil, func() (<-chan struct{}, error) {
+		if s.pooled {
+			return nil, errPooler
+		}
+		conn, err := s.listen(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		forget := context.AfterFunc(s.calls.ended, cancel)
+		signals := make(chan struct{}, 1)
+		s.calls.count.Go(func() { // Close waits
+			defer close(signals)
+			defer cancel()
+			defer forget()
+			s.pass(ctx, conn, signals)
+		})
+		return signals, nil
+	})
+}
+
+// listen returns a connection that listens.
+func (s *Store) listen(ctx context.Context) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, answering)
+	defer cancel()
+	pool := s.pool.Config() // a copy
+	config := pool.ConnConfig
+	config.OnNotification = nil // the application's; notifications are for this one
+	if pool.BeforeConnect != nil {
+		if err := pool.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = conn.Exec(ctx, "LISTEN "+s.sql.channel); err != nil {
+		hangUp(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// pass passes notifications on until ctx ends.
+func (s *Store) pass(ctx context.Context, conn *pgx.Conn, signals chan<- struct{}) {
+	for {
+		for hear(ctx, conn) == nil {
+			signal(signals)
+		}
+		hangUp(conn)
+		if conn = s.listenAgain(ctx); conn == nil {
+			return
+		}
+		signal(signals)
+	}
+}
+
+// hear waits for a notification. It returns nil when there is one, and an error
+// when the connection is of no more use or ctx has ended.
+func hear(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, quiet)
+		_, err := conn.WaitForNotification(waiting)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+			return err
+		}
+		testing, cancel := context.WithTimeout(ctx, answering)
+		err = conn.Ping(testing)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// listenAgain returns a connection that listens, or nil when ctx has ended.
+func (s *Store) listenAgain(ctx context.Context) *pgx.Conn {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		if conn, err := s.listen(ctx); err == nil {
+			return conn
+		}
+	}
+}
+
+// signal never blocks: a signal that has not been taken yet is enough.
+func signal(signals chan<- struct{}) {
+	select {
+	case signals <- struct{}{}:
+	default:
+	}
+}
