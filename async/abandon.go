@@ -22,18 +22,18 @@ func (c Callback) abandon(ctx context.Context) error {
 		return errZero
 	}
 	written := false
-	_, err := c.update(ctx, func(e *entry) (bool, error) {
+	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
 		switch {
 		case !lifecycle.Known(e.rec.State):
-			return false, errNewer
+			return e, false, errNewer
 		case e.rec.State == record.Closed && e.rec.End == record.EndAbandoned:
-			return false, nil
+			return e, false, nil
 		case e.rec.State == record.Closed:
-			return false, closedError(e.rec)
+			return e, false, closedError(e.rec)
 		}
 		c.hub.policy(time.Now()).Close(e.rec, record.EndAbandoned)
 		written = true
-		return true, nil
+		return e, true, nil
 	})
 	if written {
 		c.hub.wakeUp()

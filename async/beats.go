@@ -315,10 +315,10 @@ func (h *Hub) callFailed(ctx context.Context, e entry, err error) {
 func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 	before := e.rec
 	started, said := before.Started, before.Details
-	return h.update(ctx, e, func(e *entry) (bool, error) {
+	return h.update(ctx, e, func(e entry) (entry, bool, error) {
 		r := e.rec
 		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !lifecycle.SameActivity(before, r) {
-			return false, errConflict // it is no longer about this
+			return e, false, errConflict // it is no longer about this
 		}
 		now := time.Now()
 		if did.adopted && !did.failed { // else they are to be read again
@@ -335,7 +335,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 		case did.failed:
 			h.again(r, now)
 		case did.skipped:
-			h.scheduleBeat(*e, now)
+			h.scheduleBeat(e, now)
 			r.BeatTries = 0
 			if floor := now.Add(lifecycle.FirstBeatRetry).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
 				r.NextBeat = floor
@@ -349,11 +349,11 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 				// this one, maybe, which then stands at the server.
 				r.BeatPendingSince, r.DetailsPendingSince = now.UnixNano(), now.UnixNano()
 			} // else it is sent next
-			h.scheduleBeat(*e, now)
+			h.scheduleBeat(e, now)
 		}
 		h.policy(now).PlanQuestion(r)
 		e.held = h.policy(now).HoldNotices(r)
-		return true, nil
+		return e, true, nil
 	})
 }
 

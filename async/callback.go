@@ -124,22 +124,22 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 	if len(ref) > maxReference || !utf8.ValidString(ref) {
 		return fmt.Errorf("%w: a reference must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxReference, len(ref))
 	}
-	_, err := c.update(ctx, func(e *entry) (bool, error) {
+	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
 		e.until = e.due // whoever has it claimed keeps it
 		if e.rec.Reference == ref {
-			return false, nil
+			return e, false, nil
 		}
 		e.rec.Reference = ref
-		return true, nil
+		return e, true, nil
 	})
 	return err
 }
 
 // update changes the entry, whose round must be the callback's.
-func (c Callback) update(ctx context.Context, change func(e *entry) (write bool, err error)) (entry, error) {
-	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e *entry) (bool, error) {
-		if err := c.isCurrent(*e); err != nil {
-			return false, err
+func (c Callback) update(ctx context.Context, change func(e entry) (_ entry, write bool, err error)) (entry, error) {
+	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e entry) (entry, bool, error) {
+		if err := c.isCurrent(e); err != nil {
+			return e, false, err
 		}
 		return change(e)
 	})

@@ -55,7 +55,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	if err != nil && e.rec.Delivery.GetTries() == 0 {
 		v = undelivered(err) // once: an outcome doesn't hang on its details
 	} else {
-		v = h.report(call, e.rec, o, as)
+		e, v = h.report(call, e, o, as)
 		if hasAnswered(v.err) { // also where there was only a question to ask
 			h.health.close(way{e.rec.Namespace, anAnswer}, time.Now())
 		}
@@ -80,32 +80,43 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	return h.conclude(ctx, e, o.Mark, v, as)
 }
 
-// report makes the calls, by the state table.
-func (h *Hub) report(ctx context.Context, r *record.Record, o Outcome, as role) verdict {
+// report makes the calls, by the state table. It returns the entry as it has
+// written it.
+func (h *Hub) report(ctx context.Context, e entry, o Outcome, as role) (entry, verdict) {
+	r := e.rec
 	if o.Failure != nil && as != settler && as != resolver {
 		// It may have been taken before, by a process that died since.
 		word, err := h.word(ctx, r, o.Mark)
 		if err != nil {
-			return undelivered(err)
+			return e, undelivered(err)
 		}
 		if v, send := lifecycle.BeforeFailing(r, *word); !send {
-			return verdict{v, ErrNotStarted}
+			return e, verdict{v, ErrNotStarted}
 		}
 	}
 	t := target(r)
 	err := h.completer.Complete(ctx, t, o)
 	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
-		return undelivered(err)
+		return e, undelivered(err)
 	}
 	word, err := h.word(ctx, r, o.Mark)
 	if err != nil {
-		return undelivered(err)
+		return e, undelivered(err)
 	}
 	v, byID := lifecycle.AfterNotFound(r, *word)
-	if byID {
-		return undelivered(h.completer.Complete(ctx, t.ByID(), o))
+	if !byID {
+		return e, verdict{v, ErrOver}
 	}
-	return verdict{v, ErrOver}
+	if o.Failure != nil && lifecycle.Outrun(r) {
+		// A reset has renumbered the attempt. No number tells which one follows it.
+		e.until = e.due
+		saved, err := h.save(ctx, e)
+		if err != nil {
+			return e, undelivered(err)
+		}
+		e = saved
+	}
+	return e, undelivered(h.completer.Complete(ctx, t.ByID(), o))
 }
 
 // undelivered judges the error of a call; nil means that it was taken.
@@ -134,9 +145,9 @@ func undelivered(err error) verdict {
 func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
 	untold := false
-	saved, err := h.update(ctx, e, func(e *entry) (bool, error) {
+	saved, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
 		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
-			return false, nil
+			return e, false, nil
 		}
 		now := time.Now()
 		p, v := h.deliveryPolicy(e.rec.Namespace, now), v.Verdict
@@ -147,7 +158,7 @@ func (h *Hub) conclude(ctx context.Context, e entry, mark string, v verdict, as 
 		} else {
 			untold = len(e.rec.Notices) > 0
 		}
-		return true, nil
+		return e, true, nil
 	})
 	if err == nil && untold {
 		h.wakeUp()

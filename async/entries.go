@@ -80,7 +80,7 @@ var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflic
 // it, until no other process has written in between. change reports whether
 // there is something to write. It begins with the entry as it was read, or reads
 // it where it has no record yet.
-func (s *entries) update(ctx context.Context, e entry, change func(e *entry) (write bool, err error)) (entry, error) {
+func (s *entries) update(ctx context.Context, e entry, change func(e entry) (changed entry, write bool, err error)) (entry, error) {
 	var err error
 	for tries := range maxConflicts {
 		if tries > 0 || e.rec == nil {
@@ -88,11 +88,11 @@ func (s *entries) update(ctx context.Context, e entry, change func(e *entry) (wr
 				return entry{}, err
 			}
 		}
-		write, err := change(&e)
+		changed, write, err := change(e)
 		if err != nil || !write {
-			return e, err
+			return changed, err
 		}
-		saved, err := s.save(ctx, e)
+		saved, err := s.save(ctx, changed)
 		if err == nil || !errors.Is(err, errConflict) {
 			return saved, err
 		}

@@ -109,9 +109,9 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	// What a hook has taken stays so, although another process wrote meanwhile.
-	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
+	_, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
 		h.policy(time.Now()).Told(e.rec, done, late, failure != nil)
-		return lifecycle.Known(e.rec.State), nil
+		return e, lifecycle.Known(e.rec.State), nil
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {
 		h.storeFailed(ctx, e.id, err) // and the hooks are called again

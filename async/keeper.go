@@ -157,7 +157,7 @@ func workersCompleter(ctx context.Context, e entry) (Completer, error) {
 func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byte) {
 	started := e.rec.Started
 	written := false
-	_, err := h.update(ctx, e, func(e *entry) (bool, error) {
+	_, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
 		r := e.rec
 		s.CancelRequested = r.CancelRequested || s.CancelRequested && h.hooks.CancelRequested != nil
 		s.Reset = r.ResetRequested || s.Reset && h.hooks.Reset != nil
@@ -166,12 +166,12 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 		}
 		if r.State != record.Waiting || r.Started != started ||
 			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
-			return false, nil
+			return e, false, nil
 		}
 		h.policy(time.Now()).Signalled(r, lifecycle.Signals(s))
 		r.ServerDetailsDigest = known
 		written = true
-		return true, nil
+		return e, true, nil
 	})
 	if err == nil && written {
 		h.wakeUp()

@@ -56,19 +56,19 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return err
 	}
 	now := time.Now()
-	e, err := c.update(ctx, func(e *entry) (_ bool, err error) {
+	e, err := c.update(ctx, func(e entry) (_ entry, _ bool, err error) {
 		switch e.rec.State {
 		case record.Waiting:
 		case record.Settled:
-			return false, fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
+			return e, false, fmt.Errorf("%w: a %s", ErrSettled, kindName(e.rec.Outcome.GetKind()))
 		case record.Closed:
-			return false, closedError(e.rec)
+			return e, false, closedError(e.rec)
 		default:
-			return false, errNewer
+			return e, false, errNewer
 		}
 		if len(details) > 0 {
 			if e.rec.Details, err = enc.details(e.rec, details); err != nil {
-				return false, err
+				return e, false, err
 			}
 			e.rec.DetailsPendingSince = now.UnixNano()
 		}
@@ -76,9 +76,9 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			e.rec.BeatPendingSince = now.UnixNano()
 		}
 		if e.rec.HandedOffStarted == e.rec.Started && e.rec.BeatTries == 0 {
-			c.hub.scheduleBeat(*e, now)
+			c.hub.scheduleBeat(e, now)
 		}
-		return true, nil
+		return e, true, nil
 	})
 	if err != nil {
 		return err

@@ -300,7 +300,7 @@ func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecyc
 	defer cancel()
 	status, err := h.completer.Describe(ctx, target(r).ByID(), mark)
 	if err != nil {
-		return nil, fmt.Errorf("Temporal can't be asked about the activity now: %w", err)
+		return nil, fmt.Errorf("cannot ask Temporal about the activity now: %w", err)
 	}
 	return new(wordOf(status)), nil
 }
@@ -332,24 +332,24 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 	ctx = context.WithoutCancel(ctx)
 	log := h.log.With(slog.String("callback", shortID(e.id)))
 	started := e.rec.Started
-	e, err := wait.entries().update(ctx, e, func(e *entry) (bool, error) {
+	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
-			return false, nil // a later attempt asks for itself
+			return e, false, nil // a later attempt asks for itself
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
 			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
-			h.startBeats(*e, wait.heard, time.Now())
+			h.startBeats(e, wait.heard, time.Now())
 			h.policy(time.Now()).PlanQuestion(e.rec)
-			return true, nil
+			return e, true, nil
 		case e.rec.State == record.Waiting:
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
-			return true, nil
+			return e, true, nil
 		}
 		// An answer stands, unless the activity is over without it.
 		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
-		return false, nil
+		return e, false, nil
 	})
 	switch {
 	case err != nil:

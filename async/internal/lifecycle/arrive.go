@@ -213,8 +213,10 @@ func fateOf(r, now *record.Record, word *Word) fate {
 	}
 }
 
-// Outrun says that a later attempt began, and failed because the fate of the
-// record's failure could not be resolved. It reports whether the record changed.
+// Outrun says that numbers don't tell any more which attempt followed that of the
+// record's failure: a reset has renumbered it, or a later attempt began, and
+// failed because the fate of the failure could not be resolved. It reports
+// whether the record changed.
 func Outrun(r *record.Record) bool {
 	if r.Outcome == nil || r.Outcome.Outrun {
 		return false

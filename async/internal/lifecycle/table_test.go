@@ -127,7 +127,8 @@ func (c *row) is(state record.State, end record.End) {
 
 func runs(r *record.Record) *Word { return &Word{Pending: true, Running: true, Started: r.Started} }
 
-// table has a case for each row of docs/internals.md that names a rule.
+// table has a case for each row of docs/internals.md that names a rule. It is one
+// table, so that it reads like the one there: hence the length of this file.
 var table = map[string]func(c *row){
 	"Waiting, later Start: same round, asks": func(c *row) {
 		c.rec = attempt(1, handedOff)

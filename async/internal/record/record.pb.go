@@ -834,7 +834,7 @@ type Outcome struct {
 	// runs, Temporal has to say whether this failure ended the one before.
 	Started      int64 `protobuf:"varint,6,opt,name=started,proto3" json:"started,omitempty"`
 	NonRetryable bool  `protobuf:"varint,7,opt,name=non_retryable,json=nonRetryable,proto3" json:"non_retryable,omitempty"` // a failure after which no attempt follows
-	Outrun       bool  `protobuf:"varint,8,opt,name=outrun,proto3" json:"outrun,omitempty"`                                 // a later attempt began, and did not learn whether the failure was taken
+	Outrun       bool  `protobuf:"varint,8,opt,name=outrun,proto3" json:"outrun,omitempty"`                                 // numbers don't tell which attempt followed that of the failure: see lifecycle.Outrun
 	// The payload is no longer kept: it was delivered, and nothing reads it again.
 	Gone          bool `protobuf:"varint,9,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
