@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
 	"github.com/latchkey-go/latchkey/web/answer"
@@ -57,7 +58,7 @@ func serveGateway(ctx context.Context, path string, ready func(url string)) (err
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := httpserver.New(handler)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
 	defer serving.Wait()
