@@ -62,9 +62,7 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 	forget := context.AfterFunc(ctx, end)
 	s.watchers[w] = end
 	messages := w.sub.ChannelWithSubscriptions()
-	s.calls.Add(1) // Close waits for it
-	go func() {
-		defer s.calls.Done()
+	s.calls.Go(func() {
 		defer close(w.signals)
 		for range messages {
 			select {
@@ -76,6 +74,6 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 		s.mu.Lock()
 		delete(s.watchers, w)
 		s.mu.Unlock()
-	}()
+	})
 	return w.signals, nil
 }
