@@ -55,8 +55,9 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	var now time.Time
 	e, err := c.update(ctx, func(e entry) (_ entry, _ bool, err error) {
+		now = time.Now() // when the entry was read: what the function records before that is older
 		switch e.rec.State {
 		case record.Waiting:
 		case record.Settled:
