@@ -371,7 +371,7 @@ func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
 	}
 	switch {
 	case err == nil:
-		log.InfoContext(ctx, "async: the pump says that the job is dead: the attempt fails", slog.String("pump", e.rec.Pump))
+		log.DebugContext(ctx, "async: the pump says that the job is dead: the attempt fails", slog.String("pump", e.rec.Pump))
 	case errors.Is(err, ErrSettled), errors.Is(err, ErrSuperseded), errors.Is(err, ErrClosed):
 		log.DebugContext(ctx, "async: the pump says that the job is dead, too late")
 	default:

@@ -20,7 +20,7 @@ func TestGuide(t *testing.T) {
 	}
 	of := map[string]error{
 		"ErrNotFound": async.ErrNotFound, "*TypeMismatchError": &async.TypeMismatchError{}, "ErrInvalidResult": async.ErrInvalidResult,
-		"ErrInvalidFailure": async.ErrInvalidFailure, "ErrTooLarge": async.ErrTooLarge, "ErrSettled": async.ErrSettled,
+		"ErrInvalidFailure": async.ErrInvalidFailure, "ErrInvalidArgument": async.ErrInvalidArgument, "ErrTooLarge": async.ErrTooLarge, "ErrSettled": async.ErrSettled,
 		"ErrSuperseded": async.ErrSuperseded, "ErrClosed": async.ErrClosed, "ErrCancelNotRequested": async.ErrCancelNotRequested,
 		"any other error": errors.New("the store is away"),
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,9 +272,10 @@ func TestNotDeliveredYet(t *testing.T) {
 func TestTemporalHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		hangs := true
+		var hangs atomic.Bool
+		hangs.Store(true)
 		r.temporal.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
-			if hangs {
+			if hangs.Load() {
 				<-ctx.Done()
 			}
 			return ctx.Err()
@@ -284,7 +286,7 @@ func TestTemporalHangs(t *testing.T) {
 		if took := time.Since(began); a.status != 200 || !strings.Contains(string(a.body), `"delivered":false`) || took > 2*time.Second {
 			t.Errorf("after %v: %d %s", took, a.status, a.body)
 		}
-		hangs = false
+		hangs.Store(false)
 		time.Sleep(time.Hour)
 		if _, err := r.hub.Work(t.Context()); err != nil {
 			t.Fatal(err)
