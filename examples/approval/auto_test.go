@@ -13,8 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// TestAuto runs the program as a whole, with a server of its own. The README
-// shows what it prints.
+// TestAuto runs the program as a whole, with a server of its own.
 func TestAuto(t *testing.T) {
 	ownServer(t)
 	temporary := t.TempDir()
