@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.temporal.io/sdk/client"
+
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
 // TestAuto runs the program as a whole, with a server of its own.
@@ -39,9 +41,11 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// ownServer has run start a server, whatever the environment names.
+// ownServer makes run start the server that this module builds, whatever the
+// environment names.
 func ownServer(t *testing.T) {
 	t.Helper()
+	t.Setenv("LATCHKEY_SERVER", devserver.Built)
 	for _, name := range temporalVariables {
 		t.Setenv(name, "")
 	}
