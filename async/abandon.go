@@ -31,12 +31,12 @@ func (c Callback) abandon(ctx context.Context) error {
 		case e.rec.State == record.Closed:
 			return e, false, closedError(e.rec)
 		}
-		c.hub.policy(time.Now()).Close(e.rec, record.EndAbandoned)
+		c.hub.rules.at(time.Now()).Close(e.rec, record.EndAbandoned)
 		written = true
 		return e, true, nil
 	})
 	if written {
-		c.hub.wakeUp()
+		c.hub.wheel.wake()
 	}
 	return err
 }

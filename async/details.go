@@ -64,7 +64,7 @@ func latest(r *record.Record, status completer.Status) *commonpb.Payloads {
 // passOn sends the details that no beat has sent yet, so that they arrive
 // before the outcome: the next attempt resumes from them. What refuses them
 // refuses no outcome.
-func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
+func (d *deliverer) passOn(ctx context.Context, r *record.Record, as role) error {
 	if r.DetailsPendingSince == 0 || r.TokenLostStarted == r.Started {
 		return nil
 	}
@@ -72,17 +72,17 @@ func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
 	if details == nil || err != nil {
 		return nil
 	}
-	if as != settler || r.DetailsReadStarted != r.Started {
+	if as != bySettler || r.DetailsReadStarted != r.Started {
 		// The token may be another attempt's by now, and the function may have
 		// recorded something since.
-		switch status, err := h.completer.Describe(ctx, target(r).ByID(), ""); {
+		switch status, err := d.describe(ctx, r, ""); {
 		case errors.Is(err, completer.ErrRefused):
 			return nil
 		case err != nil || !attemptRuns(r, status) || recordedByOthers(r, status):
 			return err
 		}
 	}
-	_, err = h.completer.Heartbeat(ctx, target(r), details)
+	_, err = d.completer.Heartbeat(ctx, target(r), details)
 	switch {
 	case err == nil:
 		r.BeatPendingSince, r.DetailsPendingSince, r.ServerDetailsDigest = 0, 0, digestOf(details)

@@ -18,7 +18,7 @@ func StartAttempt[T any](ctx context.Context, h *Hub, info activity.Info, o Star
 	if err != nil {
 		return err
 	}
-	return h.startActivity(ctx, info, o, name, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
+	return h.starter.startActivity(ctx, info, o, name, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
 }
 
 // DecodeRecord reads the record in an entry.
@@ -51,7 +51,7 @@ func TypeName[T any]() (string, error) { return resultType[T]() }
 // PoolOrder has a pool with one slot do what is submitted while that is taken,
 // and returns the deadlines in the order in which they were done.
 func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time.Time) {
-	p := h.newPool(ctx)
+	p := h.runner.newPool(ctx)
 	p.slots <- struct{}{}
 	for _, d := range deadlines {
 		p.submit(task{kind: aBeat, deadline: d, do: func() func() { order = append(order, d); return nil }})

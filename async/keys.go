@@ -66,8 +66,8 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 	if k.options.Namespace == "" || !utf8.ValidString(k.options.Namespace) || k.options.Early < 0 {
 		return Callback{}, fmt.Errorf("%w: KeyOptions.Namespace is required, in UTF-8, and Early must not be below zero", ErrInvalidArgument)
 	}
-	c := Callback{hub: h, key: k, entry: entry{id: keyedID(k.options.Namespace, k.key)}}
-	e, err := h.load(ctx, c.entry.id)
+	c := Callback{h, handle{key: k, entry: entry{id: keyedID(k.options.Namespace, k.key)}}}
+	e, err := h.entries.load(ctx, c.entry.id)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && k.options.Early > 0:
 		return c, nil

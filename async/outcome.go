@@ -50,7 +50,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 	if err != nil {
 		return a, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
 	}
-	e, before, err := p.read(ctx)
+	e, before, err := p.read(ctx, p.hub.entries)
 	if err != nil {
 		return a, err
 	}

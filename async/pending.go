@@ -87,7 +87,7 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 	if err != nil {
 		return err
 	}
-	return p.hub.settle(ctx, p.Callback, o)
+	return p.hub.deliverer.settle(ctx, p.handle, o)
 }
 
 // validate honours a Validate method of the value, also one on its pointer.

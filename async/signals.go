@@ -77,7 +77,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 			e.rec.BeatPendingSince = now.UnixNano()
 		}
 		if e.rec.HandedOffStarted == e.rec.Started && e.rec.BeatTries == 0 {
-			c.hub.scheduleBeat(e, now)
+			c.hub.beater.schedule(e, now)
 		}
 		return e, true, nil
 	})
@@ -85,7 +85,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return err
 	}
 	if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-		c.hub.wakeUp()
+		c.hub.wheel.wake()
 	}
 	return standing(e.rec)
 }

@@ -165,8 +165,8 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	f.beating = true
 	defer func() { f.beating = false }()
 	w.logf("%s: the pump says %v, %v", f.p.name, said, err)
-	answer, err := f.p.hub.answerOf(context.Background(), e, said, err)
-	return f.p.hub.beaten(context.Background(), e, answer, err)
+	answer, err := f.p.hub.beater.answerOf(context.Background(), e, said, err)
+	return f.p.hub.beater.beaten(context.Background(), e, answer, err)
 }
 
 // Heartbeat is a process's way to Temporal's.

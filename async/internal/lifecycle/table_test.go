@@ -14,6 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
+// Longer than 400 lines, since the table is one list.
+
 const (
 	sec = int64(time.Second)
 	key = "order-7"

@@ -1,0 +1,127 @@
+package async
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+// beater sends the heartbeats of activities that wait, as their pumps say.
+type beater struct {
+	describer
+	pumps        map[string]heartbeat.Pump
+	encoder      encoder
+	entries      *entries
+	rules        *rules
+	health       *health
+	wheel        *wheel
+	deliverer    *deliverer // fails the attempts of dead jobs
+	troubles     *troubles
+	log          *slog.Logger
+	pollInterval time.Duration
+	asking       sync.Map // the IDs of entries whose pump is being asked
+}
+
+// begin is the end of the hand-off: from here on the pump decides, and no longer
+// the worker. heard is when Temporal last heard of the attempt.
+func (b *beater) begin(e entry, heard, now time.Time) {
+	e.rec.LastBeat, e.rec.BeatTries = heard.UnixNano(), 0
+	b.schedule(e, now)
+}
+
+// begun is when Temporal first heard of the attempt, by the slower of two clocks:
+// a beat too early costs a call, a beat too late the attempt.
+func begun(r *record.Record, now time.Time) time.Time {
+	if started := fromNano(r.Started); started.Before(now) {
+		return started
+	}
+	return now
+}
+
+// schedule makes the next beat due when its pump says so. If this hub does not
+// know the pump, the beat is due at once, for another hub.
+func (b *beater) schedule(e entry, now time.Time) {
+	next, known := b.next(e, now)
+	if !known {
+		next = now
+	}
+	e.rec.NextBeat = toNano(next)
+	b.wheel.note(next, now)
+}
+
+// next asks the pump when it wants to beat.
+func (b *beater) next(e entry, now time.Time) (at time.Time, known bool) {
+	pump, known := b.pumps[e.rec.Pump]
+	if !known {
+		return time.Time{}, false
+	}
+	at, err := guarded("the pump's Next", func() (time.Time, error) { return pump.Next(activityOf(e), now), nil })
+	if err != nil {
+		b.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		at = now.Add(lifecycle.LastBeatRetry)
+	}
+	return at, true
+}
+
+// again makes a beat that was not sent due soon, early enough for one more after
+// it.
+func (b *beater) again(r *record.Record, now time.Time) {
+	if b.health.open(r.Namespace, aBeat) {
+		r.NextBeat = now.UnixNano() // another hub may do better, at once
+		return
+	}
+	r.BeatTries++
+	next := now.Add(jitter(lifecycle.BeatRetry(r)))
+	r.NextBeat = next.UnixNano()
+	b.wheel.note(next, now)
+}
+
+// step decides what follows for an entry whose beat is due: its pump is asked, if
+// it still says that it is time.
+func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, following, error) {
+	at, known := b.next(e, now)
+	switch {
+	case !known && len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now):
+		return told(saveHeld(ctx, b.entries, b.rules, e, now))
+	case !known:
+		b.unknownPump(ctx, e)
+		e.until = now.Add(jitter(b.leaveTo(e, now)))
+		for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
+			if other.After(now) && other.Before(e.until) {
+				e.until = other
+			}
+		}
+	case e.rec.BeatTries == 0 && (at.IsZero() || !lifecycle.IsDue(at, now)):
+		e.rec.NextBeat = toNano(at)
+	default:
+		return e, pumpNext, nil
+	}
+	e, err := b.entries.save(ctx, e)
+	return e, nothingNext, err
+}
+
+// leaveTo is how long this hub leaves a beat to the hubs that know its pump.
+//
+//   - At first it is short, so that they have time left, but longer than two polls
+//     of this hub, which would otherwise claim the entry each time.
+//   - If no hub has sent the beat so far, it is as long as the beat is late: a pump
+//     that no hub knows must not keep the store busy.
+//
+// It does not count as a try, since the pump was not asked.
+func (b *beater) leaveTo(e entry, now time.Time) time.Duration {
+	least := 2 * b.pollInterval / busyPoll
+	first, last := least, max(least, lifecycle.LastBeatRetry)
+	if timeout := time.Duration(e.rec.HeartbeatTimeout); timeout > 0 && now.Before(lifecycle.Lapses(e.rec)) {
+		first, last = max(least, timeout/300), max(least, min(timeout/60, lifecycle.LastBeatRetry))
+	}
+	return min(max(first, now.Sub(fromNano(e.rec.NextBeat))), last)
+}
+
+func (b *beater) unknownPump(ctx context.Context, e entry) {
+	b.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+}
