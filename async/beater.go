@@ -24,6 +24,7 @@ type beater struct {
 	troubles     *troubles
 	log          *slog.Logger
 	pollInterval time.Duration
+	strange      *strange // whether it meets pumps that it doesn't know
 	asking       sync.Map // the IDs of entries whose pump is being asked
 }
 
@@ -123,5 +124,6 @@ func (b *beater) leaveTo(e entry, now time.Time) time.Duration {
 }
 
 func (b *beater) unknownPump(ctx context.Context, e entry) {
+	b.strange.met(time.Now())
 	b.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }

@@ -58,7 +58,7 @@ func assemble(s store.Store, o settings) *Hub {
 		wheel:   newWheel(o.pollInterval),
 		courier: newCourier(o.deliveryWait, o.concurrency),
 	}
-	backlog := new(backlog)
+	backlog, strange := new(backlog), new(strange)
 	h.health.closed = func(namespace string, k kind) {
 		backlog.recall(way{namespace, k})
 		h.wheel.wake()
@@ -80,7 +80,7 @@ func assemble(s store.Store, o settings) *Hub {
 	h.recorder.write = h.deliverer.record
 	h.beater = &beater{
 		describer: ask, pumps: o.pumps, encoder: o.encoder, entries: h.entries, rules: h.rules, health: h.health,
-		wheel: h.wheel, deliverer: h.deliverer, troubles: troubles, log: o.log, pollInterval: o.pollInterval,
+		wheel: h.wheel, deliverer: h.deliverer, troubles: troubles, log: o.log, pollInterval: o.pollInterval, strange: strange,
 	}
 	h.notifier = &notifier{
 		hooks: o.hooks, entries: h.entries, rules: h.rules, troubles: troubles, claimTime: o.claimTime, callback: callback,
@@ -91,7 +91,7 @@ func assemble(s store.Store, o settings) *Hub {
 	}
 	h.runner = &runner{
 		entries: h.entries, rules: h.rules, health: h.health, backlog: backlog, wheel: h.wheel, deliverer: h.deliverer,
-		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles,
+		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles, strange: strange, log: o.log,
 		claimTime: o.claimTime, pollInterval: o.pollInterval, concurrency: o.concurrency,
 	}
 	return h

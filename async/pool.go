@@ -76,8 +76,8 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		patience.Stop()
 	}
 	until := time.Now().Add(p.runner.claimTime)
-	if !p.patient && p.runner.health.behind(now) {
-		now = now.Add(-p.runner.lag()) // what others don't do
+	if !p.patient {
+		now = p.runner.claimsUntil(now)
 	}
 	entries, err := p.runner.entries.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {

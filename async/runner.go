@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -18,7 +19,9 @@ type runner struct {
 	notifier     *notifier
 	recorder     *recorder
 	courier      *courier
+	strange      *strange // whether it meets pumps that it doesn't know
 	troubles     *troubles
+	log          *slog.Logger
 	claimTime    time.Duration
 	pollInterval time.Duration
 	concurrency  int
@@ -66,12 +69,17 @@ func (r *runner) run(ctx context.Context) error {
 	defer r.courier.rest()
 	defer pool.wait()
 	defer r.courier.join(pool)()
+	wakeups := newWakeups(r.entries.store)
 	failures := 0
 	for {
-		r.wheel.pass(time.Now())
+		// Before the claim, so that no entry becomes due in between.
+		wakeups.watch(ctx, time.Now(), r.log)
+		begun := time.Now()
+		r.wheel.pass(r.claimsUntil(begun))
 		pool.resume()
-		n, asked, err := pool.claim(ctx, time.Now())
+		n, asked, err := pool.claim(ctx, begun)
 		idle := r.pollInterval
+		var signals <-chan struct{} // nil after a failure, or while the hub is busy
 		if err == nil {
 			r.troubles.settle(time.Now())
 		}
@@ -85,28 +93,39 @@ func (r *runner) run(ctx context.Context) error {
 		case n > asked/2, r.backlog.left():
 			failures, idle = 0, 0
 		case n > 0:
-			failures, idle = 0, idle/busyPoll
+			failures, idle = 0, wakeups.breath(idle/busyPoll)
 		default:
-			failures = 0
+			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
 		}
-		r.idle(ctx, idle)
+		if signaled, open := r.idle(ctx, idle, signals); signaled {
+			now := time.Now()
+			wakeups.signaled(open, now)
+			if r.claimsUntil(now).Before(now) {
+				r.wheel.note(now, now) // it claims the entry when the others have had their turn
+			}
+			pause(ctx, time.Until(begun.Add(apart)))
+		}
 	}
 }
 
-// idle waits until ctx ends, or until something may be due.
-func (r *runner) idle(ctx context.Context, most time.Duration) {
+// idle waits until ctx ends, something may be due, or the store sends a signal. It
+// reports whether there was a signal, and whether more may come.
+func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan struct{}) (signaled, open bool) {
 	if rest := r.health.rest(time.Now()); rest > 0 {
 		pause(ctx, rest)
 	} else if most == 0 {
-		return
+		return false, false
 	}
-	timer := time.NewTimer(min(jitter(most), r.wheel.left(time.Now())))
+	timer := time.NewTimer(min(jitter(most), r.wheel.left(r.claimsUntil(time.Now()))))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-r.wheel.woken:
+	case _, open = <-signals:
+		return true, open
 	case <-timer.C:
 	}
+	return false, false
 }
 
 // work is Work.
