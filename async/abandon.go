@@ -14,7 +14,7 @@ import (
 // attempt of it asks again. It is nil where the entry was abandoned before, and
 // ErrClosed where the activity is over.
 func (c Callback) Abandon(ctx context.Context) error {
-	return failed("abandon", c.ID(), c.abandon(ctx))
+	return failed("abandon", c.entryID(), c.abandon(ctx))
 }
 
 func (c Callback) abandon(ctx context.Context) error {

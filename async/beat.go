@@ -1,7 +1,6 @@
 package async
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,32 +11,30 @@ import (
 
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
-	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// beaten does what the pump said, and writes down what came of it.
+// beaten does what the pump said, and records what came of it.
 func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error) (entry, following) {
-	now := time.Now()
-	did := beat{at: now}
+	did := lifecycle.Beat{At: time.Now().UnixNano()}
 	switch {
 	case said.dead != nil:
 		b.jobDead(ctx, e, said.dead)
 		return e, nothingNext
 	case pumpErr != nil:
 		b.beatFailed(ctx, e, "the pump doesn't know how the job is", pumpErr)
-		did.failed = true
+		did.Result = lifecycle.BeatFailed
 	case said.skip:
-		did.skipped = true
+		did.Result = lifecycle.BeatSkipped
 	default:
-		if said.details != nil || said.unsent != nil { // whoever looked may have answered as well
+		if said.details != nil || said.unsent != nil { // what the pump has asked may have answered as well
 			fresh, waits := b.stillWaits(ctx, e)
 			if !waits {
 				return e, nothingNext
 			}
 			e = fresh
 		}
-		did = b.send(ctx, e, said, now)
+		did = b.send(ctx, e, said, did)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -53,143 +50,88 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 // there is still something to beat for.
 func (b *beater) stillWaits(ctx context.Context, e entry) (entry, bool) {
 	fresh, err := b.entries.load(ctx, e.id)
-	return fresh, err == nil && fresh.rec.State == record.Waiting && fresh.rec.Started == e.rec.Started &&
-		fresh.rec.TokenLostStarted != fresh.rec.Started // another hub has learned that the attempt is over
+	return fresh, err == nil && lifecycle.StillBeats(fresh.rec, e.rec)
 }
 
-// beatFailed says so, but not for each of thousands.
+// beatFailed logs that a beat was not sent.
 func (b *beater) beatFailed(ctx context.Context, e entry, what string, err error) {
 	b.troubles.beat.happened(ctx, append(aboutEntry(e.id, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
-// beat is what came of one.
-type beat struct {
-	at      time.Time
-	failed  bool // it comes again soon
-	skipped bool
-	lost    bool // Temporal no longer takes the token, though the activity is pending
-	over    record.End
-	adopted bool
-	details []byte // that stand at the server; nil: not known
-	known   []byte // their digest
-	signals completer.Signals
-	asked   bool // signals and details are known
-}
-
-// beat sends one, with what was told last unless there is something newer.
-func (b *beater) send(ctx context.Context, e entry, said answer, now time.Time) beat {
+// send sends a beat with the pump's details, otherwise with the newest that are
+// known. did is the beat so far.
+func (b *beater) send(ctx context.Context, e entry, said answer, did lifecycle.Beat) lifecycle.Beat {
 	r := e.rec
-	did := beat{at: now, details: r.Details}
-	if r.DetailsReadStarted != r.Started {
-		// The function may have recorded details, and so may an earlier attempt.
+	did.Details = r.Details
+	if lifecycle.NeedsDetails(r) {
 		status, err := b.describe(ctx, r, "")
-		switch {
-		case err != nil:
-			b.callFailed(ctx, e, err)
-			did.failed = true
-			return did
-		case !attemptRuns(r, status):
-			return did.without(r, status)
-		case recordedByOthers(r, status):
+		if err != nil {
+			return b.callFailed(ctx, e, did, err)
+		}
+		word := wordOf(status)
+		if !word.Runs(r) {
+			return did.NotTaken(r, word)
+		}
+		if lifecycle.ServersAreNewer(r, word) {
 			if theirs, err := proto.Marshal(status.Details); err == nil {
-				did.details = theirs
+				did.Details = theirs
 			}
 		}
-		did.adopted = true
+		did.Read = true
 	}
 	switch {
 	case said.unsent != nil:
 		b.beatFailed(ctx, e, "the pump's details can't be sent, and those before are sent again", said.unsent)
 	case said.details != nil:
-		did.details = said.details
+		did.Details = said.details
 	}
-	details, err := payloadsOf(did.details)
+	details, err := payloadsOf(did.Details)
 	if err != nil {
 		b.log.ErrorContext(ctx, "async: heartbeat details can't be read", slog.String("callback", shortID(e.id)))
 	}
-	did.known = digestOf(details)
+	did.Digest = digestOf(details)
 	signals, err := b.completer.Heartbeat(ctx, target(r), details)
 	switch {
 	case err == nil:
-		did.signals, did.asked = signals, true
+		did.Signals, did.Heard = lifecycle.Signals(signals), true
 		return did
 	case !errors.Is(err, completer.ErrOver) && !errors.Is(err, completer.ErrNotStarted):
-		b.callFailed(ctx, e, err)
-		did.failed = true
-		return did
+		return b.callFailed(ctx, e, did, err)
 	}
 	status, err := b.describe(ctx, r, "")
 	if err != nil {
-		b.callFailed(ctx, e, err)
-		did.failed = true
-		return did
+		return b.callFailed(ctx, e, did, err)
 	}
-	return did.without(r, status)
+	return did.NotTaken(r, wordOf(status))
 }
 
-// without is what follows where a beat isn't taken, or wouldn't be.
-func (did beat) without(r *record.Record, status completer.Status) beat {
-	did.details = r.Details // nothing was sent
-	switch {
-	case !status.Pending && status.End == completer.EndBuffered:
-		did.failed = true
-	case !status.Pending:
-		did.over = wordOf(status).EndOfOther()
-	default:
-		did.lost, did.asked, did.signals = true, true, completer.Signals(wordOf(status).Signals(r))
-		// Renumbered, its token is no longer known.
-		did.signals.Reset = did.signals.Reset || status.Running && status.Started.Equal(fromNano(r.Started))
-	}
+func (b *beater) callFailed(ctx context.Context, e entry, did lifecycle.Beat, err error) lifecycle.Beat {
+	b.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
+	did.Result = lifecycle.BeatFailed
 	return did
 }
 
-func (b *beater) callFailed(ctx context.Context, e entry, err error) {
-	b.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
-}
-
-// record writes what came of a beat to the entry, as long as the attempt is the
-// same and has no outcome.
-func (b *beater) record(ctx context.Context, e entry, did beat) (entry, error) {
-	before := e.rec
-	started, said := before.Started, before.Details
+// record records what came of a beat, as long as the attempt is the same and has
+// no outcome.
+func (b *beater) record(ctx context.Context, e entry, did lifecycle.Beat) (entry, error) {
+	about, said := e.rec, e.rec.Details
 	return b.entries.update(ctx, e, func(e entry) (entry, bool, error) {
-		r := e.rec
-		if r.State != record.Waiting || r.Started != started || r.HandedOffStarted != started || !lifecycle.SameActivity(before, r) {
-			return e, false, errConflict // it is no longer about this
+		if !lifecycle.BeatConcerns(e.rec, about) {
+			return e, false, errConflict
 		}
 		now := time.Now()
-		if did.adopted && !did.failed { // else they are to be read again
-			r.DetailsReadStarted = started
-		}
-		if did.asked {
-			b.rules.at(now).Signalled(r, lifecycle.Signals(did.signals))
-		}
-		switch {
-		case did.over != record.NoEnd:
-			b.rules.at(now).Close(r, did.over)
-		case did.lost:
-			r.TokenLostStarted, r.NextBeat = started, 0
-		case did.failed:
-			b.again(r, now)
-		case did.skipped:
+		p := b.rules.at(now)
+		switch p.Beaten(e.rec, said, did) {
+		case lifecycle.RetryBeat:
+			b.retry(e.rec, now)
+		case lifecycle.AskPumpLater:
 			b.schedule(e, now)
-			r.BeatTries = 0
-			if floor := now.Add(lifecycle.FirstBeatRetry).UnixNano(); r.NextBeat != 0 && r.NextBeat < floor {
-				r.NextBeat = floor
-			}
-		default:
-			r.LastBeat, r.BeatTries, r.ServerDetailsDigest = did.at.UnixNano(), 0, did.known
-			if bytes.Equal(r.Details, said) {
-				r.Details, r.BeatPendingSince, r.DetailsPendingSince = did.details, 0, 0
-			} else if r.DetailsPendingSince == 0 {
-				// Something newer was brought meanwhile, and another has sent it: before
-				// this one, maybe, which then stands at the server.
-				r.BeatPendingSince, r.DetailsPendingSince = now.UnixNano(), now.UnixNano()
-			} // else it is sent next
+			lifecycle.DelayBeat(e.rec, now)
+		case lifecycle.AskPump:
 			b.schedule(e, now)
 		}
-		b.rules.at(now).PlanQuestion(r)
-		e.held = b.rules.at(now).HoldNotices(r)
+		p.PlanQuestion(e.rec)
+		e.held = p.HoldNotices(e.rec)
 		return e, true, nil
 	})
 }
@@ -204,7 +146,7 @@ func (b *beater) jobDead(ctx context.Context, e entry, why error) {
 	}
 	if err == nil {
 		o.attempt, o.inSlot = e.rec.Started, true
-		err = b.deliverer.settle(ctx, handle{id: new(callbackID(e.id, e.rec.Secret)), entry: e}, o)
+		err = b.deliverer.settle(ctx, handle{id: new(e.callbackID()), entry: e}, o)
 	}
 	switch {
 	case err == nil:

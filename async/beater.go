@@ -31,7 +31,7 @@ type beater struct {
 // begin is the end of the hand-off: from here on the pump decides, and no longer
 // the worker. heard is when Temporal last heard of the attempt.
 func (b *beater) begin(e entry, heard, now time.Time) {
-	e.rec.LastBeat, e.rec.BeatTries = heard.UnixNano(), 0
+	lifecycle.BeginBeats(e.rec, heard)
 	b.schedule(e, now)
 }
 
@@ -69,17 +69,14 @@ func (b *beater) next(e entry, now time.Time) (at time.Time, known bool) {
 	return at, true
 }
 
-// again makes a beat that was not sent due soon, early enough for one more after
-// it.
-func (b *beater) again(r *record.Record, now time.Time) {
+// retry makes a beat that was not sent due again.
+func (b *beater) retry(r *record.Record, now time.Time) {
 	if b.health.open(r.Namespace, aBeat) {
-		r.NextBeat = now.UnixNano() // another hub may do better, at once
+		lifecycle.BeatNow(r, now)
 		return
 	}
-	r.BeatTries++
-	next := now.Add(jitter(lifecycle.BeatRetry(r)))
-	r.NextBeat = next.UnixNano()
-	b.wheel.note(next, now)
+	lifecycle.BeatAgain(r, now, jitter)
+	b.wheel.note(fromNano(r.NextBeat), now)
 }
 
 // step decides what follows for an entry whose beat is due: its pump is asked, if
@@ -91,7 +88,7 @@ func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, follo
 		return told(saveHeld(ctx, b.entries, b.rules, e, now))
 	case !known:
 		b.unknownPump(ctx, e)
-		e.until = now.Add(jitter(b.leaveTo(e, now)))
+		e.until = now.Add(jitter(lifecycle.LeaveBeat(e.rec, 2*b.pollInterval/busyPoll, now)))
 		for _, other := range []time.Time{lifecycle.QuestionAt(e.rec), fromNano(e.rec.NextNotice)} {
 			if other.After(now) && other.Before(e.until) {
 				e.until = other
@@ -104,23 +101,6 @@ func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, follo
 	}
 	e, err := b.entries.save(ctx, e)
 	return e, nothingNext, err
-}
-
-// leaveTo is how long this hub leaves a beat to the hubs that know its pump.
-//
-//   - At first it is short, so that they have time left, but longer than two polls
-//     of this hub, which would otherwise claim the entry each time.
-//   - If no hub has sent the beat so far, it is as long as the beat is late: a pump
-//     that no hub knows must not keep the store busy.
-//
-// It does not count as a try, since the pump was not asked.
-func (b *beater) leaveTo(e entry, now time.Time) time.Duration {
-	least := 2 * b.pollInterval / busyPoll
-	first, last := least, max(least, lifecycle.LastBeatRetry)
-	if timeout := time.Duration(e.rec.HeartbeatTimeout); timeout > 0 && now.Before(lifecycle.Lapses(e.rec)) {
-		first, last = max(least, timeout/300), max(least, min(timeout/60, lifecycle.LastBeatRetry))
-	}
-	return min(max(first, now.Sub(fromNano(e.rec.NextBeat))), last)
 }
 
 func (b *beater) unknownPump(ctx context.Context, e entry) {

@@ -27,19 +27,24 @@ type Callback struct {
 // ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
 // business key, none for a key that no activity has yet. Who has it
 // may answer, so it is to be sent only to those, and not to be logged.
-func (c Callback) ID() string { return c.callbackID() }
+func (c Callback) ID() string {
+	if c.id == nil {
+		return ""
+	}
+	return c.id.Reveal()
+}
 
 // Reference returns what Remember kept, or "".
 func (c Callback) Reference() string { return c.entry.rec.GetReference() }
 
 // String names the callback by its shortened ID, which is safe in a log.
-func (c Callback) String() string { return "callback " + shortID(c.ID()) }
+func (c Callback) String() string { return "callback " + shortID(c.entryID()) }
 
 // GoString is String, so that %#v doesn't print the task token.
 func (c Callback) GoString() string { return c.String() }
 
 // LogValue is the shortened ID.
-func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.ID())) }
+func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.entryID())) }
 
 // Fail has the attempt fail with err, and the activity retried by its retry
 // policy: the next attempt asks again, under a new callback ID. An error that
@@ -53,12 +58,12 @@ func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.ID()
 // its causes is sent as a failure of type "Canceled": the SDK's own client
 // would send the whole as a cancellation, and lose it.
 func (c Callback) Fail(ctx context.Context, err error) error {
-	return failed("fail", c.ID(), c.fail(ctx, err, true))
+	return failed("fail", c.entryID(), c.fail(ctx, err, true))
 }
 
 // Reject is Fail without retries: the activity ends with err.
 func (c Callback) Reject(ctx context.Context, err error) error {
-	return failed("reject", c.ID(), c.fail(ctx, err, false))
+	return failed("reject", c.entryID(), c.fail(ctx, err, false))
 }
 
 func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
@@ -84,7 +89,7 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 // It is ReportCanceled and not Cancel, which in Temporal's SDK requests a
 // cancellation.
 func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
-	return failed("report canceled", c.ID(), c.reportCanceled(ctx, details))
+	return failed("report canceled", c.entryID(), c.reportCanceled(ctx, details))
 }
 
 func (c Callback) reportCanceled(ctx context.Context, details []any) error {
@@ -106,7 +111,7 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 // later attempts of this round: they find it with Reference, and submit
 // nothing twice. At most 4 KiB of UTF-8; "" forgets.
 func (c Callback) Remember(ctx context.Context, ref string) error {
-	return failed("remember", c.ID(), c.remember(ctx, ref))
+	return failed("remember", c.entryID(), c.remember(ctx, ref))
 }
 
 func (c Callback) remember(ctx context.Context, ref string) error {

@@ -38,6 +38,7 @@ func wordOf(s completer.Status) lifecycle.Word {
 	w := lifecycle.Word{
 		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
 		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == completer.EndBuffered,
+		Details: digestOf(s.Details), LastBeat: toNano(s.LastHeartbeat),
 	}
 	switch s.End {
 	case completer.EndOurs:

@@ -11,17 +11,17 @@ import (
 // handle is what a [Callback] stands for: a round of an entry, as it was when the
 // callback was opened.
 type handle struct {
-	id    *string // the callback ID; a pointer, since fmt prints the unexported fields of a struct that holds a Callback
-	entry entry   // never written to
-	key   *keyed  // set if it was opened by key
+	id    *record.CallbackID // nil for a key that no activity has yet; a pointer, so that fmt does not print it
+	entry entry              // never written to
+	key   *keyed             // set if it was opened by key
 }
 
-// callbackID returns the callback ID, or "".
-func (c handle) callbackID() string {
+// entryID returns the ID of the entry, or "".
+func (c handle) entryID() string {
 	if c.id == nil {
 		return ""
 	}
-	return *c.id
+	return c.id.EntryID()
 }
 
 // update changes the entry, whose round must be the handle's.
@@ -43,7 +43,7 @@ func (c handle) isCurrent(e entry) error {
 	if c.key != nil {
 		return nil // the current round, whichever that is
 	}
-	switch current, before := roundOf(e, c.callbackID()); {
+	switch current, before := c.id.RoundOf(e.rec); {
 	case current:
 		return nil
 	case before != nil:
@@ -61,7 +61,7 @@ func (c handle) readFor(ctx context.Context, s *entries, o offer, tries int) (en
 	if tries > 0 || c.key != nil || o.kind == record.Cancellation || e.rec.State != record.Waiting {
 		return c.read(ctx, s)
 	}
-	if current, _ := roundOf(e, c.callbackID()); !current {
+	if current, _ := c.id.RoundOf(e.rec); !current {
 		return c.read(ctx, s)
 	}
 	return e.clone(), nil, nil
@@ -79,7 +79,7 @@ func (c handle) read(ctx context.Context, s *entries) (entry, *record.Round, err
 	if c.key != nil {
 		return e, nil, nil // the current round, whichever that is
 	}
-	current, before := roundOf(e, c.callbackID())
+	current, before := c.id.RoundOf(e.rec)
 	if !current && before == nil {
 		return entry{}, nil, errUnknown
 	}

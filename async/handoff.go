@@ -22,7 +22,7 @@ func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask fun
 			s.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
 	}()
-	err = ask(ctx, s.callback(handle{id: new(callbackID(e.id, e.rec.Secret)), entry: e.clone()}))
+	err = ask(ctx, s.callback(handle{id: new(e.callbackID()), entry: e.clone()}))
 	returned = true
 	if answered := s.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
 		return err

@@ -1,7 +1,6 @@
 package async
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -23,13 +22,14 @@ const shortest = 3
 // longestGap bounds how far apart the worker's own beats are.
 const longestGap = time.Minute
 
-// beatMeanwhile heartbeats from the worker while the function runs, or while
-// Start waits for the store. The beats end with the worker: one that is killed
-// before it has asked is noticed within the heartbeat timeout, although the wait
-// may last for days. heard is when the server last heard of the attempt. reads
-// says whether the store can be read. The function that is returned stops the
-// beats, waits for the one under way, and returns when the server last heard of
-// the attempt.
+// beatMeanwhile heartbeats from the worker while the function runs, or while Start
+// waits for the store. The beats end with the worker: Temporal notices a worker
+// that is killed before it has asked within the heartbeat timeout, although the
+// wait may last for days.
+//
+// heard is when Temporal last heard of the attempt. reads says whether the store
+// can be read. The function that is returned stops the beats, waits for the one
+// under way, and returns when Temporal last heard of the attempt.
 func (s *starter) beatMeanwhile(ctx context.Context, e entry, heard time.Time, reads bool) (stop func() (heard time.Time)) {
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
 	if timeout == 0 {
@@ -59,16 +59,15 @@ type handoffBeats struct {
 	reads   bool // the store can be read; otherwise nothing is recorded in it either
 }
 
-// run beats, from time to time, with the details that the server has: a beat
-// without would erase what the function or an earlier attempt has recorded.
-// Where the function beats for itself, and fast enough, nothing is sent, so that
-// what it records meanwhile isn't overwritten. It returns when it last beat, or
-// last.
+// run beats from time to time, with the details that Temporal has: a beat without
+// details would erase what the function or an earlier attempt has recorded. If the
+// function beats for itself, and often enough, run sends nothing, so that it does
+// not overwrite what the function records. It returns when it last beat, or last.
 func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time {
-	s, e, reporter := k.starter, k.e, k.starter.completer
+	s, e, ask := k.starter, k.e, k.starter.describer
 	next := time.NewTimer(time.Until(heard.Add(k.every)))
 	defer next.Stop()
-	seen, ours := fromNano(e.rec.Started), false // times of the server's, which are compared with its own only
+	seen, ours := fromNano(e.rec.Started), false // Temporal's times, which are compared with its own only
 	for {
 		select {
 		case <-ctx.Done():
@@ -76,16 +75,16 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 		case <-next.C:
 			next.Reset(k.every)
 		}
-		if reporter == nil {
+		if ask.completer == nil {
 			var err error
-			if reporter, err = workersCompleter(ctx, e); err != nil {
+			if ask.completer, err = workersCompleter(ctx, e); err != nil {
 				s.beater.beatFailed(ctx, e, "this hub has no completer, and none can be made of the worker's client", err)
 				return last
 			}
 		}
 		now, over := time.Now(), false
 		call, cancel := context.WithTimeout(ctx, max(k.every, callMargin))
-		seen, ours, over = k.beat(call, reporter, seen, ours)
+		seen, ours, over = k.beat(call, ask, seen, ours)
 		cancel()
 		if ours {
 			last = now
@@ -96,11 +95,13 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 	}
 }
 
-// beat beats, unless the function has since seen; while Start waits for the
-// store no function runs, and each of these beats is sent. It returns when the server had
-// its last heartbeat before this one, whether it sent one, and whether there is
-// nothing to keep alive any more, though the function runs.
-func (k handoffBeats) beat(ctx context.Context, reporter completer.Completer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
+// beat sends a beat, unless the function has sent one since seen. While Start
+// waits for the store no function runs, and each of these beats is sent.
+//
+// It returns when Temporal had its last heartbeat before this one, whether it sent
+// one, and whether there is nothing to keep alive any more, though the function
+// runs.
+func (k handoffBeats) beat(ctx context.Context, ask describer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	s, e := k.starter, k.e
 	now := e
 	if k.reads {
@@ -114,32 +115,35 @@ func (k handoffBeats) beat(ctx context.Context, reporter completer.Completer, se
 	if now.rec.State != record.Waiting || now.rec.Started != e.rec.Started {
 		return seen, false, true
 	}
-	status, err := reporter.Describe(ctx, target(e.rec).ByID(), "")
+	status, err := ask.describe(ctx, e.rec, "")
 	if err != nil {
 		s.beater.beatFailed(ctx, e, "Temporal can't be asked what the function recorded", err)
 		return seen, ours, false
 	}
-	if !attemptRuns(e.rec, status) {
+	word := wordOf(status)
+	if !word.Runs(e.rec) {
 		return seen, false, true
 	}
-	signals, known := completer.Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
+	signals, known := word.Signals(now.rec), now.rec.ServerDetailsDigest
 	if ours || !k.reads || !status.LastHeartbeat.After(seen) {
 		ours = false
-		details := latest(now.rec, status)
-		switch got, err := reporter.Heartbeat(ctx, target(e.rec), details); {
+		details, digest := status.Details, known
+		if lifecycle.WorkerSends(now.rec, word) {
+			if brought, err := payloadsOf(now.rec.Details); brought != nil && err == nil {
+				details, digest = brought, digestOf(brought)
+			}
+		}
+		switch got, err := ask.completer.Heartbeat(ctx, target(e.rec), details); {
 		case errors.Is(err, completer.ErrOver):
 			return seen, false, true
 		case err != nil:
 			s.beater.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
 		default:
-			signals, ours = got, true
-			if details != status.Details {
-				known = digestOf(details)
-			}
+			signals, known, ours = lifecycle.Signals(got), digest, true
 		}
 	}
 	if k.reads {
-		s.noteMeanwhile(ctx, now, signals, known)
+		s.learnMeanwhile(ctx, now, signals, known)
 	}
 	return status.LastHeartbeat, ours, false
 }
@@ -152,35 +156,21 @@ func workersCompleter(ctx context.Context, e entry) (completer.Completer, error)
 	})
 }
 
-// noteMeanwhile has a hub that runs tell what the worker has learned, and
-// records the digest of what the server has. Signals for which this hub has no
-// hook are left to those that have, to learn anew.
-func (s *starter) noteMeanwhile(ctx context.Context, e entry, said completer.Signals, known []byte) {
-	started := e.rec.Started
-	written := false
+// learnMeanwhile records what a beat has learned, so that a hub that runs calls
+// the hooks.
+func (s *starter) learnMeanwhile(ctx context.Context, e entry, said lifecycle.Signals, known []byte) {
+	started, written := e.rec.Started, false
 	_, err := s.entries.update(ctx, e, func(e entry) (entry, bool, error) {
-		r := e.rec
-		said.CancelRequested = r.CancelRequested || said.CancelRequested && s.hooks.Has(record.NoticeCancelRequested)
-		said.Reset = r.ResetRequested || said.Reset && s.hooks.Has(record.NoticeReset)
-		if !s.hooks.Has(record.NoticePaused) {
-			said.Paused = r.Paused
-		}
-		if r.State != record.Waiting || r.Started != started ||
-			said == (completer.Signals{CancelRequested: r.CancelRequested, Paused: r.Paused, Reset: r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
-			return e, false, nil
-		}
-		s.rules.at(time.Now()).Signalled(r, lifecycle.Signals(said))
-		r.ServerDetailsDigest = known
-		written = true
-		return e, true, nil
+		written = s.rules.at(time.Now()).LearnMeanwhile(e.rec, started, said, known)
+		return e, written, nil
 	})
 	if err == nil && written {
 		s.wheel.wake()
 	}
 }
 
-// warnOfBeats says once for each activity type that a heartbeat timeout is
-// too short for another hub to take over in time.
+// warnOfBeats logs once for each activity type that its heartbeat timeout is too
+// short for another hub to take over in time.
 func (s *starter) warnOfBeats(ctx context.Context, r *record.Record) {
 	timeout := time.Duration(r.HeartbeatTimeout)
 	if timeout == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -68,7 +69,7 @@ func assemble(s store.Store, o settings) *Hub {
 	}
 	h.rules = &rules{health: h.health, policy: lifecycle.Policy{
 		Watch: o.watch, Retention: o.retention, ClaimTime: o.claimTime, Listens: o.hooks.listens(), CanAsk: h.completer != nil,
-		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
+		NewSecret: record.NewSecret, Digest: roundDigest, Jitter: jitter,
 	}}
 	callback := func(c handle) Callback { return Callback{h, c} }
 	ask := describer{completer: h.completer, claimTime: o.claimTime}
@@ -86,7 +87,7 @@ func assemble(s store.Store, o settings) *Hub {
 		hooks: o.hooks, entries: h.entries, rules: h.rules, troubles: troubles, claimTime: o.claimTime, callback: callback,
 	}
 	h.starter = &starter{
-		describer: ask, entries: h.entries, encoder: o.encoder, hooks: o.hooks.listens(), rules: h.rules, deliverer: h.deliverer,
+		describer: ask, entries: h.entries, encoder: o.encoder, rules: h.rules, deliverer: h.deliverer,
 		beater: h.beater, wheel: h.wheel, troubles: troubles, log: o.log, storeWait: o.storeWait, callback: callback,
 	}
 	h.runner = &runner{
@@ -111,21 +112,23 @@ func isNilInterface(v any) bool {
 // activity is over: its Info tells. ErrNotFound means that nothing is known
 // under the ID. It says the same of a wrong secret.
 func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
-	c, err := h.open(ctx, id)
-	return c, failed("open", given(id), err)
+	callback, ok := record.ParseCallbackID(id)
+	c, err := h.open(ctx, callback, ok)
+	return c, failed("open", callback.EntryID(), err)
 }
 
-func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
+// open is Open. ok says whether the caller passed what has the form of a callback
+// ID.
+func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback, error) {
 	if h == nil {
 		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
 	}
-	entryID, _, ok := splitCallbackID(id)
 	if !ok {
-		return Callback{}, fmt.Errorf("%w: not a callback ID, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key)", ErrNotFound, callbackLen, keyedLen)
+		return Callback{}, fmt.Errorf("%w: not a callback ID, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key)", ErrNotFound, record.CallbackIDLen, record.KeyedCallbackIDLen)
 	}
-	stored, err := h.entries.store.Get(ctx, entryID)
+	stored, err := h.entries.store.Get(ctx, id.EntryID())
 	if errors.Is(err, store.ErrNotFound) {
-		holder(noEntry, id)
+		id.Holds(noEntry)
 		return Callback{}, errUnknown
 	}
 	if err != nil {
@@ -133,14 +136,14 @@ func (h *Hub) open(ctx context.Context, id string) (Callback, error) {
 	}
 	// The secret is compared before anything is decoded, so that the time that
 	// decoding takes reveals nothing to a caller with a wrong secret.
-	if holds, sure := holder(stored.Body, id); sure && !holds {
+	if holds, sure := id.Holds(stored.Body); sure && !holds {
 		return Callback{}, errUnknown
 	}
 	e, err := decodeEntry(stored)
 	if err != nil {
 		return Callback{}, err
 	}
-	if current, before := roundOf(e, id); !current && before == nil {
+	if current, before := id.RoundOf(e.rec); !current && before == nil {
 		return Callback{}, errUnknown
 	}
 	return Callback{h, handle{id: &id, entry: e}}, nil
@@ -163,7 +166,7 @@ func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
 			var c Callback
 			e, err := decodeEntry(stored)
 			if err == nil {
-				c = Callback{h, handle{id: new(callbackID(e.id, e.rec.Secret)), entry: e}}
+				c = Callback{h, handle{id: new(e.callbackID()), entry: e}}
 			}
 			if err != nil {
 				err = &opError{op: "list", id: store.ShortID(stored.ID), err: err}
@@ -174,3 +177,13 @@ func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
 		}
 	}
 }
+
+// noEntry is the body that Open reads if there is no entry, so that an unknown
+// callback ID costs the same as a wrong secret.
+var noEntry = func() []byte {
+	e, err := entry{rec: &record.Record{Secret: make([]byte, record.SecretBytes)}}.encode()
+	if err != nil {
+		panic(err) // a constant record can be encoded
+	}
+	return e.Body
+}()

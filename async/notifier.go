@@ -82,7 +82,7 @@ func (n *notifier) call(ctx context.Context, e entry, notice *record.Notice) err
 	}
 	e = e.clone()
 	lifecycle.OfNotice(e.rec, notice) // as it was when the round of the notice ended
-	c := n.callback(handle{id: new(callbackID(e.id, notice.Secret)), entry: e})
+	c := n.callback(handle{id: new(record.NewCallbackID(e.id, notice.Secret)), entry: e})
 	_, err := outside(ctx, &n.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, n.invoke(ctx, c, notice) })
 	return err
 }

@@ -39,7 +39,7 @@ type Accepted[T any] struct {
 // ErrSuperseded where the round did, and ErrNotFound.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)
-	return a, failed("outcome", p.ID(), err)
+	return a, failed("outcome", p.entryID(), err)
 }
 
 func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {

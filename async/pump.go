@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -13,7 +14,7 @@ import (
 func activityOf(e entry) heartbeat.Activity {
 	r := e.rec
 	return heartbeat.Activity{
-		ID: callbackID(e.id, r.Secret), Type: r.ActivityType, WorkflowID: r.WorkflowId,
+		ID: record.NewCallbackID(e.id, r.Secret).Reveal(), Type: r.ActivityType, WorkflowID: r.WorkflowId,
 		Reference: r.Reference, Labels: maps.Clone(r.Labels), Attempt: r.Attempt,
 		Timeout: time.Duration(r.HeartbeatTimeout), Deadline: fromNano(r.Deadline),
 		LastBeat: fromNano(r.LastBeat), Relayed: fromNano(r.BeatPendingSince),

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // rules are those of package lifecycle, as this hub applies them.
@@ -31,5 +32,5 @@ func unclaim(e *entry, now time.Time) { e.rec.Delivery.Next = now.UnixNano() }
 
 // roundDigest stands for the callback ID of a round that is over.
 func roundDigest(entryID string, secret []byte) []byte {
-	return callbackDigest(callbackID(entryID, secret))
+	return record.NewCallbackID(entryID, secret).Digest()
 }

@@ -58,7 +58,7 @@ func (s *starter) lookForWrapped(ctx context.Context, r *record.Record) {
 			"return that error as it is, and put async.Interceptor() first in worker.Options.Interceptors, "+
 			"or first in client.Options.Interceptors if an interceptor of the client wraps it",
 			slog.String("activity_type", r.ActivityType), slog.Int("attempt", int(r.Attempt)),
-			slog.String("callback", shortID(entryID(r))))
+			slog.String("callback", shortID(record.EntryID(r))))
 	})
 }
 

@@ -191,8 +191,8 @@ func (o offer) fingerprintFor(e entry, to handle, idempotency string) []byte {
 			writeField(h, []byte(idempotency))
 		})([]byte(e.id))
 	}
-	if _, secret, ok := splitCallbackID(to.callbackID()); ok && to.key == nil {
-		return o.fingerprint(secret)
+	if to.id != nil && to.key == nil {
+		return o.fingerprint(to.id.Secret())
 	}
 	return o.fingerprint(e.rec.Secret)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"go.temporal.io/sdk/activity"
 )
 
@@ -179,7 +180,7 @@ func (w *simWorld) start(at *simAttempt) {
 		info.StartedTime = w.broken.started(at)
 	}
 	r := recordOf(info, at.act.options, at.typ)
-	id := entryID(r)
+	id := record.EntryID(r)
 	before := w.records[id]
 	if w.broken.number != nil {
 		info.Attempt = w.broken.number(at, before)

@@ -130,7 +130,7 @@ func recordOf(info activity.Info, o StartOptions, resultType string) *record.Rec
 		HeartbeatTimeout: int64(info.HeartbeatTimeout),
 		State:            record.Waiting,
 		ResultType:       resultType,
-		Secret:           newSecret(),
+		Secret:           record.NewSecret(),
 		Key:              o.Key,
 		Once:             o.Once,
 		Labels:           o.Labels,

@@ -19,7 +19,6 @@ type starter struct {
 	describer
 	entries   *entries
 	encoder   encoder
-	hooks     lifecycle.Kinds // that this hub has
 	rules     *rules
 	deliverer *deliverer
 	beater    *beater
@@ -35,10 +34,11 @@ type starter struct {
 func (s *starter) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
 	s.warnOfBeats(ctx, r)
-	wait := s.newStoreWait(entryID(r), r)
-	e, next, err := s.begin(ctx, entryID(r), r, wait)
+	id := record.EntryID(r)
+	wait := s.newStoreWait(id, r)
+	e, next, err := s.begin(ctx, id, r, wait)
 	if err != nil {
-		return failed("start", entryID(r), err)
+		return failed("start", id, err)
 	}
 	if next == lifecycle.Nothing {
 		notePending(ctx)
