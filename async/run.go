@@ -22,6 +22,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
 	}
 	pool := h.newPool(ctx)
+	defer h.pulse.begin()()
 	defer h.finisher.run(ctx)()
 	defer h.courier.rest()
 	defer pool.wait()
@@ -33,6 +34,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		n, asked, err := pool.claim(ctx, time.Now())
 		idle := h.pollInterval
 		if err == nil {
+			h.pulse.beat(time.Now())
 			h.troubles.settle(time.Now())
 		}
 		switch {

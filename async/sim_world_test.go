@@ -118,6 +118,7 @@ type simBroken struct {
 	result    func(err error) error               // of Start
 	asked     func(w *simWorld, id string) string // what the outside is told
 	options   func(o *Options)                    // of each hub
+	retry     func(c Callback) error              // in place of Retry
 }
 
 func (w *simWorld) logf(format string, args ...any) {
