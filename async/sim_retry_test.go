@@ -63,7 +63,7 @@ func retryClosed(c Callback) error {
 		if e.rec.State != record.Closed || e.rec.End != record.EndDelivered {
 			return e, false, nil
 		}
-		e.rec.State, e.rec.End, e.rec.Ended = record.Settled, record.NoEnd, 0
+		e.rec.State, e.rec.End, e.rec.Ended, e.rec.TaskToken = record.Settled, record.NoEnd, 0, []byte("spent")
 		e.rec.Delivery.Next = time.Now().UnixNano()
 		return e, true, nil
 	})
