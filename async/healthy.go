@@ -19,6 +19,7 @@ const healthyClaims = 3
 type pulse struct {
 	runs    atomic.Int32 // calls of Run under way
 	claimed atomic.Int64 // when one of them last began, or had a claim answered; Unix nanoseconds
+	pause   atomic.Int64 // until the next claim, as planned after the last one; nanoseconds
 }
 
 // begin notes that a Run has begun.
@@ -30,6 +31,9 @@ func (p *pulse) begin() (end func()) {
 
 // beat notes that the store has answered a claim.
 func (p *pulse) beat(now time.Time) { p.claimed.Store(now.UnixNano()) }
+
+// pauses notes how long Run waits before it claims again, unless something wakes it.
+func (p *pulse) pauses(d time.Duration) { p.pause.Store(int64(d)) }
 
 // Ready returns nil if the store takes answers, so that this process can accept
 // them, and otherwise the store's error. It makes one write that the store must
@@ -54,7 +58,8 @@ func (h *Hub) ready(ctx context.Context) error {
 }
 
 // Healthy returns nil if this hub works: Run is under way and has claimed within
-// three poll intervals (or within ClaimTime, for which calls may have all slots),
+// three poll intervals (10 s each while it relies on the signals of the store, or
+// within ClaimTime, for which calls may have all slots),
 // the store takes answers, and no circuit breaker to Temporal is open. Otherwise
 // the error names everything that is wrong. Use it for alerts. Where a probe that
 // fails takes the process out of service, use Ready: a hub that does not reach
@@ -69,6 +74,7 @@ func (p *pulse) err(now time.Time, within time.Duration) error {
 	if p.runs.Load() == 0 {
 		return errors.New("Run is not under way in this process")
 	}
+	within = max(within, healthyClaims*time.Duration(p.pause.Load()))
 	if since := now.Sub(time.Unix(0, p.claimed.Load())); since > within {
 		return fmt.Errorf("Run has claimed nothing from the store for %v, want a claim within %v", since.Round(time.Millisecond), within)
 	}

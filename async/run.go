@@ -56,6 +56,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		default:
 			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
 		}
+		if err == nil {
+			h.pulse.pauses(idle)
+		}
 		if rest := h.health.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)
 		} else if idle == 0 {
