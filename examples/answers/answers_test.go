@@ -86,7 +86,10 @@ func newWorld(t *testing.T, c config) *world {
 	completer, err := async.ClientCompleter(async.Client{Client: connection, Options: o})
 	must(t, err)
 	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: completer}, asked: make(chan string, 100)}
-	options := async.Options{Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter}
+	options := async.Options{
+		Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter,
+		DeliveryWait: time.Minute, // the tests look at what the first try has brought about, however busy the machine is
+	}
 	if c.hub != nil {
 		c.hub(&options)
 	}
