@@ -70,6 +70,25 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 	}
 }
 
+// A caller waits no longer than its delivery lasts, however long DeliveryWait is.
+func TestCallersWaitNoLongerThanTheDelivery(t *testing.T) {
+	for _, runs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(o *async.Options) { o.DeliveryWait, o.ClaimTime = time.Minute, 8*time.Second })
+			if runs {
+				runHub(t, w.hub)
+			}
+			w.completer.CompleteFunc = hangs
+			p := w.open(w.start(1, async.StartOptions{}))
+			began := time.Now()
+			wantNil(t, p.Complete(t.Context(), Decision{}))
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("Complete took %v, want the 8s of the claim at most", took)
+			}
+		})
+	}
+}
+
 // The delivery goes on when the caller's context has ended, and Run's end waits for
 // it.
 func TestDeliveryOutlivesItsCaller(t *testing.T) {
