@@ -264,6 +264,10 @@ func quick() workflow.ActivityOptions {
 	return o
 }
 
+// soon is a deadline that passes within a test, after the test has done
+// something, also on a machine that is busy.
+const soon = 15 * time.Second
+
 // expiring times each attempt out after a second, and retries at once.
 func expiring() workflow.ActivityOptions {
 	o := quick()

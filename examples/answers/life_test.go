@@ -155,7 +155,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 			pending := make(chan bool, 100)
 			w.completer.misjudge(func(s *async.Status) { pending <- s.Pending })
 			o := patient()
-			o.ScheduleToCloseTimeout = 3 * time.Second
+			o.ScheduleToCloseTimeout = soon
 			run := w.Start(awaitDecision, o)
 			info := w.Next()
 			p := w.next()
@@ -278,7 +278,7 @@ func TestEndIsTold(t *testing.T) {
 				hub: running(hooks), during: remember, start: async.StartOptions{Labels: map[string]string{"order": "7"}},
 			})
 			o := patient()
-			o.ScheduleToCloseTimeout = 3 * time.Second
+			o.ScheduleToCloseTimeout = soon
 			run := w.Start(awaitDecision, o)
 			p := w.next()
 			rig.Eventually(t, "the reference", func() bool { return w.open(p.ID()).Reference() != "" })
