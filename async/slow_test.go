@@ -10,6 +10,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // A server that takes more than a second for each call is slow, not away: the hub
@@ -19,7 +20,7 @@ func TestSlowServerIsNotAway(t *testing.T) {
 		const callers, each = 4, 20
 		w := newWorld(t)
 		runHub(t, w.hub)
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 			time.Sleep(1500 * time.Millisecond)
 			return nil
 		}

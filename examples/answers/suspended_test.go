@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -33,10 +34,10 @@ func TestServerHangs(t *testing.T) {
 	}
 	ctx := rig.Context(t)
 	s, c, o := ownServer(t)
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	must(t, err)
 	hub, err := async.New(async.Options{
-		Store: store.NewMemory(), Completer: completer, DeliveryWait: time.Minute, Logger: slog.New(slog.DiscardHandler),
+		Store: store.NewMemory(), Completer: reporter, DeliveryWait: time.Minute, Logger: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	runHub(t, hub)
