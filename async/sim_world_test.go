@@ -201,7 +201,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	}
 	p.carries()
 	if c, ok := p.hub.completer.(*throttle); ok {
-		c.slow = 0 // its timer would run beside the history
+		c.slow = false // its timer would run beside the history
 	}
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.finisher.count(1)
