@@ -33,7 +33,10 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 		}
 	}
 	done := make(chan entry, 1)
-	release := sync.OnceFunc(func() { <-places })
+	release := sync.OnceFunc(func() {
+		<-places
+		close(done) // the caller waits no longer for a delivery that has failed
+	})
 	do := func() {
 		defer release()
 		if d.carried(calls, e, until, probe, done) {
@@ -55,14 +58,14 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 		return entry{}, false
 	}
 	select {
-	case e = <-done:
-		return e, true
+	case e, known = <-done:
+		return e, known
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	select {
-	case e = <-done:
-		return e, true
+	case e, known = <-done:
+		return e, known
 	default:
 		return entry{}, false
 	}

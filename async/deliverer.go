@@ -88,9 +88,10 @@ func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, a
 	if err != nil && e.rec.Delivery.GetTries() == 0 {
 		return e, undelivered(err) // once: an outcome doesn't hang on its details
 	}
+	begun := time.Now()
 	e, v := d.report(ctx, e, o, as)
 	if hasAnswered(v.err) { // also if there was only a question to ask
-		d.health.close(way{e.rec.Namespace, anAnswer}, time.Now())
+		d.health.close(way{e.rec.Namespace, anAnswer}, begun, time.Now())
 	}
 	return e, v
 }

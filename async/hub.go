@@ -15,10 +15,12 @@ import (
 
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called
-// concurrently. It needs no closing. It has goroutines of its own while Run, Work
-// or Start runs, and one for each delivery that a caller has begun and no longer
-// waits for. Those are bounded by Concurrency, end within ClaimTime, and Run and
-// Work wait for them.
+// concurrently. It needs no closing.
+//
+// It has goroutines of its own while Run, Work or Start runs, one while Stats scans
+// the store, which ends with its last caller, and one for each delivery that a
+// caller has begun and no longer waits for. Those are bounded by Concurrency, end
+// within ClaimTime, and Run and Work wait for them.
 type Hub struct {
 	settings  settings
 	completer completer.Completer // behind the throttle; nil: the hub settles only
@@ -34,6 +36,8 @@ type Hub struct {
 	notifier  *notifier
 	starter   *starter
 	runner    *runner
+	census    census // the snapshot of Stats
+	pulse     pulse  // of Run
 }
 
 // New returns a hub, or an error that names the wrong option.
@@ -58,6 +62,7 @@ func assemble(s store.Store, o settings) *Hub {
 		health:  &health{log: o.log},
 		wheel:   newWheel(o.pollInterval),
 		courier: newCourier(o.deliveryWait, o.concurrency),
+		census:  census{age: o.statsAge},
 	}
 	backlog, strange := new(backlog), new(strange)
 	h.health.closed = func(namespace string, k kind) {
@@ -92,7 +97,7 @@ func assemble(s store.Store, o settings) *Hub {
 	}
 	h.runner = &runner{
 		entries: h.entries, rules: h.rules, health: h.health, backlog: backlog, wheel: h.wheel, deliverer: h.deliverer,
-		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles, strange: strange, log: o.log,
+		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles, strange: strange, log: o.log, pulse: &h.pulse,
 		claimTime: o.claimTime, pollInterval: o.pollInterval, concurrency: o.concurrency,
 	}
 	return h

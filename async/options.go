@@ -117,6 +117,10 @@ type Options struct {
 	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
+	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
+	// Between 1 s and 24 h. Defaults to 1 min.
+	StatsAge time.Duration
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -134,6 +138,7 @@ type settings struct {
 	retention, claimTime, pollInterval time.Duration
 	storeWait, watch                   time.Duration // zero: none
 	deliveryWait                       time.Duration // not above zero: none
+	statsAge                           time.Duration
 
 	log *slog.Logger
 }
@@ -164,6 +169,9 @@ func (o Options) settings() (s settings, err error) {
 		return s, err
 	}
 	if s.watch, err = checkWatch(o.WatchInterval); err != nil {
+		return s, err
+	}
+	if s.statsAge, err = checkStatsAge(o.StatsAge); err != nil {
 		return s, err
 	}
 	if err := s.checkNumbers(); err != nil {

@@ -20,6 +20,7 @@ type runner struct {
 	recorder     *recorder
 	courier      *courier
 	strange      *strange // whether it meets pumps that it doesn't know
+	pulse        *pulse
 	troubles     *troubles
 	log          *slog.Logger
 	claimTime    time.Duration
@@ -65,6 +66,7 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 // run is Run.
 func (r *runner) run(ctx context.Context) error {
 	pool := r.newPool(ctx)
+	defer r.pulse.begin()()
 	defer r.recorder.run(ctx)()
 	defer r.courier.rest()
 	defer pool.wait()
@@ -81,6 +83,7 @@ func (r *runner) run(ctx context.Context) error {
 		idle := r.pollInterval
 		var signals <-chan struct{} // nil after a failure, or while the hub is busy
 		if err == nil {
+			r.pulse.beat(time.Now())
 			r.troubles.settle(time.Now())
 		}
 		switch {
@@ -96,6 +99,9 @@ func (r *runner) run(ctx context.Context) error {
 			failures, idle = 0, wakeups.breath(idle/busyPoll)
 		default:
 			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
+		}
+		if err == nil {
+			r.pulse.pauses(idle)
 		}
 		if signaled, open := r.idle(ctx, idle, signals); signaled {
 			now := time.Now()
