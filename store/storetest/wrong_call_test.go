@@ -244,6 +244,18 @@ func wrongOrders() []wrong {
 				},
 			}
 		}},
+		{name: "the later of two equal deletes conflicts", caughtBy: []string{"Concurrency/EqualDeletesBothSucceed"}, wrap: func(r *ref) store.Store {
+			m := newMeeting()
+			return &twisted{ref: r, del: func(ctx context.Context, id string, version uint64) error {
+				there := r.peek(id).Version == version
+				m.meet()
+				if there && r.peek(id).Version != version {
+					return store.ErrConflict
+				}
+				m.meet()
+				return r.del(ctx, id, version)
+			}}
+		}},
 		{name: "body and due are written one after the other", caughtBy: []string{"Concurrency/ReadersSeeWholeEntries"}, wrap: func(r *ref) store.Store {
 			m := newMeeting()
 			return &twisted{ref: r,
