@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -202,9 +203,9 @@ func TestDueSoonIsNotLate(t *testing.T) {
 		wantNil(t, err)
 		pass(5 * time.Minute)
 		var beats []time.Time
-		w.completer.HeartbeatFunc = func(_ context.Context, _ async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+		w.completer.HeartbeatFunc = func(_ context.Context, _ completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 			beats = append(beats, time.Now())
-			return async.Signals{}, nil
+			return completer.Signals{}, nil
 		}
 		w.hub = worker
 		began := time.Now()
