@@ -18,13 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-const (
-	defaultBlobLimit = 2 << 20
-	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
-	maxBlobLimit = 3584 << 10
-	// callMargin is how long before the end of its claim a call of Temporal ends.
-	callMargin = time.Second
-)
+// callMargin is how long before the end of its claim a call of Temporal ends.
+const callMargin = time.Second
 
 // Options configures a [Hub].
 type Options struct {
@@ -88,9 +83,11 @@ type Options struct {
 	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
-	// BlobLimit is how large a result, a failure or details may be, in bytes as
-	// encoded, after codecs. It is that of the namespace; with external storage
-	// it may be raised, at most to 3.5 MiB. Defaults to 2 MiB, Temporal's own.
+	// BlobLimit is the largest result, failure or details, in bytes as encoded,
+	// after codecs. Set it to that of the namespace; with external storage it may
+	// be larger, at most 3.5 MiB. A store that is a store.Limiter lowers the
+	// maximum: an entry must have room for an outcome and details of that size.
+	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
 	BlobLimit int
 
 	// ClaimTime is for how long a hub has an entry to itself while it calls
@@ -156,11 +153,14 @@ func (o Options) settings() (s settings, err error) {
 		concurrency: cmp.Or(o.Concurrency, 64), rate: o.Rate,
 		retention: cmp.Or(o.Retention, 24*time.Hour), claimTime: cmp.Or(o.ClaimTime, 10*time.Second),
 		pollInterval: cmp.Or(o.PollInterval, time.Second), deliveryWait: cmp.Or(o.DeliveryWait, defaultDeliveryWait),
-		encoder: encoder{data: o.DataConverter, failure: o.FailureConverter, limit: cmp.Or(o.BlobLimit, defaultBlobLimit)},
+		encoder: encoder{data: o.DataConverter, failure: o.FailureConverter},
 		log:     o.Logger,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.encoder.limit, err = blobLimit(o.BlobLimit, o.Store); err != nil {
+		return s, err
 	}
 	if s.pumps, err = checkPumps(o.Pumps); err != nil {
 		return s, err
@@ -183,8 +183,6 @@ func (o Options) settings() (s settings, err error) {
 // checkNumbers checks the options that are numbers and durations.
 func (s settings) checkNumbers() error {
 	switch {
-	case s.encoder.limit < 1024 || s.encoder.limit > maxBlobLimit:
-		return fmt.Errorf("async: Options.BlobLimit must be between 1 KiB and 3.5 MiB, got %d bytes", s.encoder.limit)
 	case s.retention < 0:
 		return fmt.Errorf("async: Options.Retention must not be negative, got %v", s.retention)
 	case s.claimTime < 2*callMargin:
