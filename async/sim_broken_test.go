@@ -25,6 +25,7 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBehind)
 	findBroken(t, simBrokenWaits)
 	findBroken(t, simBrokenShrink)
+	findBroken(t, simBrokenJournal)
 	findBroken(t, map[string]simBroken{
 		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},

@@ -95,6 +95,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	}
 	f := w.frame()
 	w.observeBeats(f, before, after)
+	w.observeJournal(before, after)
 	sameRound := bytes.Equal(before.Secret, after.Secret)
 	was, is := State(before.State), State(after.State)
 	otherAct := after.Key != "" && !lifecycle.SameActivity(before, after)
@@ -243,6 +244,7 @@ func (w *simWorld) settledNow(id string, r *record.Record) {
 	if o.Result != nil {
 		m.typ = r.ResultType
 	}
+	w.settledByVote(r, m.says)
 	if w.marks[m.mark] != nil {
 		w.violate("G2", "the mark of an outcome was used again")
 	}
