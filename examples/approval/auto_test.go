@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"go.temporal.io/sdk/client"
+
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// TestAuto runs the program as a whole, with a server of its own. The README
-// shows what it prints.
+// TestAuto runs the program as a whole, with a server of its own.
 func TestAuto(t *testing.T) {
 	ownServer(t)
 	temporary := t.TempDir()
@@ -40,9 +41,11 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// ownServer has run start a server, whatever the environment names.
+// ownServer makes run start the server that this module builds, whatever the
+// environment names.
 func ownServer(t *testing.T) {
 	t.Helper()
+	t.Setenv("LATCHKEY_SERVER", devserver.Built)
 	for _, name := range temporalVariables {
 		t.Setenv(name, "")
 	}

@@ -3,8 +3,8 @@
 //	go -C examples run ./approval          # a page to approve and reject on
 //	go -C examples run ./approval -auto    # answers by itself and tells what it does
 //
-// It starts a Temporal server, or uses the one that the TEMPORAL_* environment
-// names, a worker and a web page. What it keeps, it keeps in files: end it in
+// It starts a worker, a web page and a Temporal server, or uses a server that
+// runs already: see the flag -server. What it keeps, it keeps in files: end it in
 // whatever way, start it again, and all that waited still waits, under the
 // same links.
 //
@@ -25,6 +25,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
 func main() {
@@ -67,6 +69,7 @@ type settings struct {
 	addr    string
 	data    string // "": a temporary directory
 	store   string // "": a bolt file in data
+	server  string // see devserver.Options
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -78,6 +81,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, of this machine only; port 0 is that of the last time, if it is free")
 	flags.StringVar(&s.data, "data", "", "`directory` of the server's database and of the bolt file (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
 	flags.StringVar(&s.store, "store", "", "`URL` of the store: bolt:///path/to/file, or memory:, which also keeps the server's data in memory (default a bolt file in -data)")
+	flags.StringVar(&s.server, "server", "", devserver.ServerUsage)
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}

@@ -49,6 +49,7 @@ func startProgram(t *testing.T, path, data string) *program {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(temporalVariables, name)
 	})
+	p.cmd.Env = append(p.cmd.Env, "LATCHKEY_SERVER=built")
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		logger = slog.New(slog.NewTextHandler(stderr, nil))
 		serverLog = stderr
 	}
-	options, stopServer, err := devserver.Connect(ctx, devserver.Options{Database: s.database(), Log: serverLog})
+	options, stopServer, err := devserver.Connect(ctx, devserver.Options{Server: s.server, Database: s.database(), Log: serverLog})
 	if err != nil {
 		return unlessEnded(err)
 	}

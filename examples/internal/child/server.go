@@ -16,30 +16,27 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// Server is a Temporal server for the parent and its children: the one that
-// the TEMPORAL_* environment names, or else one of their own.
+// Server is a Temporal server for the parent and its children, as
+// devserver.Connect chooses it.
 type Server struct {
 	Client client.Client // the parent's
 
-	own  bool
+	own  bool // not the one that the TEMPORAL_* environment names
 	env  []string
 	stop func() error
 }
 
-// Serve finds or starts the server. What takes long is told to log. The caller
+// Serve finds or starts the server. It writes to log what takes long. The caller
 // calls Close.
 func Serve(ctx context.Context, log io.Writer) (*Server, error) {
-	named, found, err := devserver.FromEnv()
+	named, stop, err := devserver.Connect(ctx, devserver.Options{Log: notices{log}})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{own: !found, stop: func() error { return nil }}
-	if s.own {
-		server, err := devserver.Start(ctx, devserver.Options{Log: notices{log}})
-		if err != nil {
-			return nil, err
-		}
-		named, s.stop = server.ClientOptions(), server.Stop
+	s := &Server{stop: stop, own: true}
+	if env, found, err := devserver.FromEnv(); err == nil && found && env.HostPort == named.HostPort {
+		s.own = false // the children find it as this process did
+	} else {
 		s.env = []string{"TEMPORAL_ADDRESS=" + named.HostPort, "TEMPORAL_NAMESPACE=" + named.Namespace}
 	}
 	if s.Client, err = client.DialContext(ctx, silent(named)); err != nil {
@@ -49,7 +46,7 @@ func Serve(ctx context.Context, log io.Writer) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server where it is the parent's own.
+// Close closes the client, and ends the server if Serve started it.
 func (s *Server) Close() error {
 	s.Client.Close()
 	return s.stop()

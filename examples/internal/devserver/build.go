@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -62,14 +61,9 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 	if used(program) { // whoever had the lock has built it
 		return program, nil
 	}
-	_, _ = fmt.Fprintln(log, "devserver: building the Temporal server; from nothing this takes minutes")
-	// The same flags as everywhere, but for the race detector and the debugger's
-	// tables: so the packages come from the build cache, if they are there.
 	fresh := filepath.Join(dir, fmt.Sprintf("fresh-%d", os.Getpid()))
-	cmd := exec.CommandContext(ctx, "go", "build", "-race=false", "-buildvcs=false", "-ldflags=-s -w", "-o", fresh, "./"+command)
-	cmd.Dir = root
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("go build: %w\n%s", err, output), os.RemoveAll(fresh))
+	if err := compile(ctx, root, "./"+command, fresh, log); err != nil {
+		return "", errors.Join(err, os.RemoveAll(fresh))
 	}
 	if err := os.Rename(fresh, program); err != nil {
 		return "", err
@@ -94,7 +88,7 @@ func moduleRoot() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", fmt.Errorf("not within the source of %s, which the server is built from; run it there, or set TEMPORAL_ADDRESS to a server's address", module)
+			return "", fmt.Errorf("not within the source of %s, which the server is built from; run it there, install the temporal command, or set TEMPORAL_ADDRESS to the address of a server", module)
 		}
 		dir = parent
 	}

@@ -6,8 +6,8 @@
 // ends with its parent, can be killed and restarted on the same data, and
 // binds 127.0.0.1 only.
 //
-// [Connect] uses the server that the TEMPORAL_* environment names instead, if
-// it names one.
+// [Connect] can also use a server that runs already, or the development server
+// of Temporal's command line.
 package devserver
 
 import (
@@ -23,6 +23,10 @@ import (
 
 // Options configures a server. The zero value is valid.
 type Options struct {
+	// Server is the server that Connect uses: Auto, CLI, Built or an address.
+	// Start ignores it. Defaults to the variable LATCHKEY_SERVER, else to Auto.
+	Server string
+
 	// Database is the file that keeps the data. It is created where it is
 	// absent; its directory must be there. Defaults to memory.
 	Database string
@@ -164,21 +168,6 @@ func (s *Server) HostPort() string {
 // namespace.
 func (s *Server) ClientOptions() client.Options {
 	return client.Options{HostPort: s.HostPort(), Namespace: s.options.Namespaces[0]}
-}
-
-// Connect returns the options to dial the server with that the environment
-// names, see [FromEnv], or else starts one. The caller calls stop when done
-// with it.
-func Connect(ctx context.Context, o Options) (options client.Options, stop func() error, err error) {
-	options, found, err := FromEnv()
-	if err != nil || found {
-		return options, func() error { return nil }, err
-	}
-	s, err := Start(ctx, o)
-	if err != nil {
-		return client.Options{}, nil, err
-	}
-	return s.ClientOptions(), s.Stop, nil
 }
 
 // dynamicConfig are the settings of every server, and the caller's over them.

@@ -29,15 +29,18 @@ import (
 const helper = "LATCHKEY_DEVSERVER_HELPER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helper) == "" {
+	switch os.Getenv(helper) {
+	case "":
 		os.Exit(m.Run())
+	case fakeCLI:
+		fakeTemporal(os.Args[1:])
 	}
-	s, err := devserver.Start(context.Background(), devserver.Options{Log: os.Stderr})
+	o, _, err := devserver.Connect(context.Background(), devserver.Options{Server: os.Getenv(helper), Log: os.Stderr})
 	if err != nil {
 		_, _ = os.Stderr.WriteString(err.Error())
 		os.Exit(1)
 	}
-	_, _ = os.Stdout.WriteString(s.HostPort() + "\n")
+	_, _ = os.Stdout.WriteString(o.HostPort + "\n")
 	select {}
 }
 
@@ -233,35 +236,43 @@ func listens(address string) bool {
 // Nothing is left behind by a parent that is killed.
 func TestEndsWithParent(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := exec.Command(self)
-	parent.Env = append(os.Environ(), helper+"=1")
-	parent.Stderr = t.Output()
-	stdout, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, err := bufio.NewReader(stdout).ReadString('\n')
-	t.Cleanup(func() { _, _ = parent.Process.Kill(), parent.Wait() })
-	if err != nil {
-		t.Fatalf("address of the helper's server: %v", err)
-	}
-	c, err := client.Dial(client.Options{HostPort: strings.TrimSpace(address)})
-	if err != nil {
-		t.Fatalf("server of the helper: %v", err)
-	}
-	c.Close()
+	for _, server := range []string{devserver.Built, devserver.CLI} {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			parent := exec.Command(self)
+			parent.Env = append(os.Environ(), helper+"="+server)
+			if server == devserver.CLI {
+				parent.Env = append(parent.Env, "PATH="+pathWith(newFakeCLI(t)))
+			}
+			parent.Stderr = t.Output()
+			stdout, err := parent.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := parent.Start(); err != nil {
+				t.Fatal(err)
+			}
+			address, err := bufio.NewReader(stdout).ReadString('\n')
+			t.Cleanup(func() { _, _ = parent.Process.Kill(), parent.Wait() })
+			if err != nil {
+				t.Fatalf("address of the helper's server: %v", err)
+			}
+			c, err := client.Dial(client.Options{HostPort: strings.TrimSpace(address)})
+			if err != nil {
+				t.Fatalf("server of the helper: %v", err)
+			}
+			c.Close()
 
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
+			if err := parent.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			rig.Eventually(t, "the server to end with its parent", func() bool {
+				return !listens(strings.TrimSpace(address))
+			})
+		})
 	}
-	rig.Eventually(t, "the server to end with its parent", func() bool {
-		return !listens(strings.TrimSpace(address))
-	})
 }

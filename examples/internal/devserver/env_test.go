@@ -12,7 +12,12 @@ import (
 // to the SDK an empty one isn't an absent one.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_NAMESPACE"} {
+	for _, name := range []string{"PATH", fakeArgsFile} {
+		if env[name] != "" {
+			t.Setenv(name, env[name])
+		}
+	}
+	for _, name := range []string{"LATCHKEY_SERVER", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_NAMESPACE"} {
 		t.Setenv(name, env[name]) // which restores it after the test
 		if env[name] == "" {
 			if err := os.Unsetenv(name); err != nil {
@@ -66,7 +71,7 @@ func TestConnect(t *testing.T) {
 	}
 	dial(t, running)
 
-	setenv(t, nil)
+	setenv(t, map[string]string{"LATCHKEY_SERVER": devserver.Built})
 	o, stop, err = devserver.Connect(t.Context(), devserver.Options{Log: t.Output()})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,8 @@ type process struct {
 	done  chan struct{}
 	err   error // how it ended; read after done
 	tail  *tail
+
+	killOnStop bool // the program does not notice that its standard input is closed
 }
 
 // run starts the program and waits until it is ready.
@@ -61,14 +63,23 @@ func (s *Server) run(ctx context.Context) (*process, error) {
 	case <-p.lines:
 		return p, nil
 	case <-p.done:
-		if strings.Contains(p.tail.String(), "address already in use") {
-			return nil, errAddressInUse
-		}
-		return nil, fmt.Errorf("ended early: %w\n%s", p.err, p.tail)
+		return nil, p.earlyEnd()
 	case <-ctx.Done():
 		p.kill()
 		return nil, fmt.Errorf("%w\n%s", context.Cause(ctx), p.tail)
 	}
+}
+
+// earlyEnd is the error of a program that ended before it was ready.
+func (p *process) earlyEnd() error {
+	if strings.Contains(p.tail.String(), "address already in use") {
+		return errAddressInUse
+	}
+	err := p.err
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	return fmt.Errorf("ended early: %w\n%s", err, p.tail)
 }
 
 // start starts the program, and leaves a goroutine that lives as long as it.
@@ -110,6 +121,10 @@ func (p *process) collect() error {
 // stop ends the program by closing its standard input.
 func (p *process) stop(grace time.Duration) error {
 	_ = p.stdin.Close() // fails only where the program has ended by itself
+	if p.killOnStop {
+		p.kill()
+		return nil
+	}
 	select {
 	case <-p.done:
 	case <-time.After(grace):

@@ -56,7 +56,7 @@ func Start(t *testing.T, env ...string) *Program {
 	p := &Program{t: t, cmd: exec.CommandContext(ctx, exe), done: make(chan error, 1)}
 	p.out.changed = make(chan struct{}, 1)
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TEMPORAL_") }),
-		append(env, programVariable+"=1", "TMPDIR="+temporary)...)
+		append(env, programVariable+"=1", "LATCHKEY_SERVER=built", "TMPDIR="+temporary)...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(os.Interrupt) }
 	p.cmd.WaitDelay = grace
