@@ -32,12 +32,6 @@ type settlement struct {
 	early   bool                                   // payload was encoded for no activity
 }
 
-// accepted is an entry that has settled on the outcome of this call.
-type accepted struct {
-	entry
-	admitted, probe bool // what the breaker says to its delivery
-}
-
 // settle accepts an outcome durably, and delivers it. It waits for the delivery
 // for at most Options.DeliveryWait. Of all outcomes that are offered for a round
 // at most one is accepted: the store's compare-and-swap decides.
@@ -48,53 +42,39 @@ func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 	}
 	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency}
 	for tries := range maxConflicts {
-		a, again, err := s.try(ctx, tries)
-		switch {
-		case errors.Is(err, errConflict):
-			continue
-		case err != nil || again:
+		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
 		}
-		return d.dispatch(ctx, a, o)
 	}
 	return errConflicts
 }
 
-// try offers the outcome to the entry as it is now. again reports whether the
-// outcome is a repeat of the one that was accepted.
-func (s *settlement) try(ctx context.Context, tries int) (a accepted, again bool, err error) {
+// try offers the outcome to the entry as it is now. It returns errConflict if the
+// entry has changed meanwhile, and nil for a repeat of what was accepted.
+func (s *settlement) try(ctx context.Context, tries int) error {
 	e, before, err := s.read(ctx, tries)
 	if err != nil {
-		return a, false, err
+		return err
 	}
 	fp := s.offer.fingerprintFor(e, s.to, s.idempotency)
-	if again, err = s.judge(e.rec, before, fp); err != nil || again {
-		return a, again, err
+	if again, err := s.judge(e.rec, before, fp); err != nil || again {
+		return err
 	}
 	if s.offer.kind == record.Cancellation {
 		if e, err = s.d.cancelRequested(ctx, e); err != nil {
-			return a, false, err
+			return err
 		}
 	}
 	if err := s.encode(e.rec); err != nil {
-		return a, false, err
+		return err
 	}
-	now := time.Now()
-	s.d.rules.at(now).Settle(e.rec, &record.Outcome{Kind: s.offer.kind, Payload: s.payload, Mark: s.mark, Fingerprint: fp, NonRetryable: s.offer.nonRetryable})
-	a.admitted = true
-	if e.rec.Early {
-		unclaim(&e, now.Add(s.to.key.options.Early))
-	} else if s.d.completer != nil {
-		// To settle is to claim: the hub that accepts also delivers, unless its
-		// breaker is open.
-		if a.admitted, a.probe = s.d.health.admits(way{e.rec.Namespace, anAnswer}, now); !a.admitted {
-			unclaim(&e, now)
-		}
-	}
-	if a.entry, err = s.d.entries.save(ctx, e); errors.Is(err, errConflict) {
+	err = s.d.accept(ctx, s.to, e, s.offer, &record.Outcome{
+		Kind: s.offer.kind, Payload: s.payload, Mark: s.mark, Fingerprint: fp, NonRetryable: s.offer.nonRetryable,
+	})
+	if errors.Is(err, errConflict) {
 		s.tried = append(s.tried, fp)
 	}
-	return a, false, err
+	return err
 }
 
 // read returns the entry to settle on, and the handle's round if that is over. By
@@ -161,22 +141,38 @@ func (s *settlement) encode(r *record.Record) (err error) {
 	return err
 }
 
-// dispatch has an accepted outcome delivered. It returns an error if the caller
-// learns that the activity ended without it.
-func (d *deliverer) dispatch(ctx context.Context, a accepted, o offer) error {
-	e, mark, known := a.entry, a.rec.Outcome.GetMark(), false
+// accept settles the entry's round on an outcome, and has it delivered. It returns
+// errConflict if the entry has changed meanwhile, and another error if the caller
+// learns that the activity ended without the outcome.
+func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome) error {
+	now := time.Now()
+	d.rules.at(now).Settle(e.rec, out)
+	admitted, probe := true, false
+	if e.rec.Early {
+		unclaim(&e, now.Add(to.key.options.Early))
+	} else if d.completer != nil {
+		// To settle is to claim: the hub that accepts also delivers, unless its
+		// breaker is open.
+		if admitted, probe = d.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
+			unclaim(&e, now)
+		}
+	}
+	e, err := d.entries.save(ctx, e)
+	if err != nil {
+		return err
+	}
+	known := false
 	switch {
 	case d.completer == nil || e.rec.Early:
-	case !a.admitted:
+	case !admitted:
 		d.parkAnswer(e)
 	case o.inSlot:
-		var err error
 		e, err = d.deliver(ctx, e, bySettler)
 		known = err == nil
 	default:
-		e, known = d.carry(ctx, e, a.probe)
+		e, known = d.carry(ctx, e, probe)
 	}
-	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
+	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == out.Mark {
 		return closedError(e.rec)
 	}
 	return nil

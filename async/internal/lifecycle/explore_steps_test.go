@@ -56,6 +56,15 @@ func (u *universe) next(b breaks) (all []successor) {
 				})
 			}
 		}
+		for _, secret := range u.asked {
+			if u.votes < len(voters) && u.offers < 2 {
+				add("vote", func(c *universe) string {
+					c.ops = append(c.ops, op{kind: 'v', stage: "load", secret: secret, voter: voters[c.votes], out: record.Result})
+					c.votes++
+					return ""
+				})
+			}
+		}
 		if u.rec != nil && u.rec.State != record.Closed {
 			add("a hub claims", func(c *universe) string {
 				c.version++
@@ -102,6 +111,10 @@ func (u *universe) step(i int, b breaks) (wrong string) {
 		if o.kind == 's' {
 			return u.arrive(i, b)
 		}
+		if o.kind == 'v' {
+			u.vote(i, p, b)
+			return ""
+		}
 		if o.snap == nil || string(o.snap.Secret) != o.secret || Offered(o.snap, o.out, []byte(o.out.String())) != Accept {
 			u.drop(i)
 			return ""
@@ -116,9 +129,12 @@ func (u *universe) step(i int, b breaks) (wrong string) {
 		o.said.Arriving = &w
 		return u.arrive(i, b)
 	case "save":
+		if o.kind == 'v' && b.anyVote {
+			o.version = u.version
+		}
 		ok, wrong := u.save(o)
 		switch {
-		case !ok:
+		case !ok, o.kind == 'v' && o.snap.State == record.Waiting:
 			u.drop(i)
 		case o.snap.State == record.Settled:
 			o.stage = "send"
