@@ -88,8 +88,8 @@ func (t *txn) claim(now, until int64, n int) ([]store.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The database keeps no reference to these bytes once its transaction
-		// has ended, and until then nobody sees them.
+		// The database has no reference to these bytes after its transaction, and
+		// the caller gets them only then.
 		r := record{version: version, due: until, body: c.bytes[headerSize:]}
 		entries = append(entries, r.entry(c.id))
 	}

@@ -171,7 +171,7 @@ func confirm(path string, found error) error {
 		return errors.Join(err, db.Close())
 	})
 	if err == nil || errors.Is(err, berrors.ErrTimeout) {
-		return berrors.ErrTimeout // it is sound, or somebody's: try again
+		return berrors.ErrTimeout // it is undamaged, or another process has it: try again
 	}
 	return found
 }

@@ -48,7 +48,7 @@ type Store struct {
 	mu      sync.Mutex // guards what follows, and is never held across a call of the database
 	closed  bool
 	calls   int          // under way
-	leading bool         // somebody commits, or was told to
+	leading bool         // a call commits, or was chosen to
 	queue   []*operation // writes that wait; empty unless leading
 	wreck   error        // set when a fault left the database's own locks behind
 }
@@ -71,8 +71,8 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 		if !r.found {
 			return store.ErrNotFound
 		}
-		// What a transaction shows is the file itself, and changes under
-		// whoever looks at it later.
+		// The bytes of a transaction are those of the file, which later writes
+		// change.
 		r.body = bytes.Clone(r.body)
 		e = r.entry(id)
 		return nil
