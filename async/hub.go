@@ -117,6 +117,10 @@ type Options struct {
 	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
+	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
+	// Between 1 s and 24 h. Defaults to 1 min.
+	StatsAge time.Duration
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -124,7 +128,8 @@ type Options struct {
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
 // any number of goroutines. It needs no closing. It has goroutines of its own
-// while Run, Work or Start runs, and one for each delivery that a caller has begun
+// while Run, Work or Start runs, one while Stats scans the store, which ends with
+// its last caller, and one for each delivery that a caller has begun
 // and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
 // and Run and Work wait for them.
 type Hub struct {
@@ -150,6 +155,8 @@ type Hub struct {
 	finisher  finisher
 	sentinels sentinels
 	troubles  troubles // what is logged
+	census    census   // the snapshot of Stats
+	pulse     pulse    // of Run
 	rules     lifecycle.Policy
 }
 
@@ -204,6 +211,9 @@ func New(o Options) (*Hub, error) {
 	}
 	watch, err := checkWatch(o.WatchInterval)
 	if err != nil {
+		return nil, err
+	}
+	if h.census.age, err = checkStatsAge(o.StatsAge); err != nil {
 		return nil, err
 	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
