@@ -102,7 +102,7 @@ func (f *findings) count(tx *bbolt.Tx) error {
 	}
 	known, there := int(t.due.Sequence())-1, t.walk()
 	if known >= 0 && known != there {
-		return f.add(corrupt(f.path, "the file's count is %d entries, and it has %d", known, there))
+		return f.add(corrupt(f.path, "the file counts %d entries and has %d", known, there))
 	}
 	return nil
 }

@@ -232,7 +232,7 @@ func TestCheckFinds(t *testing.T) {
 		}, "never given", nil},
 		"a wrong count": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.SetSequence(8))
-		}, "has 7 entries, and it has 3", nil},
+		}, "counts 7 entries and has 3", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, newPath(t))
