@@ -15,7 +15,7 @@ import (
 
 // handOff runs ask, and records that the outside has been asked.
 func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
-	stop := s.beatMeanwhile(ctx, e.clone(), wait.heard, true)
+	stop := s.beatMeanwhile(ctx, e, wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
@@ -38,8 +38,7 @@ func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask fun
 func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx = context.WithoutCancel(ctx)
-	log := s.log.With(slog.String("callback", shortID(e.id)))
-	started := e.rec.Started
+	id, started := e.id, e.rec.Started
 	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
 		switch {
@@ -61,10 +60,12 @@ func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askEr
 	})
 	switch {
 	case err != nil:
-		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
+		s.log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt",
+			slog.String("callback", shortID(id)), slog.Any("error", err))
 		return false
 	case answered && askErr != nil:
-		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
+		s.log.WarnContext(ctx, "async: the function failed after the answer had been accepted",
+			slog.String("callback", shortID(id)), slog.String("error_type", fmt.Sprintf("%T", askErr)))
 	}
 	if answered {
 		ctx, cancel := context.WithTimeout(ctx, wrapUp)
