@@ -64,7 +64,7 @@ func (h *Hub) nextBeat(e entry, now time.Time) (at time.Time, known bool) {
 	}
 	at, err := guarded("the pump's Next", func() (time.Time, error) { return pump.Next(activityOf(e), now), nil })
 	if err != nil {
-		h.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		h.log.Error("async: a pump's Next panicked", anys(append(fields(e.id, e.rec, OpBeat, classPanicked, err), slog.String("pump", e.rec.Pump), slog.Any("error", err)))...)
 		at = now.Add(lifecycle.LastBeatRetry)
 	}
 	return at, true
@@ -122,7 +122,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
 	h.strange.met(time.Now())
-	h.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+	h.troubles.pump.happened(ctx, append(fields(e.id, e.rec, OpBeat, ClassUnknownPump, nil), slog.String("pump", e.rec.Pump))...)
 }
 
 // atOnce reports whether the entry's pump asks nobody.
@@ -202,7 +202,9 @@ func (h *Hub) beaten(ctx context.Context, e entry, said answer, pumpErr error) (
 			}
 			e = fresh
 		}
-		did = h.beat(ctx, e, said, now)
+		call, seen := h.observe(ctx, OpBeat, e.rec.Pump, e)
+		did = h.beat(call, e, said, now)
+		seen.end(Done{Class: did.class(), Lag: lag(lifecycle.BeatAt(e.rec), now)})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -224,7 +226,7 @@ func (h *Hub) stillWaits(ctx context.Context, e entry) (entry, bool) {
 
 // beatFailed says so, but not for each of thousands.
 func (h *Hub) beatFailed(ctx context.Context, e entry, what string, err error) {
-	h.troubles.beat.happened(ctx, append(aboutEntry(e.id, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
+	h.troubles.beat.happened(ctx, append(fields(e.id, e.rec, OpBeat, classFailed, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
 // beat is what came of one.
@@ -270,7 +272,7 @@ func (h *Hub) beat(ctx context.Context, e entry, said answer, now time.Time) bea
 	}
 	details, err := payloadsOf(did.details)
 	if err != nil {
-		h.log.ErrorContext(ctx, "async: heartbeat details can't be read", slog.String("callback", shortID(e.id)))
+		h.log.ErrorContext(ctx, "async: heartbeat details can't be read", anys(fields(e.id, e.rec, OpBeat, classFailed, err))...)
 	}
 	did.known = digestOf(details)
 	signals, err := h.completer.Heartbeat(ctx, target(r), details)
@@ -361,7 +363,7 @@ func (h *Hub) record(ctx context.Context, e entry, did beat) (entry, error) {
 
 // jobDead fails the attempt that the pump was asked about.
 func (h *Hub) jobDead(ctx context.Context, e entry, why error) {
-	log := h.log.With(slog.String("callback", shortID(e.id)))
+	log := h.log.With(anys(fields(e.id, e.rec, OpBeat, "", nil))...)
 	enc, err := h.encoder.in(ctx)
 	var o offer
 	if err == nil {

@@ -45,10 +45,11 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	}
 	o, err := outcome(e.rec)
 	if err != nil {
-		h.troubles.unreadable.happened(ctx, append(aboutEntry(e.id, err), slog.String("what", "its outcome"))...)
+		h.troubles.unreadable.happened(ctx, append(fields(e.id, e.rec, OpDeliver, "unreadable", err), slog.String("what", "its outcome"))...)
 		return e, err
 	}
-	call, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
+	observed, seen := h.observe(ctx, OpDeliver, kindName(e.rec.Outcome.GetKind()), e)
+	call, cancel := context.WithTimeout(observed, h.claimTime-callMargin)
 	var v verdict
 	early, stop := context.WithTimeout(call, (h.claimTime-callMargin)/3)
 	err = h.passOn(early, e.rec, as)
@@ -63,15 +64,20 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 		}
 	}
 	cancel()
+	h.seenDelivery(seen, e, v)
 
-	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
+	about := func(class string) []slog.Attr {
+		return append(fields(e.id, e.rec, OpDeliver, class, v.err), slog.String("outcome", o.String()))
+	}
 	switch {
 	case v.End == record.EndDelivered:
-		h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
+		if h.log.Enabled(ctx, slog.LevelDebug) {
+			h.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about(ClassDelivered)...)
+		}
 	case v.End != record.NoEnd:
-		h.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.End)))...)
+		h.troubles.lost.happened(ctx, append(about(endClass(v.End)), slog.Any("reason", endError(v.End)))...)
 	default:
-		h.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.Class))...)
+		h.troubles.undelivered.happened(ctx, about(v.Class)...)
 	}
 	if as == settler && v.End == record.EndDelivered && o.Result != nil && h.finisher.offer(finished{e, o.Mark}) {
 		return entry{}, nil // it is the finisher's now

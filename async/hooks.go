@@ -94,7 +94,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 			done = append(done, n)
 		case lifecycle.IsSignal(n.Kind) && !lifecycle.StandsFor(e.rec, n) && err != errBusy:
 			done = append(done, n) // it was told, and nothing can be done about it any more
-			h.troubles.hook.happened(ctx, append(aboutEntry(e.id, err), slog.Bool("retried", false))...)
+			h.troubles.hook.happened(ctx, append(fields(e.id, e.rec, OpNotify, hookClass(err), err), slog.Bool("retried", false))...)
 		default:
 			if failure = err; calls.Err() != nil {
 				late = n
@@ -105,7 +105,7 @@ func (h *Hub) tell(ctx context.Context, e entry) {
 	case failure == errBusy && len(done) == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
-		h.troubles.hook.happened(ctx, aboutEntry(e.id, failure)...)
+		h.troubles.hook.happened(ctx, fields(e.id, e.rec, OpNotify, hookClass(failure), failure)...)
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -142,7 +142,9 @@ func (h *Hub) call(ctx context.Context, e entry, n *record.Notice) error {
 	e = e.clone()
 	lifecycle.OfNotice(e.rec, n) // as it was when the round of the notice ended
 	c := Callback{hub: h, id: new(callbackID(e.id, n.Secret)), entry: e}
+	ctx, seen := h.observe(ctx, OpNotify, hookName(n.Kind), e)
 	_, err := outside(ctx, &h.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, h.invoke(ctx, c, n) })
+	seen.end(Done{Class: hookClass(err)})
 	return err
 }
 

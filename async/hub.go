@@ -124,6 +124,10 @@ type Options struct {
 	// Between 1 s and 24 h. Defaults to 1 min.
 	StatsAge time.Duration
 
+	// Observer is shown what the hub does, for metrics and traces: see [Metrics].
+	// Defaults to none.
+	Observer Observer
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -160,6 +164,7 @@ type Hub struct {
 	troubles  troubles // what is logged
 	census    census   // the snapshot of Stats
 	pulse     pulse    // of Run
+	lookout   lookout  // calls the observer
 	rules     lifecycle.Policy
 }
 
@@ -243,6 +248,7 @@ func New(o Options) (*Hub, error) {
 		h.log = slog.Default()
 	}
 	h.init(wait)
+	h.watchBy(o.Observer)
 	if err := h.encoder.agree(h.completer); err != nil {
 		return nil, err
 	}
@@ -252,7 +258,9 @@ func New(o Options) (*Hub, error) {
 		NewSecret: newSecret, Digest: roundDigest, Jitter: jitter,
 	}
 	if h.completer != nil {
-		h.completer = newThrottle(h.completer, o.Rate, &h.health)
+		throttle := newThrottle(h.completer, o.Rate, &h.health)
+		throttle.lookout = &h.lookout
+		h.completer = throttle
 	}
 	return h, nil
 }

@@ -83,7 +83,7 @@ func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
 	switch {
 	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
-		h.troubles.unreadable.happened(ctx, slog.String("callback", store.ShortID(stored.ID)), slog.Any("error", err))
+		h.troubles.unreadable.happened(ctx, append(fields(stored.ID, nil, OpClaim, "unreadable", err), slog.Any("error", err))...)
 		stored.Due = time.Now().Add(unreadable)
 		if _, err := h.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
 			h.storeFailed(ctx, stored.ID, err)

@@ -23,6 +23,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	pool := h.newPool(ctx)
 	defer h.pulse.begin()()
+	defer h.showStats(ctx)()
 	defer h.finisher.run(ctx)()
 	defer h.courier.rest()
 	defer pool.wait()

@@ -20,6 +20,15 @@ import (
 // for at most for Options.DeliveryWait. Of all outcomes offered for a round at most one is
 // accepted: the store's compare-and-swap decides.
 func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
+	ctx, seen := h.observeSettle(ctx, c.entry, o.kind)
+	err := h.accept(ctx, c, o, &seen)
+	if seen.done != nil { // it was not accepted
+		seen.end(Done{Class: verdictClass(err)})
+	}
+	return err
+}
+
+func (h *Hub) accept(ctx context.Context, c Callback, o offer, seen *observation) error {
 	mark := newMark(o.kind)
 	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
 	if err := checkKey(idempotency); err != nil {
@@ -78,6 +87,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 			}
 		}
 		now := time.Now()
+		seen.keep(e.rec)
 		h.policy(now).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
 		admitted, probe := true, false
 		if e.rec.Early {
@@ -97,6 +107,7 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 		if err != nil {
 			return err
 		}
+		h.seenAccepted(seen, e, now)
 		known := false
 		switch {
 		case h.completer == nil || e.rec.Early:

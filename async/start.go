@@ -133,17 +133,20 @@ func (h *Hub) start(ctx context.Context, o StartOptions, resultType string, wron
 
 func (h *Hub) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
+	ctx, seen := h.observeHandOff(ctx, r)
 	h.warnOfBeats(ctx, r)
 	wait := h.newStoreWait(entryID(r), r)
 	e, next, err := h.begin(ctx, entryID(r), r, wait)
 	if err != nil {
+		seen.end(Done{Class: classFailed})
 		return failed("start", entryID(r), err)
 	}
 	if next == lifecycle.Nothing {
+		seen.end(Done{Class: classNotRun, Info: h.seenInfo(seen, e)})
 		notePending(ctx)
 		return activity.ErrResultPending
 	}
-	return h.handOff(ctx, e, wait, ask)
+	return h.handOff(ctx, e, wait, seen, ask)
 }
 
 // recordOf returns the record of an activity as if this attempt were its first.
@@ -214,6 +217,9 @@ func (h *Hub) begin(ctx context.Context, id string, r *record.Record, wait *stor
 		}
 		if a.Changed {
 			now := time.Now()
+			if a.Next == lifecycle.Run {
+				h.policy(now).BeginHandOff(e.rec, r)
+			}
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				h.startBeats(e, begun(e.rec, now), now) // the function of an attempt before has returned
 			}
@@ -278,7 +284,7 @@ func (h *Hub) arrive(ctx context.Context, stored *entries, id string, now *recor
 		default:
 			if a.Mismatch {
 				h.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, because the activity now awaits another type",
-					slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+					anys(append(fields(id, e.rec, OpHandOff, "type mismatch", nil), slog.String("awaits", now.ResultType)))...)
 			}
 			if a.Renamed {
 				var enc encoder
@@ -306,16 +312,18 @@ func (h *Hub) word(ctx context.Context, r *record.Record, mark string) (*lifecyc
 }
 
 // handOff runs ask, and records that the outside has been asked.
-func (h *Hub) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
+func (h *Hub) handOff(ctx context.Context, e entry, wait *storeWait, seen observation, ask func(context.Context, Callback) error) (err error) {
 	stop := h.beatMeanwhile(ctx, e.clone(), wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
+			seen.end(Done{Class: classPanicked, Info: h.seenInfo(seen, e)})
 			h.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e.clone()})
 	returned = true
+	seen.end(Done{Class: handOffClass(err), Info: h.seenInfo(seen, e)})
 	if answered := h.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
 		return err
 	}
@@ -330,7 +338,7 @@ func (h *Hub) handOff(ctx context.Context, e entry, wait *storeWait, ask func(co
 func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx = context.WithoutCancel(ctx)
-	log := h.log.With(slog.String("callback", shortID(e.id)))
+	before := e
 	started := e.rec.Started
 	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
@@ -353,10 +361,11 @@ func (h *Hub) handedOff(ctx context.Context, e entry, wait *storeWait, askErr er
 	})
 	switch {
 	case err != nil:
-		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
+		h.log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt",
+			anys(append(fields(before.id, before.rec, OpHandOff, classFailed, err), slog.Any("error", err)))...)
 		return false
 	case answered && askErr != nil:
-		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
+		h.log.WarnContext(ctx, "async: the function failed after the answer had been accepted", anys(fields(e.id, e.rec, OpHandOff, classFailed, askErr))...)
 	}
 	if answered {
 		ctx, cancel := context.WithTimeout(ctx, wrapUp)

@@ -34,5 +34,6 @@ func (h *Hub) With(s store.Store) *Hub {
 	}
 	with.census.age = h.census.age
 	with.init(h.courier.wait)
+	with.watchBy(h.lookout.observer)
 	return with
 }

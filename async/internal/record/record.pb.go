@@ -318,8 +318,12 @@ type Record struct {
 	ResetRequested      bool   `protobuf:"varint,46,opt,name=reset_requested,json=resetRequested,proto3" json:"reset_requested,omitempty"`
 	DetailsPendingSince int64  `protobuf:"varint,47,opt,name=details_pending_since,json=detailsPendingSince,proto3" json:"details_pending_since,omitempty"` // when Heartbeat last stored details that no beat has sent
 	ServerDetailsDigest []byte `protobuf:"bytes,48,opt,name=server_details_digest,json=serverDetailsDigest,proto3" json:"server_details_digest,omitempty"`  // digest of the details that the server was last known to have
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What an observer keeps with the round, such as a W3C traceparent: at most
+	// 1 KiB. Dropped when the entry is closed and nothing is to be notified.
+	Carry         map[string]string `protobuf:"bytes,60,rep,name=carry,proto3" json:"carry,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	RoundBegan    int64             `protobuf:"varint,61,opt,name=round_began,json=roundBegan,proto3" json:"round_began,omitempty"` // when the function of the round was first about to run
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
@@ -681,6 +685,20 @@ func (x *Record) GetServerDetailsDigest() []byte {
 	return nil
 }
 
+func (x *Record) GetCarry() map[string]string {
+	if x != nil {
+		return x.Carry
+	}
+	return nil
+}
+
+func (x *Record) GetRoundBegan() int64 {
+	if x != nil {
+		return x.RoundBegan
+	}
+	return 0
+}
+
 // Notice is a hook that has not returned nil yet.
 type Notice struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1014,7 +1032,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xdb\r\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xf2\x0e\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1070,8 +1088,15 @@ const file_record_proto_rawDesc = "" +
 	"\x06paused\x18- \x01(\bR\x06paused\x12'\n" +
 	"\x0freset_requested\x18. \x01(\bR\x0eresetRequested\x122\n" +
 	"\x15details_pending_since\x18/ \x01(\x03R\x13detailsPendingSince\x122\n" +
-	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x1a9\n" +
+	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x12:\n" +
+	"\x05carry\x18< \x03(\v2$.latchkey.async.v1.Record.CarryEntryR\x05carry\x12\x1f\n" +
+	"\vround_began\x18= \x01(\x03R\n" +
+	"roundBegan\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"CarryEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"\xd4\x01\n" +
 	"\x06Notice\x121\n" +
@@ -1142,7 +1167,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_record_proto_goTypes = []any{
 	(NoticeKind)(0),  // 0: latchkey.async.v1.NoticeKind
 	(State)(0),       // 1: latchkey.async.v1.State
@@ -1154,6 +1179,7 @@ var file_record_proto_goTypes = []any{
 	(*Outcome)(nil),  // 7: latchkey.async.v1.Outcome
 	(*Delivery)(nil), // 8: latchkey.async.v1.Delivery
 	nil,              // 9: latchkey.async.v1.Record.LabelsEntry
+	nil,              // 10: latchkey.async.v1.Record.CarryEntry
 }
 var file_record_proto_depIdxs = []int32{
 	1,  // 0: latchkey.async.v1.Record.state:type_name -> latchkey.async.v1.State
@@ -1163,16 +1189,17 @@ var file_record_proto_depIdxs = []int32{
 	8,  // 4: latchkey.async.v1.Record.delivery:type_name -> latchkey.async.v1.Delivery
 	3,  // 5: latchkey.async.v1.Record.end:type_name -> latchkey.async.v1.End
 	5,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
-	0,  // 7: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
-	3,  // 8: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
-	2,  // 9: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
-	2,  // 10: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
-	2,  // 11: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 7: latchkey.async.v1.Record.carry:type_name -> latchkey.async.v1.Record.CarryEntry
+	0,  // 8: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
+	3,  // 9: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
+	2,  // 10: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
+	2,  // 11: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
+	2,  // 12: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1186,7 +1213,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
