@@ -234,17 +234,13 @@ type observedContext struct {
 
 // Value returns the observer's value, or the hub's where the observer has none.
 // The hub's own keys, which decide what an outcome is, are not the observer's.
-func (c observedContext) Value(key any) (v any) {
+func (c observedContext) Value(key any) any {
 	switch key.(type) {
 	case idempotencyKey, pendingKey:
 		return c.Context.Value(key)
 	}
-	defer func() {
-		if recover() != nil {
-			v = c.Context.Value(key)
-		}
-	}()
-	if v := c.values.Value(key); v != nil {
+	v, err := guarded("the Value method of the observer's context", func() (any, error) { return c.values.Value(key), nil })
+	if v != nil && err == nil {
 		return v
 	}
 	return c.Context.Value(key)
