@@ -26,6 +26,7 @@ type lookout struct {
 	observer Observer
 	inline   bool
 	trouble  *trouble
+	info     func(e entry) Info
 	hanging  atomic.Int32 // calls that have not come back in time
 }
 
@@ -37,60 +38,59 @@ type observation struct {
 	carry map[string]string // what the observer wants to keep; nil: nothing has changed
 }
 
-// watchBy sets the hub's observer, or none.
-func (h *Hub) watchBy(o Observer) {
-	if o == nil || isNilInterface(o) {
-		return
+// newLookout returns the lookout for an observer, or for none.
+func newLookout(o Observer, t *trouble) *lookout {
+	l := &lookout{trouble: t}
+	if isNilInterface(o) {
+		return l
 	}
-	h.lookout.observer, h.lookout.trouble = o, &h.troubles.observer
+	l.observer = o
 	if b, ok := o.(Blocker); ok {
 		blocks, err := guarded("the observer's Blocks", func() (bool, error) { return b.Blocks(), nil })
-		h.lookout.inline = err == nil && !blocks
+		l.inline = err == nil && !blocks
 	}
-	h.store = watchStore(h.store, &h.lookout)
+	return l
 }
 
 // observe begins an operation on an entry. It costs nothing without an observer.
-func (h *Hub) observe(ctx context.Context, op Op, detail string, e entry) (context.Context, observation) {
-	if h.lookout.observer == nil {
+func (l *lookout) observe(ctx context.Context, op Op, detail string, e entry) (context.Context, observation) {
+	if l.observer == nil {
 		return ctx, observation{}
 	}
 	o := Operation{Op: op, Detail: detail}
 	if e.rec != nil {
-		o.Info = Callback{hub: h, entry: e}.Info()
+		o.Info = l.info(e)
 		o.Carry = maps.Clone(e.rec.Carry)
 	}
-	return h.lookout.begin(ctx, o)
+	return l.begin(ctx, o)
 }
 
 // observeHandOff begins a hand-off. What the observer keeps goes to the record.
-func (h *Hub) observeHandOff(ctx context.Context, r *record.Record) (context.Context, observation) {
-	if h.lookout.observer == nil {
+func (l *lookout) observeHandOff(ctx context.Context, r *record.Record) (context.Context, observation) {
+	if l.observer == nil {
 		return ctx, observation{}
 	}
-	ctx, seen := h.lookout.begin(ctx, Operation{
-		Op: OpHandOff, Info: Callback{hub: h, entry: entry{id: entryID(r), rec: r}}.Info(), Carry: make(map[string]string),
-	})
+	ctx, seen := l.begin(ctx, Operation{Op: OpHandOff, Info: l.info(entry{id: record.EntryID(r), rec: r}), Carry: make(map[string]string)})
 	seen.keep(r)
 	return ctx, seen
 }
 
 // observeSettle begins the acceptance of an outcome.
-func (h *Hub) observeSettle(ctx context.Context, e entry, kind record.Kind) (context.Context, observation) {
-	if h.lookout.observer == nil {
+func (l *lookout) observeSettle(ctx context.Context, e entry, kind record.Kind) (context.Context, observation) {
+	if l.observer == nil {
 		return ctx, observation{}
 	}
 	o := Operation{Op: OpSettle, Detail: kindName(kind), Carry: make(map[string]string)}
 	if e.rec != nil {
-		o.Info = Callback{hub: h, entry: e}.Info()
+		o.Info = l.info(e)
 		maps.Copy(o.Carry, e.rec.Carry)
 	}
-	return h.lookout.begin(ctx, o)
+	return l.begin(ctx, o)
 }
 
 // query begins a question to Temporal.
 func (l *lookout) query(ctx context.Context, t completer.Target) (context.Context, observation) {
-	if l == nil || l.observer == nil {
+	if l.observer == nil {
 		return ctx, observation{}
 	}
 	return l.begin(ctx, Operation{Op: OpQuery, Info: Info{

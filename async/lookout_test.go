@@ -17,20 +17,20 @@ func TestNoObserverCostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, wrapped := h.store.(observedStore); wrapped {
+	if _, wrapped := h.entries.store.(observedStore); wrapped {
 		t.Error("the store is wrapped, and nobody observes it")
 	}
 	ctx := context.Background()
 	e := entry{id: "x", rec: &record.Record{State: record.Waiting, Labels: map[string]string{"a": "b"}}}
 	n := testing.AllocsPerRun(100, func() {
-		ctx, seen := h.observe(ctx, OpDeliver, "result", e)
+		ctx, seen := h.lookout.observe(ctx, OpDeliver, "result", e)
 		seen.keep(e.rec)
-		h.seenDelivery(seen, e, verdict{})
-		_, settle := h.observeSettle(ctx, e, record.Result)
-		h.seenAccepted(&settle, e, time.Time{})
+		seen.delivery(e, verdict{})
+		_, settle := h.lookout.observeSettle(ctx, e, record.Result)
+		settle.accepted(e, time.Time{})
 		settle.end(Done{Class: "closed"})
-		_, asked := h.observeHandOff(ctx, e.rec)
-		asked.end(Done{Info: h.seenInfo(asked, e)})
+		_, asked := h.lookout.observeHandOff(ctx, e.rec)
+		asked.end(Done{Info: asked.after(e)})
 	})
 	if n != 0 {
 		t.Errorf("it costs %v allocations", n)

@@ -239,23 +239,23 @@ func wantsStats(o Observer) bool {
 
 // showStats has the observer see a snapshot once per StatsAge, until the function
 // that it returns is called. It does nothing without such an observer.
-func (h *Hub) showStats(ctx context.Context) (end func()) {
-	if !wantsStats(h.lookout.observer) {
+func (r *runner) showStats(ctx context.Context) (end func()) {
+	if !wantsStats(r.lookout.observer) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	all.Go(func() {
 		for ctx.Err() == nil {
-			s, err := h.Stats(ctx)
+			s, err := r.stats(ctx)
 			if err == nil {
-				o := h.lookout.observer.(StatsObserver)
-				_, err = callObserver(&h.lookout, func() struct{} { o.ObserveStats(s); return struct{}{} })
+				o := r.lookout.observer.(StatsObserver)
+				_, err = callObserver(r.lookout, func() struct{} { o.ObserveStats(s); return struct{}{} })
 			}
 			if err != nil && ctx.Err() == nil {
-				h.lookout.complain(ctx, "stats", err)
+				r.lookout.complain(ctx, "stats", err)
 			}
-			pause(ctx, max(h.census.age, scanShare*s.Took))
+			pause(ctx, max(r.statsAge, scanShare*s.Took))
 		}
 	})
 	return func() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -25,12 +26,12 @@ const (
 	ClassAccepted  = "accepted"
 )
 
-// seenInfo is what is known of an entry, for an operation that is observed.
-func (h *Hub) seenInfo(seen observation, e entry) Info {
-	if seen.done == nil {
+// after is what is known of an entry when the operation has ended.
+func (o *observation) after(e entry) Info {
+	if o.done == nil {
 		return Info{}
 	}
-	return Callback{hub: h, entry: e}.Info()
+	return o.of.info(e)
 }
 
 func handOffClass(err error) string {
@@ -40,26 +41,26 @@ func handOffClass(err error) string {
 	return "asked"
 }
 
-// seenAccepted ends the observation of an outcome that the store has taken.
-func (h *Hub) seenAccepted(seen *observation, e entry, now time.Time) {
-	if seen.done == nil {
+// accepted ends the observation of an outcome that the store has taken.
+func (o *observation) accepted(e entry, now time.Time) {
+	if o.done == nil {
 		return
 	}
-	seen.end(Done{Class: ClassAccepted, Lag: lag(fromNano(e.rec.RoundBegan), now), Info: h.seenInfo(*seen, e)})
+	o.end(Done{Class: ClassAccepted, Lag: lag(fromNano(e.rec.RoundBegan), now), Info: o.after(e)})
 }
 
-// seenDelivery ends the observation of a try to deliver.
-func (h *Hub) seenDelivery(seen observation, e entry, v verdict) {
-	if seen.done == nil {
+// delivery ends the observation of a try to deliver.
+func (o *observation) delivery(e entry, v verdict) {
+	if o.done == nil {
 		return
 	}
 	class := v.Class
 	if v.End != record.NoEnd {
 		class = endClass(v.End)
 	}
-	seen.end(Done{
+	o.end(Done{
 		Class: class, Count: int(e.rec.Delivery.GetTries()) + 1,
-		Lag: lag(fromNano(e.rec.Outcome.GetSettled()), time.Now()), Info: h.seenInfo(seen, e),
+		Lag: lag(fromNano(e.rec.Outcome.GetSettled()), time.Now()), Info: o.after(e),
 	})
 }
 
@@ -132,15 +133,15 @@ func hookClass(err error) string {
 	}
 }
 
-// class names what became of a beat.
-func (did beat) class() string {
-	switch {
-	case did.failed:
-		return classFailed
-	case did.lost, did.over != record.NoEnd:
-		return "over"
-	default:
+// beatClass names what became of a beat.
+func beatClass(did lifecycle.Beat) string {
+	switch did.Result {
+	case lifecycle.BeatSent:
 		return "sent"
+	case lifecycle.BeatFailed:
+		return classFailed
+	default:
+		return "over"
 	}
 }
 
@@ -165,7 +166,11 @@ type observedStore struct {
 	lookout *lookout
 }
 
-func watchStore(s store.Store, l *lookout) store.Store {
+// store returns s with its calls observed, if there is an observer.
+func (l *lookout) store(s store.Store) store.Store {
+	if l.observer == nil {
+		return s
+	}
 	o := observedStore{Store: s, lookout: l}
 	o.pager, _ = s.(store.Pager)
 	o.watch, _ = s.(store.Notifier)

@@ -20,12 +20,12 @@ type throttle struct {
 	slow    bool     // whether a call that takes long counts as failed
 }
 
-func newThrottle(c completer.Completer, perSecond float64, health *health) *throttle {
+func newThrottle(c completer.Completer, perSecond float64, health *health, lookout *lookout) *throttle {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
-	return &throttle{Completer: c, limit: limit, health: health, slow: true}
+	return &throttle{Completer: c, limit: limit, health: health, lookout: lookout, slow: true}
 }
 
 func (t *throttle) Complete(ctx context.Context, target completer.Target, o completer.Outcome) error {
