@@ -66,6 +66,7 @@ func full() *record.Record {
 		DetailsPendingSince: scheduled.UnixNano() + 15,
 		ServerDetailsDigest: []byte("digest"),
 		Carry:               map[string]string{"traceparent": "00-1-2-01"}, RoundBegan: 1796022120668026402,
+		Notes: []*record.Note{{At: 1796022120668026402, Kind: "vote", By: "ann", Data: []byte(`{"yes":true}`)}},
 	}
 }
 
@@ -117,7 +118,7 @@ func TestGolden(t *testing.T) {
 		want := full()
 		if f == "testdata/record-v0.0.hex" {
 			want.Outcome.NonRetryable, want.Outcome.Outrun, want.Outcome.Gone, want.Delivery.RefusalReported = false, false, false, 0 // came later
-			want.Carry, want.RoundBegan = nil, 0
+			want.Carry, want.RoundBegan, want.Notes = nil, 0, nil
 		}
 		unknown := r.ProtoReflect().GetUnknown() // fields that went with time
 		if r.ProtoReflect().SetUnknown(nil); !proto.Equal(r, want) {
