@@ -58,8 +58,10 @@ type Options struct {
 
 	// Pumps say when activities heartbeat while they wait, and what, by the
 	// name in [StartOptions].Pump. All hubs of a store that run should have the
-	// same. Under "" it is heartbeat.KeepAlive unless set. Defaults to that
-	// one.
+	// same. A hub that meets a pump it does not know leaves the activity's
+	// heartbeats to other hubs and logs an error; for the next minute it claims
+	// every entry one and a half PollIntervals late, after the other hubs. Under
+	// "" it is heartbeat.KeepAlive unless set. Defaults to that one.
 	Pumps map[string]heartbeat.Pump
 
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
@@ -83,8 +85,10 @@ type Options struct {
 	// limit.
 	Rate float64
 
-	// PollInterval is how often Run looks for what has become due. Defaults to
-	// 1 s.
+	// PollInterval is how often Run looks for entries that have become due. A
+	// store that implements store.Notifier wakes Run as soon as another process
+	// makes an entry due; without a signal for a minute Run then looks only every
+	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
 	// BlobLimit is how large a result, a failure or details may be, in bytes as
@@ -116,6 +120,10 @@ type Options struct {
 	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
+	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
+	// Between 1 s and 24 h. Defaults to 1 min.
+	StatsAge time.Duration
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -123,7 +131,8 @@ type Options struct {
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
 // any number of goroutines. It needs no closing. It has goroutines of its own
-// while Run, Work or Start runs, and one for each delivery that a caller has begun
+// while Run, Work or Start runs, one while Stats scans the store, which ends with
+// its last caller, and one for each delivery that a caller has begun
 // and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
 // and Run and Work wait for them.
 type Hub struct {
@@ -143,11 +152,14 @@ type Hub struct {
 	warned    sync.Map      // the activity types with a short heartbeat timeout
 	health    health        // of this hub's way to Temporal
 	backlog   backlog       // what it has left alone
+	strange   strange       // whether it meets pumps that it doesn't know
 	courier   courier       // delivers what callers have answered
 	soon      soon          // what this process makes due before the next poll
 	finisher  finisher
 	sentinels sentinels
 	troubles  troubles // what is logged
+	census    census   // the snapshot of Stats
+	pulse     pulse    // of Run
 	rules     lifecycle.Policy
 }
 
@@ -205,6 +217,9 @@ func New(o Options) (*Hub, error) {
 	}
 	watch, err := checkWatch(o.WatchInterval)
 	if err != nil {
+		return nil, err
+	}
+	if h.census.age, err = checkStatsAge(o.StatsAge); err != nil {
 		return nil, err
 	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)
