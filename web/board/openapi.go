@@ -16,6 +16,7 @@ type object = map[string]any
 func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.Type) (json.RawMessage, error) {
 	schemas := object{
 		"Reason": bodies["retry"].Schema(), "Complete": bodies["complete"].Schema(), "Fail": bodies["fail"].Schema(), "Bulk": bulk.Schema(),
+		"Document": object{"type": "object"},
 	}
 	for name, make := range map[string]func() (answer.Type, error){
 		"Entry": schemaOf[entryView], "List": schemaOf[listView], "Counts": schemaOf[countsView], "Line": schemaOf[line], "Results": schemaOf[resultsView], "Problem": schemaOf[problem],
@@ -32,7 +33,7 @@ func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.T
 	}
 	paths := object{
 		"/counts":       object{"get": operation("counts", "The numbers of entries, in a snapshot that is shared by all callers.", "Counts", "", nil)},
-		"/openapi.json": object{"get": object{"operationId": "openapi", "summary": "This document.", "responses": object{"200": object{"description": "This document.", "content": object{"application/json": object{"schema": object{"type": "object"}}}}}}},
+		"/openapi.json": object{"get": operation("openapi", "This document.", "Document", "", nil)},
 		"/bulk":         object{"post": operation("bulk", "Retries or abandons up to 100 entries. There is one line for each, in the order of the request.", "Results", "Bulk", nil)},
 		"/entries/{id}": object{"get": operation("entry", "One entry, with its journal and what the caller may do.", "Entry", "", entryID())},
 	}
