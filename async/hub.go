@@ -21,13 +21,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-const (
-	defaultBlobLimit = 2 << 20
-	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
-	maxBlobLimit = 3584 << 10
-	// callMargin is how long before the end of its claim a call of Temporal ends.
-	callMargin = time.Second
-)
+// callMargin is how long before the end of its claim a call of Temporal ends.
+const callMargin = time.Second
 
 // Options configures a [Hub].
 type Options struct {
@@ -91,9 +86,11 @@ type Options struct {
 	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
-	// BlobLimit is how large a result, a failure or details may be, in bytes as
-	// encoded, after codecs. It is that of the namespace; with external storage
-	// it may be raised, at most to 3.5 MiB. Defaults to 2 MiB, Temporal's own.
+	// BlobLimit is the largest result, failure or details, in bytes as encoded,
+	// after codecs. Set it to that of the namespace; with external storage it may
+	// be larger, at most 3.5 MiB. A store that is a store.Limiter lowers the
+	// maximum: an entry must have room for an outcome and details of that size.
+	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
 	BlobLimit int
 
 	// ClaimTime is for how long a hub has an entry to itself while it calls
@@ -186,13 +183,11 @@ func New(o Options) (*Hub, error) {
 		}
 		h.pumps[name] = pump
 	}
-	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: o.BlobLimit}
-	if h.encoder.limit == 0 {
-		h.encoder.limit = defaultBlobLimit
+	limit, err := blobLimit(o.BlobLimit, o.Store)
+	if err != nil {
+		return nil, err
 	}
-	if h.encoder.limit < 1024 || h.encoder.limit > maxBlobLimit {
-		return nil, fmt.Errorf("async: Options.BlobLimit must be between 1 KiB and 3.5 MiB, got %d bytes", o.BlobLimit)
-	}
+	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: limit}
 	if h.retention == 0 {
 		h.retention = 24 * time.Hour
 	}
@@ -211,7 +206,6 @@ func New(o Options) (*Hub, error) {
 	if h.pollInterval < 0 {
 		return nil, fmt.Errorf("async: Options.PollInterval must not be negative, got %v", o.PollInterval)
 	}
-	var err error
 	if h.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,10 @@ import (
 // knows of a request for cancellation already. A callback belongs to the hub
 // that opened it, so open it with this one. The hub is of no use after the
 // transaction has ended. With panics if s is nil.
+//
+// Inside the transaction use no other hub. A hub on the store itself needs a second
+// connection of the pool while the transaction holds one. Callers that do that at
+// the same time can take all connections and wait for each other for ever.
 func (h *Hub) With(s store.Store) *Hub {
 	if isNilInterface(s) {
 		panic("async: Hub.With needs a store, got nil")

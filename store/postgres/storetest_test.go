@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +22,7 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Break:    func(t *testing.T, s store.Store) { s.(handle).lines.cut() },
+		Flap:     func(t *testing.T, s store.Store) { s.(handle).lines.flap() },
 		Lose: func(t *testing.T, s store.Store, meanwhile func()) {
 			warm(t, s)
 			s.(handle).lines.loseReply(meanwhile)
@@ -33,6 +36,35 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, harness(true, newPlace))
+}
+
+// TestConformanceSealed runs the suite on stores that are sealed.
+func TestConformanceSealed(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.Sealed(harness(true, newPlace)))
+}
+
+// TestSealedDumpShowsNothing copies the table out in binary form, as a dump has it,
+// and looks for what sealed entries contain.
+func TestSealedDumpShowsNothing(t *testing.T) {
+	t.Parallel()
+	const secret = "PLANTED-SECRET"
+	inner := open(t, newPlace(t))
+	s, err := store.Seal(t.Context(), inner.Store, sealWith(newKey, newKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, inner, store.Entry{ID: "plain", Body: []byte("seen-" + secret)})
+	for i := range 50 {
+		put(t, s, store.Entry{ID: fmt.Sprintf("%s-%d", secret, i), Due: at(1), Body: []byte("body " + secret)})
+	}
+	var dump bytes.Buffer
+	if _, err := connect(t, inner.place).PgConn().CopyTo(t.Context(), &dump, `COPY `+inner.place.entries()+` TO STDOUT (FORMAT binary)`); err != nil {
+		t.Fatal(err)
+	}
+	if seen, planted := bytes.Count(dump.Bytes(), []byte("seen-"+secret)), bytes.Count(dump.Bytes(), []byte(secret)); seen != 1 || planted != 1 {
+		t.Errorf("the dump has the secret %d times, %d of them in the entry that is not sealed, want it there and nowhere else", planted, seen)
+	}
 }
 
 // TestConformanceBehindPgBouncer runs the suite through PgBouncer in

@@ -35,11 +35,13 @@ func breakChecks() []check {
 				e.ID = "absent"
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
-				for i, name := range []string{"Get", "", "Put", "Delete"} {
-					if name != "" {
-						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), name+" of an entry that was never there")
+				names := []string{"Get", "", "Put", "Delete"}
+				c.each(len(names), func(i int) error { // at once, since each may take long to fail
+					if names[i] != "" {
+						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), names[i]+" of an entry that was never there")
 					}
-				}
+					return nil
+				})
 			},
 		},
 		check{
@@ -50,11 +52,13 @@ func breakChecks() []check {
 				s, e := c.broken()
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
-				for _, call := range callsOn(e) {
-					if err := call.do(ctx, s); err != nil {
-						c.wantWrapped(failure{call.op + " of a store out of reach", call.op, err})
+				calls := callsOn(e)
+				c.each(len(calls), func(i int) error { // at once, since each may take long to fail
+					if err := calls[i].do(ctx, s); err != nil {
+						c.wantWrapped(failure{calls[i].op + " of a store out of reach", calls[i].op, err})
 					}
-				}
+					return nil
+				})
 			},
 		},
 		check{
@@ -138,9 +142,9 @@ func corruptChecks() []check {
 			run: func(c *checker) {
 				s, _, others := c.damaged()
 				for i, e := range others {
-					c.wantStored(s, e, "beside a damaged entry")
+					c.wantStored(s, e, "next to a damaged entry")
 					if i%2 == 0 {
-						c.wantStored(s, c.put(s, e), "replaced beside a damaged entry")
+						c.wantStored(s, c.put(s, e), "replaced next to a damaged entry")
 					} else {
 						c.delete(s, e)
 					}
@@ -162,19 +166,19 @@ func corruptChecks() []check {
 						got, err := s.Claim(c.ctx, at(50), at(5000), n)
 						if err != nil {
 							failed++
-							c.wantErr(err, store.ErrCorrupt, "Claim beside a damaged entry")
+							c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 						}
 						for _, e := range got {
 							if e.ID == bad.ID {
-								c.errorf("Claim of %d beside a damaged entry: got the damaged one, want only others", n)
+								c.errorf("Claim of %d next to a damaged entry: got the damaged one, want only others", n)
 							} else if _, due := left[e.ID]; !due {
-								c.errorf("Claim of %d beside a damaged entry: got %s twice, want it once", n, e.ID)
+								c.errorf("Claim of %d next to a damaged entry: got %s twice, want it once", n, e.ID)
 							}
 							delete(left, e.ID)
 						}
 					}
 					for id := range left {
-						c.errorf("claims of %d beside a damaged entry, %d of them failed: got all but %s, want it too", n, failed, id)
+						c.errorf("claims of %d next to a damaged entry, %d of them failed: got all but %s, want it too", n, failed, id)
 					}
 				}
 			},
@@ -191,12 +195,12 @@ func corruptChecks() []check {
 						return
 					}
 					if err != nil {
-						c.wantErr(err, store.ErrCorrupt, "Claim beside a damaged entry")
+						c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 					}
 				}
 				// One that goes on saying ErrCorrupt hides nothing either.
 				if got, err := s.Claim(c.ctx, at(50), at(5000), 3); err == nil && len(got) > 0 {
-					c.errorf("claims beside a damaged entry: got %d entries after all others were claimed, want none", len(got))
+					c.errorf("claims next to a damaged entry: got %d entries after all others were claimed, want none", len(got))
 				}
 			},
 		},
@@ -214,6 +218,23 @@ func corruptChecks() []check {
 					first = cmp.Or(first, err)
 				}
 				c.wantErr(first, store.ErrCorrupt, "List with a damaged entry")
+			},
+		},
+		{
+			name:  "Corrupt/ListGoesOn",
+			says:  "A damaged entry is yielded as ErrCorrupt, and List goes on behind it.",
+			needs: corruptible,
+			run: func(c *checker) {
+				s, _, others := c.damaged()
+				var all []store.Entry
+				for e, err := range s.List(c.ctx) {
+					if err == nil {
+						all = append(all, e)
+					} else {
+						c.wantErr(err, store.ErrCorrupt, "List with a damaged entry")
+					}
+				}
+				c.wantListed(byID(all), others, "with a damaged entry")
 			},
 		},
 	}
