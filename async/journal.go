@@ -151,9 +151,9 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	if f == nil {
 		return false, fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
 	}
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return false, fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return false, err
 	}
 	name, err := resultType[T]()
 	if err != nil {

@@ -36,9 +36,9 @@ type settlement struct {
 // for at most Options.DeliveryWait. Of all outcomes that are offered for a round
 // at most one is accepted: the store's compare-and-swap decides.
 func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return err
 	}
 	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency}
 	for tries := range maxConflicts {
