@@ -66,7 +66,7 @@ func full() *record.Record {
 		DetailsPendingSince: scheduled.UnixNano() + 15,
 		ServerDetailsDigest: []byte("digest"),
 		Carry:               map[string]string{"traceparent": "00-1-2-01"}, RoundBegan: 1796022120668026402,
-		Notes: []*record.Note{{At: 1796022120668026402, Kind: "vote", By: "ann", Data: []byte(`{"yes":true}`)}},
+		Notes: []*record.Note{{At: scheduled.UnixNano() + 17, Kind: "comment", By: "Ann", Data: []byte(`{"text":"ok"}`)}},
 	}
 }
 

@@ -47,9 +47,9 @@ func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 
 // offered is settle. It ends seen if the outcome is accepted.
 func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *observation) error {
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return err
 	}
 	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, seen: seen}
 	for tries := range maxConflicts {
