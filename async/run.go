@@ -21,17 +21,17 @@ func (h *Hub) Run(ctx context.Context) error {
 	if h.completer == nil {
 		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
 	}
+	wakeups := newWakeups(h.store)
+	defer wakeups.calls.Wait() // last: Watch ends with ctx
 	pool := h.newPool(ctx)
 	defer h.pulse.begin()()
 	defer h.finisher.run(ctx)()
 	defer h.courier.rest()
 	defer pool.wait()
 	defer h.courier.join(pool)()
-	wakeups := newWakeups(h.store)
 	failures := 0
 	for {
-		// Before the claim, so that no entry becomes due in between.
-		wakeups.watch(ctx, time.Now(), h.log)
+		wakeups.watch(ctx, time.Now())
 		begun := time.Now()
 		h.soon.pass(h.claimsUntil(begun))
 		pool.resume()
@@ -69,6 +69,8 @@ func (h *Hub) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
+		case r := <-wakeups.opening: // and claims again: no signal announced what became due before
+			wakeups.opened(ctx, r, time.Now(), h.log)
 		case _, open := <-signals:
 			now = time.Now()
 			wakeups.signaled(open, now)
