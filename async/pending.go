@@ -72,22 +72,28 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 	if p.hub == nil {
 		return errZero
 	}
+	o, err := p.offer(ctx, result)
+	if err != nil {
+		return err
+	}
+	return p.hub.settle(ctx, p.Callback, o)
+}
+
+// offer checks a result, and returns the offer of it.
+func (p Pending[T]) offer(ctx context.Context, result T) (offer, error) {
 	name, err := resultType[T]()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+		return offer{}, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
 	}
 	enc, err := p.hub.encoder.in(ctx)
 	if err != nil {
-		return err
+		return offer{}, err
 	}
 	o, err := enc.result(name, result)
 	if err == nil {
 		err = validate(result, &result)
 	}
-	if err != nil {
-		return err
-	}
-	return p.hub.settle(ctx, p.Callback, o)
+	return o, err
 }
 
 // validate honours a Validate method of the value, also one on its pointer.

@@ -77,43 +77,50 @@ func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
 				return err
 			}
 		}
-		now := time.Now()
-		h.policy(now).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
-		admitted, probe := true, false
-		if e.rec.Early {
-			h.unclaim(&e, now.Add(c.key.options.Early))
-		} else if h.completer != nil {
-			// To settle is to claim: the hub that accepts also delivers, unless its
-			// breaker is open.
-			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
-				h.unclaim(&e, now)
-			}
-		}
-		e, err = h.save(ctx, e)
-		if errors.Is(err, errConflict) {
+		out := &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable}
+		if err = h.accept(ctx, c, e, o, out); errors.Is(err, errConflict) {
 			tried = append(tried, print)
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		known := false
-		switch {
-		case h.completer == nil || e.rec.Early:
-		case !admitted:
-			h.parkAnswer(e)
-		case o.inSlot:
-			e, err = h.deliver(ctx, e, settler)
-			known = err == nil
-		default:
-			e, known = h.carry(ctx, e, probe)
-		}
-		if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
-			return closedError(e.rec)
-		}
-		return nil
+		return err
 	}
 	return errConflicts
+}
+
+// accept settles the entry's round on an outcome, and has it delivered. It
+// returns errConflict where the entry has changed meanwhile.
+func (h *Hub) accept(ctx context.Context, c Callback, e entry, o offer, out *record.Outcome) error {
+	now := time.Now()
+	h.policy(now).Settle(e.rec, out)
+	admitted, probe := true, false
+	if e.rec.Early {
+		h.unclaim(&e, now.Add(c.key.options.Early))
+	} else if h.completer != nil {
+		// To settle is to claim: the hub that accepts also delivers, unless its
+		// breaker is open.
+		if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
+			h.unclaim(&e, now)
+		}
+	}
+	e, err := h.save(ctx, e)
+	if err != nil {
+		return err
+	}
+	known := false
+	switch {
+	case h.completer == nil || e.rec.Early:
+	case !admitted:
+		h.parkAnswer(e)
+	case o.inSlot:
+		e, err = h.deliver(ctx, e, settler)
+		known = err == nil
+	default:
+		e, known = h.carry(ctx, e, probe)
+	}
+	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == out.Mark {
+		return closedError(e.rec)
+	}
+	return nil
 }
 
 // print returns the outcome's fingerprint for the callback's round. With an

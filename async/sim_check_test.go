@@ -97,6 +97,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	}
 	f := w.frame()
 	w.observeBeats(f, before, after)
+	w.observeJournal(before, after)
 	sameRound := bytes.Equal(before.Secret, after.Secret)
 	was, is := State(before.State), State(after.State)
 	otherAct := after.Key != "" && !lifecycle.SameActivity(before, after)
@@ -248,6 +249,7 @@ func (w *simWorld) settledNow(id string, r *record.Record) {
 	if r.Early {
 		m.expires = r.Delivery.Next
 	}
+	w.settledByVote(r, m.says)
 	if w.marks[m.mark] != nil {
 		w.violate("G2", "the mark of an outcome was used again")
 	}

@@ -59,6 +59,8 @@ func simOps() []simOp {
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
 		{"fail unheard", 1, (*simWorld).opFailUnheard},
 		{"retry", 3, (*simWorld).opRetry},
+		{"note", 4, (*simWorld).opNote},
+		{"decide", 6, (*simWorld).opDecide},
 	}
 }
 
@@ -250,6 +252,12 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 	if w.rng.chance(100) {
 		f.rough = true
 		if err := c.Remember(ctx, "job-1"); err != nil {
+			return err
+		}
+	}
+	if w.rng.chance(50) {
+		f.rough = true
+		if err := c.Note(ctx, simNoteOf("posted", 0)); err != nil {
 			return err
 		}
 	}

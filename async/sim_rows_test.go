@@ -106,6 +106,13 @@ var simRows = []string{
 	"Settled, Retry: due now",
 	"a hook failed, Retry: called again at once",
 	"nothing to retry, Retry: nothing changes",
+	"any: a note is added, and stays with its round",
+	"any: an equal note is not added again",
+	"Waiting: a note that decides nothing is added",
+	"Waiting: a note that decides settles, in one write",
+	"Settled, or Closed and delivered: a note that is there is repeated: nothing",
+	"Settled, or Closed and delivered: another note to decide by: ErrSettled",
+	"any: the next round begins: the journal goes",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

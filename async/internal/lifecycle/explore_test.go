@@ -39,6 +39,7 @@ type universe struct {
 	lastMark, endMark    string
 	closed, buffered     bool
 	resets, lost, offers int
+	votes                int
 
 	asked   []string // secrets that functions were given
 	ran     []int32  // attempts whose function has run
@@ -54,12 +55,47 @@ type op struct {
 	attempt int32
 	num     int32
 	secret  string
+	voter   string
 	out     record.Kind
 	snap    *record.Record
 	version int
 	said    Words
 	first   bool
 	verdict Verdict
+}
+
+// voters vote on the result: the votes of both decide.
+var voters = []string{"ada", "bob"}
+
+// vote has an operation add its vote, and settle where it is the second.
+func (u *universe) vote(i int, p Policy, b breaks) {
+	o := &u.ops[i]
+	n := &record.Note{At: 1, Kind: "vote", By: o.voter}
+	if o.snap == nil || string(o.snap.Secret) != o.secret || Decided(o.snap, n, true) != Accept {
+		u.drop(i)
+		return
+	}
+	AddNote(o.snap, n, true)
+	if len(o.snap.Notes) == len(voters) {
+		p.Settle(o.snap, &record.Outcome{Kind: o.out, Mark: "v" + o.secret, Fingerprint: []byte("votes")})
+		if b.noVote {
+			o.snap.Notes = o.snap.Notes[:len(voters)-1]
+		}
+	}
+	o.stage, o.first = "save", true
+}
+
+// checkNotes checks what a write does to the journal.
+func checkNotes(before, after *record.Record) string {
+	switch {
+	case before != nil && !bytes.Equal(before.Secret, after.Secret) && len(after.Notes) > 0:
+		return "journal: a round begins with notes of another"
+	case before != nil && bytes.Equal(before.Secret, after.Secret) && len(after.Notes) < len(before.Notes):
+		return "journal: a note went away within its round"
+	case after.State == record.Settled && string(after.Outcome.Fingerprint) == "votes" && len(after.Notes) != len(voters):
+		return "journal: a round was decided without its notes"
+	}
+	return ""
 }
 
 // revived is no violation but a documented gap: a reset has given the number of
@@ -73,6 +109,8 @@ type breaks struct {
 	word          func(w Word) Word
 	arriving      func(w *Word)
 	anyVersion    bool // the hand-off is written over whatever is there
+	anyVote       bool // a vote is
+	noVote        bool // the vote that decides is not written
 }
 
 func (u *universe) clone() *universe {
@@ -112,10 +150,10 @@ func (u *universe) key() [16]byte {
 		if o.snap != nil {
 			body, _ = proto.MarshalOptions{Deterministic: true}.Marshal(o.snap)
 		}
-		ops[i] = fmt.Sprint(string(o.kind), o.stage, o.attempt, o.num, o.secret, o.out, o.version == u.version, o.first, o.verdict, o.said.Arriving, string(body))
+		ops[i] = fmt.Sprint(string(o.kind), o.stage, o.attempt, o.num, o.secret, o.voter, o.out, o.version == u.version, o.first, o.verdict, o.said.Arriving, string(body))
 	}
 	slices.Sort(ops)
-	fmt.Fprint(&b, ops, u.num, u.started, u.begun, u.lastMark, u.endMark, u.closed, u.buffered, u.resets, u.lost, u.offers, u.asked, u.ran, u.accepts)
+	fmt.Fprint(&b, ops, u.num, u.started, u.begun, u.lastMark, u.endMark, u.closed, u.buffered, u.resets, u.lost, u.offers, u.votes, u.asked, u.ran, u.accepts)
 	sum := sha256.Sum256(b.Bytes())
 	return [16]byte(sum[:16])
 }
@@ -193,6 +231,9 @@ func (u *universe) save(o *op) (ok bool, wrong string) {
 
 // check checks a write by what stood there before.
 func (u *universe) check(before, after *record.Record) string {
+	if wrong := checkNotes(before, after); wrong != "" {
+		return wrong
+	}
 	secret := string(after.Secret)
 	if after.State == record.Settled {
 		mark := after.Outcome.Mark
@@ -280,6 +321,15 @@ func (u *universe) next(b breaks) (all []successor) {
 				})
 			}
 		}
+		for _, secret := range u.asked {
+			if u.votes < len(voters) && u.offers < 2 {
+				add("vote", func(c *universe) string {
+					c.ops = append(c.ops, op{kind: 'v', stage: "load", secret: secret, voter: voters[c.votes], out: record.Result})
+					c.votes++
+					return ""
+				})
+			}
+		}
 		if u.rec != nil && u.rec.State != record.Closed {
 			add("a hub claims", func(c *universe) string {
 				c.version++
@@ -326,6 +376,10 @@ func (u *universe) step(i int, b breaks) (wrong string) {
 		if o.kind == 's' {
 			return u.arrive(i, b)
 		}
+		if o.kind == 'v' {
+			u.vote(i, p, b)
+			return ""
+		}
 		if o.snap == nil || string(o.snap.Secret) != o.secret || Offered(o.snap, o.out, []byte(o.out.String())) != Accept {
 			u.drop(i)
 			return ""
@@ -340,9 +394,12 @@ func (u *universe) step(i int, b breaks) (wrong string) {
 		o.said.Arriving = &w
 		return u.arrive(i, b)
 	case "save":
+		if o.kind == 'v' && b.anyVote {
+			o.version = u.version
+		}
 		ok, wrong := u.save(o)
 		switch {
-		case !ok:
+		case !ok, o.kind == 'v' && o.snap.State == record.Waiting:
 			u.drop(i)
 		case o.snap.State == record.Settled:
 			o.stage = "send"
@@ -544,6 +601,8 @@ func TestExploreFindsBrokenRules(t *testing.T) {
 			return w
 		}}},
 		"the mark of the last failure not looked at": {"G2", true, breaks{arriving: func(w *Word) { w.LastMark = "" }}},
+		"a vote written over what is there":          {"G1", false, breaks{anyVote: true}},
+		"a round decided without its last vote":      {"journal", false, breaks{noVote: true}},
 		"the hand-off written over what is there":    {"G1", false, breaks{anyVersion: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,10 @@ func settledOn(kind record.Kind, change ...func(r *record.Record)) *record.Recor
 	return r
 }
 
+func note(at int64, kind, by string) *record.Note {
+	return &record.Note{At: noon.UnixNano() + at, Kind: kind, By: by}
+}
+
 func closedBy(end record.End, r *record.Record) *record.Record {
 	testPolicy().Close(r, end)
 	r.Notices = nil
@@ -538,6 +542,75 @@ var table = map[string]func(c *row){
 			if c.p.Retry(r) || !proto.Equal(before, r) {
 				c.t.Errorf("%s: the record has changed from %v to %v", name, before, r)
 			}
+		}
+	},
+	"any: a note is added, and stays with its round": func(c *row) {
+		for _, r := range []*record.Record{attempt(1), settledOn(record.Result), closedBy(record.EndDelivered, settledOn(record.Result))} {
+			if got := AddNote(r, note(1, "vote", "ada"), true); got != NoteAdded || len(r.Notes) != 1 {
+				c.t.Errorf("%v: AddNote is %v with %d notes, want it added", r.State, got, len(r.Notes))
+			}
+		}
+		c.rec = settledOn(record.Result)
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		c.p.Close(c.rec, record.EndDelivered)
+		if Shrink(c.rec, false); len(c.rec.Notes) != 1 {
+			c.t.Error("the note goes with what a closed record drops")
+		}
+		c.rec = attempt(1)
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		if c.arrives(attempt(2), Run, false); len(c.rec.Notes) != 1 {
+			c.t.Error("the note goes with the attempt")
+		}
+	},
+	"any: an equal note is not added again": func(c *row) {
+		c.rec = attempt(1)
+		for i, next := range []struct {
+			n     *record.Note
+			dated bool
+			want  Noted
+		}{
+			{note(1, "claim", "ada"), true, NoteAdded},
+			{note(1, "claim", "ada"), true, NoteKnown},
+			{note(2, "claim", "ada"), true, NoteAdded},
+			{note(3, "claim", "ada"), false, NoteKnown}, // as her last one
+			{note(3, "claim", "bob"), false, NoteAdded},
+			{note(4, "claim", "ada"), false, NoteKnown}, // still her last one
+			{note(5, "release", "ada"), false, NoteAdded},
+			{note(6, "claim", "ada"), false, NoteAdded}, // she did something different meanwhile
+			{note(1, "claim", "ada"), true, NoteKnown},
+		} {
+			if got := AddNote(c.rec, next.n, next.dated); got != next.want {
+				c.t.Errorf("note %d: AddNote is %v, want %v", i, got, next.want)
+			}
+		}
+	},
+	"Settled, or Closed and delivered: a note that is there is repeated: nothing": func(c *row) {
+		for _, r := range []*record.Record{settledOn(record.Result), closedBy(record.EndDelivered, settledOn(record.Result))} {
+			AddNote(r, note(1, "vote", "ada"), true)
+			if got := Decided(r, note(1, "vote", "ada"), true); got != Repeat {
+				c.t.Errorf("%v: Decided is %v, want Repeat", r.State, got)
+			}
+		}
+	},
+	"Settled, or Closed and delivered: another note to decide by: ErrSettled": func(c *row) {
+		for r, want := range map[*record.Record]Answer{
+			attempt(1):                Accept,
+			settledOn(record.Failure): Other,
+			closedBy(record.EndDelivered, settledOn(record.Result)): Other,
+			closedBy(record.EndTimedOut, attempt(1)):                TooLate,
+			attempt(1, func(r *record.Record) { r.State = 77 }):     Unknown,
+		} {
+			AddNote(r, note(1, "vote", "ada"), true)
+			if got := Decided(r, note(1, "vote", "bob"), true); got != want {
+				c.t.Errorf("%v, %v: Decided is %v, want %v", r.State, r.End, got, want)
+			}
+		}
+	},
+	"any: the next round begins: the journal goes": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Failure))
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		if c.arrives(attempt(2), Run, true); len(c.rec.Notes) != 0 {
+			c.t.Errorf("%d notes are carried into the next round", len(c.rec.Notes))
 		}
 	},
 	"Closed: removed after the retention": func(c *row) {
