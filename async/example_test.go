@@ -41,7 +41,7 @@ func (a *Activities) Approve(ctx context.Context, expense string) (Approval, err
 
 func Example() {
 	ctx := context.Background()
-	temporal := new(asynctest.Completer) // in production: async.ClientCompleter
+	temporal := new(asynctest.Completer) // in production: completer.New
 	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: temporal})
 	if err != nil {
 		fmt.Println(err)
@@ -184,7 +184,7 @@ func ExampleCallback_Fail() {
 // Interceptors that wrap errors are common. Interceptor, put first, keeps an
 // activity waiting all the same.
 func ExampleInterceptor() {
-	temporal := new(asynctest.Completer) // in production: async.ClientCompleter
+	temporal := new(asynctest.Completer) // in production: completer.New
 	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: temporal})
 	if err != nil {
 		fmt.Println(err)

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -33,14 +34,14 @@ type Options struct {
 	// Store keeps what waits. The hub doesn't close it. Required.
 	Store store.Store
 
-	// Completer reports to Temporal, usually a [ClientCompleter]. A hub
-	// without one settles only: what it accepts is for another hub on the same
-	// store to deliver. Defaults to none.
-	Completer Completer
+	// Completer reports to Temporal; see [completer.New]. A hub without one
+	// settles only: another hub on the same store delivers what it accepts.
+	// Defaults to none.
+	Completer completer.Completer
 
 	// DataConverter encodes results and details. It must be the workers' own;
-	// New refuses another than the one of ClientCompleter's clients. Defaults
-	// to that one, else to the SDK's.
+	// New refuses one that is not equal to that of a [completer.Converting].
+	// Defaults to that one, otherwise to the SDK's.
 	//
 	// A converter that implements workflow.ContextAware gets the context of
 	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
@@ -48,7 +49,7 @@ type Options struct {
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
-	// Defaults to that of ClientCompleter's clients, else to the SDK's.
+	// Defaults to that of a [completer.Converting], otherwise to the SDK's.
 	//
 	// The SDK knows no failure converter that is aware of contexts. Latchkey
 	// calls its method WithContext(context.Context) converter.FailureConverter,
@@ -127,7 +128,7 @@ type Options struct {
 // and Run and Work wait for them.
 type Hub struct {
 	entries
-	completer    Completer
+	completer    completer.Completer
 	encoder      encoder
 	hooks        Hooks
 	claimTime    time.Duration
@@ -148,11 +149,6 @@ type Hub struct {
 	sentinels sentinels
 	troubles  troubles // what is logged
 	rules     lifecycle.Policy
-}
-
-// converting is a completer that knows how its workers encode.
-type converting interface {
-	converters() (converter.DataConverter, converter.FailureConverter)
 }
 
 // New returns a hub, or says which option is wrong.
@@ -270,17 +266,17 @@ func roundDigest(entryID string, secret []byte) []byte {
 }
 
 // wordOf is what Temporal's status says to the rules.
-func wordOf(s Status) lifecycle.Word {
+func wordOf(s completer.Status) lifecycle.Word {
 	w := lifecycle.Word{
 		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
-		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == EndBuffered,
+		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == completer.EndBuffered,
 	}
 	switch s.End {
-	case EndOurs:
+	case completer.EndOurs:
 		w.End = record.EndDelivered
-	case EndTimedOut:
+	case completer.EndTimedOut:
 		w.End = record.EndTimedOut
-	case EndOther:
+	case completer.EndOther:
 		w.End = record.EndOther
 	default:
 		w.End = record.EndUnknown
@@ -290,10 +286,10 @@ func wordOf(s Status) lifecycle.Word {
 
 // agree takes the converters of the completer's clients where none are set,
 // and refuses others than those.
-func (e *encoder) agree(c Completer) error {
-	theirs, known := c.(converting)
+func (e *encoder) agree(c completer.Completer) error {
+	theirs, known := c.(completer.Converting)
 	if known {
-		data, failure := theirs.converters()
+		data, failure := theirs.Converters()
 		if e.data != nil && !reflect.DeepEqual(e.data, data) {
 			return errors.New("async: Options.DataConverter is not that of the completer's clients: workflows could not read what it encodes")
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -117,7 +118,7 @@ func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 			}
 		}
 		w, s := newBeatWorld(t, slow)
-		s.signals = async.Signals{CancelRequested: true}
+		s.signals = completer.Signals{CancelRequested: true}
 		began := time.Now()
 		const n, timeout = 20, 12 * time.Second
 		for i := range n {
