@@ -94,8 +94,8 @@ func properties(schema json.RawMessage) (raw map[string]json.RawMessage, order [
 	var s struct {
 		Properties json.RawMessage `json:"properties"`
 	}
-	_ = json.Unmarshal(schema, &s)            // it is a schema
-	_ = json.Unmarshal(s.Properties, &raw)    // so these are objects
+	_ = json.Unmarshal(schema, &s)         // it is a schema
+	_ = json.Unmarshal(s.Properties, &raw) // so these are objects
 	d := json.NewDecoder(bytes.NewReader(s.Properties))
 	_, _ = d.Token() // {
 	for d.More() {
@@ -286,25 +286,19 @@ func quoted(s string) json.RawMessage {
 
 // decode checks an answer by the type's one decoder, and returns the value and
 // the canonical JSON by which answers are compared.
-func (f *form) decode(body json.RawMessage) (value any, canonical json.RawMessage, err error) {
+func (f *form) decode(body json.RawMessage) (value any, same json.RawMessage, err error) {
 	if value, err = f.typ.Decode("application/json", body); err != nil {
 		return nil, nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	var plain any
-	if err := d.Decode(&plain); err != nil { // not possible: it was decoded
-		return nil, nil, err
-	}
-	if members, ok := plain.(map[string]any); ok {
-		for _, name := range slices.Sorted(maps.Keys(members)) {
-			if f.byType[name] {
-				return nil, nil, &answer.Invalid{Pointer: "/" + name, Detail: "is set by the inbox"}
-			}
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members) // another type than an object has none
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if f.byType[name] {
+			return nil, nil, &answer.Invalid{Pointer: "/" + name, Detail: "is set by the inbox"}
 		}
 	}
-	canonical, err = json.Marshal(plain)
-	return value, canonical, err
+	same, err = canonical(body)
+	return value, same, err
 }
 
 // withVotes has the value say who decided, if its type can.
@@ -362,10 +356,4 @@ func (p *problems) add(name, detail string) {
 }
 
 // err returns the problems as the decoder does.
-func (p problems) err() error {
-	var list []error
-	for i := range p {
-		list = append(list, &p[i])
-	}
-	return joined(list)
-}
+func (p problems) err() error { return answer.Join(p) }

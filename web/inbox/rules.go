@@ -23,8 +23,8 @@ func (a action) kind() string { return "inbox." + string(a) }
 // Limits of what people leave in a journal. Comments, claims and delegations
 // leave room for votes.
 const (
-	maxVotes  = 8 // of one person
-	maxOthers = 100
+	maxVotes      = 8 // of one person
+	maxOthers     = 100
 	maxOthersSize = 24 << 10 // bytes
 )
 
