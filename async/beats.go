@@ -121,6 +121,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
+	h.strange.met(time.Now())
 	h.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }
 

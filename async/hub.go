@@ -58,8 +58,10 @@ type Options struct {
 
 	// Pumps say when activities heartbeat while they wait, and what, by the
 	// name in [StartOptions].Pump. All hubs of a store that run should have the
-	// same. Under "" it is heartbeat.KeepAlive unless set. Defaults to that
-	// one.
+	// same. A hub that meets a pump it does not know leaves the activity's
+	// heartbeats to other hubs and logs an error; for the next minute it claims
+	// every entry one and a half PollIntervals late, after the other hubs. Under
+	// "" it is heartbeat.KeepAlive unless set. Defaults to that one.
 	Pumps map[string]heartbeat.Pump
 
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
@@ -83,8 +85,10 @@ type Options struct {
 	// limit.
 	Rate float64
 
-	// PollInterval is how often Run looks for what has become due. Defaults to
-	// 1 s.
+	// PollInterval is how often Run looks for entries that have become due. A
+	// store that implements store.Notifier wakes Run as soon as another process
+	// makes an entry due; without a signal for a minute Run then looks only every
+	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
 	// BlobLimit is how large a result, a failure or details may be, in bytes as
@@ -143,6 +147,7 @@ type Hub struct {
 	warned    sync.Map      // the activity types with a short heartbeat timeout
 	health    health        // of this hub's way to Temporal
 	backlog   backlog       // what it has left alone
+	strange   strange       // whether it meets pumps that it doesn't know
 	courier   courier       // delivers what callers have answered
 	soon      soon          // what this process makes due before the next poll
 	finisher  finisher
