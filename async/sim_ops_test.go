@@ -60,6 +60,7 @@ func simOps() []simOp {
 		{"fail unheard", 1, (*simWorld).opFailUnheard},
 		{"note", 4, (*simWorld).opNote},
 		{"decide", 6, (*simWorld).opDecide},
+		{"refresh", 2, (*simWorld).opRefresh},
 	}
 }
 

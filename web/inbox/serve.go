@@ -131,7 +131,17 @@ func (x *Inbox) look(w http.ResponseWriter, r *http.Request, p Person) {
 		x.message(w, r, p, err)
 		return
 	}
-	x.request(w, r, c, p, sent{done: r.URL.Query().Get("done")})
+	x.request(w, r, x.fresh(r, c), p, sent{done: r.URL.Query().Get("done")})
+}
+
+// fresh is a callback as Temporal knows it too, so that the page says that a
+// cancellation was requested. The store's word does where there is no other.
+func (x *Inbox) fresh(r *http.Request, c async.Callback) async.Callback {
+	now, err := c.Refresh(r.Context())
+	if err != nil {
+		return c
+	}
+	return now
 }
 
 // lookByLink shows a request to the holder of a link.
@@ -141,7 +151,7 @@ func (x *Inbox) lookByLink(w http.ResponseWriter, r *http.Request) {
 		x.message(w, r, p, err)
 		return
 	}
-	x.request(w, r, c, p, sent{done: r.URL.Query().Get("done")})
+	x.request(w, r, x.fresh(r, c), p, sent{done: r.URL.Query().Get("done")})
 }
 
 func (x *Inbox) decide(w http.ResponseWriter, r *http.Request, p Person) {
