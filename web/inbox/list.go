@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	maxLook = 10_000 // entries that a list looks at
-	maxList = 200    // requests that it shows
+	maxLook  = 10_000 // entries that a list looks at
+	maxList  = 200    // requests that it shows
+	pageSize = 500
 )
 
 // listView is the page of a person.
@@ -103,20 +104,22 @@ func entryOf(c async.Callback, j *journal) entryView {
 
 // each calls f for the callbacks that wait. It reports whether there may be more.
 func (x *Inbox) each(ctx context.Context, f func(c async.Callback)) (more bool, err error) {
-	looked := 0
-	for c, listErr := range x.hub.List(ctx) {
-		if listErr != nil {
-			err = listErr
-			continue
-		}
-		if looked++; looked > maxLook {
+	q := async.Query{State: async.Waiting, Limit: pageSize, Look: maxLook}
+	for {
+		page, err := x.hub.Page(ctx, q)
+		if err != nil {
 			return true, err
 		}
-		if c.Info().State == async.Waiting {
+		for _, c := range page.Callbacks {
 			f(c)
 		}
+		if page.Next == "" {
+			return page.Skipped > 0, nil
+		}
+		if q.After, q.Look = page.Next, q.Look-page.Looked; q.Look < 1 {
+			return true, nil
+		}
 	}
-	return err != nil, err
 }
 
 // entryJSON is a request in a list for programs.
