@@ -25,7 +25,7 @@ const refreshWait = 500 * time.Millisecond
 // the store.
 func (c Callback) Refresh(ctx context.Context) (Callback, error) {
 	now, err := c.refresh(ctx)
-	return now, failed("refresh", c.ID(), err)
+	return now, failed("refresh", c.entryID(), err)
 }
 
 func (c Callback) refresh(ctx context.Context) (Callback, error) {
@@ -33,7 +33,7 @@ func (c Callback) refresh(ctx context.Context) (Callback, error) {
 		return Callback{}, errZero
 	}
 	h := c.hub
-	e, before, err := c.read(ctx)
+	e, before, err := c.read(ctx, c.hub.entries)
 	switch {
 	case err != nil:
 		return Callback{}, err
@@ -49,12 +49,12 @@ func (c Callback) refresh(ctx context.Context) (Callback, error) {
 	}
 	call, cancel := context.WithTimeout(ctx, refreshWait)
 	defer cancel()
-	word, err := h.word(call, e.rec, "")
+	word, err := h.deliverer.word(call, e.rec, "")
 	if err != nil {
 		return c, nil // what the store has is the answer
 	}
 	over := false
-	changed, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
+	changed, err := h.entries.update(ctx, e, func(e entry) (entry, bool, error) {
 		over = false
 		if e.rec.State != record.Waiting || e.rec.Started != c.entry.rec.Started || c.isCurrent(e) != nil {
 			return e, false, nil // Temporal's word is about another attempt
@@ -62,10 +62,10 @@ func (c Callback) refresh(ctx context.Context) (Callback, error) {
 		e = e.clone()
 		was := proto.CloneOf(e.rec)
 		if word.Over() {
-			h.end(&e, word.EndOfOther(), time.Now())
+			h.rules.at(time.Now()).Close(e.rec, word.EndOfOther())
 			over = true
 		} else if word.Pending {
-			h.policy(time.Now()).Signalled(e.rec, word.Signals(e.rec))
+			h.rules.at(time.Now()).Signalled(e.rec, word.Signals(e.rec))
 		}
 		return e, !proto.Equal(was, e.rec), nil
 	})
@@ -76,7 +76,7 @@ func (c Callback) refresh(ctx context.Context) (Callback, error) {
 		return Callback{}, err
 	}
 	if over {
-		h.wakeUp()
+		h.wheel.wake()
 	}
 	c.entry = changed
 	return c, c.isCurrent(changed)
