@@ -63,7 +63,7 @@ func notesOf(r *record.Record) []Note {
 // ErrJournalFull, ErrSuperseded if the round is over, and ErrNotFound. Any other
 // error leaves open whether the note was added; retry with the same note.
 func (c Callback) Note(ctx context.Context, n Note) error {
-	return failed("note", c.ID(), c.note(ctx, n))
+	return failed("note", c.entryID(), c.note(ctx, n))
 }
 
 func (c Callback) note(ctx context.Context, n Note) error {
@@ -140,20 +140,21 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 // A result is checked, accepted and delivered as in [Pending.Complete], which
 // lists the errors; those of Note apply too.
 func (p Pending[T]) Decide(ctx context.Context, n Note, f func(notes []Note) (result T, done bool, err error)) (done bool, err error) {
-	done, err = p.decide(ctx, n, f)
-	return done, failed("decide", p.ID(), err)
+	if f == nil {
+		err = fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
+	} else {
+		done, err = p.decide(ctx, n, f)
+	}
+	return done, failed("decide", p.entryID(), err)
 }
 
 func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool, error)) (done bool, err error) {
 	if p.hub == nil {
 		return false, errZero
 	}
-	if f == nil {
-		return false, fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
-	}
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return false, fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return false, err
 	}
 	name, err := resultType[T]()
 	if err != nil {
@@ -166,25 +167,17 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	dated := !n.At.IsZero()
 	var tried [][]byte // fingerprints of results that may have been accepted
 	for range maxConflicts {
-		e, before, err := p.read(ctx)
+		e, before, err := p.read(ctx, p.hub.entries)
 		switch {
 		case err != nil:
 			return false, err
 		case answeredBefore(e.rec, tried...):
 			return true, nil // the reply to a try of this call was lost
 		case before != nil:
-			return false, judge(before.Kind, before.Fingerprint, nil)
+			return answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
 		}
-		switch lifecycle.Decided(e.rec, note, dated) {
-		case lifecycle.Accept:
-		case lifecycle.Repeat:
-			return true, nil
-		case lifecycle.Other:
-			return false, judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), nil)
-		case lifecycle.TooLate:
-			return false, closedError(e.rec)
-		default:
-			return false, errNewer
+		if a := lifecycle.Decided(e.rec, note, dated); a != lifecycle.Accept {
+			return answered(a, e.rec.Outcome.GetKind(), e.rec)
 		}
 		if e.rec.ResultType != name {
 			return false, &TypeMismatchError{Want: e.rec.ResultType, Got: name}
@@ -201,11 +194,11 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 			return false, nil
 		case !done:
 			e.until = e.due // a hub that has claimed it keeps it
-			_, err = p.hub.save(ctx, e)
+			_, err = p.hub.entries.save(ctx, e)
 		default:
-			var print []byte
-			if print, err = p.settleOn(ctx, e, result, idempotency); errors.Is(err, errConflict) {
-				tried = append(tried, print)
+			var fp []byte
+			if fp, err = p.settleOn(ctx, e, result, idempotency); errors.Is(err, errConflict) {
+				tried = append(tried, fp)
 			}
 		}
 		if !errors.Is(err, errConflict) {
@@ -232,9 +225,9 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	if err != nil {
 		return nil, err
 	}
-	out := &record.Outcome{Kind: o.kind, Mark: newMark(o.kind), Fingerprint: o.print(e, p.Callback, idempotency)}
+	out := &record.Outcome{Kind: o.kind, Mark: newMark(o.kind), Fingerprint: o.fingerprintFor(e, p.handle, idempotency)}
 	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
 		return nil, err
 	}
-	return out.Fingerprint, p.hub.accept(ctx, p.Callback, e, o, out)
+	return out.Fingerprint, p.hub.deliverer.accept(ctx, p.handle, e, o, out)
 }

@@ -65,6 +65,7 @@ func full() *record.Record {
 		ResetRequested:      true,
 		DetailsPendingSince: scheduled.UnixNano() + 15,
 		ServerDetailsDigest: []byte("digest"),
+		Notes:               []*record.Note{{At: scheduled.UnixNano() + 17, Kind: "comment", By: "Ann", Data: []byte(`{"text":"ok"}`)}},
 	}
 }
 
@@ -116,6 +117,7 @@ func TestGolden(t *testing.T) {
 		want := full()
 		if f == "testdata/record-v0.0.hex" {
 			want.Outcome.NonRetryable, want.Outcome.Outrun, want.Outcome.Gone, want.Delivery.RefusalReported = false, false, false, 0 // came later
+			want.Notes = nil
 		}
 		unknown := r.ProtoReflect().GetUnknown() // fields that went with time
 		if r.ProtoReflect().SetUnknown(nil); !proto.Equal(r, want) {
@@ -214,20 +216,6 @@ func FuzzDecodeRecord(f *testing.F) {
 		back, err := async.DecodeRecord(again)
 		if err != nil || !proto.Equal(back, r) {
 			t.Fatalf("what was written reads differently: %v", err)
-		}
-	})
-}
-
-func FuzzCallbackID(f *testing.F) {
-	f.Add("01JABCDEFGAAAAAAAAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBBBBBBA")
-	f.Add("")
-	f.Fuzz(func(t *testing.T, id string) {
-		entryID, secret, ok := async.SplitCallback(id)
-		if ok && (len(secret) != 16 || len(id) != 54 || store.CheckID(entryID) != nil) {
-			t.Errorf("%q was taken as a callback ID", id)
-		}
-		if short := async.ShortID(id); len(id) > 0 && strings.Contains(short, id) {
-			t.Errorf("%q is shown whole", id)
 		}
 	})
 }

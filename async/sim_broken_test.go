@@ -260,9 +260,9 @@ func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *record.Reco
 }
 
 func reusedID(w *simWorld, id string) string {
-	entry, secret, _ := splitCallbackID(id)
-	if old, ok := w.reused[string(secret)]; ok {
-		return callbackID(entry, old)
+	c, _ := record.ParseCallbackID(id)
+	if old, ok := w.reused[string(c.Secret())]; ok {
+		return record.NewCallbackID(c.EntryID(), old).Reveal()
 	}
 	return id
 }

@@ -87,7 +87,7 @@ func (w *simWorld) opDecide() {
 	w.logf("%s: Decide by %s: %v, %v", p.name, n.By, done, err)
 	w.shownError("Decide", err)
 	w.noted(f, ask, before, n, err)
-	if p.dead || f.rough || before == nil || callbackID(ask.entry, before.Secret) != ask.id {
+	if p.dead || f.rough || before == nil || record.NewCallbackID(ask.entry, before.Secret).Reveal() != ask.id {
 		return
 	}
 	settled := State(before.State) == Settled || State(before.State) == Closed && before.End == record.EndDelivered
@@ -103,7 +103,7 @@ func (w *simWorld) opDecide() {
 
 // isNoted reports whether a note is in the journal of the round that was asked.
 func isNoted(ask *simAsk, r *record.Record, n Note) bool {
-	return r != nil && callbackID(ask.entry, r.Secret) == ask.id && slices.ContainsFunc(r.Notes, func(m *record.Note) bool {
+	return r != nil && record.NewCallbackID(ask.entry, r.Secret).Reveal() == ask.id && slices.ContainsFunc(r.Notes, func(m *record.Note) bool {
 		return m.At == n.At.UnixNano() && m.Kind == n.Kind && m.By == n.By && string(m.Data) == string(n.Data)
 	})
 }
@@ -111,7 +111,7 @@ func isNoted(ask *simAsk, r *record.Record, n Note) bool {
 // noted checks that a note which was acknowledged is there.
 func (w *simWorld) noted(f *simFrame, ask *simAsk, before *record.Record, n Note, err error) {
 	after := w.records[ask.entry]
-	if err != nil || f.p.dead || after == nil || callbackID(ask.entry, after.Secret) != ask.id {
+	if err != nil || f.p.dead || after == nil || record.NewCallbackID(ask.entry, after.Secret).Reveal() != ask.id {
 		return
 	}
 	if !isNoted(ask, after, n) {

@@ -22,7 +22,7 @@ func checkRecord(r *record.Record) error {
 		what   string
 	}{
 		{r.State == record.NoState, "it has no state"},
-		{len(r.Secret) != secretBytes, "its secret has another length"},
+		{len(r.Secret) != record.SecretBytes, "its secret has another length"},
 		{(r.Outcome == nil) != (r.Delivery == nil), "outcome and delivery come together"},
 		{r.Outcome != nil && r.Outcome.Kind == record.NoKind, "its outcome has no kind"},
 		{r.Early && r.Key == "", "an early answer has a key"},
