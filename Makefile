@@ -2,7 +2,7 @@
 
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
-MODULES = . store/postgres examples examples/jetstream
+MODULES = . otel store/postgres examples examples/jetstream
 
 .PHONY: help test check bench fuzz soak proto
 
@@ -12,6 +12,7 @@ help: ## show this list
 test: ## all tests of all modules, with the race detector and in random order, and the long simulation
 	$(GO) test -race -shuffle=on -timeout 30m ./...
 	$(GO) test -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle # without the race detector: ten times the histories, and no row of the state table is left out
+	$(GO) -C otel test -race -shuffle=on -timeout 30m ./...
 	$(GO) -C store/postgres test -race -shuffle=on -timeout 30m ./...
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
 	$(GO) -C examples test -race -shuffle=on -timeout 30m ./...

@@ -229,5 +229,11 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
 		return nil, err
 	}
-	return out.Fingerprint, p.hub.deliverer.accept(ctx, p.handle, e, o, out)
+	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
+	seen.keep(e.rec)
+	err = p.hub.deliverer.accept(ctx, p.handle, e, o, out, &seen)
+	if seen.done != nil { // it was not accepted
+		seen.end(Done{Class: verdictClass(err)})
+	}
+	return out.Fingerprint, err
 }
