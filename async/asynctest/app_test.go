@@ -43,7 +43,7 @@ func ExpenseWorkflow(ctx workflow.Context, expense string) (string, error) {
 	err := workflow.ExecuteActivity(ctx, a.Approve, expense).Get(ctx, &d)
 	switch {
 	case isTimeout(err):
-		return "nobody answered", nil
+		return "no answer in time", nil
 	case err != nil:
 		return "", err
 	case !d.Approved:
