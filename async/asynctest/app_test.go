@@ -16,7 +16,7 @@ import (
 
 // This is the application that docs/testing.md tests.
 
-// Decision is what somebody says to an expense.
+// Decision is the answer to an expense.
 type Decision struct {
 	Approved bool
 	By       string
