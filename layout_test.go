@@ -43,8 +43,9 @@ func TestImportArrows(t *testing.T) {
 		},
 		"/heartbeat": func(d string) bool { return !external(d) },
 		"/async": func(d string) bool {
-			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/internal/record" || d == module+"/async/internal/lifecycle"
+			return !strings.HasPrefix(d, module) || d == module+"/store" || d == module+"/heartbeat" || d == module+"/async/completer" || d == module+"/async/internal/record" || d == module+"/async/internal/lifecycle"
 		},
+		"/async/completer": func(d string) bool { return !strings.HasPrefix(d, module) },
 		"/async/internal/lifecycle": func(d string) bool {
 			return !external(d) || d == module+"/async/internal/record" || strings.HasPrefix(d, "google.golang.org/protobuf/")
 		},

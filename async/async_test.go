@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -244,7 +245,7 @@ func TestHubWithoutCompleterSettlesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Completer = nil })
 		p := w.open(w.start(1, async.StartOptions{}))
-		wantErr(t, p.ReportCanceled(t.Context()), async.ErrCancelNotRequested)
+		wantErr(t, p.ReportCanceled(t.Context()), completer.ErrCancelNotRequested)
 		w.wantState(async.Waiting)
 		wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 		w.wantState(async.Settled)

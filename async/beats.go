@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -120,6 +121,7 @@ func (h *Hub) leaveTo(e entry, now time.Time) time.Duration {
 }
 
 func (h *Hub) unknownPump(ctx context.Context, e entry) {
+	h.strange.met(time.Now())
 	h.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
 }
 
@@ -235,7 +237,7 @@ type beat struct {
 	adopted bool
 	details []byte // that stand at the server; nil: not known
 	known   []byte // their digest
-	signals Signals
+	signals completer.Signals
 	asked   bool // signals and details are known
 }
 
@@ -276,7 +278,7 @@ func (h *Hub) beat(ctx context.Context, e entry, said answer, now time.Time) bea
 	case err == nil:
 		did.signals, did.asked = signals, true
 		return did
-	case !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted):
+	case !errors.Is(err, completer.ErrOver) && !errors.Is(err, completer.ErrNotStarted):
 		h.callFailed(ctx, e, err)
 		did.failed = true
 		return did
@@ -291,15 +293,15 @@ func (h *Hub) beat(ctx context.Context, e entry, said answer, now time.Time) bea
 }
 
 // without is what follows where a beat isn't taken, or wouldn't be.
-func (did beat) without(r *record.Record, status Status) beat {
+func (did beat) without(r *record.Record, status completer.Status) beat {
 	did.details = r.Details // nothing was sent
 	switch {
-	case !status.Pending && status.End == EndBuffered:
+	case !status.Pending && status.End == completer.EndBuffered:
 		did.failed = true
 	case !status.Pending:
 		did.over = wordOf(status).EndOfOther()
 	default:
-		did.lost, did.asked, did.signals = true, true, Signals(wordOf(status).Signals(r))
+		did.lost, did.asked, did.signals = true, true, completer.Signals(wordOf(status).Signals(r))
 		// Renumbered, its token is no longer known.
 		did.signals.Reset = did.signals.Reset || status.Running && status.Started.Equal(fromNano(r.Started))
 	}

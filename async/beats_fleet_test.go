@@ -14,6 +14,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -61,7 +62,7 @@ func wantKept(t *testing.T, s *server, first, n int, began time.Time, timeout ti
 }
 
 // hangs is a server that takes no outcome, and says nothing until given up.
-func hangs(ctx context.Context, _ async.Target, _ async.Outcome) error {
+func hangs(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -94,7 +95,7 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 				w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = c.concurrency })
 				var mu sync.Mutex
 				under, most := 0, 0
-				w.completer.CompleteFunc = func(ctx context.Context, tg async.Target, o async.Outcome) error {
+				w.completer.CompleteFunc = func(ctx context.Context, tg completer.Target, o completer.Outcome) error {
 					mu.Lock()
 					under++
 					most = max(most, under)
@@ -201,7 +202,7 @@ func TestUnknownPumpHidesNoNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
 		w, s := newBeatWorld(t, hooks.set)
-		s.signals = async.Signals{CancelRequested: true}
+		s.signals = completer.Signals{CancelRequested: true}
 		w.startNow(1, 30*time.Second, async.StartOptions{Pump: "special"}, func(context.Context, async.Pending[Decision]) error {
 			time.Sleep(15 * time.Second) // the worker's beat learns of it
 			return nil
@@ -267,7 +268,7 @@ type everyBeat struct {
 	calls atomic.Int64
 }
 
-func (c *everyBeat) Heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+func (c *everyBeat) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	c.calls.Add(1)
 	return c.Completer.Heartbeat(ctx, t, details)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -62,6 +63,6 @@ func BenchmarkComplete(b *testing.B) {
 }
 
 // nopCompleter takes everything and remembers nothing.
-type nopCompleter struct{ async.Completer }
+type nopCompleter struct{ completer.Completer }
 
-func (nopCompleter) Complete(context.Context, async.Target, async.Outcome) error { return nil }
+func (nopCompleter) Complete(context.Context, completer.Target, completer.Outcome) error { return nil }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // A hub that can't reach Temporal leaves what is due to one that can, and takes
@@ -30,7 +31,7 @@ func TestHubThatReachesNothing(t *testing.T) {
 		last := make(map[string]time.Time)
 		begun, late := time.Now(), 0
 		var mu sync.Mutex
-		well := &asynctest.Completer{HeartbeatFunc: func(_ context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+		well := &asynctest.Completer{HeartbeatFunc: func(_ context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			before, is := last[t.ActivityID]
@@ -41,19 +42,19 @@ func TestHubThatReachesNothing(t *testing.T) {
 				late++
 			}
 			last[t.ActivityID] = time.Now()
-			return async.Signals{}, nil
+			return completer.Signals{}, nil
 		}}
 		calls := 0
-		hangs := &asynctest.Completer{DescribeFunc: func(ctx context.Context, _ async.Target, _ string) (async.Status, error) {
+		hangs := &asynctest.Completer{DescribeFunc: func(ctx context.Context, _ completer.Target, _ string) (completer.Status, error) {
 			mu.Lock()
 			calls++
 			mu.Unlock()
 			<-ctx.Done()
-			return async.Status{}, ctx.Err()
+			return completer.Status{}, ctx.Err()
 		}}
-		hangs.HeartbeatFunc = func(ctx context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+		hangs.HeartbeatFunc = func(ctx context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 			_, err := hangs.DescribeFunc(ctx, t, "")
-			return async.Signals{}, err
+			return completer.Signals{}, err
 		}
 		for _, c := range []*asynctest.Completer{well, hangs} {
 			hub, err := async.New(async.Options{Store: w.store, Completer: c})
@@ -81,15 +82,15 @@ func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 1 })
 		settler, err := async.New(async.Options{Store: w.store})
 		wantNil(t, err)
-		w.completer.HeartbeatFunc = func(_ context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+		w.completer.HeartbeatFunc = func(_ context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 			if t.Namespace == "away" {
-				return async.Signals{}, errAway
+				return completer.Signals{}, errAway
 			}
-			return async.Signals{}, nil
+			return completer.Signals{}, nil
 		}
-		w.completer.DescribeFunc = func(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+		w.completer.DescribeFunc = func(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 			if t.Namespace == "away" {
-				return async.Status{}, errAway
+				return completer.Status{}, errAway
 			}
 			return s.look(ctx, t, mark)
 		}

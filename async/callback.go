@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -313,7 +314,7 @@ func endError(e record.End) error {
 	case record.EndTimedOut:
 		return ErrExpired
 	case record.EndOther:
-		return ErrOver
+		return completer.ErrOver
 	case record.EndUnknown:
 		return ErrUnknownEnd
 	case record.EndAbandoned:

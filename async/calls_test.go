@@ -10,26 +10,27 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // metered is a completer that counts what it is asked for.
 type metered struct {
-	async.Completer
+	completer.Completer
 	completes, describes, heartbeats atomic.Int32
 }
 
-func (m *metered) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+func (m *metered) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	m.completes.Add(1)
 	return m.Completer.Complete(ctx, t, o)
 }
 
-func (m *metered) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+func (m *metered) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	m.describes.Add(1)
 	return m.Completer.Describe(ctx, t, mark)
 }
 
-func (m *metered) Heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+func (m *metered) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	m.heartbeats.Add(1)
 	return m.Completer.Heartbeat(ctx, t, details)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -103,19 +104,19 @@ func TestConvertersGetTheCallersContext(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		do   func(p async.Pending[Decision]) error
-		sent func(o async.Outcome) string
+		sent func(o completer.Outcome) string
 		want string
 	}{
 		"complete": {func(p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) },
-			func(o async.Outcome) string { return keyOf(o.Result.GetPayloads()[0]) }, "+a+expense-7"},
+			func(o completer.Outcome) string { return keyOf(o.Result.GetPayloads()[0]) }, "+a+expense-7"},
 		"fail": {func(p async.Pending[Decision]) error { return p.Fail(ctx, temporal.NewApplicationError("no", "No", 1)) },
-			func(o async.Outcome) string { return failed(o.Failure) }, "+a+expense-7 +a+expense-7"},
+			func(o completer.Outcome) string { return failed(o.Failure) }, "+a+expense-7 +a+expense-7"},
 		"reject": {func(p async.Pending[Decision]) error {
 			return p.Reject(ctx, temporal.NewApplicationError("no", "No", 1))
 		},
-			func(o async.Outcome) string { return failed(o.Failure) }, "+a+expense-7 +a+expense-7"},
+			func(o completer.Outcome) string { return failed(o.Failure) }, "+a+expense-7 +a+expense-7"},
 		"cancel": {func(p async.Pending[Decision]) error { return p.ReportCanceled(ctx, "why") },
-			func(o async.Outcome) string { return keyOf(o.Canceled.GetPayloads()[0]) }, "+a+expense-7"},
+			func(o completer.Outcome) string { return keyOf(o.Canceled.GetPayloads()[0]) }, "+a+expense-7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, tenants)
@@ -135,9 +136,9 @@ func TestPumpsDetailsGetItsContext(t *testing.T) {
 		w, _ := newBeatWorld(t, tenants, probing(10*time.Second, func(ctx context.Context, _ heartbeat.Activity) (any, error) {
 			return ctx.Value(tenant{}), nil
 		}))
-		w.completer.HeartbeatFunc = func(_ context.Context, _ async.Target, details *commonpb.Payloads) (async.Signals, error) {
+		w.completer.HeartbeatFunc = func(_ context.Context, _ completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 			keys = append(keys, keyOf(details.GetPayloads()[0]))
-			return async.Signals{}, nil
+			return completer.Signals{}, nil
 		}
 		ctx, stop := context.WithCancel(ofTenant(t.Context(), "pump"))
 		done := make(chan error, 1)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 func TestDeliveryWaitOutOfRange(t *testing.T) {
@@ -38,7 +39,7 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 					}
 					var away atomic.Bool
 					away.Store(true)
-					w.completer.CompleteFunc = func(ctx context.Context, at async.Target, o async.Outcome) error {
+					w.completer.CompleteFunc = func(ctx context.Context, at completer.Target, o completer.Outcome) error {
 						if away.Load() {
 							return hangs(ctx, at, o)
 						}
@@ -75,7 +76,7 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 func TestDeliveryOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			time.Sleep(500 * time.Millisecond)
 			return ctx.Err()
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
@@ -82,7 +83,7 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 
 // report makes the calls, by the state table. It returns the entry as it has
 // written it.
-func (h *Hub) report(ctx context.Context, e entry, o Outcome, as role) (entry, verdict) {
+func (h *Hub) report(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
 	r := e.rec
 	if o.Failure != nil && as != settler && as != resolver {
 		// It may have been taken before, by a process that died since.
@@ -91,12 +92,12 @@ func (h *Hub) report(ctx context.Context, e entry, o Outcome, as role) (entry, v
 			return e, undelivered(err)
 		}
 		if v, send := lifecycle.BeforeFailing(r, *word); !send {
-			return e, verdict{v, ErrNotStarted}
+			return e, verdict{v, completer.ErrNotStarted}
 		}
 	}
 	t := target(r)
 	err := h.completer.Complete(ctx, t, o)
-	if !errors.Is(err, ErrOver) && !errors.Is(err, ErrNotStarted) {
+	if !errors.Is(err, completer.ErrOver) && !errors.Is(err, completer.ErrNotStarted) {
 		return e, undelivered(err)
 	}
 	word, err := h.word(ctx, r, o.Mark)
@@ -105,7 +106,7 @@ func (h *Hub) report(ctx context.Context, e entry, o Outcome, as role) (entry, v
 	}
 	v, byID := lifecycle.AfterNotFound(r, *word)
 	if !byID {
-		return e, verdict{v, ErrOver}
+		return e, verdict{v, completer.ErrOver}
 	}
 	if o.Failure != nil && lifecycle.Outrun(r) {
 		// A reset has renumbered the attempt. No number tells which one follows it.
@@ -125,11 +126,11 @@ func undelivered(err error) verdict {
 	switch {
 	case err == nil:
 		v.Verdict = lifecycle.Delivered
-	case errors.Is(err, ErrCallRefused), errors.Is(err, ErrCancelNotRequested):
+	case errors.Is(err, completer.ErrCallRefused), errors.Is(err, completer.ErrCancelNotRequested):
 		v.Class, v.After = lifecycle.ClassRefused, lifecycle.RefusedDelivery // by any hub
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, completer.ErrRefused):
 		v.Class, v.OfHub = lifecycle.ClassRefused, true
-	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
+	case errors.Is(err, completer.ErrOver), errors.Is(err, completer.ErrNotStarted):
 		v.Class = "no attempt" // it changed state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		v.Class = "timed out"

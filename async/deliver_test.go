@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // The rows of NotFound: what Temporal says of the activity then decides.
@@ -22,48 +23,48 @@ func TestNotFound(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer func(p async.Pending[Decision]) error
-		status async.Status
+		status completer.Status
 		byID   error // what the call by ID is answered
 		mark   bool  // the last failure bears the outcome's mark
 		sent   bool  // by ID
 		state  async.State
 		err    error
 	}{
-		{"result, in back-off", result, async.Status{Pending: true}, nil, false, true, async.Closed, nil},
-		{"result, running", result, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, true, async.Closed, nil},
-		{"result, gone meanwhile", result, async.Status{Pending: true}, async.ErrOver, false, false, async.Settled, nil},
-		{"result, ours", result, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
-		{"result, buffered", result, async.Status{End: async.EndBuffered}, nil, false, false, async.Settled, nil},
-		{"result, timed out", result, async.Status{End: async.EndTimedOut}, nil, false, false, async.Closed, async.ErrExpired},
-		{"result, other", result, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
-		{"result, unknown", result, async.Status{End: async.EndUnknown}, nil, false, false, async.Closed, async.ErrUnknownEnd},
-		{"failure, renumbered", failure, async.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
-		{"failure, another runs", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
-		{"failure, another runs by it", failure, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, true, false, async.Closed, nil},
-		{"failure, in back-off", failure, async.Status{Pending: true}, nil, false, false, async.Settled, nil},
-		{"failure, in back-off by it", failure, async.Status{Pending: true}, nil, true, false, async.Closed, nil},
-		{"failure, ours", failure, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
-		{"failure, other", failure, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
-		{"cancellation, renumbered", cancellation, async.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
-		{"cancellation, another runs", cancellation, async.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
-		{"cancellation, in back-off", cancellation, async.Status{Pending: true}, nil, false, false, async.Settled, nil},
-		{"cancellation, in back-off of that time", cancellation, async.Status{Pending: true, Started: started}, nil, false, false, async.Settled, nil},
-		{"cancellation, ours", cancellation, async.Status{End: async.EndOurs}, nil, false, false, async.Closed, nil},
-		{"cancellation, other", cancellation, async.Status{End: async.EndOther}, nil, false, false, async.Closed, async.ErrOver},
-		{"cancellation, buffered", cancellation, async.Status{End: async.EndBuffered}, nil, false, false, async.Settled, nil},
+		{"result, in back-off", result, completer.Status{Pending: true}, nil, false, true, async.Closed, nil},
+		{"result, running", result, completer.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, true, async.Closed, nil},
+		{"result, gone meanwhile", result, completer.Status{Pending: true}, completer.ErrOver, false, false, async.Settled, nil},
+		{"result, ours", result, completer.Status{End: completer.EndOurs}, nil, false, false, async.Closed, nil},
+		{"result, buffered", result, completer.Status{End: completer.EndBuffered}, nil, false, false, async.Settled, nil},
+		{"result, timed out", result, completer.Status{End: completer.EndTimedOut}, nil, false, false, async.Closed, async.ErrExpired},
+		{"result, other", result, completer.Status{End: completer.EndOther}, nil, false, false, async.Closed, completer.ErrOver},
+		{"result, unknown", result, completer.Status{End: completer.EndUnknown}, nil, false, false, async.Closed, async.ErrUnknownEnd},
+		{"failure, renumbered", failure, completer.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
+		{"failure, another runs", failure, completer.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
+		{"failure, another runs by it", failure, completer.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, true, false, async.Closed, nil},
+		{"failure, in back-off", failure, completer.Status{Pending: true}, nil, false, false, async.Settled, nil},
+		{"failure, in back-off by it", failure, completer.Status{Pending: true}, nil, true, false, async.Closed, nil},
+		{"failure, ours", failure, completer.Status{End: completer.EndOurs}, nil, false, false, async.Closed, nil},
+		{"failure, other", failure, completer.Status{End: completer.EndOther}, nil, false, false, async.Closed, completer.ErrOver},
+		{"cancellation, renumbered", cancellation, completer.Status{Pending: true, Running: true, Started: started}, nil, false, true, async.Closed, nil},
+		{"cancellation, another runs", cancellation, completer.Status{Pending: true, Running: true, Started: started.Add(time.Hour)}, nil, false, false, async.Settled, nil},
+		{"cancellation, in back-off", cancellation, completer.Status{Pending: true}, nil, false, false, async.Settled, nil},
+		{"cancellation, in back-off of that time", cancellation, completer.Status{Pending: true, Started: started}, nil, false, false, async.Settled, nil},
+		{"cancellation, ours", cancellation, completer.Status{End: completer.EndOurs}, nil, false, false, async.Closed, nil},
+		{"cancellation, other", cancellation, completer.Status{End: completer.EndOther}, nil, false, false, async.Closed, completer.ErrOver},
+		{"cancellation, buffered", cancellation, completer.Status{End: completer.EndBuffered}, nil, false, false, async.Settled, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			mark, sent := "", false
-			w.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
+			w.completer.CompleteFunc = func(_ context.Context, tg completer.Target, o completer.Outcome) error {
 				if tg.TaskToken != nil {
 					mark = o.Mark
-					return async.ErrOver
+					return completer.ErrOver
 				}
 				sent = c.byID == nil
 				return c.byID
 			}
-			w.completer.DescribeFunc = func(ctx context.Context, tg async.Target, m string) (async.Status, error) {
+			w.completer.DescribeFunc = func(ctx context.Context, tg completer.Target, m string) (completer.Status, error) {
 				if m == "" { // before a cancellation settles
 					return cancelRequested(ctx, tg, m)
 				}
@@ -94,7 +95,7 @@ func TestNotFound(t *testing.T) {
 func TestRefusalIsRetriedSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrCallRefused }
 		p := w.open(w.start(1, async.StartOptions{}))
 		wantNil(t, p.Complete(t.Context(), Decision{}))
 		w.wantState(async.Settled)
@@ -111,7 +112,9 @@ func TestSettledCancellationThatIsRefused(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
 		w.completer.DescribeFunc = cancelRequested
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCancelNotRequested }
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+			return completer.ErrCancelNotRequested
+		}
 		p := w.pendFor(time.Hour, async.StartOptions{})
 		wantNil(t, p.ReportCanceled(t.Context(), "why"))
 		var want []string
@@ -124,7 +127,7 @@ func TestSettledCancellationThatIsRefused(t *testing.T) {
 			want = append(want, "refused")
 			w.work(w.hub)
 			o.want(t, want...)
-			wantErr(t, o.why, async.ErrRefused)
+			wantErr(t, o.why, completer.ErrRefused)
 			wantErr(t, p.Complete(t.Context(), Decision{}), async.ErrSettled)
 			time.Sleep(wait + time.Millisecond)
 			w.work(w.hub)
@@ -141,7 +144,7 @@ func TestSettledCancellationThatIsRefused(t *testing.T) {
 func TestSettleIsAClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			e, r := w.stored()
 			if async.State(r.State) != async.Settled || time.Until(e.Due) != 10*time.Second {
 				t.Errorf("while it is sent the entry is %v and due in %v, want settled and 10s", async.State(r.State), time.Until(e.Due))
@@ -165,7 +168,7 @@ func TestCallerGoneWhileDelivering(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			cancel()
 			time.Sleep(time.Second)
 			return ctx.Err()

@@ -9,6 +9,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -29,7 +30,7 @@ func digestOf(details *commonpb.Payloads) []byte {
 // those of the record: others than it was known to have, so that somebody else
 // has recorded them since. Only where the outside has brought some as well that
 // weren't sent yet do the clocks decide.
-func recordedByOthers(r *record.Record, status Status) bool {
+func recordedByOthers(r *record.Record, status completer.Status) bool {
 	theirs := digestOf(status.Details)
 	return theirs != nil && !bytes.Equal(theirs, r.ServerDetailsDigest) &&
 		(r.DetailsPendingSince == 0 || status.LastHeartbeat.UnixNano() > r.DetailsPendingSince)
@@ -37,7 +38,7 @@ func recordedByOthers(r *record.Record, status Status) bool {
 
 // attemptRuns reports whether the attempt that the record knows is the one that
 // runs: its token reaches no other.
-func attemptRuns(r *record.Record, status Status) bool {
+func attemptRuns(r *record.Record, status completer.Status) bool {
 	return status.Pending && status.Running && status.Started.Equal(fromNano(r.Started))
 }
 
@@ -52,7 +53,7 @@ func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 
 // latest is what the worker's own beat says: what the server has, unless the
 // outside has brought something since.
-func latest(r *record.Record, status Status) *commonpb.Payloads {
+func latest(r *record.Record, status completer.Status) *commonpb.Payloads {
 	brought, err := payloadsOf(r.Details)
 	if r.DetailsPendingSince == 0 || brought == nil || err != nil || recordedByOthers(r, status) {
 		return status.Details
@@ -75,7 +76,7 @@ func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
 		// The token may be another attempt's by now, and the function may have
 		// recorded something since.
 		switch status, err := h.completer.Describe(ctx, target(r).ByID(), ""); {
-		case errors.Is(err, ErrRefused):
+		case errors.Is(err, completer.ErrRefused):
 			return nil
 		case err != nil || !attemptRuns(r, status) || recordedByOthers(r, status):
 			return err
@@ -85,9 +86,9 @@ func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
 	switch {
 	case err == nil:
 		r.BeatPendingSince, r.DetailsPendingSince, r.ServerDetailsDigest = 0, 0, digestOf(details)
-	case errors.Is(err, ErrOver), errors.Is(err, ErrNotStarted):
+	case errors.Is(err, completer.ErrOver), errors.Is(err, completer.ErrNotStarted):
 		r.TokenLostStarted = r.Started // they are for the next attempt
-	case !errors.Is(err, ErrRefused):
+	case !errors.Is(err, completer.ErrRefused):
 		return err
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -22,7 +23,7 @@ func TestBroughtDetailsWhereTheServersClockDiffers(t *testing.T) {
 		t.Run(ahead.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newBeatWorld(t)
-				s.describe = func(s *async.Status) {
+				s.describe = func(s *completer.Status) {
 					if !s.LastHeartbeat.IsZero() {
 						s.LastHeartbeat = s.LastHeartbeat.Add(ahead)
 					}
@@ -77,7 +78,7 @@ func TestBroughtDuringTheLastBeatOfAnAttempt(t *testing.T) {
 func TestUnsentDetailsOutliveTheirRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
-		s.beatErr = async.ErrOver
+		s.beatErr = completer.ErrOver
 		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 		wantNil(t, p.Heartbeat(t.Context(), "40%"))
 		s.beatErr = nil
@@ -181,7 +182,7 @@ func TestKeyTakeOverBindsDetails(t *testing.T) {
 					o.DataConverter = converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), bound{})
 				})
 				var sent []*commonpb.Payloads
-				w.completer.HeartbeatFunc = func(ctx context.Context, tg async.Target, d *commonpb.Payloads) (async.Signals, error) {
+				w.completer.HeartbeatFunc = func(ctx context.Context, tg completer.Target, d *commonpb.Payloads) (completer.Signals, error) {
 					sent = append(sent, d)
 					return s.heartbeat(ctx, tg, d)
 				}
@@ -192,7 +193,7 @@ func TestKeyTakeOverBindsDetails(t *testing.T) {
 				if c.brought {
 					wantNil(t, p.Heartbeat(t.Context(), "60%"))
 				}
-				s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }
+				s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
 				second := attemptNow(1, 30*time.Second)
 				second.TaskToken, second.ScheduledTime = []byte("token-2"), scheduled.Add(time.Minute)
 				second.ActivityType.Name = "ApproveAgain"
@@ -234,7 +235,7 @@ func TestKeyTakeOverDropsDetailsThatCannotBeBound(t *testing.T) {
 		_, err = w.store.Put(t.Context(), e)
 		wantNil(t, err)
 
-		s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }
+		s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
 		second := attemptNow(1, 30*time.Second)
 		second.TaskToken, second.ScheduledTime = []byte("token-2"), scheduled.Add(time.Minute)
 		second.ActivityType.Name = "ApproveAgain"

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
@@ -350,12 +351,12 @@ func TestLastDetailsArriveBeforeTheOutcome(t *testing.T) {
 		"failure": func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) },
 	}
 	for name, answer := range answers {
-		for class, beatErr := range map[string]error{"taken": nil, "over": async.ErrOver, "not started": async.ErrNotStarted, "refused": async.ErrRefused, "away": errors.New("away")} {
+		for class, beatErr := range map[string]error{"taken": nil, "over": completer.ErrOver, "not started": completer.ErrNotStarted, "refused": completer.ErrRefused, "away": errors.New("away")} {
 			t.Run(name+", "+class, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w, s := newBeatWorld(t)
 					s.beatErr = beatErr
-					w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+					w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 						if beatErr == nil && s.lastSaid() != "99%" {
 							t.Errorf("the outcome comes when Temporal has %q, want 99%%", s.lastSaid())
 						}
@@ -422,7 +423,7 @@ func TestOutcomeSendsNoOlderDetails(t *testing.T) {
 func TestNoDetailsForALostAttemptBeforeTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
-		s.beatErr = async.ErrOver
+		s.beatErr = completer.ErrOver
 		runHub(t, w.hub)
 		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 		pass(12 * time.Second)
@@ -445,7 +446,7 @@ func TestKeyTakeOver(t *testing.T) {
 		wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
 		pass(12 * time.Second)
 		s.set(func(s *server) {
-			s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }
+			s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
 		})
 		second := attemptNow(2, 30*time.Second)
 		second.ScheduledTime = scheduled.Add(time.Minute)

@@ -4,7 +4,7 @@
 // store and gives the outside a callback ID. Whoever has that ID answers with
 // [Open] and a method of [Pending]: from another process, on another day. The
 // answer is accepted by the store, checked against the type that the activity
-// awaits, and reported to Temporal by the hub's [Completer].
+// awaits, and reported to Temporal by the hub's [completer.Completer].
 //
 // # Caveats
 //

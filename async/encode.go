@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -136,7 +137,7 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 				return nil, fmt.Errorf("the failure converter or its codec failed, nothing was accepted, try again: %w", convErr)
 			}
 			f = asApplicationFailure(f, retryable)
-			f.Source = failureSource(mark)
+			f.Source = completer.FailureSource(mark)
 			return f, nil
 		}
 		f, err := encode(err)

@@ -8,6 +8,7 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -64,8 +65,8 @@ func (e entry) clone() entry {
 }
 
 // target returns the attempt that the record knows last.
-func target(r *record.Record) Target {
-	return Target{
+func target(r *record.Record) completer.Target {
+	return completer.Target{
 		Namespace:     r.Namespace,
 		WorkflowID:    r.WorkflowId,
 		WorkflowType:  r.WorkflowType,
@@ -81,14 +82,14 @@ func target(r *record.Record) Target {
 }
 
 // outcome returns what the record has settled on.
-func outcome(r *record.Record) (Outcome, error) {
+func outcome(r *record.Record) (completer.Outcome, error) {
 	o, err := parseOutcome(r.GetOutcome().GetKind(), r.GetOutcome().GetPayload())
 	o.Mark = r.GetOutcome().GetMark()
 	return o, err
 }
 
 // parseOutcome reads a stored payload.
-func parseOutcome(kind record.Kind, payload []byte) (o Outcome, err error) {
+func parseOutcome(kind record.Kind, payload []byte) (o completer.Outcome, err error) {
 	var m proto.Message
 	switch kind {
 	case record.Result:

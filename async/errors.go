@@ -35,8 +35,8 @@ var (
 	// the attempt is a late one, of a run before a reset.
 	ErrKeyInUse = lifecycle.ErrKeyInUse
 	// ErrClosed means that the activity is over without this outcome. The
-	// reason is wrapped beside it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
-	// ErrOver.
+	// reason is wrapped with it: ErrExpired, ErrUnknownEnd, ErrAbandoned or
+	// [completer.ErrOver].
 	ErrClosed = errors.New("async: the activity is over")
 	// ErrNoOutcome means that nothing has been accepted yet.
 	ErrNoOutcome = errors.New("async: no outcome was accepted yet")
@@ -65,32 +65,8 @@ var (
 	ErrAbandoned = errors.New("async: abandoned by an operator")
 )
 
-// What a [Completer] answers, too. An error that is none of these means: try
-// again.
-var (
-	// ErrCancelNotRequested means that Temporal takes no cancellation, since
-	// nobody has requested one. ReportCanceled returns it as well.
-	ErrCancelNotRequested = errors.New("async: cancellation was not requested")
-	// ErrOver means that the attempt, or by ID the activity, is over or not
-	// known. It is not yet known how it ended: see [Completer].Describe.
-	ErrOver = errors.New("async: attempt or activity is over")
-	// ErrNotStarted means that the activity is pending, and no attempt runs.
-	ErrNotStarted = errors.New("async: no attempt is running")
-	// ErrRefused means that Temporal refuses this Completer for the namespace:
-	// permission, credentials, an unknown namespace, or no client for it. Hubs
-	// with another Completer may not be refused. A hub that is refused leaves the
-	// namespace's heartbeats and answers to them.
-	ErrRefused = errors.New("async: refused for now")
-	// ErrCallRefused is an ErrRefused that is about one call: Temporal refuses
-	// its arguments, and would refuse them from any hub.
-	ErrCallRefused = fmt.Errorf("async: this call: %w", ErrRefused)
-)
-
 // errOnlyResultsEarly answers a failure by key where no activity has asked yet.
 var errOnlyResultsEarly = fmt.Errorf("%w: no activity has this key yet, and only a result may come before its activity; try again when the activity waits", ErrNotFound)
-
-// errUnknownStatus means that Temporal's answer is that of a newer release.
-var errUnknownStatus = errors.New("async: this release of Latchkey doesn't know the status")
 
 // errNewer means that the entry was written by a release that knows more.
 var errNewer = lifecycle.ErrNewer

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
@@ -85,7 +84,7 @@ func runActivity(activity any, args ...any) error {
 
 func Example() {
 	ctx := context.Background()
-	temporal := new(asynctest.Completer) // in production: async.ClientCompleter
+	temporal := new(asynctest.Completer) // in production: completer.New
 	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: temporal})
 	if err != nil {
 		fmt.Println(err)
@@ -131,30 +130,6 @@ func ExampleNew() {
 	// Output:
 	// without a store: true
 	// with one: true <nil>
-}
-
-// A completer needs the options that the client was dialled with, since the
-// client does not reveal its converters.
-func ExampleClientCompleter() {
-	options := client.Options{HostPort: "temporal.example.com:7233", Namespace: "expenses"}
-	c, err := client.NewLazyClient(options)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer c.Close()
-	s := store.NewMemory()
-
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: options})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	hub, err := async.New(async.Options{Store: s, Completer: completer})
-	fmt.Println(hub != nil, err)
-
-	// Output:
-	// true <nil>
 }
 
 func ExampleStart() {

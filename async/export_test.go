@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -36,7 +37,7 @@ func CallbackID(e store.Entry, r *record.Record) string { return callbackID(e.ID
 
 var (
 	ShortID       = shortID
-	FailureMark   = failureMark
+	FailureMark   = completer.FailureMark
 	SplitCallback = splitCallbackID
 	ToFailure     = asApplicationFailure
 	Doubled       = lifecycle.Doubled

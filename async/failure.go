@@ -14,25 +14,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// sourcePrefix begins Failure.Source of every failure that Latchkey sends. The
-// mark behind it is how a failure is known again: a retried one leaves no event
-// in history, only the last failure of the pending activity.
-const sourcePrefix = "latchkey:"
-
-func failureSource(mark string) string { return sourcePrefix + mark }
-
-// failureMark returns the mark that a failure carries, or "". Above 4 KiB the
-// server wraps a failure in one of its own; a time-out has the last failure as
-// its cause too.
-func failureMark(f *failurepb.Failure) string {
-	for ; f != nil; f = f.GetCause() {
-		if mark, ok := strings.CutPrefix(f.GetSource(), sourcePrefix); ok {
-			return mark
-		}
-	}
-	return ""
-}
-
 // toFailure converts. The SDK's converter panics where details or attributes
 // can't be encoded.
 func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, error) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
+
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 const (
@@ -124,7 +126,7 @@ func failedBy(err error) (why cause, counts bool) {
 		is[*serviceerror.Canceled](err), is[*serviceerror.DeadlineExceeded](err), is[*serviceerror.ResourceExhausted](err),
 		is[*serviceerror.Internal](err), is[*serviceerror.DataLoss](err):
 		return 0, false
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, completer.ErrRefused):
 		return refused, true
 	default:
 		return unreachable, true
@@ -133,8 +135,13 @@ func failedBy(err error) (why cause, counts bool) {
 
 // hasAnswered reports whether Temporal has answered a call, one way or another.
 func hasAnswered(err error) bool {
-	return err == nil || errors.Is(err, ErrOver) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrCancelNotRequested) ||
-		errors.Is(err, ErrCallRefused) || errors.Is(err, errUnknownStatus)
+	return err == nil || errors.Is(err, completer.ErrOver) || errors.Is(err, completer.ErrNotStarted) || errors.Is(err, completer.ErrCancelNotRequested) ||
+		errors.Is(err, completer.ErrCallRefused) || errors.Is(err, completer.ErrUnknownStatus)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // slow counts a call as failed that has been under way for slowCall.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -150,7 +151,7 @@ func (h *Hub) invoke(ctx context.Context, c Callback, n *record.Notice) error {
 	case record.NoticeDelivered:
 		return h.hooks.Delivered(ctx, c)
 	case record.NoticeRefused:
-		return h.hooks.Refused(ctx, c, ErrRefused)
+		return h.hooks.Refused(ctx, c, completer.ErrRefused)
 	case record.NoticeCancelRequested:
 		return h.hooks.CancelRequested(ctx, c)
 	case record.NoticePaused:

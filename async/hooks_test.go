@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -101,19 +102,19 @@ func TestDeliveredOfAnOlderRoundIsTold(t *testing.T) {
 
 func TestOverIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
-		end  async.End
+		end  completer.End
 		want error
 	}{
-		"timed out": {async.EndTimedOut, async.ErrExpired},
-		"other":     {async.EndOther, async.ErrOver},
-		"ours":      {async.EndOurs, async.ErrOver}, // but this entry has no outcome
-		"unknown":   {async.EndUnknown, async.ErrUnknownEnd},
+		"timed out": {completer.EndTimedOut, async.ErrExpired},
+		"other":     {completer.EndOther, completer.ErrOver},
+		"ours":      {completer.EndOurs, completer.ErrOver}, // but this entry has no outcome
+		"unknown":   {completer.EndUnknown, async.ErrUnknownEnd},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
 				w, o := hooked(t)
-				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-					return async.Status{End: c.end}, nil
+				w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+					return completer.Status{End: c.end}, nil
 				}
 				w.pendFor(time.Minute, async.StartOptions{})
 				time.Sleep(time.Minute)
@@ -159,9 +160,9 @@ func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
 				w, o := hooked(t)
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
-				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-					return async.Status{End: async.EndTimedOut}, nil
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrOver }
+				w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+					return completer.Status{End: completer.EndTimedOut}, nil
 				}
 				wantErr(t, w.open(w.start(1, async.StartOptions{})).Complete(t.Context(), Decision{}), async.ErrClosed)
 				w.completer.CompleteFunc = nil
@@ -188,11 +189,11 @@ func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
 func TestRefusedIsToldAtEachTry(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrCallRefused }
 		wantNil(t, w.pendFor(time.Hour, async.StartOptions{}).Complete(t.Context(), Decision{}))
 		w.work(w.hub)
 		o.want(t, "refused")
-		wantErr(t, o.why, async.ErrRefused)
+		wantErr(t, o.why, completer.ErrRefused)
 		time.Sleep(8 * time.Minute)
 		w.work(w.hub)
 		o.want(t, "refused", "refused")

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -33,14 +34,14 @@ type Options struct {
 	// Store keeps what waits. The hub doesn't close it. Required.
 	Store store.Store
 
-	// Completer reports to Temporal, usually a [ClientCompleter]. A hub
-	// without one settles only: what it accepts is for another hub on the same
-	// store to deliver. Defaults to none.
-	Completer Completer
+	// Completer reports to Temporal; see [completer.New]. A hub without one
+	// settles only: another hub on the same store delivers what it accepts.
+	// Defaults to none.
+	Completer completer.Completer
 
 	// DataConverter encodes results and details. It must be the workers' own;
-	// New refuses another than the one of ClientCompleter's clients. Defaults
-	// to that one, else to the SDK's.
+	// New refuses one that is not equal to that of a [completer.Converting].
+	// Defaults to that one, otherwise to the SDK's.
 	//
 	// A converter that implements workflow.ContextAware gets the context of
 	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
@@ -48,7 +49,7 @@ type Options struct {
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
-	// Defaults to that of ClientCompleter's clients, else to the SDK's.
+	// Defaults to that of a [completer.Converting], otherwise to the SDK's.
 	//
 	// The SDK knows no failure converter that is aware of contexts. Latchkey
 	// calls its method WithContext(context.Context) converter.FailureConverter,
@@ -57,8 +58,10 @@ type Options struct {
 
 	// Pumps say when activities heartbeat while they wait, and what, by the
 	// name in [StartOptions].Pump. All hubs of a store that run should have the
-	// same. Under "" it is heartbeat.KeepAlive unless set. Defaults to that
-	// one.
+	// same. A hub that meets a pump it does not know leaves the activity's
+	// heartbeats to other hubs and logs an error; for the next minute it claims
+	// every entry one and a half PollIntervals late, after the other hubs. Under
+	// "" it is heartbeat.KeepAlive unless set. Defaults to that one.
 	Pumps map[string]heartbeat.Pump
 
 	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
@@ -82,8 +85,10 @@ type Options struct {
 	// limit.
 	Rate float64
 
-	// PollInterval is how often Run looks for what has become due. Defaults to
-	// 1 s.
+	// PollInterval is how often Run looks for entries that have become due. A
+	// store that implements store.Notifier wakes Run as soon as another process
+	// makes an entry due; without a signal for a minute Run then looks only every
+	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
 	// BlobLimit is how large a result, a failure or details may be, in bytes as
@@ -127,7 +132,7 @@ type Options struct {
 // and Run and Work wait for them.
 type Hub struct {
 	entries
-	completer    Completer
+	completer    completer.Completer
 	encoder      encoder
 	hooks        Hooks
 	claimTime    time.Duration
@@ -142,17 +147,13 @@ type Hub struct {
 	warned    sync.Map      // the activity types with a short heartbeat timeout
 	health    health        // of this hub's way to Temporal
 	backlog   backlog       // what it has left alone
+	strange   strange       // whether it meets pumps that it doesn't know
 	courier   courier       // delivers what callers have answered
 	soon      soon          // what this process makes due before the next poll
 	finisher  finisher
 	sentinels sentinels
 	troubles  troubles // what is logged
 	rules     lifecycle.Policy
-}
-
-// converting is a completer that knows how its workers encode.
-type converting interface {
-	converters() (converter.DataConverter, converter.FailureConverter)
 }
 
 // New returns a hub, or says which option is wrong.
@@ -270,17 +271,17 @@ func roundDigest(entryID string, secret []byte) []byte {
 }
 
 // wordOf is what Temporal's status says to the rules.
-func wordOf(s Status) lifecycle.Word {
+func wordOf(s completer.Status) lifecycle.Word {
 	w := lifecycle.Word{
 		Pending: s.Pending, Running: s.Running, CancelRequested: s.CancelRequested, Paused: s.Paused,
-		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == EndBuffered,
+		Started: toNano(s.Started), LastMark: s.LastMark, Buffered: s.End == completer.EndBuffered,
 	}
 	switch s.End {
-	case EndOurs:
+	case completer.EndOurs:
 		w.End = record.EndDelivered
-	case EndTimedOut:
+	case completer.EndTimedOut:
 		w.End = record.EndTimedOut
-	case EndOther:
+	case completer.EndOther:
 		w.End = record.EndOther
 	default:
 		w.End = record.EndUnknown
@@ -290,10 +291,10 @@ func wordOf(s Status) lifecycle.Word {
 
 // agree takes the converters of the completer's clients where none are set,
 // and refuses others than those.
-func (e *encoder) agree(c Completer) error {
-	theirs, known := c.(converting)
+func (e *encoder) agree(c completer.Completer) error {
+	theirs, known := c.(completer.Converting)
 	if known {
-		data, failure := theirs.converters()
+		data, failure := theirs.Converters()
 		if e.data != nil && !reflect.DeepEqual(e.data, data) {
 			return errors.New("async: Options.DataConverter is not that of the completer's clients: workflows could not read what it encodes")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -40,8 +41,8 @@ func lazy(t *testing.T, o client.Options) client.Client {
 	return c
 }
 
-func TestClientCompleterMakesNoCall(t *testing.T) {
-	c, err := async.ClientCompleter(async.Client{Client: lazy(t, client.Options{})})
+func TestCompleterMakesNoCall(t *testing.T) {
+	c, err := completer.New(completer.Client{Client: lazy(t, client.Options{})})
 	wantNil(t, err)
 	h, err := async.New(async.Options{Store: store.NewMemory(), Completer: c})
 	if err != nil || h == nil {
@@ -49,30 +50,10 @@ func TestClientCompleterMakesNoCall(t *testing.T) {
 	}
 }
 
-type wrapped struct{ client.Client }
-
-func TestClientCompleterSaysWhatIsWrong(t *testing.T) {
-	rot := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), reverse{})
-	plain := client.Options{}
-	other := client.Options{Namespace: "other"}
-	coded := client.Options{Namespace: "coded", DataConverter: rot}
-	for says, clients := range map[string][]async.Client{
-		"needs a client":                      nil,
-		"Client.Client is required":           {{}},
-		`two clients for namespace "default"`: {{Client: lazy(t, plain)}, {Client: lazy(t, plain), Options: client.Options{Namespace: "default"}}},
-		"has other converters":                {{Client: lazy(t, other), Options: other}, {Client: lazy(t, coded), Options: coded}},
-		"created directly":                    {{Client: wrapped{lazy(t, plain)}}},
-	} {
-		if _, err := async.ClientCompleter(clients...); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("got %v, want an error that says %q", err, says)
-		}
-	}
-}
-
 func TestNewRefusesOtherConverters(t *testing.T) {
 	rot := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), reverse{})
 	o := client.Options{DataConverter: rot}
-	c, err := async.ClientCompleter(async.Client{Client: lazy(t, o), Options: o})
+	c, err := completer.New(completer.Client{Client: lazy(t, o), Options: o})
 	wantNil(t, err)
 	if _, err := async.New(async.Options{Store: store.NewMemory(), Completer: c, DataConverter: rot}); err != nil {
 		t.Errorf("the same converter is refused: %v", err)
@@ -80,19 +61,5 @@ func TestNewRefusesOtherConverters(t *testing.T) {
 	_, err = async.New(async.Options{Store: store.NewMemory(), Completer: c, DataConverter: converter.GetDefaultDataConverter()})
 	if err == nil || !strings.Contains(err.Error(), "DataConverter is not that") {
 		t.Errorf("another converter: %v", err)
-	}
-}
-
-func TestNamespaceWithoutClient(t *testing.T) {
-	c, err := async.ClientCompleter(async.Client{Client: lazy(t, client.Options{})})
-	wantNil(t, err)
-	tg := async.Target{Namespace: "nobody's", WorkflowID: "w", RunID: "r", ActivityID: "a"}
-	_, err = c.Describe(t.Context(), tg, "")
-	wantErr(t, err, async.ErrRefused)
-	wantErr(t, c.Complete(t.Context(), tg, async.Outcome{}), async.ErrRefused)
-	_, err = c.Heartbeat(t.Context(), tg, nil)
-	wantErr(t, err, async.ErrRefused)
-	if !strings.Contains(err.Error(), `"nobody's"`) {
-		t.Errorf("the error doesn't name the namespace: %v", err)
 	}
 }

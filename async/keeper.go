@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
@@ -64,7 +65,7 @@ type keeper struct {
 // what it records meanwhile isn't overwritten. It returns when it last beat, or
 // last.
 func (k keeper) run(ctx context.Context, heard, last time.Time) time.Time {
-	h, e, completer := k.hub, k.e, k.hub.completer
+	h, e, reporter := k.hub, k.e, k.hub.completer
 	next := time.NewTimer(time.Until(heard.Add(k.every)))
 	defer next.Stop()
 	seen, ours := fromNano(e.rec.Started), false // times of the server's, which are compared with its own only
@@ -75,16 +76,16 @@ func (k keeper) run(ctx context.Context, heard, last time.Time) time.Time {
 		case <-next.C:
 			next.Reset(k.every)
 		}
-		if completer == nil {
+		if reporter == nil {
 			var err error
-			if completer, err = workersCompleter(ctx, e); err != nil {
+			if reporter, err = workersCompleter(ctx, e); err != nil {
 				h.beatFailed(ctx, e, "this hub has no completer, and none can be made of the worker's client", err)
 				return last
 			}
 		}
 		now, over := time.Now(), false
 		call, cancel := context.WithTimeout(ctx, max(k.every, callMargin))
-		seen, ours, over = k.beat(call, completer, seen, ours)
+		seen, ours, over = k.beat(call, reporter, seen, ours)
 		cancel()
 		if ours {
 			last = now
@@ -99,7 +100,7 @@ func (k keeper) run(ctx context.Context, heard, last time.Time) time.Time {
 // store no function runs, and each of these beats is sent. It returns when the server had
 // its last heartbeat before this one, whether it sent one, and whether there is
 // nothing to keep alive any more, though the function runs.
-func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
+func (k keeper) beat(ctx context.Context, reporter completer.Completer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	h, e := k.hub, k.e
 	now := e
 	if k.reads {
@@ -113,7 +114,7 @@ func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, o
 	if now.rec.State != record.Waiting || now.rec.Started != e.rec.Started {
 		return seen, false, true
 	}
-	status, err := completer.Describe(ctx, target(e.rec).ByID(), "")
+	status, err := reporter.Describe(ctx, target(e.rec).ByID(), "")
 	if err != nil {
 		h.beatFailed(ctx, e, "Temporal can't be asked what the function recorded", err)
 		return seen, ours, false
@@ -121,12 +122,12 @@ func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, o
 	if !attemptRuns(e.rec, status) {
 		return seen, false, true
 	}
-	signals, known := Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
+	signals, known := completer.Signals(wordOf(status).Signals(now.rec)), now.rec.ServerDetailsDigest
 	if ours || !k.reads || !status.LastHeartbeat.After(seen) {
 		ours = false
 		details := latest(now.rec, status)
-		switch s, err := completer.Heartbeat(ctx, target(e.rec), details); {
-		case errors.Is(err, ErrOver):
+		switch s, err := reporter.Heartbeat(ctx, target(e.rec), details); {
+		case errors.Is(err, completer.ErrOver):
 			return seen, false, true
 		case err != nil:
 			h.beatFailed(ctx, e, "Temporal can't be reached, or refuses it", err)
@@ -144,17 +145,17 @@ func (k keeper) beat(ctx context.Context, completer Completer, seen time.Time, o
 }
 
 // workersCompleter reports through the worker's own client.
-func workersCompleter(ctx context.Context, e entry) (Completer, error) {
+func workersCompleter(ctx context.Context, e entry) (completer.Completer, error) {
 	// Outside of a worker there is no client, and GetClient panics.
-	return guarded("activity.GetClient", func() (Completer, error) {
-		return ClientCompleter(Client{Client: activity.GetClient(ctx), Options: client.Options{Namespace: e.rec.Namespace}})
+	return guarded("activity.GetClient", func() (completer.Completer, error) {
+		return completer.New(completer.Client{Client: activity.GetClient(ctx), Options: client.Options{Namespace: e.rec.Namespace}})
 	})
 }
 
 // noteMeanwhile has a hub that runs tell what the worker has learned, and
 // records the digest of what the server has. Signals for which this hub has no
 // hook are left to those that have, to learn anew.
-func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byte) {
+func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s completer.Signals, known []byte) {
 	started := e.rec.Started
 	written := false
 	_, err := h.update(ctx, e, func(e entry) (entry, bool, error) {
@@ -165,7 +166,7 @@ func (h *Hub) noteMeanwhile(ctx context.Context, e entry, s Signals, known []byt
 			s.Paused = r.Paused
 		}
 		if r.State != record.Waiting || r.Started != started ||
-			s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
+			s == (completer.Signals{CancelRequested: r.CancelRequested, Paused: r.Paused, Reset: r.ResetRequested}) && bytes.Equal(known, r.ServerDetailsDigest) {
 			return e, false, nil
 		}
 		h.policy(time.Now()).Signalled(r, lifecycle.Signals(s))

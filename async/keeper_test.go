@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // While the function runs Start beats, with what the server has; when it
@@ -155,10 +156,12 @@ func TestStartBeatsEndWithTheAttempt(t *testing.T) {
 		over func(s *server)
 		want int // calls of Heartbeat
 	}{
-		"described as over":     {func(s *server) { s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} } }, 2},
-		"described in back-off": {func(s *server) { s.describe = func(s *async.Status) { s.Running, s.Started = false, time.Time{} } }, 2},
-		"the next runs":         {func(s *server) { s.describe = func(s *async.Status) { s.Started = s.Started.Add(time.Second) } }, 2},
-		"token not found":       {func(s *server) { s.beatErr = async.ErrOver }, 3},
+		"described as over": {func(s *server) {
+			s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
+		}, 2},
+		"described in back-off": {func(s *server) { s.describe = func(s *completer.Status) { s.Running, s.Started = false, time.Time{} } }, 2},
+		"the next runs":         {func(s *server) { s.describe = func(s *completer.Status) { s.Started = s.Started.Add(time.Second) } }, 2},
+		"token not found":       {func(s *server) { s.beatErr = completer.ErrOver }, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -212,7 +215,7 @@ func TestStartBeatsLearnOfSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
 		w, s := newBeatWorld(t, hooks.set)
-		s.signals = async.Signals{CancelRequested: true, Paused: true}
+		s.signals = completer.Signals{CancelRequested: true, Paused: true}
 		runHub(t, w.hub)
 		w.startNow(1, 30*time.Second, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
 			wantSignals(t, "before", p.Heartbeat(ctx), nil)
@@ -264,12 +267,12 @@ func TestStartBeatsOnlyForItsOwnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
 		first := attemptNow(1, 30*time.Second)
-		s.describe = func(s *async.Status) { s.Started = first.StartedTime }
+		s.describe = func(s *completer.Status) { s.Started = first.StartedTime }
 		err := async.StartAttempt(t.Context(), w.hub, first, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
 			pass(15 * time.Second)
 			w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
 			second := w.record().Started
-			s.set(func(s *server) { s.describe = func(s *async.Status) { s.Started = time.Unix(0, second) } })
+			s.set(func(s *server) { s.describe = func(s *completer.Status) { s.Started = time.Unix(0, second) } })
 			pass(time.Minute)
 			return nil
 		})

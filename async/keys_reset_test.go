@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // reset is the activity of run("w", 1) as the run has it that a reset of its
@@ -23,12 +24,12 @@ func reset(earlier time.Duration) activity.Info {
 
 // describesRuns has Temporal say these of the activities of a workflow's runs,
 // and of others that they run.
-func (w *world) describesRuns(runs map[string]async.Status) {
-	w.completer.DescribeFunc = func(_ context.Context, t async.Target, _ string) (async.Status, error) {
+func (w *world) describesRuns(runs map[string]completer.Status) {
+	w.completer.DescribeFunc = func(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 		if s, is := runs[t.RunID]; is {
 			return s, nil
 		}
-		return async.Status{Pending: true, Running: true, Started: t.Started}, nil
+		return completer.Status{Pending: true, Running: true, Started: t.Started}, nil
 	}
 }
 
@@ -45,22 +46,22 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		before func(w *world, id string)
-		end    async.End // of the old run's activity
+		end    completer.End // of the old run's activity
 		asked  bool
 		same   bool // round
 		sent   []string
 	}{
-		"waiting":              {func(*world, string) {}, async.EndOther, true, true, nil},
-		"settled, undelivered": {undelivered, async.EndOther, true, false, nil},
-		"settled, delivered":   {undelivered, async.EndOurs, true, false, nil},
-		"closed, delivered":    {complete, async.EndOurs, true, false, []string{"w/b"}},
+		"waiting":              {func(*world, string) {}, completer.EndOther, true, true, nil},
+		"settled, undelivered": {undelivered, completer.EndOther, true, false, nil},
+		"settled, delivered":   {undelivered, completer.EndOurs, true, false, nil},
+		"closed, delivered":    {complete, completer.EndOurs, true, false, []string{"w/b"}},
 	} {
 		for when, earlier := range map[string]time.Duration{"scheduled at the same time": 0, "scheduled before": time.Hour} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				w := newWorld(t)
 				first := w.mustKeyed(run("w", 1))
 				c.before(w, first)
-				w.describesRuns(map[string]async.Status{"b": {End: c.end}})
+				w.describesRuns(map[string]completer.Status{"b": {End: c.end}})
 				second := w.mustKeyed(reset(earlier))
 				if (second != "") != c.asked || c.asked && (second == first) != c.same {
 					t.Errorf("the run after the reset asked with %q, and the one before it with %q; want it asked: %t, in the same round: %t", second, first, c.asked, c.same)
@@ -80,7 +81,7 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 				}
 				// A repeat of the old answer does nothing to the new round.
 				repeat := w.open(first).Complete(t.Context(), Decision{Approved: true})
-				if c.end == async.EndOurs {
+				if c.end == completer.EndOurs {
 					wantNil(t, repeat)
 				} else {
 					wantErr(t, repeat, async.ErrSuperseded)
@@ -94,7 +95,7 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 // Nobody else takes the key over with such a time: not a worker that speaks for
 // a run that is over, or that asks nobody whether it is.
 func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
-	over := async.Status{End: async.EndOurs}
+	over := completer.Status{End: completer.EndOurs}
 	waits := func(*world, string) {}
 	closed := func(w *world, id string) {
 		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{}))
@@ -104,18 +105,18 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	sameRun.ActivityID = "6"
 	sameRunBefore := sameRun
 	sameRunBefore.ScheduledTime = sameRunBefore.ScheduledTime.Add(-time.Minute)
-	running := async.Status{Pending: true, Running: true, Started: sameRun.StartedTime}
+	running := completer.Status{Pending: true, Running: true, Started: sameRun.StartedTime}
 	for name, c := range map[string]struct {
 		info        activity.Info
-		runs        map[string]async.Status
+		runs        map[string]completer.Status
 		noCompleter bool
 	}{
-		"it doesn't run":             {reset(0), map[string]async.Status{"b": over, "reset": over}, false},
-		"another attempt of it runs": {reset(0), map[string]async.Status{"b": over, "reset": {Pending: true, Running: true, Started: reset(0).StartedTime.Add(time.Minute)}}, false},
-		"it is in back-off":          {reset(0), map[string]async.Status{"b": over, "reset": {Pending: true}}, false},
-		"nobody can be asked":        {reset(0), map[string]async.Status{"b": over}, true},
-		"the same run":               {sameRun, map[string]async.Status{"b": running}, false},
-		"the same run, before":       {sameRunBefore, map[string]async.Status{"b": running}, false},
+		"it doesn't run":             {reset(0), map[string]completer.Status{"b": over, "reset": over}, false},
+		"another attempt of it runs": {reset(0), map[string]completer.Status{"b": over, "reset": {Pending: true, Running: true, Started: reset(0).StartedTime.Add(time.Minute)}}, false},
+		"it is in back-off":          {reset(0), map[string]completer.Status{"b": over, "reset": {Pending: true}}, false},
+		"nobody can be asked":        {reset(0), map[string]completer.Status{"b": over}, true},
+		"the same run":               {sameRun, map[string]completer.Status{"b": running}, false},
+		"the same run, before":       {sameRunBefore, map[string]completer.Status{"b": running}, false},
 	} {
 		for state, before := range map[string]func(*world, string){"waiting": waits, "closed": closed} {
 			t.Run(state+", "+name, func(t *testing.T) {
@@ -124,7 +125,7 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 				before(w, first)
 				sent := len(w.completer.Completed())
 				if c.runs["b"].Pending { // the other activity of that run is over all the same
-					w.completer.DescribeFunc = func(_ context.Context, t async.Target, _ string) (async.Status, error) {
+					w.completer.DescribeFunc = func(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 						if t.ActivityID != c.info.ActivityID {
 							return over, nil
 						}
@@ -159,7 +160,9 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	t.Run("waiting, it isn't known whether it runs", func(t *testing.T) {
 		w := newWorld(t)
 		w.mustKeyed(run("w", 1))
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{}, errAway
+		}
 		_, err := w.keyedStart(reset(0), async.StartOptions{})
 		wantErr(t, err, errAway)
 	})
@@ -169,7 +172,7 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 func TestOldRunDoesNotTakeTheKeyBackAfterAReset(t *testing.T) {
 	w := newWorld(t)
 	first := w.mustKeyed(run("w", 1))
-	w.describesRuns(map[string]async.Status{"b": {End: async.EndOther}})
+	w.describesRuns(map[string]completer.Status{"b": {End: completer.EndOther}})
 	w.mustKeyed(reset(0))
 	_, err := w.keyedStart(run("w", 1), async.StartOptions{})
 	wantErr(t, err, async.ErrKeyInUse)

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 var byKey = async.KeyOptions{Namespace: "default"}
@@ -53,8 +54,8 @@ func (w *world) openKey(o async.KeyOptions) async.Pending[Decision] {
 }
 
 // describes has Temporal say this of every activity.
-func (w *world) describes(s async.Status) {
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return s, nil }
+func (w *world) describes(s completer.Status) {
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) { return s, nil }
 }
 
 func TestOpenKey(t *testing.T) {
@@ -106,7 +107,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	t.Run("waiting", func(t *testing.T) {
 		w := newWorld(t)
 		first := w.mustKeyed(run("w", 0))
-		w.describes(async.Status{End: async.EndOther})
+		w.describes(completer.Status{End: completer.EndOther})
 		if second := w.mustKeyed(run("w", 1)); second != first {
 			t.Error("the round changed, although nobody had answered")
 		}
@@ -118,7 +119,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	t.Run("still pending", func(t *testing.T) {
 		w := newWorld(t)
 		w.mustKeyed(run("w", 0))
-		w.describes(async.Status{Pending: true})
+		w.describes(completer.Status{Pending: true})
 		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
 		wantErr(t, err, async.ErrKeyInUse)
 	})
@@ -131,7 +132,9 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	t.Run("not known", func(t *testing.T) {
 		w := newWorld(t)
 		w.mustKeyed(run("w", 0))
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{}, errAway
+		}
 		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
 		wantErr(t, err, errAway)
 	})
@@ -139,7 +142,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 		w := newWorld(t)
 		once := async.StartOptions{Once: true}
 		first, _ := w.keyedStart(run("w", 0), once)
-		w.describes(async.Status{End: async.EndOther})
+		w.describes(completer.Status{End: completer.EndOther})
 		if again, err := w.keyedStart(run("w", 1), once); again != "" || err != activity.ErrResultPending {
 			t.Errorf("asked again with %q: %v", again, err)
 		}
@@ -148,15 +151,15 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	// An outcome is that of the activity which it was accepted for: the later
 	// run asks, and the application learns what became of the outcome.
 	for name, c := range map[string]struct {
-		end    async.End
+		end    completer.End
 		told   string
 		why    error
 		repeat error
 	}{
-		"settled, undelivered": {async.EndOther, "over", async.ErrOver, async.ErrSuperseded},
-		"settled, timed out":   {async.EndTimedOut, "over", async.ErrExpired, async.ErrSuperseded},
-		"settled, delivered":   {async.EndOurs, "delivered", nil, nil},
-		"settled, unknown":     {async.EndUnknown, "over", async.ErrUnknownEnd, nil},
+		"settled, undelivered": {completer.EndOther, "over", completer.ErrOver, async.ErrSuperseded},
+		"settled, timed out":   {completer.EndTimedOut, "over", async.ErrExpired, async.ErrSuperseded},
+		"settled, delivered":   {completer.EndOurs, "delivered", nil, nil},
+		"settled, unknown":     {completer.EndUnknown, "over", async.ErrUnknownEnd, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
@@ -165,7 +168,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 				first := w.mustKeyed(run("w", 0))
 				wantNil(t, w.open(first).Complete(t.Context(), Decision{Approved: true}))
 				w.completer.CompleteFunc = nil
-				w.describes(async.Status{End: c.end})
+				w.describes(completer.Status{End: c.end})
 				if second := w.mustKeyed(run("w", 1)); second == "" || second == first {
 					t.Errorf("the later run asked with %q", second)
 				}
@@ -182,7 +185,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 		w := newWorld(t)
 		w.completer.CompleteFunc = unavailable
 		wantNil(t, w.open(w.mustKeyed(run("w", 0))).Complete(t.Context(), Decision{}))
-		w.describes(async.Status{End: async.EndBuffered})
+		w.describes(completer.Status{End: completer.EndBuffered})
 		_, err := w.keyedStart(run("w", 1), async.StartOptions{})
 		wantErr(t, err, async.ErrKeyInUse)
 		w.wantState(async.Settled)
@@ -190,11 +193,11 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	t.Run("settled cancellation", func(t *testing.T) {
 		in(t, func(t *testing.T) {
 			w, o := hooked(t)
-			w.describes(async.Status{Pending: true, Running: true, CancelRequested: true})
+			w.describes(completer.Status{Pending: true, Running: true, CancelRequested: true})
 			w.completer.CompleteFunc = unavailable
 			first := w.mustKeyed(run("w", 0))
 			wantNil(t, w.open(first).ReportCanceled(t.Context()))
-			w.describes(async.Status{End: async.EndTimedOut})
+			w.describes(completer.Status{End: completer.EndTimedOut})
 			if second := w.mustKeyed(run("w", 1)); second == "" || second == first {
 				t.Errorf("the later run, whose cancellation nobody has requested, asked with %q", second)
 			}
@@ -219,12 +222,12 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 // What was never delivered isn't accepted when it is repeated.
 func TestRepeatOfWhatWasNeverDelivered(t *testing.T) {
 	w := newWorld(t)
-	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
-	w.describes(async.Status{End: async.EndTimedOut})
+	w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrOver }
+	w.describes(completer.Status{End: completer.EndTimedOut})
 	first := w.mustKeyed(run("w", 0))
 	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrClosed)
 	info := run("other", 1)
-	w.describes(async.Status{Pending: true, Running: true, Started: info.StartedTime})
+	w.describes(completer.Status{Pending: true, Running: true, Started: info.StartedTime})
 	w.mustKeyed(info)
 	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSuperseded)
 }
@@ -246,16 +249,18 @@ func TestLateAttemptDoesNotTakeTheKeyBack(t *testing.T) {
 	wantNil(t, w.open(w.mustKeyed(run("w", 0))).Complete(t.Context(), Decision{}))
 	second := w.mustKeyed(run("other", 1))
 	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
-	w.describes(async.Status{End: async.EndOurs})
+	w.describes(completer.Status{End: completer.EndOurs})
 	late := run("w", 0)
 	if id := w.mustKeyed(late); id != "" {
 		t.Error("the activity that is over asked")
 	}
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{}, errAway
+	}
 	_, err := w.keyedStart(late, async.StartOptions{})
 	wantErr(t, err, errAway)
 	// One that was scheduled before, and still runs, may have it.
-	w.describes(async.Status{Pending: true, Running: true, Started: late.StartedTime})
+	w.describes(completer.Status{Pending: true, Running: true, Started: late.StartedTime})
 	if id := w.mustKeyed(late); id == "" {
 		t.Error("an activity that runs did not get the free key")
 	}
@@ -270,7 +275,7 @@ func TestEarlyAnswer(t *testing.T) {
 			if p.ID() != "" || p.Info().State != 0 {
 				t.Errorf("nothing is there yet, and it tells %q %+v", p.ID(), p.Info())
 			}
-			wantErr(t, p.ReportCanceled(t.Context()), async.ErrCancelNotRequested)
+			wantErr(t, p.ReportCanceled(t.Context()), completer.ErrCancelNotRequested)
 			wantErr(t, p.Remember(t.Context(), "x"), async.ErrNotFound)
 			wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 			wantNil(t, w.openKey(early).Complete(t.Context(), Decision{Approved: true}))

@@ -14,6 +14,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -40,15 +41,15 @@ func TestNothingLeaks(t *testing.T) {
 	inside := struct{ mine async.Pending[Decision] }{p} // of which fmt calls no method
 	fmt.Fprintf(&shown, "%v %+v %#v", inside, inside, inside)
 	// Each way for an outcome to go, and each error.
-	for _, answer := range []error{async.ErrOver, errors.New("away"), async.ErrRefused, nil} {
+	for _, answer := range []error{completer.ErrOver, errors.New("away"), completer.ErrRefused, nil} {
 		v := newWorld(t)
-		v.completer.CompleteFunc = func(_ context.Context, tg async.Target, o async.Outcome) error {
+		v.completer.CompleteFunc = func(_ context.Context, tg completer.Target, o completer.Outcome) error {
 			show(tg)
 			show(o)
 			return answer
 		}
-		v.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-			s := async.Status{End: async.EndOther, Details: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte(payload)}}}}
+		v.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+			s := completer.Status{End: completer.EndOther, Details: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte(payload)}}}}
 			show(s)
 			return s, nil
 		}

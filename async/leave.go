@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
@@ -15,11 +16,39 @@ const (
 	// of entries may have one.
 	maxLeave         = 10 * time.Second
 	maxLeaveQuestion = 5 * time.Minute
+
+	// strangeFor is for how long a hub comes after the others once it has met a
+	// pump that it doesn't know.
+	strangeFor = time.Minute
 )
 
-// lag is how long an entry has to be due before a hub claims it that has an open
-// breaker: each hub that is well looks at least once in that time.
+// lag is how long an entry has been due before a hub claims it that has to come
+// after the others. Every other hub looks at least once in that time.
 func (h *Hub) lag() time.Duration { return h.pollInterval + h.pollInterval/2 }
+
+// claimsUntil returns the time up to which a hub claims what is due. A claim
+// cannot choose among the entries that are due, and takes those that the hub can
+// do nothing for away from other hubs, however briefly. So a hub with an open
+// breaker, and one that has met an unknown pump, comes after the others.
+func (h *Hub) claimsUntil(now time.Time) time.Time {
+	if h.health.behind(now) || h.strange.lately(now) {
+		return now.Add(-h.lag())
+	}
+	return now
+}
+
+// strange is when a hub last met a pump that it doesn't know.
+type strange struct{ at atomic.Int64 }
+
+func (s *strange) met(now time.Time) { s.at.Store(now.UnixNano()) }
+
+// lately reports whether it met one within the last minute. Hubs that know the
+// pump do its beats before this one, which then meets it no more: so the time is
+// longer than that between two heartbeats usually is.
+func (s *strange) lately(now time.Time) bool {
+	at := s.at.Load()
+	return at != 0 && now.UnixNano()-at < int64(strangeFor)
+}
 
 // leaveFor is how long an entry is left alone that has been due since then: other
 // hubs must not find it taken, and if none does it, it must not keep the store

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // signalHook is a hook for a cancellation that fails until it is mended.
@@ -62,12 +63,12 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 	}
 	timeOut := func(_ *world, s *server, _ async.Pending[Decision]) {
 		s.set(func(s *server) {
-			s.beatErr = async.ErrOver
-			s.describe = func(s *async.Status) { *s = async.Status{End: async.EndTimedOut} }
+			s.beatErr = completer.ErrOver
+			s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
 		})
 	}
 	refuse := func(w *world, _ *server, p async.Pending[Decision]) {
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrCallRefused }
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrCallRefused }
 		wantNil(w.t, p.Complete(w.t.Context(), Decision{}))
 	}
 	for name, fail := range map[string]func(context.Context) error{
@@ -84,7 +85,7 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 						signal.set(opts)
 					})
 					runHub(t, w.hub)
-					s.signals = async.Signals{CancelRequested: true}
+					s.signals = completer.Signals{CancelRequested: true}
 					p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 					pass(15 * time.Second)
 					o.want(t)
@@ -119,7 +120,7 @@ func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 				signal := &signalHook{fail: mailIsDown}
 				w, s := newBeatWorld(t, signal.set)
 				runHub(t, w.hub)
-				s.signals = async.Signals{CancelRequested: true}
+				s.signals = completer.Signals{CancelRequested: true}
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				pass(time.Hour)
 				// 1, 2, 4 s and so on to 10 min, by which it is ten times in the first 17 min.
@@ -159,7 +160,7 @@ func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				signal := &signalHook{fail: mailIsDown}
 				w, s := newBeatWorld(t, signal.set)
-				s.signals = async.Signals{CancelRequested: true}
+				s.signals = completer.Signals{CancelRequested: true}
 				first := w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 				pass(11 * time.Second)
 				w.work(w.hub)
@@ -208,7 +209,7 @@ func TestSignalIsTakenWhileSomethingIsRemembered(t *testing.T) {
 				return nil
 			}
 		})
-		s.signals = async.Signals{CancelRequested: true}
+		s.signals = completer.Signals{CancelRequested: true}
 		first = w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 		pass(11 * time.Second)
 		w.work(w.hub)
@@ -264,7 +265,7 @@ func TestWritesHaveNoHookCalledBeforeItsTime(t *testing.T) {
 				signal := &signalHook{fail: mailIsDown}
 				w, s := newBeatWorld(t, relaying, signal.set)
 				runHub(t, w.hub)
-				s.signals = async.Signals{CancelRequested: true}
+				s.signals = completer.Signals{CancelRequested: true}
 				during(t, w, s)
 				calls := signal.called()
 				if n := len(calls); n < 7 || n > 12 {

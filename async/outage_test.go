@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -38,7 +39,7 @@ func (c *cluster) call(ctx context.Context, namespace string) error {
 	return nil
 }
 
-func (c *cluster) Complete(ctx context.Context, t async.Target, _ async.Outcome) error {
+func (c *cluster) Complete(ctx context.Context, t completer.Target, _ completer.Outcome) error {
 	if err := c.call(ctx, t.Namespace); err != nil {
 		return err
 	}
@@ -48,9 +49,9 @@ func (c *cluster) Complete(ctx context.Context, t async.Target, _ async.Outcome)
 	return nil
 }
 
-func (c *cluster) Heartbeat(ctx context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+func (c *cluster) Heartbeat(ctx context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 	if err := c.call(ctx, t.Namespace); err != nil {
-		return async.Signals{}, err
+		return completer.Signals{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,11 +59,11 @@ func (c *cluster) Heartbeat(ctx context.Context, t async.Target, _ *commonpb.Pay
 		c.late++
 	}
 	c.beats[t.ActivityID] = time.Now()
-	return async.Signals{}, nil
+	return completer.Signals{}, nil
 }
 
-func (c *cluster) Describe(ctx context.Context, t async.Target, _ string) (async.Status, error) {
-	return async.Status{Pending: true, Running: true, Started: t.Started}, c.call(ctx, t.Namespace)
+func (c *cluster) Describe(ctx context.Context, t completer.Target, _ string) (completer.Status, error) {
+	return completer.Status{Pending: true, Running: true, Started: t.Started}, c.call(ctx, t.Namespace)
 }
 
 func (c *cluster) count() int {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -173,7 +174,7 @@ func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, erro
 // question that was put since this one was due will do, so that activities of
 // one run share a call.
 func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
-	word, _ := h.word(since(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
+	word, _ := h.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -113,7 +114,7 @@ func TestLapsedClaimPassesOn(t *testing.T) {
 		w := newWorld(t)
 		p := w.pendFor(time.Hour, async.StartOptions{})
 		died := make(chan struct{})
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 			select {
 			case <-died:
 				return nil
@@ -156,8 +157,8 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		asked := 0
-		status := async.Status{Pending: true, Running: true} // paused, or its options were changed
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+		status := completer.Status{Pending: true, Running: true} // paused, or its options were changed
+		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
 			asked++
 			return status, nil
 		}
@@ -182,7 +183,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 			}
 			w.wantState(async.Waiting)
 		}
-		status = async.Status{End: async.EndTimedOut}
+		status = completer.Status{End: completer.EndTimedOut}
 		time.Sleep(2 * time.Hour)
 		w.work(w.hub)
 		reason = w.open(p.ID()).Info().End
@@ -203,7 +204,7 @@ func TestRunStopsAndPassesOn(t *testing.T) {
 		w := newWorld(t)
 		onTheWire := make(chan struct{})
 		var ended atomic.Bool
-		w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			close(onTheWire)
 			time.Sleep(3 * time.Second)
 			ended.Store(ctx.Err() == nil)

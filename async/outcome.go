@@ -8,6 +8,7 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
@@ -101,7 +102,7 @@ func (e encoder) decode(r *record.Record, ps *commonpb.Payloads, v any) error {
 }
 
 // errorOf returns the error that the workflow gets of a failure or a cancellation.
-func (e encoder) errorOf(r *record.Record, o Outcome) (failure, err error) {
+func (e encoder) errorOf(r *record.Record, o completer.Outcome) (failure, err error) {
 	c, err := e.failureIn(contextOf(r))
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // Strict says when it is wrong.
@@ -97,8 +98,8 @@ func TestCompleteRefusesBadResults(t *testing.T) {
 	}
 }
 
-func cancelRequested(context.Context, async.Target, string) (async.Status, error) {
-	return async.Status{Pending: true, Running: true, CancelRequested: true}, nil
+func cancelRequested(context.Context, completer.Target, string) (completer.Status, error) {
+	return completer.Status{Pending: true, Running: true, CancelRequested: true}, nil
 }
 
 // failing codec, as one that is a service of its own can be.

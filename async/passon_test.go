@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // An outcome doesn't hang on details that Temporal never takes.
@@ -23,7 +24,7 @@ func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newBeatWorld(t)
 				// As an SDK's call, which takes a while itself.
-				w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+				w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 					select {
 					case <-time.After(4 * time.Second):
 						return nil
@@ -52,15 +53,15 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 		beatErr error
 		before  string
 	}{
-		"no beat before": {async.ErrOver, ""},
-		"over":           {async.ErrOver, "40% "},
-		"not started":    {async.ErrNotStarted, "40% "},
+		"no beat before": {completer.ErrOver, ""},
+		"over":           {completer.ErrOver, "40% "},
+		"not started":    {completer.ErrNotStarted, "40% "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newBeatWorld(t)
 				tries := 0
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { tries++; return async.ErrOver }
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { tries++; return completer.ErrOver }
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				if c.before != "" {
 					wantNil(t, p.Heartbeat(t.Context(), "40%"))
@@ -68,7 +69,7 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 					w.work(w.hub)
 				}
 				s.beatErr = c.beatErr
-				s.describe = func(s *async.Status) { s.Running, s.Started = false, time.Time{} }
+				s.describe = func(s *completer.Status) { s.Running, s.Started = false, time.Time{} }
 				wantNil(t, p.Heartbeat(t.Context(), "90%"))
 				wantNil(t, p.Fail(t.Context(), errors.New("no")))
 				w.wantState(async.Settled)
@@ -76,7 +77,7 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 					t.Errorf("the failure was tried %d times although nobody takes its details, want once", tries)
 				}
 				s.beatErr, s.describe = nil, nil
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 					if s.lastSaid() != "90%" {
 						t.Errorf("the failure comes when Temporal has %q, want 90%%", s.lastSaid())
 					}
@@ -104,10 +105,10 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	}{
 		"it runs": {func(*server) {}, 1},
 		"the next runs": {func(s *server) {
-			s.describe = func(s *async.Status) { s.Started = s.Started.Add(time.Second) }
+			s.describe = func(s *completer.Status) { s.Started = s.Started.Add(time.Second) }
 		}, 0},
 		"back-off": {func(s *server) {
-			s.describe = func(s *async.Status) { s.Running, s.Started = false, time.Time{} }
+			s.describe = func(s *completer.Status) { s.Running, s.Started = false, time.Time{} }
 		}, 0},
 		"the function recorded since": {func(s *server) {
 			ps := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("newer")}}}
@@ -118,7 +119,7 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newBeatWorld(t)
 				away := errors.New("away")
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return away }
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return away }
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				wantNil(t, p.Heartbeat(t.Context(), "40%"))
 				pass(2 * time.Second)
@@ -143,7 +144,7 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
 	for name, answer := range map[string]func(t *testing.T, w *world, s *server, p async.Pending[Decision]){
 		"by who answers": func(t *testing.T, _ *world, s *server, p async.Pending[Decision]) {
-			s.set(func(s *server) { s.lookErr = async.ErrRefused })
+			s.set(func(s *server) { s.lookErr = completer.ErrRefused })
 			wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 		},
 		"by a hub that runs": func(t *testing.T, w *world, s *server, p async.Pending[Decision]) {
@@ -152,7 +153,7 @@ func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
 			q, err := async.Open[Decision](t.Context(), settler, p.ID())
 			wantNil(t, err)
 			wantNil(t, q.Complete(t.Context(), Decision{Approved: true}))
-			s.set(func(s *server) { s.lookErr = async.ErrRefused })
+			s.set(func(s *server) { s.lookErr = completer.ErrRefused })
 			w.work(w.hub)
 		},
 	} {

@@ -81,8 +81,8 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		patience.Stop()
 	}
 	until := time.Now().Add(p.hub.claimTime)
-	if !p.patient && p.hub.health.behind(now) {
-		now = now.Add(-p.hub.lag()) // what others don't do
+	if !p.patient {
+		now = p.hub.claimsUntil(now)
 	}
 	entries, err := p.hub.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {

@@ -13,17 +13,18 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // refusedCompleter has no permission, or no client for the namespace.
 func refusedCompleter() *asynctest.Completer {
 	return &asynctest.Completer{
-		CompleteFunc: func(context.Context, async.Target, async.Outcome) error { return async.ErrRefused },
-		HeartbeatFunc: func(context.Context, async.Target, *commonpb.Payloads) (async.Signals, error) {
-			return async.Signals{}, async.ErrRefused
+		CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrRefused },
+		HeartbeatFunc: func(context.Context, completer.Target, *commonpb.Payloads) (completer.Signals, error) {
+			return completer.Signals{}, completer.ErrRefused
 		},
-		DescribeFunc: func(context.Context, async.Target, string) (async.Status, error) {
-			return async.Status{}, async.ErrRefused
+		DescribeFunc: func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{}, completer.ErrRefused
 		},
 	}
 }
@@ -46,12 +47,12 @@ func TestRefusedHubDelaysNoHeartbeats(t *testing.T) {
 			var mu sync.Mutex
 			last := make(map[string]time.Time)
 			w := newWorld(t)
-			w.completer.HeartbeatFunc = func(_ context.Context, at async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+			w.completer.HeartbeatFunc = func(_ context.Context, at completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				most = max(most, time.Since(last[at.ActivityID]))
 				last[at.ActivityID] = time.Now()
-				return async.Signals{}, nil
+				return completer.Signals{}, nil
 			}
 			for i := range 50 {
 				last[fmt.Sprint(i)] = time.Now()
@@ -164,9 +165,9 @@ func TestAnswerThatNoHubMayDeliver(t *testing.T) {
 func TestRefusedCallIsNoRefusedNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.completer.CompleteFunc = func(_ context.Context, at async.Target, _ async.Outcome) error {
+		w.completer.CompleteFunc = func(_ context.Context, at completer.Target, _ completer.Outcome) error {
 			if at.ActivityID < "5" {
-				return async.ErrCallRefused
+				return completer.ErrCallRefused
 			}
 			return nil
 		}

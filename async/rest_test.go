@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // While the server is out of resources a hub rests.
@@ -52,7 +53,7 @@ func TestResourceExhaustedByOtherCalls(t *testing.T) {
 				}
 				var calls atomic.Int64
 				exhausted := serviceerror.NewResourceExhausted(0, "too much")
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { calls.Add(1); return exhausted }
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { calls.Add(1); return exhausted }
 				s.lookErr = exhausted
 				for _, c := range asynctest.Pending(t, settler) {
 					if name == "outcomes" {

@@ -26,12 +26,17 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer h.courier.rest()
 	defer pool.wait()
 	defer h.courier.join(pool)()
+	wakeups := newWakeups(h.store)
 	failures := 0
 	for {
-		h.soon.pass(time.Now())
+		// Before the claim, so that no entry becomes due in between.
+		wakeups.watch(ctx, time.Now(), h.log)
+		begun := time.Now()
+		h.soon.pass(h.claimsUntil(begun))
 		pool.resume()
-		n, asked, err := pool.claim(ctx, time.Now())
+		n, asked, err := pool.claim(ctx, begun)
 		idle := h.pollInterval
+		var signals <-chan struct{} // nil after a failure, or while the hub is busy
 		if err == nil {
 			h.troubles.settle(time.Now())
 		}
@@ -45,19 +50,27 @@ func (h *Hub) Run(ctx context.Context) error {
 		case n > asked/2, h.backlog.left():
 			failures, idle = 0, 0
 		case n > 0:
-			failures, idle = 0, idle/busyPoll
+			failures, idle = 0, wakeups.breath(idle/busyPoll)
 		default:
-			failures = 0
+			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
 		}
 		if rest := h.health.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)
 		} else if idle == 0 {
 			continue
 		}
-		timer := time.NewTimer(min(jitter(idle), h.soon.left(time.Now())))
+		now := time.Now()
+		timer := time.NewTimer(min(jitter(idle), h.soon.left(h.claimsUntil(now))))
 		select {
 		case <-ctx.Done():
 		case <-h.wake:
+		case _, open := <-signals:
+			now = time.Now()
+			wakeups.signaled(open, now)
+			if h.claimsUntil(now).Before(now) {
+				h.soon.note(now, now) // it claims the entry when the others have had their turn
+			}
+			pause(ctx, time.Until(begun.Add(apart)))
 		case <-timer.C:
 		}
 		timer.Stop()

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -46,14 +47,14 @@ func (c *punctual) call(ctx context.Context) error {
 	return nil
 }
 
-func (c *punctual) Heartbeat(ctx context.Context, t async.Target, _ *commonpb.Payloads) (async.Signals, error) {
+func (c *punctual) Heartbeat(ctx context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 	if err := c.call(ctx); err != nil {
-		return async.Signals{}, err
+		return completer.Signals{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.beat(string(t.TaskToken))
-	return async.Signals{}, nil
+	return completer.Signals{}, nil
 }
 
 // beat is called with mu held.
@@ -66,14 +67,14 @@ func (c *punctual) beat(token string) {
 	c.last[token] = time.Now()
 }
 
-func (c *punctual) Describe(ctx context.Context, t async.Target, _ string) (async.Status, error) {
+func (c *punctual) Describe(ctx context.Context, t completer.Target, _ string) (completer.Status, error) {
 	if err := c.call(ctx); err != nil {
-		return async.Status{}, err
+		return completer.Status{}, err
 	}
-	return async.Status{Pending: true, Running: true, Started: t.Started}, nil
+	return completer.Status{Pending: true, Running: true, Started: t.Started}, nil
 }
 
-func (*punctual) Complete(context.Context, async.Target, async.Outcome) error { return nil }
+func (*punctual) Complete(context.Context, completer.Target, completer.Outcome) error { return nil }
 
 // TestScale keeps many activities alive with two hubs, of which one is gone
 // half-way, with all that it has in its hands: 5,000 activities, and 100,000

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 const wrappedLog = "wraps the error that Start returns"
@@ -43,7 +44,7 @@ func TestStartNoticesAWrappedSentinel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, s := newBeatWorld(t)
-			s.describe = func(s *async.Status) { s.LastFailure = c.last }
+			s.describe = func(s *completer.Status) { s.LastFailure = c.last }
 			w.start(1, async.StartOptions{})
 			if s.looked() != 0 {
 				t.Errorf("the first attempt asked Temporal %d times, want never", s.looked())
@@ -65,12 +66,12 @@ func TestStartGoesOnWhereTheLastFailureIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		encoding := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
 		w, s := newBeatWorld(t, func(o *async.Options) { o.DataConverter = panicking{converter.GetDefaultDataConverter()} })
-		s.describe = func(s *async.Status) { s.LastFailure = encoding.ErrorToFailure(activity.ErrResultPending) }
+		s.describe = func(s *completer.Status) { s.LastFailure = encoding.ErrorToFailure(activity.ErrResultPending) }
 		w.start(1, async.StartOptions{})
 		w.start(2, async.StartOptions{})
-		w.completer.DescribeFunc = func(ctx context.Context, _ async.Target, _ string) (async.Status, error) {
+		w.completer.DescribeFunc = func(ctx context.Context, _ completer.Target, _ string) (completer.Status, error) {
 			<-ctx.Done()
-			return async.Status{}, ctx.Err()
+			return completer.Status{}, ctx.Err()
 		}
 		before := time.Now()
 		w.start(3, async.StartOptions{})
@@ -87,7 +88,9 @@ func TestStartGoesOnWhereTheLastFailureIsUnknown(t *testing.T) {
 func TestWrappedSentinelIsLoggedRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
-		s.describe = func(s *async.Status) { s.LastFailure = &failurepb.Failure{Message: activity.ErrResultPending.Error()} }
+		s.describe = func(s *completer.Status) {
+			s.LastFailure = &failurepb.Failure{Message: activity.ErrResultPending.Error()}
+		}
 		for n := 1; n <= 20; n++ {
 			w.start(n, async.StartOptions{})
 		}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
@@ -39,11 +40,11 @@ type server struct {
 	details *commonpb.Payloads
 	last    time.Time // heartbeat
 
-	signals  async.Signals
+	signals  completer.Signals
 	slow     time.Duration // until a heartbeat takes effect
 	beatErr  error
 	lookErr  error
-	describe func(s *async.Status)
+	describe func(s *completer.Status)
 }
 
 // set changes what Temporal is like.
@@ -53,7 +54,7 @@ func (s *server) set(f func(s *server)) {
 	f(s)
 }
 
-func (s *server) heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+func (s *server) heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	s.mu.Lock()
 	s.calls++
 	slow, err := s.slow, s.beatErr
@@ -62,11 +63,11 @@ func (s *server) heartbeat(ctx context.Context, t async.Target, details *commonp
 		select {
 		case <-time.After(slow):
 		case <-ctx.Done():
-			return async.Signals{}, ctx.Err()
+			return completer.Signals{}, ctx.Err()
 		}
 	}
 	if err != nil {
-		return async.Signals{}, err
+		return completer.Signals{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,14 +76,14 @@ func (s *server) heartbeat(ctx context.Context, t async.Target, details *commonp
 	return s.signals, nil
 }
 
-func (s *server) look(_ context.Context, t async.Target, _ string) (async.Status, error) {
+func (s *server) look(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++
 	if s.lookErr != nil {
-		return async.Status{}, s.lookErr
+		return completer.Status{}, s.lookErr
 	}
-	status := async.Status{
+	status := completer.Status{
 		Pending: true, Running: true, Started: t.Started, Details: s.details, LastHeartbeat: s.last,
 		CancelRequested: s.signals.CancelRequested, Paused: s.signals.Paused,
 	}

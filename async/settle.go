@@ -12,6 +12,7 @@ import (
 
 	"go.temporal.io/sdk/converter"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -175,10 +176,10 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 		return e, nil
 	}
 	if e.rec.Early {
-		return e, fmt.Errorf("%w: no activity has this key yet", ErrCancelNotRequested)
+		return e, fmt.Errorf("%w: no activity has this key yet", completer.ErrCancelNotRequested)
 	}
 	if h.completer == nil {
-		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", ErrCancelNotRequested)
+		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", completer.ErrCancelNotRequested)
 	}
 	if admitted, _ := h.health.admits(way{e.rec.Namespace, aBeat}, time.Now()); !admitted {
 		return e, errCannotAsk
@@ -189,7 +190,7 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	switch {
 	case err != nil:
 		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
-	case !status.Pending && status.End != EndBuffered:
+	case !status.Pending && status.End != completer.EndBuffered:
 		h.end(&e, wordOf(status).EndOfOther(), time.Now())
 		if e, err = h.save(ctx, e); err != nil {
 			return e, err
@@ -197,7 +198,7 @@ func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
 		h.wakeUp()
 		return e, closedError(e.rec)
 	case !status.CancelRequested:
-		return e, ErrCancelNotRequested
+		return e, completer.ErrCancelNotRequested
 	}
 	e.rec.CancelRequested = true
 	return e, nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -52,15 +53,15 @@ func (s *signalHooks) want(t *testing.T, when string, want map[string]int) {
 }
 
 var signalCases = map[string]struct {
-	signals async.Signals
+	signals completer.Signals
 	errs    []error
 	told    map[string]int
 }{
-	"cancel": {async.Signals{CancelRequested: true}, []error{async.ErrCancelRequested}, map[string]int{"cancel": 1}},
-	"paused": {async.Signals{Paused: true}, []error{async.ErrPaused}, map[string]int{"paused": 1}},
-	"reset":  {async.Signals{Reset: true}, []error{async.ErrReset}, map[string]int{"reset": 1}},
+	"cancel": {completer.Signals{CancelRequested: true}, []error{async.ErrCancelRequested}, map[string]int{"cancel": 1}},
+	"paused": {completer.Signals{Paused: true}, []error{async.ErrPaused}, map[string]int{"paused": 1}},
+	"reset":  {completer.Signals{Reset: true}, []error{async.ErrReset}, map[string]int{"reset": 1}},
 	"all": {
-		async.Signals{CancelRequested: true, Paused: true, Reset: true},
+		completer.Signals{CancelRequested: true, Paused: true, Reset: true},
 		[]error{async.ErrCancelRequested, async.ErrPaused, async.ErrReset}, map[string]int{"cancel": 1, "paused": 1, "reset": 1},
 	},
 }
@@ -105,7 +106,7 @@ func TestSignals(t *testing.T) {
 				}
 				q, err := other.Open(t.Context(), id)
 				wantNil(t, err)
-				if i := q.Info(); (async.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}) != c.signals {
+				if i := q.Info(); (completer.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}) != c.signals {
 					t.Errorf("Info by another hub tells %+v, want %+v", i, c.signals)
 				}
 				wantSignals(t, "by another hub", q.Heartbeat(t.Context(), "4"), c.errs)
@@ -116,7 +117,7 @@ func TestSignals(t *testing.T) {
 				}
 
 				// They are an attempt's: cleared for the next, and told anew where they stand.
-				s.set(func(s *server) { s.signals = async.Signals{} })
+				s.set(func(s *server) { s.signals = completer.Signals{} })
 				w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
 				wantSignals(t, "next attempt", p.Heartbeat(t.Context()), nil)
 				if i := w.open(id).Info(); i.CancelRequested || i.Paused || i.Reset {
@@ -143,8 +144,8 @@ func TestPauseIsLifted(t *testing.T) {
 		w, s := newBeatWorld(t, hooks.set)
 		runHub(t, w.hub)
 		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-		all := async.Signals{CancelRequested: true, Paused: true, Reset: true}
-		for n, now := range []async.Signals{{}, all, {}, all} {
+		all := completer.Signals{CancelRequested: true, Paused: true, Reset: true}
+		for n, now := range []completer.Signals{{}, all, {}, all} {
 			s.set(func(s *server) { s.signals = now })
 			pass(12 * time.Second)
 			want := []error{}
@@ -166,7 +167,7 @@ func TestSignalHookFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := &signalHooks{fail: 4}
 		w, s := newBeatWorld(t, hooks.set)
-		s.signals = async.Signals{CancelRequested: true}
+		s.signals = completer.Signals{CancelRequested: true}
 		runHub(t, w.hub)
 		w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 		pass(5 * time.Minute)
@@ -185,7 +186,7 @@ func TestSignalsWithoutBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
 		w, s := newBeatWorld(t, hooks.set)
-		s.signals = async.Signals{CancelRequested: true, Paused: true}
+		s.signals = completer.Signals{CancelRequested: true, Paused: true}
 		runHub(t, w.hub)
 		id := w.startNow(1, 0, async.StartOptions{}, nil)
 		w.change(func(r *record.Record) { r.Deadline = time.Now().Add(time.Minute).UnixNano() })
@@ -206,7 +207,7 @@ func TestHeartbeatOfWhatIsNotWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
 		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return errors.New("away") }
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return errors.New("away") }
 		wantNil(t, p.Complete(t.Context(), Decision{}))
 		wantErr(t, p.Heartbeat(t.Context(), 1), async.ErrSettled)
 		wantNil(t, p.Abandon(t.Context()))

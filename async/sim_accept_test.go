@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // sent checks a call of Complete.
-func (w *simWorld) sent(f *simFrame, t Target, o Outcome) {
+func (w *simWorld) sent(f *simFrame, t completer.Target, o completer.Outcome) {
 	if t.TaskToken != nil {
 		for _, read := range f.reads {
 			if r := read.rec; r != nil && r.RunId == t.RunID && r.ActivityId == t.ActivityID && r.Scheduled == t.Scheduled.UnixNano() &&
@@ -24,7 +26,7 @@ func (w *simWorld) sent(f *simFrame, t Target, o Outcome) {
 }
 
 // accepted checks an outcome that Temporal takes, for a.
-func (w *simWorld) accepted(f *simFrame, t Target, o Outcome, a *simAct) {
+func (w *simWorld) accepted(f *simFrame, t completer.Target, o completer.Outcome, a *simAct) {
 	m := w.marks[o.Mark]
 	if m == nil {
 		w.violate("G2", "an outcome was sent that never settled")
@@ -46,7 +48,7 @@ func (w *simWorld) accepted(f *simFrame, t Target, o Outcome, a *simAct) {
 // meant for, after the entry had gone on: nobody can recall it, and by ID
 // nothing fences it, nor by token where a reset has given the number of an
 // attempt to another. Both gaps are documented.
-func (w *simWorld) tooLate(t Target, m *simOutcome, a *simAct) bool {
+func (w *simWorld) tooLate(t completer.Target, m *simOutcome, a *simAct) bool {
 	r := w.records[m.entry]
 	goneOn := w.landing || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark
 	if !goneOn || a.cur != nil && a.cur.started.Equal(t.Started) {
@@ -63,7 +65,7 @@ func (w *simWorld) tooLate(t Target, m *simOutcome, a *simAct) bool {
 // inTheGap checks that a call by ID met what it was meant for, and reports
 // whether that changed between the look and the call, which is a documented
 // gap.
-func (w *simWorld) inTheGap(f *simFrame, t Target, o Outcome, a *simAct) bool {
+func (w *simWorld) inTheGap(f *simFrame, t completer.Target, o completer.Outcome, a *simAct) bool {
 	meant := w.actOf(t)
 	if meant == nil {
 		w.violate("G2", "an outcome was sent to an activity that never was")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // simAsk is a callback ID that the outside was given, and what it did with it.
@@ -272,7 +274,7 @@ func (w *simWorld) checkAnswer(f *simFrame, ask *simAsk, says string, err error)
 		if ask.acked[says] {
 			w.violate("G2", "%q was accepted, and the same again got ErrTypeMismatch", says)
 		}
-	case errors.Is(err, ErrCancelNotRequested):
+	case errors.Is(err, completer.ErrCancelNotRequested):
 		if !f.rough {
 			w.hit("Waiting: ReportCanceled not requested")
 		}

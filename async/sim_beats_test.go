@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
@@ -169,19 +170,19 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 }
 
 // Heartbeat is a process's way to Temporal's.
-func (c *simCompleter) Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error) {
+func (c *simCompleter) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	w := c.p.w
 	f := w.frame()
 	if w.away {
 		f.rough = true
 	}
 	w.beatSent(f, t)
-	s, err := around(w, ctx, true, "Heartbeat", func() (Signals, error) {
+	s, err := around(w, ctx, true, "Heartbeat", func() (completer.Signals, error) {
 		switch {
 		case w.away:
-			return Signals{}, errSimAway
+			return completer.Signals{}, errSimAway
 		case w.refusing, c.p.refused:
-			return Signals{}, ErrRefused
+			return completer.Signals{}, completer.ErrRefused
 		}
 		return w.heartbeat(f, t, simValue(details))
 	})
@@ -191,7 +192,7 @@ func (c *simCompleter) Heartbeat(ctx context.Context, t Target, details *commonp
 }
 
 // beatSent checks a beat by what the hub can know.
-func (w *simWorld) beatSent(f *simFrame, t Target) {
+func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 	a := w.actOf(t)
 	if t.TaskToken == nil || a == nil {
 		w.violate("G5", "a beat not by token, or to no activity")
@@ -229,10 +230,10 @@ func (w *simWorld) beatSent(f *simFrame, t Target) {
 }
 
 // heartbeat is the server's side of Completer.Heartbeat.
-func (w *simWorld) heartbeat(f *simFrame, t Target, details string) (Signals, error) {
+func (w *simWorld) heartbeat(f *simFrame, t completer.Target, details string) (completer.Signals, error) {
 	a := w.byToken(string(t.TaskToken))
 	if a == nil {
-		return Signals{}, ErrOver
+		return completer.Signals{}, completer.ErrOver
 	}
 	revived := !a.cur.started.Equal(t.Started)
 	if revived {
@@ -256,7 +257,7 @@ func (w *simWorld) heartbeat(f *simFrame, t Target, details string) (Signals, er
 		}
 	}
 	a.details, a.lastBeat = details, time.Now()
-	return Signals{CancelRequested: a.cancelRequested, Paused: a.paused, Reset: a.resetting}, nil
+	return completer.Signals{CancelRequested: a.cancelRequested, Paused: a.paused, Reset: a.resetting}, nil
 }
 
 // observeBeats checks a write of an entry that waits.
@@ -315,7 +316,7 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) 
 			w.expect(slices.ContainsFunc(after.Notices, func(n *record.Notice) bool { return n.Kind == record.NoticePaused }),
 				"Waiting, beat: paused, notified")
 		}
-	case is == Waiting && notFound && last == fmt.Sprintf("%d", EndBuffered):
+	case is == Waiting && notFound && last == fmt.Sprintf("%d", completer.EndBuffered):
 		w.expect(after.TokenLostStarted != after.Started && after.BeatTries > 0 || f.rough, "Waiting, beat NotFound: buffered, again")
 	case is == Waiting && strings.HasSuffix(calls, ":failed") && after.BeatTries > before.BeatTries:
 		w.hit("Waiting, beat: unavailable, again")

@@ -5,6 +5,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -12,7 +13,7 @@ import (
 
 // simBrokenBeats are versions that are wrong in a rule of heartbeats.
 var simBrokenBeats = map[string]simBroken{
-	"beats without details":                 {by: "G5", completer: func(c *simCompleter) Completer { return simForgets{c} }},
+	"beats without details":                 {by: "G5", completer: func(c *simCompleter) completer.Completer { return simForgets{c} }},
 	"beats begin when the token is saved":   {by: "G5", put: beatAtOnce},
 	"beats go on though the token is lost":  {by: "G5", put: neverLost},
 	"the server's details not adopted":      {by: "G5", put: adopted},
@@ -22,7 +23,7 @@ var simBrokenBeats = map[string]simBroken{
 // simForgets beats as the SDK's client does without details.
 type simForgets struct{ *simCompleter }
 
-func (c simForgets) Heartbeat(ctx context.Context, t Target, _ *commonpb.Payloads) (Signals, error) {
+func (c simForgets) Heartbeat(ctx context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
 	return c.simCompleter.Heartbeat(ctx, t, nil)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -12,7 +13,7 @@ import (
 // simBrokenBehind are versions that are wrong in how deliveries are written down
 // behind the caller.
 var simBrokenBehind = map[string]simBroken{
-	"written down before Temporal has taken it":  {by: "G1", completer: func(c *simCompleter) Completer { return simHasty{c} }},
+	"written down before Temporal has taken it":  {by: "G1", completer: func(c *simCompleter) completer.Completer { return simHasty{c} }},
 	"a claim that doesn't lapse before it is":    {by: "G6", put: claimForGood},
 	"written down, and the hook never called":    {by: "G6", put: endUntold},
 	"a caller who leaves takes the answer along": {by: "G6", put: claimWhileWaited},
@@ -23,7 +24,7 @@ var simBrokenBehind = map[string]simBroken{
 // simHasty leaves to the finisher what Temporal has not taken.
 type simHasty struct{ *simCompleter }
 
-func (c simHasty) Complete(ctx context.Context, t Target, o Outcome) error {
+func (c simHasty) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	err := c.simCompleter.Complete(ctx, t, o)
 	if c.p.hub.finisher.count(0) > 0 && c.p.w.frame().op == "answer" && o.Result != nil {
 		return nil

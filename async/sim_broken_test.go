@@ -10,6 +10,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -26,20 +27,20 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenWaits)
 	findBroken(t, simBrokenShrink)
 	findBroken(t, map[string]simBroken{
-		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) Completer { return simFailsByID{c} }},
+		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) completer.Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},
-		"by ID without the history guard":       {by: "G2", completer: func(c *simCompleter) Completer { return simUnguarded{c} }},
+		"by ID without the history guard":       {by: "G2", completer: func(c *simCompleter) completer.Completer { return simUnguarded{c} }},
 		"a failure whose fate isn't known sent": {by: "G2", number: followsDirectly, put: neverOutrun},
-		"a buffered event read as over":         {by: "G1", completer: func(c *simCompleter) Completer { return simImpatient{c} }},
+		"a buffered event read as over":         {by: "G1", completer: func(c *simCompleter) completer.Completer { return simImpatient{c} }},
 		"the outcome returned to the worker":    {by: "G1", start: returnOutcome},
-		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) Completer {
-			return simKeepsTokens{c, make(map[time.Time]Target)}
+		"a token kept over a claim": {by: "G5", completer: func(c *simCompleter) completer.Completer {
+			return simKeepsTokens{c, make(map[time.Time]completer.Target)}
 		}},
 		"an own lost write read as a stranger's": {by: "G8", put: mistakeOwnWrite, result: mistakenDuplicate},
-		"a deadline taken as a verdict":          {by: "G1", completer: func(c *simCompleter) Completer { return simDeadlines{c} }},
+		"a deadline taken as a verdict":          {by: "G1", completer: func(c *simCompleter) completer.Completer { return simDeadlines{c} }},
 		"the secret reused in the next round":    {by: "G2", put: reuseSecret, asked: reusedID},
 		"Asked written without compare-and-swap": {by: "G1", put: forceAsked},
-		"an attempt believed to run still":       {by: "row", completer: func(c *simCompleter) Completer { return simBelieves{c} }},
+		"an attempt believed to run still":       {by: "row", completer: func(c *simCompleter) completer.Completer { return simBelieves{c} }},
 		"the store's errors say what it has":     {by: "G7", put: sayToken},
 	})
 }
@@ -96,7 +97,7 @@ func TestSimulationShrinks(t *testing.T) {
 // run before a workflow reset.
 type simBelieves struct{ *simCompleter }
 
-func (c simBelieves) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+func (c simBelieves) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	s, err := c.simCompleter.Describe(ctx, t, mark)
 	if c.p.w.frame().op == "start" && mark == "" {
 		s.Running, s.Started = true, t.Started
@@ -116,9 +117,9 @@ func sayToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record)
 // simFailsByID believes that what NotFound answers by token may be sent by ID.
 type simFailsByID struct{ *simCompleter }
 
-func (c simFailsByID) Complete(ctx context.Context, t Target, o Outcome) error {
+func (c simFailsByID) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	err := c.simCompleter.Complete(ctx, t, o)
-	if t.TaskToken != nil && o.Failure != nil && errors.Is(err, ErrOver) {
+	if t.TaskToken != nil && o.Failure != nil && errors.Is(err, completer.ErrOver) {
 		return c.simCompleter.Complete(ctx, t.ByID(), o)
 	}
 	return err
@@ -150,7 +151,7 @@ func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *record.Reco
 // simUnguarded takes whatever is pending under an activity ID for the activity.
 type simUnguarded struct{ *simCompleter }
 
-func (c simUnguarded) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+func (c simUnguarded) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if a := c.p.w.byID(t); a != nil {
 		t.Scheduled = a.scheduled
 	}
@@ -160,10 +161,10 @@ func (c simUnguarded) Describe(ctx context.Context, t Target, mark string) (Stat
 // simImpatient takes an activity for over that isn't in history yet.
 type simImpatient struct{ *simCompleter }
 
-func (c simImpatient) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+func (c simImpatient) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	s, err := c.simCompleter.Describe(ctx, t, mark)
-	if !s.Pending && s.End == EndBuffered {
-		s.End = EndOther
+	if !s.Pending && s.End == completer.EndBuffered {
+		s.End = completer.EndOther
 	}
 	return s, err
 }
@@ -194,10 +195,10 @@ func returnOutcome(w *simWorld, at *simAttempt, before *record.Record) bool {
 // simKeepsTokens keeps the first token of each activity that it has seen.
 type simKeepsTokens struct {
 	*simCompleter
-	seen map[time.Time]Target // by when it was scheduled
+	seen map[time.Time]completer.Target // by when it was scheduled
 }
 
-func (c simKeepsTokens) Complete(ctx context.Context, t Target, o Outcome) error {
+func (c simKeepsTokens) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	if t.TaskToken != nil {
 		kept, ok := c.seen[t.Scheduled]
 		if !ok {
@@ -232,9 +233,9 @@ func mistakenDuplicate(err error) error {
 // simDeadlines doesn't ask whether an activity is over whose deadline has passed.
 type simDeadlines struct{ *simCompleter }
 
-func (c simDeadlines) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+func (c simDeadlines) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if c.p.w.frame().op == "work" && mark == "" {
-		return Status{End: EndTimedOut}, nil
+		return completer.Status{End: completer.EndTimedOut}, nil
 	}
 	return c.simCompleter.Describe(ctx, t, mark)
 }

@@ -11,6 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
@@ -260,7 +261,7 @@ func (w *simWorld) settledNow(id string, r *record.Record) {
 }
 
 // says names an outcome by its content, as simSays does.
-func (w *simWorld) says(typ string, o Outcome) string {
+func (w *simWorld) says(typ string, o completer.Outcome) string {
 	switch {
 	case o.Result != nil:
 		return simSays(0, typ, simValue(o.Result))

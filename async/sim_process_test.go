@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -288,7 +289,7 @@ type simCompleter struct {
 	p *simProc
 }
 
-func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error {
+func (c *simCompleter) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	w := c.p.w
 	how := "id"
 	if t.TaskToken != nil {
@@ -306,7 +307,7 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 			return struct{}{}, errSimAway
 		}
 		if w.refusing || c.p.refused {
-			return struct{}{}, ErrRefused
+			return struct{}{}, completer.ErrRefused
 		}
 		err := w.complete(f, t, o)
 		if f.losesReplies {
@@ -320,19 +321,19 @@ func (c *simCompleter) Complete(ctx context.Context, t Target, o Outcome) error 
 	return err
 }
 
-func (c *simCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
+func (c *simCompleter) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	w := c.p.w
 	f := w.frame()
 	if w.away {
 		f.rough = true
 	}
-	s, err := around(w, ctx, false, "Describe", func() (Status, error) {
+	s, err := around(w, ctx, false, "Describe", func() (completer.Status, error) {
 		if w.away {
-			return Status{}, errSimAway
+			return completer.Status{}, errSimAway
 		}
 		if c.p.refused {
 			f.rough = true
-			return Status{}, ErrRefused
+			return completer.Status{}, completer.ErrRefused
 		}
 		if a := w.actOf(t); a != nil {
 			f.looks[ctx] = simLook{act: a, epoch: a.epoch}
@@ -352,18 +353,18 @@ func simClass(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, ErrOver):
+	case errors.Is(err, completer.ErrOver):
 		return "over"
-	case errors.Is(err, ErrCancelNotRequested):
+	case errors.Is(err, completer.ErrCancelNotRequested):
 		return "not requested"
-	case errors.Is(err, ErrRefused):
+	case errors.Is(err, completer.ErrRefused):
 		return "refused"
 	default:
 		return "failed"
 	}
 }
 
-func simStatus(s Status, err error, mark string) string {
+func simStatus(s completer.Status, err error, mark string) string {
 	switch {
 	case err != nil:
 		return simClass(err)

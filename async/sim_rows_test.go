@@ -13,6 +13,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
@@ -333,9 +334,9 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 	case failure && (strings.HasSuffix(calls, "look:running") || strings.HasSuffix(calls, "look:back-off")) && is == Settled:
 		w.hit("Settled failure, NotFound, pending: stays")
 	default:
-		for end, row := range map[End]string{
-			EndOurs: "evidence: ours", EndTimedOut: "evidence: timed out", EndOther: "evidence: other",
-			EndBuffered: "evidence: buffered, stays", EndUnknown: "evidence: unknown",
+		for end, row := range map[completer.End]string{
+			completer.EndOurs: "evidence: ours", completer.EndTimedOut: "evidence: timed out", completer.EndOther: "evidence: other",
+			completer.EndBuffered: "evidence: buffered, stays", completer.EndUnknown: "evidence: unknown",
 		} {
 			if last == fmt.Sprint(int(end)) {
 				w.hit(row)

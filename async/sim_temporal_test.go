@@ -6,6 +6,8 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // simNamespace is the only namespace of the simulation.
@@ -88,7 +90,7 @@ func (r *simRun) open() bool { return !r.closed }
 func (r *simRun) standalone() bool { return r.workflow == "" }
 
 // named reports whether a target names the run.
-func (r *simRun) named(t Target) bool {
+func (r *simRun) named(t completer.Target) bool {
 	if r.standalone() {
 		return t.Standalone() && r.run == t.ActivityRunID
 	}
@@ -240,7 +242,7 @@ func (w *simWorld) byToken(token string) *simAct {
 }
 
 // byID returns the activity that is pending under the ID, whichever that is.
-func (w *simWorld) byID(t Target) *simAct {
+func (w *simWorld) byID(t completer.Target) *simAct {
 	for _, r := range w.runs {
 		if !r.named(t) {
 			continue
@@ -255,7 +257,7 @@ func (w *simWorld) byID(t Target) *simAct {
 }
 
 // actOf returns the activity that the target names by when it was scheduled.
-func (w *simWorld) actOf(t Target) *simAct {
+func (w *simWorld) actOf(t completer.Target) *simAct {
 	for _, r := range w.runs {
 		if !r.named(t) {
 			continue
@@ -280,7 +282,7 @@ func (a *simAct) attemptOf(started time.Time) *simAttempt {
 }
 
 // complete is the server's side of Completer.Complete.
-func (w *simWorld) complete(f *simFrame, t Target, o Outcome) error {
+func (w *simWorld) complete(f *simFrame, t completer.Target, o completer.Outcome) error {
 	var a *simAct
 	if t.TaskToken != nil {
 		a = w.byToken(string(t.TaskToken))
@@ -288,10 +290,10 @@ func (w *simWorld) complete(f *simFrame, t Target, o Outcome) error {
 		a = nil // only a result is taken while no attempt runs
 	}
 	if a == nil {
-		return ErrOver
+		return completer.ErrOver
 	}
 	if o.Canceled != nil && !a.cancelRequested {
-		return ErrCancelNotRequested
+		return completer.ErrCancelNotRequested
 	}
 	w.accepted(f, t, o, a)
 	switch {
@@ -300,19 +302,19 @@ func (w *simWorld) complete(f *simFrame, t Target, o Outcome) error {
 	case o.Canceled != nil:
 		w.close(a, simEnd{kind: "canceled", ours: true, actual: o.Mark})
 	default:
-		w.failAttempt(a, !o.Failure.GetApplicationFailureInfo().GetNonRetryable(), failureMark(o.Failure), o.Mark)
+		w.failAttempt(a, !o.Failure.GetApplicationFailureInfo().GetNonRetryable(), completer.FailureMark(o.Failure), o.Mark)
 	}
 	return nil
 }
 
 // describe is the server's side of Completer.Describe.
-func (w *simWorld) describe(t Target, mark string) Status {
+func (w *simWorld) describe(t completer.Target, mark string) completer.Status {
 	a := w.actOf(t)
 	if a == nil || a.run.gone {
-		return Status{End: EndUnknown}
+		return completer.Status{End: completer.EndUnknown}
 	}
 	if a.pending() {
-		s := Status{
+		s := completer.Status{
 			Pending: true, Running: a.cur != nil, CancelRequested: a.cancelRequested, Paused: a.paused,
 			LastMark: a.lastMark, Details: simPayloads(a.details), LastHeartbeat: a.lastBeat,
 		}
@@ -322,33 +324,33 @@ func (w *simWorld) describe(t Target, mark string) Status {
 		return s
 	}
 	if a.buffered {
-		return Status{End: EndBuffered}
+		return completer.Status{End: completer.EndBuffered}
 	}
-	return Status{End: a.end.evidence(mark, a.run.standalone())}
+	return completer.Status{End: a.end.evidence(mark, a.run.standalone())}
 }
 
 // evidence judges a close event as describer.evidence does. Nothing tells who
 // reported the cancellation of a standalone activity.
-func (e simEnd) evidence(mark string, standalone bool) End {
-	byKind := func(kind string) End {
+func (e simEnd) evidence(mark string, standalone bool) completer.End {
+	byKind := func(kind string) completer.End {
 		if mark != "" && mark[:1] == kind && (e.ours || standalone && kind == "c") {
-			return EndOurs
+			return completer.EndOurs
 		}
-		return EndOther
+		return completer.EndOther
 	}
 	switch {
 	case mark != "" && (e.retried == mark || e.mark == mark):
-		return EndOurs
+		return completer.EndOurs
 	case e.kind == "gone":
-		return EndOther
+		return completer.EndOther
 	case e.kind == "completed":
 		return byKind("r")
 	case e.kind == "canceled":
 		return byKind("c")
 	case e.kind == "timed out":
-		return EndTimedOut
+		return completer.EndTimedOut
 	default:
-		return EndOther
+		return completer.EndOther
 	}
 }
 

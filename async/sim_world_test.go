@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
@@ -110,7 +111,7 @@ type simWorld struct {
 type simBroken struct {
 	by        string // the guarantee that it breaks, by which it is to be found
 	show      string // a row that counts as wrong, to see the shortest history that takes it
-	completer func(c *simCompleter) Completer
+	completer func(c *simCompleter) completer.Completer
 	put       func(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error)
 	start     func(w *simWorld, at *simAttempt, before *record.Record) bool // true: this was the Start
 	started   func(at *simAttempt) time.Time

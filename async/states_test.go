@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
@@ -17,10 +18,10 @@ import (
 
 var errAway = errors.New("server away")
 
-func unavailable(context.Context, async.Target, async.Outcome) error { return errAway }
+func unavailable(context.Context, completer.Target, completer.Outcome) error { return errAway }
 
 // stumbles fails for one outcome, and says nothing of the way to Temporal.
-func stumbles(context.Context, async.Target, async.Outcome) error {
+func stumbles(context.Context, completer.Target, completer.Outcome) error {
 	return serviceerror.NewInternal("oops")
 }
 
@@ -189,9 +190,9 @@ func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 		w, o := hooked(t)
 		w.completer.CompleteFunc = unavailable
 		mark := ""
-		w.completer.DescribeFunc = func(_ context.Context, _ async.Target, m string) (async.Status, error) {
+		w.completer.DescribeFunc = func(_ context.Context, _ completer.Target, m string) (completer.Status, error) {
 			mark = m
-			return async.Status{Pending: true, LastMark: m}, nil
+			return completer.Status{Pending: true, LastMark: m}, nil
 		}
 		first := w.start(1, async.StartOptions{})
 		wantNil(t, w.open(first).Fail(t.Context(), errors.New("no")))
@@ -210,7 +211,9 @@ func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 		q, err := async.Open[int](t.Context(), w.hub, asked)
 		wantNil(t, err)
 		wantNil(t, q.Complete(t.Context(), 7))
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{}, errAway
+		}
 		err = async.StartAttempt(t.Context(), w.hub, attempt(3), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error { return nil })
 		wantErr(t, err, errAway)
 		w.wantState(async.Settled)
@@ -226,7 +229,7 @@ func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			gone := true
-			w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+			w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 				if gone {
 					return errAway
 				}
@@ -262,7 +265,7 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	lost := true
 	taken := 0
 	mark := ""
-	w.completer.CompleteFunc = func(_ context.Context, _ async.Target, o async.Outcome) error {
+	w.completer.CompleteFunc = func(_ context.Context, _ completer.Target, o completer.Outcome) error {
 		taken++
 		mark = o.Mark
 		if lost {
@@ -270,8 +273,8 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 		}
 		return nil
 	}
-	w.completer.DescribeFunc = func(_ context.Context, tg async.Target, _ string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime, LastMark: mark}, nil
+	w.completer.DescribeFunc = func(_ context.Context, tg completer.Target, _ string) (completer.Status, error) {
+		return completer.Status{Pending: true, Running: true, Started: attempt(2).StartedTime, LastMark: mark}, nil
 	}
 	first := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
@@ -322,8 +325,8 @@ func TestSpentFailure(t *testing.T) {
 				info := attempt(3)
 				info.Attempt = c.attempt
 				mark := w.record().Outcome.Mark
-				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-					s := async.Status{Pending: true, Running: true, Started: info.StartedTime}
+				w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+					s := completer.Status{Pending: true, Running: true, Started: info.StartedTime}
 					if c.mark {
 						s.LastMark = mark
 					}
@@ -359,10 +362,12 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.completer.CompleteFunc = unavailable
-		w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{}, errAway
+		}
 		id := w.start(1, async.StartOptions{})
 		wantNil(t, w.open(id).Fail(t.Context(), errors.New("declined")))
-		w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+		w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 			t.Error("sent, although it wasn't known whether the attempt before had taken it")
 			return nil
 		}
@@ -376,11 +381,11 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 		w.wantState(async.Settled)
 		// A passing fault is waited out.
 		calls := 0
-		w.completer.DescribeFunc = func(_ context.Context, _ async.Target, mark string) (async.Status, error) {
+		w.completer.DescribeFunc = func(_ context.Context, _ completer.Target, mark string) (completer.Status, error) {
 			if calls++; calls < 3 {
-				return async.Status{}, errAway
+				return completer.Status{}, errAway
 			}
-			return async.Status{Pending: true, Running: true, Started: attempt(3).StartedTime, LastMark: mark}, nil
+			return completer.Status{Pending: true, Running: true, Started: attempt(3).StartedTime, LastMark: mark}, nil
 		}
 		if again := w.start(3, async.StartOptions{}); again == "" || again == id {
 			t.Errorf("asked with %q, want a new round", again)
@@ -395,14 +400,14 @@ func TestFailureByIDIsThisAttempts(t *testing.T) {
 	w.completer.CompleteFunc = unavailable
 	id := w.start(1, async.StartOptions{})
 	wantNil(t, w.open(id).Reject(t.Context(), errors.New("no")))
-	w.completer.CompleteFunc = func(_ context.Context, tg async.Target, _ async.Outcome) error {
+	w.completer.CompleteFunc = func(_ context.Context, tg completer.Target, _ completer.Outcome) error {
 		if tg.TaskToken != nil {
-			return async.ErrOver
+			return completer.ErrOver
 		}
 		return nil
 	}
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, Started: attempt(2).StartedTime}, nil
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{Pending: true, Running: true, Started: attempt(2).StartedTime}, nil
 	}
 	if again := w.start(2, async.StartOptions{}); again != "" {
 		t.Error("the attempt that was just failed asked")
@@ -413,9 +418,11 @@ func TestFailureByIDIsThisAttempts(t *testing.T) {
 
 func TestClosedUndelivered(t *testing.T) {
 	w := newWorld(t)
-	w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return async.ErrOver }
-	end := async.EndTimedOut
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{End: end}, nil }
+	w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrOver }
+	end := completer.EndTimedOut
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{End: end}, nil
+	}
 	id := w.start(1, async.StartOptions{})
 	err := w.open(id).Complete(t.Context(), Decision{Approved: true})
 	wantErr(t, err, async.ErrClosed, async.ErrExpired)
@@ -437,11 +444,11 @@ func TestClosedUndelivered(t *testing.T) {
 
 func TestClosedWithoutOutcomeAsksAgain(t *testing.T) {
 	w := newWorld(t)
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-		return async.Status{End: async.EndOther}, nil
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{End: completer.EndOther}, nil
 	}
 	first := w.start(1, async.StartOptions{})
-	wantErr(t, w.open(first).ReportCanceled(t.Context()), async.ErrClosed, async.ErrOver)
+	wantErr(t, w.open(first).ReportCanceled(t.Context()), async.ErrClosed, completer.ErrOver)
 	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrClosed)
 	second := w.start(2, async.StartOptions{})
 	if second == "" || second == first {
@@ -489,12 +496,12 @@ func TestUnknownStateIsLeftAlone(t *testing.T) {
 func TestCancellationNeedsARequest(t *testing.T) {
 	w := newWorld(t)
 	requested := false
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
-		return async.Status{Pending: true, Running: true, CancelRequested: requested}, nil
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{Pending: true, Running: true, CancelRequested: requested}, nil
 	}
 	p := w.open(w.start(1, async.StartOptions{}))
 	before, _ := w.stored()
-	wantErr(t, p.ReportCanceled(t.Context(), "why"), async.ErrCancelNotRequested)
+	wantErr(t, p.ReportCanceled(t.Context(), "why"), completer.ErrCancelNotRequested)
 	if after, _ := w.stored(); after.Version != before.Version {
 		t.Error("the refused cancellation changed the entry")
 	}
@@ -511,7 +518,9 @@ func TestCancellationNeedsARequest(t *testing.T) {
 
 func TestCancellationWhileTemporalIsAway(t *testing.T) {
 	w := newWorld(t)
-	w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, errAway }
+	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+		return completer.Status{}, errAway
+	}
 	p := w.open(w.start(1, async.StartOptions{}))
 	err := p.ReportCanceled(t.Context())
 	if !errors.Is(err, errAway) || !strings.Contains(err.Error(), "try again") {

@@ -6,18 +6,20 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	"golang.org/x/time/rate"
+
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // throttle is a Completer that bounds the calls per second, and reports to
 // health how each call ends.
 type throttle struct {
-	Completer
+	completer.Completer
 	limit  *rate.Limiter
 	health *health
 	slow   time.Duration // a call that takes longer counts as failed; 0: none does
 }
 
-func newThrottle(c Completer, perSecond float64, health *health) *throttle {
+func newThrottle(c completer.Completer, perSecond float64, health *health) *throttle {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
@@ -25,11 +27,11 @@ func newThrottle(c Completer, perSecond float64, health *health) *throttle {
 	return &throttle{Completer: c, limit: limit, health: health, slow: slowCall}
 }
 
-func (t *throttle) Complete(ctx context.Context, target Target, o Outcome) error {
+func (t *throttle) Complete(ctx context.Context, target completer.Target, o completer.Outcome) error {
 	return t.call(ctx, target, answerCall, func() error { return t.Completer.Complete(ctx, target, o) })
 }
 
-func (t *throttle) Heartbeat(ctx context.Context, target Target, details *commonpb.Payloads) (s Signals, err error) {
+func (t *throttle) Heartbeat(ctx context.Context, target completer.Target, details *commonpb.Payloads) (s completer.Signals, err error) {
 	err = t.call(ctx, target, heartbeatCall, func() (err error) {
 		s, err = t.Completer.Heartbeat(ctx, target, details)
 		return err
@@ -37,7 +39,7 @@ func (t *throttle) Heartbeat(ctx context.Context, target Target, details *common
 	return s, err
 }
 
-func (t *throttle) Describe(ctx context.Context, target Target, mark string) (s Status, err error) {
+func (t *throttle) Describe(ctx context.Context, target completer.Target, mark string) (s completer.Status, err error) {
 	err = t.call(ctx, target, questionCall, func() (err error) {
 		s, err = t.Completer.Describe(ctx, target, mark)
 		return err
@@ -53,7 +55,7 @@ var (
 	questionCall  = []kind{aBeat, anAnswer}
 )
 
-func (t *throttle) call(ctx context.Context, target Target, kinds []kind, f func() error) error {
+func (t *throttle) call(ctx context.Context, target completer.Target, kinds []kind, f func() error) error {
 	if err := t.limit.Wait(ctx); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // Whichever call learns that the server is out of resources, Run rests for a
@@ -21,16 +22,18 @@ func TestAnyCallHasRunRest(t *testing.T) {
 		rests bool
 	}{
 		"Complete": {func(ctx context.Context, w *world, p async.Pending[Decision]) error {
-			w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return exhausted }
+			w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return exhausted }
 			return p.Complete(ctx, Decision{})
 		}, true},
 		"Describe": {func(ctx context.Context, w *world, p async.Pending[Decision]) error {
-			w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) { return async.Status{}, exhausted }
+			w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+				return completer.Status{}, exhausted
+			}
 			_ = p.ReportCanceled(ctx)
 			return nil
 		}, true},
 		"another error": {func(ctx context.Context, w *world, p async.Pending[Decision]) error {
-			w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return errors.New("away") }
+			w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return errors.New("away") }
 			return p.Complete(ctx, Decision{})
 		}, false},
 	} {
@@ -70,10 +73,10 @@ func TestRateBoundsAllCalls(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(o *async.Options) { o.Rate = 0.5 })
 				calls := 0
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { calls++; return nil }
-				w.completer.DescribeFunc = func(context.Context, async.Target, string) (async.Status, error) {
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { calls++; return nil }
+				w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
 					calls++
-					return async.Status{Pending: true}, nil
+					return completer.Status{Pending: true}, nil
 				}
 				began := time.Now()
 				for n := range 4 {

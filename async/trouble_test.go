@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -55,7 +56,7 @@ func TestStoreThatFailsIsLoggedSparsely(t *testing.T) {
 
 // Twenty thousand answers and a server that refuses are not twenty thousand lines.
 func TestRefusedAnswersAreLoggedSparsely(t *testing.T) {
-	for name, refusal := range map[string]error{"each call": async.ErrCallRefused, "the hub": async.ErrRefused} {
+	for name, refusal := range map[string]error{"each call": completer.ErrCallRefused, "the hub": completer.ErrRefused} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const answers = 20_000
@@ -69,13 +70,13 @@ func TestRefusedAnswersAreLoggedSparsely(t *testing.T) {
 						return p.Complete(ctx, Decision{})
 					})
 				}
-				w.completer.CompleteFunc = func(context.Context, async.Target, async.Outcome) error { return refusal }
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return refusal }
 				runHub(t, w.hub)
 				pass(time.Minute)
 				if n := linesAbove(w, "level="); n < 1 || n > 10 {
 					t.Errorf("%d lines in a minute, want one when it begins and one every 10 s", n)
 				}
-				if refusal == async.ErrCallRefused && !strings.Contains(w.logs.String(), "times=") {
+				if refusal == completer.ErrCallRefused && !strings.Contains(w.logs.String(), "times=") {
 					t.Error("no line says how many answers it stands for")
 				}
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -117,7 +118,7 @@ func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 			}
 		}
 		w, s := newBeatWorld(t, slow)
-		s.signals = async.Signals{CancelRequested: true}
+		s.signals = completer.Signals{CancelRequested: true}
 		began := time.Now()
 		const n, timeout = 20, 12 * time.Second
 		for i := range n {
@@ -134,5 +135,56 @@ func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 		runHub(t, hub)
 		pass(10 * time.Minute)
 		wantKept(t, s, 0, n, began, timeout)
+	})
+}
+
+// A hub that has met a pump that it does not know comes after the hubs that know
+// it: it claims an entry of that pump about once a minute, however often signals
+// wake it.
+func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := store.NewMemory()
+		without, with := &signaling{Store: shared}, &signaling{Store: shared}
+		w, s := newBeatWorld(t, func(o *async.Options) { o.Store = without })
+		const n = 20
+		for i := range n {
+			w.startOther(i, 30*time.Second, async.StartOptions{Pump: "special"})
+		}
+		runHub(t, w.hub)
+		hub, err := async.New(async.Options{
+			Store: with, Pumps: map[string]heartbeat.Pump{"special": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})},
+			Completer: &asynctest.Completer{HeartbeatFunc: s.heartbeat, DescribeFunc: s.look},
+		})
+		wantNil(t, err)
+		runHub(t, hub)
+		pass(2 * time.Second) // the first time that both look, either may come first
+		before := without.entries.Load()
+		pass(20 * time.Minute)
+		taken, beats := without.entries.Load()-before, with.entries.Load()
+		if taken > n*20 || beats < n*100 {
+			t.Errorf("in 20 minutes the hub that does not know the pump claimed %d entries and the other %d, want at most %d and at least %d", taken, beats, n*20, n*100)
+		}
+	})
+}
+
+// A hub with an unknown pump in its store still does the rest: what another
+// process settles is delivered within two poll intervals and a half, and its own
+// heartbeats with a short timeout are in time.
+func TestHubWithoutThePumpDoesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		settler, err := async.New(async.Options{Store: w.store})
+		wantNil(t, err)
+		w.startOther(1, 30*time.Second, async.StartOptions{Pump: "special"})
+		runHub(t, w.hub)
+		pass(15 * time.Second) // and meets it
+		began := time.Now()
+		w.startOther(2, 3*time.Second, async.StartOptions{})
+		id := w.waiting(3)
+		pass(20 * time.Minute)
+		wantKept(t, s, 2, 1, began, 3*time.Second)
+		settle(t, settler, id)
+		pass(2500 * time.Millisecond)
+		w.wantSent(1)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -87,7 +88,9 @@ func TestWatchNoticesTheEnd(t *testing.T) {
 				c.started(w)
 				pass(10 * time.Second)
 				ended := time.Now()
-				s.set(func(s *server) { s.describe = func(s *async.Status) { *s = async.Status{End: async.EndOther} } })
+				s.set(func(s *server) {
+					s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
+				})
 				pass(3 * time.Hour)
 				took := over.Sub(ended)
 				switch {
@@ -155,11 +158,11 @@ func TestWatchAtScale(t *testing.T) {
 		minutes := make(map[int]int)
 		begin := time.Now()
 		w := newWorld(t, func(o *async.Options) { o.Logger = nil })
-		w.completer.DescribeFunc = func(_ context.Context, t async.Target, _ string) (async.Status, error) {
+		w.completer.DescribeFunc = func(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			minutes[int(time.Since(begin)/time.Minute)]++
-			return async.Status{Pending: true, Running: true, Started: t.Started}, nil
+			return completer.Status{Pending: true, Running: true, Started: t.Started}, nil
 		}
 		info := attemptNow(1, 0)
 		for n := range activities {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -49,7 +50,7 @@ func TestWithKnowsNoCancellation(t *testing.T) {
 		id := w.pendFor(time.Hour, async.StartOptions{}).ID()
 		c, err := w.hub.With(w.store).Open(t.Context(), id)
 		wantNil(t, err)
-		wantErr(t, c.ReportCanceled(t.Context()), async.ErrCancelNotRequested)
+		wantErr(t, c.ReportCanceled(t.Context()), completer.ErrCancelNotRequested)
 		w.wantState(async.Waiting)
 	})
 }

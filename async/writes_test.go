@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -124,7 +125,7 @@ func TestEndlessConflicts(t *testing.T) {
 func TestConclusionMeetsAnotherWriter(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	w.completer.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+	w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 		return w.open(id).Remember(ctx, "job-3")
 	}
 	wantNil(t, w.open(id).Complete(t.Context(), Decision{}))

@@ -3,6 +3,7 @@ package docs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -90,12 +92,36 @@ type Verdict struct{ Approved bool }
 func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
 
 func newHub(c client.Client, options client.Options, s store.Store) (*async.Hub, error) {
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: options}) // those that c was dialled with
+	reporter, err := completer.New(completer.Client{Client: c, Options: options}) // those that c was dialled with
 	if err != nil {
 		return nil, err
 	}
-	hub, err := async.New(async.Options{Store: s, Completer: completer})
+	hub, err := async.New(async.Options{Store: s, Completer: reporter})
 	return hub, err
+}
+
+// tenants finds the client of a namespace.
+type tenants struct {
+	client  client.Client
+	options client.Options
+}
+
+func (t tenants) Client(_ context.Context, namespace string) (client.Client, client.Options, error) {
+	if namespace != "default" {
+		return nil, client.Options{}, fmt.Errorf("%w: not one of ours", completer.ErrRefused)
+	}
+	return t.client, t.options, nil
+}
+
+func newCompleterForTenants(tenants tenants, converter converter.DataConverter) (completer.Completer, error) {
+	reporter, err := completer.NewForNamespaces(completer.Options{
+		Clients: func(ctx context.Context, namespace string) (completer.Client, error) {
+			c, options, err := tenants.Client(ctx, namespace)
+			return completer.Client{Client: c, Options: options}, err
+		},
+		DataConverter: converter, // that of all clients
+	})
+	return reporter, err
 }
 
 func run(ctx context.Context, hub *async.Hub) error {
@@ -131,8 +157,8 @@ func pay(ctx context.Context, hub *async.Hub) error {
 	return p.Complete(ctx, Payment{Cents: 4200})
 }
 
-func newHubWithPump(s store.Store, completer async.Completer, runner *runner) (*async.Hub, error) {
-	hub, err := async.New(async.Options{Store: s, Completer: completer, Pumps: map[string]heartbeat.Pump{
+func newHubWithPump(s store.Store, reporter completer.Completer, runner *runner) (*async.Hub, error) {
+	hub, err := async.New(async.Options{Store: s, Completer: reporter, Pumps: map[string]heartbeat.Pump{
 		"job": heartbeat.Probe(func(ctx context.Context, a heartbeat.Activity) (any, error) {
 			job, err := runner.Status(ctx, a.Reference)
 			if err == nil && job.Crashed {
@@ -199,6 +225,13 @@ func TestGuideHub(t *testing.T) {
 	cancel()
 	if err := run(ctx, hub); !errors.Is(err, context.Canceled) {
 		t.Errorf("Run: %v, want the context's error", err)
+	}
+	reporter, err := newCompleterForTenants(tenants{c, options}, converter.GetDefaultDataConverter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reporter.Describe(t.Context(), completer.Target{Namespace: "another"}, ""); !errors.Is(err, completer.ErrRefused) {
+		t.Errorf("a namespace that is not served: %v, want completer.ErrRefused", err)
 	}
 	if newWorker(c, &interceptor.WorkerInterceptorBase{}) == nil {
 		t.Error("no worker")

@@ -10,13 +10,14 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
 func TestTemporalIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
-		temporal := &asynctest.Completer{CompleteFunc: func(context.Context, async.Target, async.Outcome) error {
+		temporal := &asynctest.Completer{CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error {
 			if away.Load() {
 				return errors.New("no connection")
 			}
@@ -50,7 +51,7 @@ type lossy struct {
 	broken atomic.Bool
 }
 
-func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+func (l *lossy) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	err := l.Completer.Complete(ctx, t, o)
 	if err == nil && l.broken.CompareAndSwap(false, true) {
 		return errors.New("connection reset")

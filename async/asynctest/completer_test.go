@@ -11,31 +11,31 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 
-	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 var started = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 // attempt is the n-th attempt of one activity.
-func attempt(n int) async.Target {
-	return async.Target{Namespace: "default", WorkflowID: "w", RunID: "r", ActivityID: "5", Scheduled: started,
+func attempt(n int) completer.Target {
+	return completer.Target{Namespace: "default", WorkflowID: "w", RunID: "r", ActivityID: "5", Scheduled: started,
 		Started: started.Add(time.Duration(n) * time.Minute), TaskToken: []byte{byte(n)}}
 }
 
-func result(mark string) async.Outcome {
-	return async.Outcome{Result: new(commonpb.Payloads), Mark: mark}
+func result(mark string) completer.Outcome {
+	return completer.Outcome{Result: new(commonpb.Payloads), Mark: mark}
 }
 
-func failure(retryable bool, mark string) async.Outcome {
-	return async.Outcome{Mark: mark, Failure: &failurepb.Failure{FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+func failure(retryable bool, mark string) completer.Outcome {
+	return completer.Outcome{Mark: mark, Failure: &failurepb.Failure{FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
 		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{NonRetryable: !retryable},
 	}}}
 }
 
 func TestSecondOutcomeIsOver(t *testing.T) {
 	ctx := t.Context()
-	for name, o := range map[string]async.Outcome{"result": result("r"), "rejection": failure(false, "f"), "cancellation": {Canceled: new(commonpb.Payloads)}} {
+	for name, o := range map[string]completer.Outcome{"result": result("r"), "rejection": failure(false, "f"), "cancellation": {Canceled: new(commonpb.Payloads)}} {
 		t.Run(name, func(t *testing.T) {
 			var c asynctest.Completer
 			if err := c.Complete(ctx, attempt(1), o); err != nil {
@@ -46,11 +46,11 @@ func TestSecondOutcomeIsOver(t *testing.T) {
 				"a later one's": c.Complete(ctx, attempt(2), o),
 				"by ID":         c.Complete(ctx, attempt(1).ByID(), o),
 			} {
-				if !errors.Is(err, async.ErrOver) {
+				if !errors.Is(err, completer.ErrOver) {
 					t.Errorf("%s: %v, want ErrOver", what, err)
 				}
 			}
-			if _, err := c.Heartbeat(ctx, attempt(1), nil); !errors.Is(err, async.ErrOver) {
+			if _, err := c.Heartbeat(ctx, attempt(1), nil); !errors.Is(err, completer.ErrOver) {
 				t.Errorf("a heartbeat: %v, want ErrOver", err)
 			}
 			if n := len(c.Completed()); n != 1 {
@@ -66,7 +66,7 @@ func TestRetryableFailureEndsItsAttempt(t *testing.T) {
 	if err := c.Complete(ctx, attempt(1), failure(true, "f1")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Complete(ctx, attempt(1), failure(true, "f2")); !errors.Is(err, async.ErrOver) {
+	if err := c.Complete(ctx, attempt(1), failure(true, "f2")); !errors.Is(err, completer.ErrOver) {
 		t.Errorf("the attempt took two: %v", err)
 	}
 	s, err := c.Describe(ctx, attempt(1), "f1")
@@ -76,7 +76,7 @@ func TestRetryableFailureEndsItsAttempt(t *testing.T) {
 	if err := c.Complete(ctx, attempt(2), result("r")); err != nil {
 		t.Errorf("the next attempt: %v", err)
 	}
-	for mark, want := range map[string]async.End{"r": async.EndOurs, "x": async.EndOther, "": async.EndOther} {
+	for mark, want := range map[string]completer.End{"r": completer.EndOurs, "x": completer.EndOther, "": completer.EndOther} {
 		if s, err := c.Describe(ctx, attempt(2), mark); err != nil || s.Pending || s.End != want {
 			t.Errorf("described with mark %q as %+v, %v, want end %v", mark, s, err, want)
 		}
@@ -93,12 +93,12 @@ func TestFuncsComeFirst(t *testing.T) {
 	broken := errors.New("broken")
 	answer := broken
 	c := asynctest.Completer{
-		CompleteFunc: func(context.Context, async.Target, async.Outcome) error { return answer },
-		HeartbeatFunc: func(context.Context, async.Target, *commonpb.Payloads) (async.Signals, error) {
-			return async.Signals{Paused: true}, nil
+		CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error { return answer },
+		HeartbeatFunc: func(context.Context, completer.Target, *commonpb.Payloads) (completer.Signals, error) {
+			return completer.Signals{Paused: true}, nil
 		},
-		DescribeFunc: func(context.Context, async.Target, string) (async.Status, error) {
-			return async.Status{LastMark: "f7"}, nil
+		DescribeFunc: func(context.Context, completer.Target, string) (completer.Status, error) {
+			return completer.Status{LastMark: "f7"}, nil
 		},
 	}
 	if err := c.Complete(ctx, attempt(1), result("r")); err != broken || len(c.Completed()) != 0 {
@@ -119,7 +119,7 @@ func TestFuncsComeFirst(t *testing.T) {
 	if s, err := fresh.Heartbeat(ctx, attempt(1), nil); err != nil || !s.Paused {
 		t.Errorf("beat: %+v, %v", s, err)
 	}
-	if s, err := new(asynctest.Completer).Heartbeat(ctx, attempt(1), nil); err != nil || s != (async.Signals{}) {
+	if s, err := new(asynctest.Completer).Heartbeat(ctx, attempt(1), nil); err != nil || s != (completer.Signals{}) {
 		t.Errorf("beat: %+v, %v", s, err)
 	}
 }
@@ -141,9 +141,9 @@ func TestEndedContext(t *testing.T) {
 }
 
 func TestManyCallers(t *testing.T) {
-	for name, f := range map[string]func(context.Context, async.Target, async.Outcome) error{
+	for name, f := range map[string]func(context.Context, completer.Target, completer.Outcome) error{
 		"plain": nil,
-		"func":  func(context.Context, async.Target, async.Outcome) error { return nil },
+		"func":  func(context.Context, completer.Target, completer.Outcome) error { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := asynctest.Completer{CompleteFunc: f}

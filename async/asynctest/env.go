@@ -14,13 +14,13 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // EnvCompleter returns a completer that reports to the SDK's test environment
 // of a workflow. It answers as a server would, where the environment itself
 // says nothing: a second outcome, and one for a workflow that is over, get
-// async.ErrOver.
+// completer.ErrOver.
 //
 // The environment skips time as soon as the workflow waits, to whatever timer
 // is next: in the end to the workflow's own time-out. So the answer comes from
@@ -52,7 +52,7 @@ import (
 //   - An activity whose function has failed for good still seems to wait.
 //   - Its codec is run over the answer. So where env.SetDataConverter sets one
 //     with a codec, the hub's is the same without the codec.
-func EnvCompleter(env *testsuite.TestWorkflowEnvironment) async.Completer {
+func EnvCompleter(env *testsuite.TestWorkflowEnvironment) completer.Completer {
 	e := &envCompleter{env: env, cancelled: make(map[envActivity]time.Time), beats: make(map[envActivity]beat)}
 	e.taken.CompleteFunc = e.report
 	env.SetOnActivityCanceledListener(func(info *activity.Info) {
@@ -83,27 +83,27 @@ type beat struct {
 
 // Complete takes the outcome, if it is the first for an activity of a workflow
 // that runs.
-func (e *envCompleter) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+func (e *envCompleter) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	if e.env.IsWorkflowCompleted() {
 		return workflowOver(t)
 	}
 	return e.taken.Complete(ctx, t, o)
 }
 
-func workflowOver(t async.Target) error {
-	return fmt.Errorf("%w: %v: the workflow is completed, answer in a callback of env.RegisterDelayedCallback", async.ErrOver, t)
+func workflowOver(t completer.Target) error {
+	return fmt.Errorf("%w: %v: the workflow is completed, answer in a callback of env.RegisterDelayedCallback", completer.ErrOver, t)
 }
 
 // report hands the first outcome of an activity to the environment.
-func (e *envCompleter) report(_ context.Context, t async.Target, o async.Outcome) error {
+func (e *envCompleter) report(_ context.Context, t completer.Target, o completer.Outcome) error {
 	requested := e.cancelRequested(t)
 	switch {
 	case o.Canceled != nil && !requested:
-		return fmt.Errorf("%w: %v", async.ErrCancelNotRequested, t)
+		return fmt.Errorf("%w: %v", completer.ErrCancelNotRequested, t)
 	case requested:
 		return nil // the workflow has gone on, and another activity may have the ID by now
 	case t.TaskToken == nil:
-		return fmt.Errorf("%w: %v: the test environment takes an outcome by token only", async.ErrRefused, t)
+		return fmt.Errorf("%w: %v: the test environment takes an outcome by token only", completer.ErrRefused, t)
 	}
 	var result any
 	var failure error
@@ -146,7 +146,7 @@ func (nobody) Complete(any, error) {}
 
 // cancelRequested reports whether the workflow has cancelled the activity,
 // and not one before it with the same ID.
-func (e *envCompleter) cancelRequested(t async.Target) bool {
+func (e *envCompleter) cancelRequested(t completer.Target) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at, ok := e.cancelled[envActivity{t.RunID, t.ActivityID}]
@@ -155,38 +155,38 @@ func (e *envCompleter) cancelRequested(t async.Target) bool {
 
 // Heartbeat keeps the details, and tells whether the workflow has cancelled
 // the activity.
-func (e *envCompleter) Heartbeat(ctx context.Context, t async.Target, details *commonpb.Payloads) (async.Signals, error) {
+func (e *envCompleter) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	if e.env.IsWorkflowCompleted() {
-		return async.Signals{}, workflowOver(t)
+		return completer.Signals{}, workflowOver(t)
 	}
 	if _, err := e.taken.Heartbeat(ctx, t, details); err != nil {
-		return async.Signals{}, err
+		return completer.Signals{}, err
 	}
 	e.mu.Lock()
 	e.beats[envActivity{t.RunID, t.ActivityID}] = beat{details, time.Now()}
 	e.mu.Unlock()
-	return async.Signals{CancelRequested: e.cancelRequested(t)}, nil
+	return completer.Signals{CancelRequested: e.cancelRequested(t)}, nil
 }
 
 // Describe tells what follows from the outcomes taken, and from what the
 // environment says of the workflow. Which attempt runs it doesn't say.
-func (e *envCompleter) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+func (e *envCompleter) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if err := ctx.Err(); err != nil {
-		return async.Status{}, err
+		return completer.Status{}, err
 	}
 	for _, call := range e.taken.Completed() {
 		switch {
 		case !sameActivity(call.Target, t):
 		case mark != "" && call.Outcome.Mark == mark:
-			return async.Status{End: async.EndOurs}, nil
+			return completer.Status{End: completer.EndOurs}, nil
 		default:
-			return async.Status{End: async.EndOther}, nil
+			return completer.Status{End: completer.EndOther}, nil
 		}
 	}
 	if e.env.IsWorkflowCompleted() {
-		return async.Status{End: async.EndOther}, nil
+		return completer.Status{End: completer.EndOther}, nil
 	}
-	s := async.Status{Pending: true, Running: true, Started: t.Started, CancelRequested: e.cancelRequested(t)}
+	s := completer.Status{Pending: true, Running: true, Started: t.Started, CancelRequested: e.cancelRequested(t)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if b := e.beats[envActivity{t.RunID, t.ActivityID}]; !b.at.Before(t.Scheduled) {

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 func TestEnvCancellation(t *testing.T) {
@@ -20,15 +21,15 @@ func TestEnvCancellation(t *testing.T) {
 			d := newDesk(t)
 			d.after(day, func(ctx context.Context) {
 				p := d.open()
-				wantIs(t, "ReportCanceled", p.ReportCanceled(ctx), async.ErrCancelNotRequested)
-				if s := d.beat(p); s != (async.Signals{}) {
+				wantIs(t, "ReportCanceled", p.ReportCanceled(ctx), completer.ErrCancelNotRequested)
+				if s := d.beat(p); s != (completer.Signals{}) {
 					t.Errorf("before: %+v", s)
 				}
 				d.env.SignalWorkflow("stop", nil)
 			})
 			d.after(2*day, func(ctx context.Context) {
 				p := d.open()
-				if s := d.beat(p); s != (async.Signals{CancelRequested: true}) {
+				if s := d.beat(p); s != (completer.Signals{CancelRequested: true}) {
 					t.Errorf("after: %+v", s)
 				}
 				wantIs(t, name, answer(ctx, p), nil)

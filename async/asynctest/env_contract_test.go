@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 func TestEnvCompleterContract(t *testing.T) {
@@ -27,11 +28,11 @@ func TestEnvCompleterContract(t *testing.T) {
 		wantIs(t, "Heartbeat", beat, context.Canceled)
 		wantIs(t, "Describe", describe, context.Canceled)
 
-		wantIs(t, "a cancellation", d.completer.Complete(ctx, first, async.Outcome{Canceled: new(commonpb.Payloads)}), async.ErrCancelNotRequested)
-		wantIs(t, "by ID", d.completer.Complete(ctx, first.ByID(), result("r")), async.ErrRefused)
+		wantIs(t, "a cancellation", d.completer.Complete(ctx, first, completer.Outcome{Canceled: new(commonpb.Payloads)}), completer.ErrCancelNotRequested)
+		wantIs(t, "by ID", d.completer.Complete(ctx, first.ByID(), result("r")), completer.ErrRefused)
 		foreign := first
 		foreign.TaskToken = []byte("of another kind")
-		if err := d.completer.Complete(ctx, foreign, result("r")); err == nil || errors.Is(err, async.ErrOver) {
+		if err := d.completer.Complete(ctx, foreign, result("r")); err == nil || errors.Is(err, completer.ErrOver) {
 			t.Errorf("a token that isn't the environment's: %v, want its error", err)
 		}
 
@@ -45,11 +46,11 @@ func TestEnvCompleterContract(t *testing.T) {
 		}
 		payload, err := converter.GetDefaultDataConverter().ToPayloads(Reply{"yes"})
 		wantIs(t, "ToPayloads", err, nil)
-		wantIs(t, "the first", d.completer.Complete(ctx, first, async.Outcome{Result: payload, Mark: "r"}), nil)
-		wantIs(t, "the second", d.completer.Complete(ctx, first, result("r2")), async.ErrOver)
+		wantIs(t, "the first", d.completer.Complete(ctx, first, completer.Outcome{Result: payload, Mark: "r"}), nil)
+		wantIs(t, "the second", d.completer.Complete(ctx, first, result("r2")), completer.ErrOver)
 		_, beat = d.completer.Heartbeat(ctx, first, nil)
-		wantIs(t, "a heartbeat", beat, async.ErrOver)
-		for mark, want := range map[string]async.End{"r": async.EndOurs, "r2": async.EndOther, "": async.EndOther} {
+		wantIs(t, "a heartbeat", beat, completer.ErrOver)
+		for mark, want := range map[string]completer.End{"r": completer.EndOurs, "r2": completer.EndOther, "": completer.EndOther} {
 			if s, err := d.completer.Describe(ctx, first, mark); err != nil || s.Pending || s.End != want {
 				t.Errorf("described with mark %q as %v, %v, want end %v", mark, s, err, want)
 			}
@@ -64,8 +65,8 @@ func TestEnvCompleterContract(t *testing.T) {
 // TestActivityEnvironment pins what docs/testing.md says of the SDK's
 // environment of an activity.
 func TestActivityEnvironment(t *testing.T) {
-	completer := new(asynctest.Completer)
-	d := &desk{t: t, hub: asynctest.NewHub(t, async.Options{Completer: completer})}
+	reporter := new(asynctest.Completer)
+	d := &desk{t: t, hub: asynctest.NewHub(t, async.Options{Completer: reporter})}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(slog.New(slog.DiscardHandler))
 	env := suite.NewTestActivityEnvironment()
@@ -83,14 +84,14 @@ func TestActivityEnvironment(t *testing.T) {
 		t.Errorf("the environment's IDs: %+v and %+v", a, b)
 	}
 	wantIs(t, "Reject", waiting[0].Reject(t.Context(), errors.New("no")), nil)
-	if taken := completer.Completed(); len(taken) != 1 || string(taken[0].Target.TaskToken) != "default-test-run-id#"+waiting[0].Info().ActivityID {
+	if taken := reporter.Completed(); len(taken) != 1 || string(taken[0].Target.TaskToken) != "default-test-run-id#"+waiting[0].Info().ActivityID {
 		t.Errorf("taken: %v, by the token %q", taken, taken[0].Target.TaskToken)
 	}
 }
 
 func TestStandaloneActivityEnvironment(t *testing.T) {
-	completer := new(asynctest.Completer)
-	d := &desk{t: t, hub: asynctest.NewHub(t, async.Options{Completer: completer})}
+	reporter := new(asynctest.Completer)
+	d := &desk{t: t, hub: asynctest.NewHub(t, async.Options{Completer: reporter})}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(slog.New(slog.DiscardHandler))
 	env := suite.NewTestActivityEnvironment().SetExecuteActivitiesInWorkflow(false)
@@ -99,7 +100,7 @@ func TestStandaloneActivityEnvironment(t *testing.T) {
 		t.Fatalf("ExecuteActivity returned %v", err)
 	}
 	wantIs(t, "Complete", d.open().Complete(t.Context(), Reply{"yes"}), nil)
-	if taken := completer.Completed(); len(taken) != 1 || !taken[0].Target.Standalone() || taken[0].Target.ActivityRunID == "" {
+	if taken := reporter.Completed(); len(taken) != 1 || !taken[0].Target.Standalone() || taken[0].Target.ActivityRunID == "" {
 		t.Errorf("taken: %v", taken)
 	}
 }

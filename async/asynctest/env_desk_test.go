@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // Reply is what the activities of these tests await.
@@ -25,7 +26,7 @@ const day = 24 * time.Hour
 type desk struct {
 	t         *testing.T
 	env       *testsuite.TestWorkflowEnvironment
-	completer async.Completer
+	completer completer.Completer
 	hub       *async.Hub
 	asked     []string // callback IDs, in order
 	ask       func(ctx context.Context, p async.Pending[Reply]) error
@@ -135,15 +136,15 @@ func wantIs(t *testing.T, what string, err, want error) {
 }
 
 // target is the attempt behind a callback, as the hub would have it.
-func (d *desk) target(c async.Callback) async.Target {
+func (d *desk) target(c async.Callback) completer.Target {
 	i := c.Info()
-	return async.Target{
+	return completer.Target{
 		Namespace: i.Namespace, WorkflowID: i.WorkflowID, RunID: i.RunID, ActivityID: i.ActivityID,
 		TaskToken: []byte(i.RunID + "#" + i.ActivityID), Scheduled: i.Started, Started: i.Started,
 	}
 }
 
-func (d *desk) beat(p async.Pending[Reply]) async.Signals {
+func (d *desk) beat(p async.Pending[Reply]) completer.Signals {
 	d.t.Helper()
 	s, err := d.completer.Heartbeat(d.t.Context(), d.target(p.Callback), nil)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // reverse is a codec.
@@ -62,7 +62,7 @@ func TestEnvFailureConverter(t *testing.T) {
 		t.Fatalf("the failure isn't encoded: %v", f)
 	}
 	d.after(day, func(ctx context.Context) {
-		wantIs(t, "Complete", d.completer.Complete(ctx, d.target(d.open().Callback), async.Outcome{Failure: f, Mark: "f"}), nil)
+		wantIs(t, "Complete", d.completer.Complete(ctx, d.target(d.open().Callback), completer.Outcome{Failure: f, Mark: "f"}), nil)
 	})
 	d.env.ExecuteWorkflow(d.One)
 	if failed, ok := errors.AsType[*temporal.ApplicationError](d.env.GetWorkflowError()); !ok || failed.Message() != "declined" || failed.Type() != "Declined" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 func TestEnvResult(t *testing.T) {
@@ -151,10 +152,10 @@ func TestEnvTooLate(t *testing.T) {
 		t.Fatalf("the workflow ended with %v, want with its own time-out", err)
 	}
 	p := d.open()
-	_, err := d.completer.Heartbeat(ctx, async.Target{}, nil)
-	wantIs(t, "Heartbeat", err, async.ErrOver)
+	_, err := d.completer.Heartbeat(ctx, completer.Target{}, nil)
+	wantIs(t, "Heartbeat", err, completer.ErrOver)
 	wantIs(t, "ReportCanceled", p.ReportCanceled(ctx), async.ErrClosed)
-	d.wantClosed(async.ErrOver)
+	d.wantClosed(completer.ErrOver)
 
 	d = newDesk(t)
 	began := d.env.Now()
@@ -163,7 +164,7 @@ func TestEnvTooLate(t *testing.T) {
 		t.Errorf("the environment skipped %v, want years: has it come to know the activity's time-out?", skipped)
 	}
 	wantIs(t, "Complete", d.open().Complete(ctx, Reply{}), async.ErrClosed)
-	d.wantClosed(async.ErrOver)
+	d.wantClosed(completer.ErrOver)
 }
 
 // TestEnvSameID: the second activity of an ID is another, whatever became of
@@ -242,8 +243,8 @@ func TestEnvNoMark(t *testing.T) {
 	d.after(day, func(ctx context.Context) {
 		first := d.target(d.open().Callback)
 		wantIs(t, "Complete", d.completer.Complete(ctx, first, result("")), nil)
-		if s, err := d.completer.Describe(ctx, first, ""); err != nil || s.End != async.EndOther {
-			t.Errorf("described as %v, %v, want end %v", s, err, async.EndOther)
+		if s, err := d.completer.Describe(ctx, first, ""); err != nil || s.End != completer.EndOther {
+			t.Errorf("described as %v, %v, want end %v", s, err, completer.EndOther)
 		}
 	})
 	d.env.ExecuteWorkflow(d.One)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // NewHub makes a hub for one test. The activity's environment comes from the
@@ -42,9 +43,9 @@ func ExampleNewHub() {
 func ExampleCompleter() {
 	ctx := context.Background()
 	temporal := new(asynctest.Completer)
-	target := async.Target{Namespace: "default", WorkflowID: "expense-1", ActivityID: "5"}
-	fmt.Println(temporal.Complete(ctx, target, async.Outcome{Mark: "r1"}))
-	fmt.Println(temporal.Complete(ctx, target, async.Outcome{Mark: "r2"}) != nil)
+	target := completer.Target{Namespace: "default", WorkflowID: "expense-1", ActivityID: "5"}
+	fmt.Println(temporal.Complete(ctx, target, completer.Outcome{Mark: "r1"}))
+	fmt.Println(temporal.Complete(ctx, target, completer.Outcome{Mark: "r2"}) != nil)
 	fmt.Println(len(temporal.Completed()))
 
 	// Output:

@@ -20,6 +20,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -184,7 +185,7 @@ func TestPending(t *testing.T) {
 func TestPendingSettled(t *testing.T) {
 	away := errors.New("Temporal is away")
 	hub := asynctest.NewHub(t, async.Options{Completer: &asynctest.Completer{
-		CompleteFunc: func(context.Context, async.Target, async.Outcome) error { return away },
+		CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error { return away },
 	}})
 	askFor(t, hub, "")
 	wantIs(t, "Fail", asynctest.Pending(t, hub)[0].Fail(t.Context(), errors.New("no")), nil)
@@ -254,12 +255,12 @@ func TestFailing(t *testing.T) {
 		hub := asynctest.NewHub(t, async.Options{Store: &ended{list: errors.New("the disk is gone")}})
 		asynctest.Pending(t, hub) // line: list
 	case "call":
-		completer := new(asynctest.Completer)
-		hub := asynctest.NewHub(t, async.Options{Completer: completer})
+		reporter := new(asynctest.Completer)
+		hub := asynctest.NewHub(t, async.Options{Completer: reporter})
 		p, err := async.Open[Reply](t.Context(), hub, askFor(t, hub, ""))
 		wantIs(t, "Open", err, nil)
 		wantIs(t, "Complete", p.Complete(t.Context(), Reply{"a secret answer"}), nil)
-		t.Errorf("%v %+v %#v", completer.Completed(), completer.Completed()[0], completer.Completed()[0]) // line: call
+		t.Errorf("%v %+v %#v", reporter.Completed(), reporter.Completed()[0], reporter.Completed()[0]) // line: call
 		t.Errorf("%v %#v", asynctest.Pending(t, hub), p)
 	default:
 		t.Skip("run by TestWhatIsPrinted")

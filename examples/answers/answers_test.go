@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
@@ -83,9 +84,9 @@ func newWorld(t *testing.T, c config) *world {
 	c.client.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	connection := server.Dial(t, c.client)
 	o := c.client
-	completer, err := async.ClientCompleter(async.Client{Client: connection, Options: o})
+	reporter, err := completer.New(completer.Client{Client: connection, Options: o})
 	must(t, err)
-	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: completer}, asked: make(chan string, 100)}
+	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: reporter}, asked: make(chan string, 100)}
 	options := async.Options{Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter}
 	if c.hub != nil {
 		c.hub(&options)
@@ -115,10 +116,10 @@ func newWorld(t *testing.T, c config) *world {
 
 // lossy is a completer of which replies can be lost, and calls.
 type lossy struct {
-	async.Completer
+	completer.Completer
 	mu    sync.Mutex
-	reply func(sent error) error // what becomes of Complete's answer
-	lie   func(*async.Status)    // what becomes of Describe's answer
+	reply func(sent error) error  // what becomes of Complete's answer
+	lie   func(*completer.Status) // what becomes of Describe's answer
 	away  bool
 	deaf  bool // Complete says that the attempt is over, and isn't made
 	sent  int
@@ -132,7 +133,7 @@ func (l *lossy) block(deaf bool) {
 }
 
 // misjudge has Describe answer otherwise than the server does.
-func (l *lossy) misjudge(lie func(*async.Status)) {
+func (l *lossy) misjudge(lie func(*completer.Status)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lie = lie
@@ -144,7 +145,7 @@ func (l *lossy) set(away bool, reply func(sent error) error) {
 	l.away, l.reply = away, reply
 }
 
-func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+func (l *lossy) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	l.mu.Lock()
 	away, deaf, reply := l.away, l.deaf, l.reply
 	l.sent++
@@ -156,7 +157,7 @@ func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) e
 		return errAway
 	}
 	if deaf {
-		return async.ErrOver
+		return completer.ErrOver
 	}
 	err := l.Completer.Complete(ctx, t, o)
 	if reply != nil {
@@ -165,12 +166,12 @@ func (l *lossy) Complete(ctx context.Context, t async.Target, o async.Outcome) e
 	return err
 }
 
-func (l *lossy) Describe(ctx context.Context, t async.Target, mark string) (async.Status, error) {
+func (l *lossy) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	l.mu.Lock()
 	away, lie := l.away, l.lie
 	l.mu.Unlock()
 	if away {
-		return async.Status{}, errAway
+		return completer.Status{}, errAway
 	}
 	status, err := l.Completer.Describe(ctx, t, mark)
 	if err == nil && lie != nil {
@@ -179,7 +180,7 @@ func (l *lossy) Describe(ctx context.Context, t async.Target, mark string) (asyn
 	return status, err
 }
 
-func (l *lossy) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+func (l *lossy) Heartbeat(ctx context.Context, t completer.Target, d *commonpb.Payloads) (completer.Signals, error) {
 	return l.Completer.Heartbeat(ctx, t, d)
 }
 

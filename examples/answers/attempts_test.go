@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -129,7 +130,7 @@ func TestResultWhoseReplyWasLost(t *testing.T) {
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
 	// The client's own retry of a call whose reply was lost finds nothing.
-	w.completer.set(false, func(error) error { return async.ErrOver })
+	w.completer.set(false, func(error) error { return completer.ErrOver })
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 	rig.Eventually(t, "evidence", func() bool {
@@ -252,7 +253,7 @@ func TestTerminatedWorkflow(t *testing.T) {
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
 	must(t, w.Client.TerminateWorkflow(w.Context(), run.GetID(), run.GetRunID(), "a test"))
-	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 }
 
 func TestAnsweredByAnother(t *testing.T) {
@@ -262,7 +263,7 @@ func TestAnsweredByAnother(t *testing.T) {
 	p := w.next()
 	must(t, w.Client.CompleteActivity(w.Context(), info.TaskToken, Decision{By: "Bob"}, nil))
 	rig.Eventually(t, "the event", func() bool { return w.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED) != nil })
-	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 	w.wantResult(run, Decision{By: "Bob"})
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -23,10 +24,10 @@ func TestServerAwayThenRunDelivers(t *testing.T) {
 	t.Parallel()
 	ctx := rig.Context(t)
 	s, c, o := ownServer(t)
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	must(t, err)
 	hooks := newTellings()
-	options := async.Options{Store: store.NewMemory(), Completer: completer}
+	options := async.Options{Store: store.NewMemory(), Completer: reporter}
 	running(hooks)(&options)
 	hub, err := async.New(options)
 	must(t, err)
@@ -74,7 +75,7 @@ func TestHubThatSettlesOnly(t *testing.T) {
 	run := w.Start(awaitDecision, patient())
 	p, err := async.Open[Decision](w.Context(), settling, w.next().ID())
 	must(t, err)
-	wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+	wantErr(t, p.ReportCanceled(w.Context()), completer.ErrCancelNotRequested)
 	must(t, p.Complete(w.Context(), approved))
 	must(t, p.Complete(w.Context(), approved))
 	wantErr(t, p.Reject(w.Context(), errBroken), async.ErrSettled)
@@ -128,9 +129,9 @@ func TestSettlerDies(t *testing.T) {
 }
 
 // stuck is a completer whose calls hang until they are given up.
-type stuck struct{ async.Completer }
+type stuck struct{ completer.Completer }
 
-func (stuck) Complete(ctx context.Context, _ async.Target, _ async.Outcome) error {
+func (stuck) Complete(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -145,7 +146,7 @@ func TestBufferedEventIsFoundByRun(t *testing.T) {
 	p := w.next()
 	must(t, w.Client.SignalWorkflow(w.Context(), run.GetID(), run.GetRunID(), "work", nil))
 	awaitClosed(t, inTask)
-	w.completer.set(false, func(error) error { return async.ErrOver })
+	w.completer.set(false, func(error) error { return completer.ErrOver })
 	must(t, p.Complete(w.Context(), approved))
 	w.run()
 	rig.Eventually(t, "another look finds no event", func() bool {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -35,11 +36,11 @@ func (d *downStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 
 // takenThenDown takes its store down when Temporal has taken an outcome.
 type takenThenDown struct {
-	async.Completer
+	completer.Completer
 	store *downStore
 }
 
-func (c *takenThenDown) Complete(ctx context.Context, t async.Target, o async.Outcome) error {
+func (c *takenThenDown) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	err := c.Completer.Complete(ctx, t, o)
 	if err == nil && o.Failure != nil {
 		c.store.down.Store(true)

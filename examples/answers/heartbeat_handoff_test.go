@@ -16,17 +16,18 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
 // counting counts the beats that are sent through it.
 type counting struct {
-	async.Completer
+	completer.Completer
 	beats atomic.Int64
 }
 
-func (c *counting) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+func (c *counting) Heartbeat(ctx context.Context, t completer.Target, d *commonpb.Payloads) (completer.Signals, error) {
 	c.beats.Add(1)
 	return c.Completer.Heartbeat(ctx, t, d)
 }
@@ -105,7 +106,7 @@ func TestSignalsWhileTheFunctionRuns(t *testing.T) {
 			a := start(w, often, 1)
 			a.cancel()
 			told.each(t, a.p.Callback, nil, "cancel")
-			w.wantSignals(a.p, async.Signals{CancelRequested: true})
+			w.wantSignals(a.p, completer.Signals{CancelRequested: true})
 			must(t, a.p.ReportCanceled(w.Context()))
 			if err := a.result(); !temporal.IsCanceledError(err) {
 				t.Errorf("the end is %v, want a cancellation", err)

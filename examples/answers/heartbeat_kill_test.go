@@ -25,6 +25,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
@@ -47,7 +48,7 @@ func beRole(role string) error {
 	if err != nil {
 		return err
 	}
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func beRole(role string) error {
 	if err != nil {
 		return err
 	}
-	dies := &holding{Completer: completer}
+	dies := &holding{Completer: reporter}
 	options := async.Options{Store: s, Completer: dies}
 	beatingHub(nil)(&options)
 	hub, err := async.New(options)
@@ -92,11 +93,11 @@ func beRole(role string) error {
 // holding is a completer whose calls do not come back once it holds: whoever
 // uses it dies in the middle of them.
 type holding struct {
-	async.Completer
+	completer.Completer
 	hold atomic.Bool
 }
 
-func (h *holding) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+func (h *holding) Heartbeat(ctx context.Context, t completer.Target, d *commonpb.Payloads) (completer.Signals, error) {
 	if h.hold.Load() {
 		fmt.Println("held", t.WorkflowID)
 		select {}

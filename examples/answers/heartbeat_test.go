@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
@@ -138,30 +139,30 @@ var kinds = map[string]func(w *world, timeout time.Duration, attempt int32) wait
 }
 
 // signals are what Info tells of.
-func signals(i async.Info) async.Signals {
-	return async.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}
+func signals(i async.Info) completer.Signals {
+	return completer.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}
 }
 
 // wantSignals checks what Info and Heartbeat tell of signals.
-func (w *world) wantSignals(p async.Pending[Decision], want async.Signals) {
+func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 	w.t.Helper()
 	if got := signals(w.open(p.ID()).Info()); got != want {
 		w.t.Errorf("Info tells %+v, want %+v", got, want)
 	}
 	err := p.Heartbeat(w.Context())
-	got := async.Signals{
+	got := completer.Signals{
 		CancelRequested: errors.Is(err, async.ErrCancelRequested),
 		Paused:          errors.Is(err, async.ErrPaused),
 		Reset:           errors.Is(err, async.ErrReset),
 	}
-	if got != want || err == nil != (want == async.Signals{}) {
+	if got != want || err == nil != (want == completer.Signals{}) {
 		w.t.Errorf("Heartbeat returns %v, want %+v", err, want)
 	}
 }
 
 // One hub starts and answers, another beats and tells, and both know.
 func TestSignals(t *testing.T) {
-	type signal = async.Signals
+	type signal = completer.Signals
 	for name, c := range map[string]struct {
 		attempt               int32
 		pause, cancel, reset  bool
@@ -244,7 +245,7 @@ func TestSignals(t *testing.T) {
 // passes it on.
 func (w *world) cancelRequested(a waiting) {
 	w.t.Helper()
-	target := async.Target{
+	target := completer.Target{
 		Namespace: a.info.Namespace, WorkflowID: a.info.WorkflowExecution.ID, RunID: a.info.WorkflowExecution.RunID,
 		ActivityID: a.info.ActivityID, ActivityRunID: a.info.ActivityRunID, Scheduled: a.info.ScheduledTime, Started: a.info.StartedTime,
 	}
@@ -276,8 +277,8 @@ func TestBeatsLearnOfTheEnd(t *testing.T) {
 			p := end(w)
 			told := newTellings()
 			runHub(t, w.another(beatingHub(told)))
-			told.next(t, "over", p.Callback, async.ErrOver)
-			wantErr(t, p.Heartbeat(w.Context(), "half"), async.ErrClosed, async.ErrOver)
+			told.next(t, "over", p.Callback, completer.ErrOver)
+			wantErr(t, p.Heartbeat(w.Context(), "half"), async.ErrClosed, completer.ErrOver)
 			w.wantState(p, async.Closed)
 			told.none(t)
 		})
@@ -296,10 +297,10 @@ func TestPauseIsLifted(t *testing.T) {
 				w.Pause(a.info)
 				told.each(t, a.p.Callback, nil, "pause")
 				rig.Eventually(t, "the pause is known", func() bool { return w.open(a.p.ID()).Info().Paused }) // not only that before
-				w.wantSignals(a.p, async.Signals{Paused: true})
+				w.wantSignals(a.p, completer.Signals{Paused: true})
 				w.Unpause(a.info)
 				rig.Eventually(t, "the pause is lifted", func() bool { return !w.open(a.p.ID()).Info().Paused })
-				w.wantSignals(a.p, async.Signals{})
+				w.wantSignals(a.p, completer.Signals{})
 			}
 			told.noneBut(t, "pause")
 			must(t, a.p.Complete(w.Context(), approved))
@@ -318,7 +319,7 @@ func TestReportCanceledAfterABeat(t *testing.T) {
 			a := start(w, often, 1)
 			p, err := async.Open[Decision](w.Context(), settles, a.p.ID())
 			must(t, err)
-			wantErr(t, p.ReportCanceled(w.Context(), "as you wish"), async.ErrCancelNotRequested)
+			wantErr(t, p.ReportCanceled(w.Context(), "as you wish"), completer.ErrCancelNotRequested)
 			told := newTellings()
 			runHub(t, w.another(beatingHub(told)))
 			a.cancel()

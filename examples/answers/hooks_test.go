@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestRefusalIsTold(t *testing.T) {
 	w := newWorld(t, config{client: client.Options{Namespace: "second"}})
 	hooks := newTellings()
-	other, err := async.ClientCompleter(async.Client{Client: server.Client(t)})
+	other, err := completer.New(completer.Client{Client: server.Client(t)})
 	must(t, err)
 	wrong := w.another(func(o *async.Options) {
 		o.Completer, o.Hooks = other, hooks.hooks()
@@ -30,7 +31,7 @@ func TestRefusalIsTold(t *testing.T) {
 		t.Errorf("the callback tells %+v, want that it is refused, and tried again slowly", i)
 	}
 	runHub(t, wrong)
-	hooks.next(t, "refused", p.Callback, async.ErrRefused)
+	hooks.next(t, "refused", p.Callback, completer.ErrRefused)
 	w.AwaitPending(run, "back-off", rig.BackOff(2))
 	w.Reset(info) // so that the next attempt begins now, and delivers
 	w.wantResult(run, approved)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -55,7 +56,7 @@ func TestEarlyAnswer(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{client: c, start: keyed(key), hub: running(hooks)})
 			p := w.openKey(key, early())
-			wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+			wantErr(t, p.ReportCanceled(w.Context()), completer.ErrCancelNotRequested)
 			must(t, p.Complete(w.Context(), approved))
 			must(t, w.openKey(key, early()).Complete(w.Context(), approved))
 			wantErr(t, w.openKey(key, early()).Complete(w.Context(), Decision{}), async.ErrSettled)
@@ -231,7 +232,7 @@ func TestNextRunAsksAfterTheUndelivered(t *testing.T) {
 	}
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrSuperseded)
 	w.run()
-	hooks.next(t, "over", p.Callback, async.ErrOver)
+	hooks.next(t, "over", p.Callback, completer.ErrOver)
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(w.last(run), approved)
 }

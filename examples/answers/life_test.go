@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -147,7 +148,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{hub: running(hooks)})
 			pending := make(chan bool, 100)
-			w.completer.misjudge(func(s *async.Status) { pending <- s.Pending })
+			w.completer.misjudge(func(s *completer.Status) { pending <- s.Pending })
 			o := patient()
 			o.ScheduleToCloseTimeout = 3 * time.Second
 			run := w.Start(awaitDecision, o)
@@ -193,8 +194,8 @@ func TestWorkflowReset(t *testing.T) {
 		t.Error("the new run has the old run's callback ID")
 	}
 	w.run()
-	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, async.ErrOver)
-	if got := hooks.next(t, "over", p.Callback, async.ErrOver).Info(); got.Labels["order"] != "7" || got.RunID != run.GetRunID() {
+	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, completer.ErrOver)
+	if got := hooks.next(t, "over", p.Callback, completer.ErrOver).Info(); got.Labels["order"] != "7" || got.RunID != run.GetRunID() {
 		t.Errorf("the hook was told of labels %v in run %s", got.Labels, got.RunID)
 	}
 	must(t, q.Complete(w.Context(), approved))
@@ -237,8 +238,8 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 		t.Error("the new run has the old run's callback ID")
 	}
 	w.run()
-	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, async.ErrOver)
-	hooks.next(t, "over", p.Callback, async.ErrOver)
+	wantErr(t, p.Complete(w.Context(), Decision{By: "late"}), async.ErrClosed, completer.ErrOver)
+	hooks.next(t, "over", p.Callback, completer.ErrOver)
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(w.last(run), approved)
 }
@@ -256,14 +257,14 @@ func TestEndIsTold(t *testing.T) {
 			end: func(w *world, run client.WorkflowRun) {
 				must(w.t, w.Client.TerminateWorkflow(w.Context(), run.GetID(), run.GetRunID(), "a test"))
 			},
-			want: async.ErrOver,
+			want: completer.ErrOver,
 		},
 		"answered by another": {
 			end: func(w *world, run client.WorkflowRun) {
 				id := w.Pending(run).GetActivityId()
 				must(w.t, w.Client.CompleteActivityByID(w.Context(), w.Namespace, run.GetID(), run.GetRunID(), id, approved, nil))
 			},
-			want: async.ErrOver,
+			want: completer.ErrOver,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -317,7 +318,7 @@ func TestCancelledWithoutWaiting(t *testing.T) {
 		if err := run.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
 			t.Errorf("the workflow ended with %v, want a cancellation", err)
 		}
-		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 	})
 	t.Run("and goes on", func(t *testing.T) {
 		w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
@@ -358,6 +359,6 @@ func TestCancelledInBackOff(t *testing.T) {
 		t.Errorf("the workflow ended with %v, want a cancellation", err)
 	}
 	w.run()
-	hooks.next(t, "over", p.Callback, async.ErrOver)
-	wantErr(t, p.ReportCanceled(w.Context()), async.ErrClosed, async.ErrOver)
+	hooks.next(t, "over", p.Callback, completer.ErrOver)
+	wantErr(t, p.ReportCanceled(w.Context()), async.ErrClosed, completer.ErrOver)
 }

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -31,7 +32,7 @@ func TestFailureWhoseRetryFindsTheNextAttempt(t *testing.T) {
 		p := w.next()
 		w.completer.set(false, func(error) error {
 			awaitClosed(t, g.in)
-			return async.ErrOver
+			return completer.ErrOver
 		})
 		must(t, p.Fail(w.Context(), errBroken))
 		w.completer.set(false, nil)
@@ -55,7 +56,7 @@ func TestFailureWhoseRetryFindsTheNextAttempt(t *testing.T) {
 		p := w.next()
 		w.completer.set(false, func(error) error {
 			awaitClosed(t, asked)
-			return async.ErrOver
+			return completer.ErrOver
 		})
 		must(t, p.Fail(w.Context(), errBroken))
 		w.completer.set(false, nil)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
@@ -56,9 +57,9 @@ func TestServerAway(t *testing.T) {
 	t.Parallel()
 	ctx := rig.Context(t)
 	s, c, o := ownServer(t)
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	must(t, err)
-	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: completer, ClaimTime: 3 * time.Second})
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: reporter, ClaimTime: 3 * time.Second})
 	must(t, err)
 	r, ids := handingOver(t, c, o, hub)
 	attempt := expiring()

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -19,8 +20,8 @@ func TestPausedWorkflow(t *testing.T) {
 	t.Run("at the deadline", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})
-		asked := make(chan async.Status, 100)
-		w.completer.misjudge(func(s *async.Status) { asked <- *s })
+		asked := make(chan completer.Status, 100)
+		w.completer.misjudge(func(s *completer.Status) { asked <- *s })
 		o := patient()
 		o.ScheduleToCloseTimeout = 3 * time.Second
 		run := w.Start(awaitDecision, o)
@@ -97,7 +98,7 @@ func TestPausedWorkflow(t *testing.T) {
 		run := w.Start(awaitDecision, patient())
 		p := w.next()
 		w.PauseWorkflow(run)
-		if err := p.ReportCanceled(w.Context()); !errors.Is(err, async.ErrCancelNotRequested) {
+		if err := p.ReportCanceled(w.Context()); !errors.Is(err, completer.ErrCancelNotRequested) {
 			t.Errorf("the error is %v, want ErrCancelNotRequested", err)
 		}
 		w.UnpauseWorkflow(run)

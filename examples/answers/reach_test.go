@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -101,7 +102,7 @@ func TestBufferedEventIsNotReadAsOver(t *testing.T) {
 	case <-w.Context().Done():
 		t.Fatal("the workflow task hasn't begun")
 	}
-	w.completer.set(false, func(error) error { return async.ErrOver })
+	w.completer.set(false, func(error) error { return completer.ErrOver })
 	must(t, p.Complete(w.Context(), approved))
 	if info := w.wantState(p, async.Settled); info.LastError != "ended, not yet in history" {
 		t.Errorf("the last error is %q", info.LastError)
@@ -114,12 +115,12 @@ func TestCancellation(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
-	wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+	wantErr(t, p.ReportCanceled(w.Context()), completer.ErrCancelNotRequested)
 	w.wantPending(run, 1)
 	must(t, w.Client.CancelWorkflow(w.Context(), run.GetID(), run.GetRunID()))
 	rig.Eventually(t, "the request", func() bool {
 		err := p.ReportCanceled(w.Context(), "as you wish")
-		if err != nil && !errors.Is(err, async.ErrCancelNotRequested) {
+		if err != nil && !errors.Is(err, completer.ErrCancelNotRequested) {
 			t.Fatal(err)
 		}
 		return err == nil
@@ -176,7 +177,7 @@ func TestStandaloneActivity(t *testing.T) {
 		w := newWorld(t, config{})
 		h := w.StartActivity(client.StartActivityOptions{})
 		p := w.next()
-		w.completer.set(false, func(error) error { return async.ErrOver })
+		w.completer.set(false, func(error) error { return completer.ErrOver })
 		must(t, p.Complete(w.Context(), approved))
 		must(t, h.Get(w.Context(), nil))
 		if info := w.wantState(p, async.Closed); !info.Delivered {
@@ -212,7 +213,7 @@ func TestStandaloneActivity(t *testing.T) {
 		w := newWorld(t, config{})
 		h := w.StartActivity(client.StartActivityOptions{})
 		p := w.next()
-		wantErr(t, p.ReportCanceled(w.Context()), async.ErrCancelNotRequested)
+		wantErr(t, p.ReportCanceled(w.Context()), completer.ErrCancelNotRequested)
 		must(t, h.Cancel(w.Context(), client.CancelActivityOptions{}))
 		must(t, p.ReportCanceled(w.Context(), "as you wish"))
 		if err := h.Get(w.Context(), nil); !temporal.IsCanceledError(err) {
@@ -224,7 +225,7 @@ func TestStandaloneActivity(t *testing.T) {
 		h := w.StartActivity(client.StartActivityOptions{})
 		p := w.next()
 		must(t, h.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
-		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 	})
 }
 
@@ -232,9 +233,9 @@ func TestSecondNamespace(t *testing.T) {
 	o := client.Options{Namespace: "second"}
 	w := newWorld(t, config{client: o})
 	// One hub for both: each entry is reported in its own namespace.
-	both, err := async.ClientCompleter(
-		async.Client{Client: server.Client(t)},
-		async.Client{Client: server.Dial(t, o), Options: o},
+	both, err := completer.New(
+		completer.Client{Client: server.Client(t)},
+		completer.Client{Client: server.Dial(t, o), Options: o},
 	)
 	must(t, err)
 	hub, err := async.New(async.Options{Store: w.store, Completer: both})
@@ -248,7 +249,7 @@ func TestSecondNamespace(t *testing.T) {
 
 func TestNoClientForTheNamespace(t *testing.T) {
 	w := newWorld(t, config{client: client.Options{Namespace: "second"}})
-	other, err := async.ClientCompleter(async.Client{Client: server.Client(t)})
+	other, err := completer.New(completer.Client{Client: server.Client(t)})
 	must(t, err)
 	hub, err := async.New(async.Options{Store: w.store, Completer: other})
 	must(t, err)
@@ -270,16 +271,16 @@ func TestNoClientForTheNamespace(t *testing.T) {
 func TestCompleterOutlivesNoConnection(t *testing.T) {
 	w := newWorld(t, config{})
 	c := server.Dial(t, client.Options{})
-	completer, err := async.ClientCompleter(async.Client{Client: c})
+	reporter, err := completer.New(completer.Client{Client: c})
 	must(t, err)
-	tg := async.Target{Namespace: "default", WorkflowID: "none", RunID: "5a3e1f0e-0000-4000-8000-000000000000", ActivityID: "1"}
+	tg := completer.Target{Namespace: "default", WorkflowID: "none", RunID: "5a3e1f0e-0000-4000-8000-000000000000", ActivityID: "1"}
 	for range 2 {
-		if s, err := completer.Describe(w.Context(), tg, ""); err != nil || s.Pending || s.End != async.EndUnknown {
+		if s, err := reporter.Describe(w.Context(), tg, ""); err != nil || s.Pending || s.End != completer.EndUnknown {
 			t.Errorf("described %+v, %v, want that nothing is known", s, err)
 		}
 	}
 	c.Close()
-	if _, err := completer.Describe(w.Context(), tg, ""); err == nil {
+	if _, err := reporter.Describe(w.Context(), tg, ""); err == nil {
 		t.Error("the connection is still open after the application has closed it")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -82,7 +83,7 @@ func (w *world) refusedBy(gateway *refusing, code codes.Code, p async.Pending[De
 		w.t.Errorf("the last error is %q, and the next try comes after %v; want a refusal, and %v at least", i.LastError, refusedFor, slowly)
 	}
 	w.run()
-	hooks.next(w.t, "refused", p.Callback, async.ErrRefused)
+	hooks.next(w.t, "refused", p.Callback, completer.ErrRefused)
 	w.wantState(p, async.Settled)
 	if n := gateway.refused.Load(); n != 1 {
 		w.t.Errorf("%d calls were refused, want one", n)

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -44,7 +45,7 @@ func TestStandaloneEndIsTold(t *testing.T) {
 			end: func(w *world, h client.ActivityHandle) {
 				must(w.t, h.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
 			},
-			want: async.ErrOver,
+			want: completer.ErrOver,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +142,7 @@ func TestStandaloneDeadlineIsAQuestion(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	pending := make(chan bool, 100)
-	w.completer.misjudge(func(s *async.Status) { pending <- s.Pending })
+	w.completer.misjudge(func(s *completer.Status) { pending <- s.Pending })
 	h := w.StartActivity(client.StartActivityOptions{ScheduleToCloseTimeout: 3 * time.Second})
 	info := w.Next()
 	p := w.next()
@@ -185,7 +186,7 @@ func TestStandaloneAnsweredByAnother(t *testing.T) {
 	p := w.next()
 	must(t, w.Client.CompleteActivity(w.Context(), info.TaskToken, Decision{By: "Bob"}, nil))
 	err := p.Complete(w.Context(), approved)
-	wantErr(t, err, async.ErrClosed, async.ErrOver)
+	wantErr(t, err, async.ErrClosed, completer.ErrOver)
 	if errors.Is(err, async.ErrExpired) {
 		t.Errorf("the reason is %v, and it hasn't timed out", err)
 	}

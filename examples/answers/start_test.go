@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
@@ -170,8 +171,8 @@ func TestFailedHandOffOfTheLastAttempt(t *testing.T) {
 	if err := asFailed(t, run.Get(w.Context(), nil)); err.Message() != errBroken.Error() {
 		t.Errorf("the workflow got %v, want the function's error", err)
 	}
-	hooks.next(t, "over", p.Callback, async.ErrOver)
-	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+	hooks.next(t, "over", p.Callback, completer.ErrOver)
+	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 }
 
 // An attempt whose worker is slow calls Start after the next one has.
@@ -305,14 +306,14 @@ func TestTypeChangesWhenSettled(t *testing.T) {
 
 // Somebody said that the activity was over, and then it goes on.
 func TestItWasNotOver(t *testing.T) {
-	over := func(s *async.Status) { *s = async.Status{End: async.EndOther} }
+	over := func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
 	t.Run("answered", func(t *testing.T) {
 		w := newWorld(t, config{})
 		run := w.Start(awaitDecision, expiring())
 		p := w.next()
 		w.completer.misjudge(over)
 		w.completer.block(true)
-		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrOver)
+		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 		w.completer.misjudge(nil)
 		w.completer.block(false)
 		w.wantResult(run, approved) // by the next attempt, which asks nobody
@@ -332,7 +333,7 @@ func TestItWasNotOver(t *testing.T) {
 		p := w.next()
 		w.completer.misjudge(over)
 		w.run()
-		hooks.next(t, "over", p.Callback, async.ErrOver) // by the question at the attempt's deadline
+		hooks.next(t, "over", p.Callback, completer.ErrOver) // by the question at the attempt's deadline
 		w.completer.misjudge(nil)
 		q := w.next()
 		if q.ID() == p.ID() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -34,7 +35,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	c := server.Client(t)
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: server.Server(t).ClientOptions()})
+	reporter, err := completer.New(completer.Client{Client: c, Options: server.Server(t).ClientOptions()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func newSite(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	hub, err := async.New(async.Options{Store: entries, Completer: completer})
+	hub, err := async.New(async.Options{Store: entries, Completer: reporter})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
@@ -67,11 +68,11 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 
 	// From here on it is Latchkey: a completer that reports to Temporal, and a
 	// hub between it and the store.
-	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err
 	}
-	hub, err := async.New(async.Options{Store: entries, Completer: completer, Logger: logger})
+	hub, err := async.New(async.Options{Store: entries, Completer: reporter, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -69,11 +70,11 @@ type beats struct {
 
 // counting is a completer that counts the beats that were taken.
 type counting struct {
-	async.Completer
+	completer.Completer
 	taken atomic.Int64
 }
 
-func (c *counting) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Payloads) (async.Signals, error) {
+func (c *counting) Heartbeat(ctx context.Context, t completer.Target, d *commonpb.Payloads) (completer.Signals, error) {
 	signals, err := c.Completer.Heartbeat(ctx, t, d)
 	if err == nil {
 		c.taken.Add(1)
@@ -84,9 +85,9 @@ func (c *counting) Heartbeat(ctx context.Context, t async.Target, d *commonpb.Pa
 func newBeats(b *testing.B, s store.Store, callers int) *beats {
 	b.Helper()
 	w := &beats{client: server.Client(b), callers: callers}
-	completer, err := async.ClientCompleter(async.Client{Client: w.client})
+	reporter, err := completer.New(completer.Client{Client: w.client})
 	must(b, err)
-	w.sent = &counting{Completer: completer}
+	w.sent = &counting{Completer: reporter}
 	w.hub, err = async.New(async.Options{
 		Store: s, Completer: w.sent, Concurrency: callers, Pumps: map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: interval})},
 	})

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
@@ -172,9 +173,9 @@ type lap struct{ calls, all float64 }
 func newWorld(b *testing.B, s store.Store) *world {
 	b.Helper()
 	w := &world{client: server.Client(b), tokens: make(chan []byte, 1000), ids: make(chan string, 1000), over: make(chan struct{}, 1000)}
-	completer, err := async.ClientCompleter(async.Client{Client: w.client})
+	reporter, err := completer.New(completer.Client{Client: w.client})
 	must(b, err)
-	w.hub, err = async.New(async.Options{Store: s, Completer: completer})
+	w.hub, err = async.New(async.Options{Store: s, Completer: reporter})
 	must(b, err)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/child"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
@@ -38,7 +39,7 @@ func join(ctx context.Context, storeURL string) (m member, err error) {
 			temporal.Close()
 		}
 	}()
-	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return member{}, err
 	}
@@ -48,7 +49,7 @@ func join(ctx context.Context, storeURL string) (m member, err error) {
 	}
 	// Without pumps all is kept alive by heartbeat.KeepAlive: the outside is
 	// people, of whom nobody can be asked whether they are still at it.
-	hub, err := async.New(async.Options{Store: entries, Completer: completer, ClaimTime: claimTime})
+	hub, err := async.New(async.Options{Store: entries, Completer: reporter, ClaimTime: claimTime})
 	if err != nil {
 		return member{}, errors.Join(err, entries.Close())
 	}

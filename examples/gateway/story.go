@@ -25,6 +25,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/child"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/live"
@@ -197,12 +198,12 @@ func (s *story) work(ctx context.Context) (temporal client.Client, end func(), e
 		return nil, nil, err
 	}
 	stop := func() { _ = entries.Close(); temporal.Close() }
-	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		stop()
 		return nil, nil, err
 	}
-	hub, err := async.New(async.Options{Store: entries, Completer: completer, Logger: quiet})
+	hub, err := async.New(async.Options{Store: entries, Completer: reporter, Logger: quiet})
 	if err != nil {
 		stop()
 		return nil, nil, err

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/redis"
@@ -46,12 +47,12 @@ func TestRedisRestartsWhileAnswering(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), plan.lasts+bound)
 	defer cancel()
 	options, server, redis := server.Server(t).ClientOptions(), server.Client(t), redistest.New(t)
-	completer, err := async.ClientCompleter(async.Client{Client: server, Options: options})
+	reporter, err := completer.New(completer.Client{Client: server, Options: options})
 	must(t, err)
 	s, err := store.Open(ctx, redis.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close() })
-	hub, err := async.New(async.Options{Store: s, Completer: completer, Logger: slog.New(slog.DiscardHandler)})
+	hub, err := async.New(async.Options{Store: s, Completer: reporter, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 
 	o := &answering{hub: hub, rounds: make(map[int]int), begin: time.Now()}

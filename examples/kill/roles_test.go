@@ -23,6 +23,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
 )
@@ -61,7 +62,7 @@ func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,9 +71,9 @@ func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 		return nil, nil, err
 	}
 	if os.Getenv(settleVariable) != "" {
-		completer = nil
+		reporter = nil
 	}
-	hub, err := async.New(async.Options{Store: s, Completer: completer, PollInterval: 100 * time.Millisecond, ClaimTime: 4 * time.Second})
+	hub, err := async.New(async.Options{Store: s, Completer: reporter, PollInterval: 100 * time.Millisecond, ClaimTime: 4 * time.Second})
 	return c, hub, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/child"
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 	"github.com/latchkey-go/latchkey/heartbeat"
@@ -40,7 +41,7 @@ func work(ctx context.Context, runner, directory, queue string, say func(format 
 		return err
 	}
 	defer func() { err = errors.Join(err, entries.Close()) }()
-	completer, err := async.ClientCompleter(async.Client{Client: temporal, Options: options})
+	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func work(ctx context.Context, runner, directory, queue string, say func(format 
 	watcher := &Watcher{runner: jobs.NewClient(runner), say: say}
 	watcher.hub, err = async.New(async.Options{
 		Store:     entries,
-		Completer: completer,
+		Completer: reporter,
 		Pumps: map[string]heartbeat.Pump{
 			runnerPump: heartbeat.Probe(watcher.Look, heartbeat.ProbeOptions{Interval: 500 * time.Millisecond}),
 		},

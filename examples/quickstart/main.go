@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -71,11 +72,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: options})
+	reporter, err := completer.New(completer.Client{Client: c, Options: options})
 	if err != nil {
 		return err
 	}
-	hub, err := async.New(async.Options{Store: s, Completer: completer})
+	hub, err := async.New(async.Options{Store: s, Completer: reporter})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store/postgres"
 )
 
@@ -180,7 +181,7 @@ func deliver(t *testing.T, o office) map[int]string {
 	t.Helper()
 	answers := make(map[int]string)
 	var mu sync.Mutex
-	o.temporal.CompleteFunc = func(_ context.Context, _ async.Target, out async.Outcome) error {
+	o.temporal.CompleteFunc = func(_ context.Context, _ completer.Target, out completer.Outcome) error {
 		mu.Lock()
 		defer mu.Unlock()
 		var d Decision

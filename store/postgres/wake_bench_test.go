@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // BenchmarkSettledToDelivered measures how long an answer that one process
@@ -18,7 +18,7 @@ func BenchmarkSettledToDelivered(b *testing.B) {
 	p := newPlace(b)
 	answering, delivering := newOffice(b, p), newOffice(b, p)
 	delivered := make(chan time.Time, 1)
-	delivering.temporal.CompleteFunc = func(context.Context, async.Target, async.Outcome) error {
+	delivering.temporal.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
 		delivered <- time.Now()
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -50,7 +51,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	completer, err := async.ClientCompleter(async.Client{Client: c, Options: o})
+	reporter, err := completer.New(completer.Client{Client: c, Options: o})
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	hub, err := async.New(async.Options{Store: s, Completer: completer})
+	hub, err := async.New(async.Options{Store: s, Completer: reporter})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 )
 
 // TestGuide holds Status to the table of status codes in docs/guide.md.
@@ -21,7 +22,7 @@ func TestGuide(t *testing.T) {
 	of := map[string]error{
 		"ErrNotFound": async.ErrNotFound, "*TypeMismatchError": &async.TypeMismatchError{}, "ErrInvalidResult": async.ErrInvalidResult,
 		"ErrInvalidFailure": async.ErrInvalidFailure, "ErrInvalidArgument": async.ErrInvalidArgument, "ErrTooLarge": async.ErrTooLarge, "ErrSettled": async.ErrSettled,
-		"ErrSuperseded": async.ErrSuperseded, "ErrClosed": async.ErrClosed, "ErrCancelNotRequested": async.ErrCancelNotRequested,
+		"ErrSuperseded": async.ErrSuperseded, "ErrClosed": async.ErrClosed, "ErrCancelNotRequested": completer.ErrCancelNotRequested,
 		"any other error": errors.New("the store is away"),
 	}
 	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| .* \| (\d{3}) \|$`).FindAllStringSubmatch(string(page), -1) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
@@ -274,7 +275,7 @@ func TestTemporalHangs(t *testing.T) {
 		r := newRig(t)
 		var hangs atomic.Bool
 		hangs.Store(true)
-		r.temporal.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		r.temporal.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			if hangs.Load() {
 				<-ctx.Done()
 			}
@@ -349,7 +350,7 @@ func TestStatus(t *testing.T) {
 		{async.ErrClosed, 410, "closed"},
 		{fmt.Errorf("%w: %w", async.ErrClosed, async.ErrTypeMismatch), 410, "closed"},
 		{fmt.Errorf("%w: %w", async.ErrClosed, async.ErrExpired), 410, "closed"},
-		{async.ErrCancelNotRequested, 409, "cancel-not-requested"},
+		{completer.ErrCancelNotRequested, 409, "cancel-not-requested"},
 		{async.ErrKeyInUse, 409, "key-in-use"},
 		{answer.ErrMediaType, 415, "media-type"},
 		{webhook.ErrBadLink, 404, "bad-link"},

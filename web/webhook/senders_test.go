@@ -18,6 +18,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
@@ -94,7 +95,7 @@ func (s *sender) deliver(ctx context.Context, p *process, id, body string) (take
 type process struct {
 	t       *testing.T
 	entries store.Store
-	reports async.Completer
+	reports completer.Completer
 	logger  *slog.Logger
 
 	mu    sync.Mutex
@@ -242,7 +243,7 @@ func TestSenders(t *testing.T) {
 		temporal := new(asynctest.Completer)
 		var mu sync.Mutex
 		var trouble string // of Temporal: "", "down" or "hangs"
-		temporal.CompleteFunc = func(ctx context.Context, _ async.Target, _ async.Outcome) error {
+		temporal.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			mu.Lock()
 			now := trouble
 			mu.Unlock()

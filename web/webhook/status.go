@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
@@ -26,7 +27,7 @@ var verdicts = []verdict{
 	{async.ErrSuperseded, http.StatusConflict, "superseded", false, "This request for an answer is over, and a later one has another address."},
 	{async.ErrNotFound, http.StatusNotFound, "not-found", false, "Nothing waits at this address: it is wrong, or its retention is over."},
 	{async.ErrTypeMismatch, http.StatusUnprocessableEntity, "type-mismatch", false, "The activity awaits a result of another type."},
-	{async.ErrCancelNotRequested, http.StatusConflict, "cancel-not-requested", false, "No cancellation was requested, as far as is known here."},
+	{completer.ErrCancelNotRequested, http.StatusConflict, "cancel-not-requested", false, "No cancellation was requested, as far as is known here."},
 	{async.ErrKeyInUse, http.StatusConflict, "key-in-use", false, "Another activity has this business key."},
 	{async.ErrInvalidResult, http.StatusUnprocessableEntity, "invalid", false, "The result was refused, and the activity still waits."},
 	{async.ErrInvalidFailure, http.StatusUnprocessableEntity, "invalid", false, "The failure was refused, and the activity still waits."},
@@ -51,26 +52,26 @@ var (
 // It is meant for handlers of one callback's address; see Receive for senders
 // that send all their messages to one address.
 //
-//	nil                          200 ok
-//	a signal of Heartbeat        200 ok
-//	async.ErrNotFound            404 not-found
-//	async.ErrTypeMismatch        422 type-mismatch
-//	async.ErrInvalidResult       422 invalid, as async.ErrInvalidFailure and answer.Invalid
-//	async.ErrInvalidArgument     422 invalid-argument
-//	async.ErrTooLarge            413 too-large
-//	*http.MaxBytesError          413 body-too-large
-//	async.ErrSettled             409 settled
-//	async.ErrSuperseded          409 superseded
-//	async.ErrClosed              410 closed
-//	async.ErrCancelNotRequested  409 cancel-not-requested
-//	async.ErrKeyInUse            409 key-in-use
-//	answer.ErrMediaType          415 media-type
-//	ErrBadLink                   404 bad-link
-//	ErrExpiredLink               410 expired-link
-//	ErrNotAllowed                403 not-allowed
-//	ErrSignature                 401 signature
-//	os.ErrDeadlineExceeded       408 slow-body
-//	any other error              503 unavailable, to be sent with Retry-After
+//	nil                               200 ok
+//	a signal of Heartbeat             200 ok
+//	async.ErrNotFound                 404 not-found
+//	async.ErrTypeMismatch             422 type-mismatch
+//	async.ErrInvalidResult            422 invalid, as async.ErrInvalidFailure and answer.Invalid
+//	async.ErrInvalidArgument          422 invalid-argument
+//	async.ErrTooLarge                 413 too-large
+//	*http.MaxBytesError               413 body-too-large
+//	async.ErrSettled                  409 settled
+//	async.ErrSuperseded               409 superseded
+//	async.ErrClosed                   410 closed
+//	completer.ErrCancelNotRequested   409 cancel-not-requested
+//	async.ErrKeyInUse                 409 key-in-use
+//	answer.ErrMediaType               415 media-type
+//	ErrBadLink                        404 bad-link
+//	ErrExpiredLink                    410 expired-link
+//	ErrNotAllowed                     403 not-allowed
+//	ErrSignature                      401 signature
+//	os.ErrDeadlineExceeded            408 slow-body
+//	any other error                   503 unavailable, to be sent with Retry-After
 //
 // After a 503 it isn't known whether the answer was accepted, and the same
 // answer may be sent again.

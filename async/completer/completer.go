@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -7,41 +7,48 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
 )
 
-// Completer reports outcomes to Temporal. [ClientCompleter] is the one that
-// does; asynctest has one for tests.
+// Completer reports outcomes and heartbeats to Temporal. Its methods may be
+// called concurrently.
 //
-// Its methods may be called by any number of goroutines. Every error that is
-// none of [ErrOver], [ErrNotStarted], [ErrCancelNotRequested], [ErrRefused] and
-// [ErrCallRefused] means that it isn't known whether the call had an effect, and
-// that it may be tried again. ErrRefused says that this Completer may not use the
-// namespace; ErrCallRefused says that no Completer can make this call.
+// The errors [ErrOver], [ErrNotStarted], [ErrCancelNotRequested], [ErrRefused]
+// and [ErrCallRefused] are definite. Any other error leaves the effect of the
+// call unknown; retry with the same arguments.
 type Completer interface {
-	// Complete ends the target with this outcome. Nil means that Temporal
-	// has taken it. ErrOver answers a target that isn't there: an attempt
-	// that is over, an activity that is; it says nothing of how it ended.
+	// Complete ends the target with the outcome. Nil means that Temporal has
+	// accepted it. ErrOver means that the attempt or the activity is over or
+	// unknown; it does not say how it ended.
 	//
-	// By IDs, the caller has asked Describe before: Temporal doesn't tell an
-	// activity from a later one of the same ID in the same run.
+	// Before it completes by ID, the caller must have called Describe: Temporal
+	// cannot distinguish an activity from a later one with the same ID in the
+	// same run.
 	Complete(ctx context.Context, t Target, o Outcome) error
 
-	// Heartbeat records a heartbeat of one attempt, with these details in
-	// place of those before, and tells all signals that stand. ErrOver means
-	// that the attempt is over.
+	// Heartbeat records a heartbeat of one attempt, with details that replace
+	// the earlier ones, and returns the signals that stand. ErrOver means that
+	// the attempt is over.
 	Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error)
 
-	// Describe tells what Temporal knows of the activity that was scheduled
-	// at t.Scheduled, and of no other with the same ID; the token isn't used.
-	// mark is that of the outcome which the caller wants to recognise, or
+	// Describe returns what Temporal knows of the activity that was scheduled
+	// at t.Scheduled, and of no other with the same ID. It does not use the
+	// token. mark is that of the outcome that the caller wants to recognize, or
 	// empty.
 	Describe(ctx context.Context, t Target, mark string) (Status, error)
 }
 
-// Target is one attempt of an activity where TaskToken is set, and else the
+// Converting is an optional interface of a [Completer] that knows how its
+// workers encode. A hub takes its converters from it, and refuses others.
+type Converting interface {
+	// Converters returns the converters of the workers. Neither is nil.
+	Converters() (converter.DataConverter, converter.FailureConverter)
+}
+
+// Target is one attempt of an activity if TaskToken is set, otherwise the
 // activity. RunID is set for an activity of a workflow, ActivityRunID for a
-// standalone one. A task token is an address and no credential, but who has
-// one can answer: it is never printed.
+// standalone one. A task token is an address and not a credential, but it is
+// enough to answer: it is never printed.
 type Target struct {
 	Namespace, WorkflowID, WorkflowType, RunID string
 	ActivityID, ActivityType, ActivityRunID    string
@@ -50,8 +57,7 @@ type Target struct {
 	Scheduled, Started                         time.Time
 }
 
-// Standalone reports whether the activity was started by a client and not by
-// a workflow.
+// Standalone reports whether a client started the activity, and not a workflow.
 func (t Target) Standalone() bool { return t.WorkflowID == "" }
 
 // ByID returns the target without its token: the activity, whatever attempt.
@@ -72,13 +78,14 @@ func (t Target) String() string {
 // GoString is String, so that %#v doesn't print the token.
 func (t Target) GoString() string { return t.String() }
 
-// Outcome is how an activity ends, encoded, and sent as it is. Exactly one of
-// the first three is set; a result without payloads is no result.
+// Outcome is how an activity ends, encoded. A Completer sends it unchanged.
+// Exactly one of Result, Failure and Canceled is set. A Result without payloads
+// means that the activity returns no result.
 type Outcome struct {
 	Result   *commonpb.Payloads `json:"-"`
 	Failure  *failurepb.Failure `json:"-"`
 	Canceled *commonpb.Payloads `json:"-"`
-	// Mark tells this outcome from an equal one. Its first letter is the
+	// Mark identifies this outcome among equal ones. Its first letter is the
 	// outcome's kind: r, f or c.
 	Mark string
 }
@@ -98,15 +105,15 @@ func (o Outcome) String() string {
 // GoString is String, so that %#v doesn't print the content.
 func (o Outcome) GoString() string { return o.String() }
 
-// Signals are what Temporal answers to a heartbeat. Several may stand.
+// Signals are what Temporal answers to a heartbeat. Several may be set.
 type Signals struct{ CancelRequested, Paused, Reset bool }
 
 // Status is what Temporal knows of an activity.
 type Status struct {
-	// Pending: it is not over. The fields up to LastHeartbeat speak of it
-	// then, and End does otherwise.
+	// Pending means that the activity is not over. Then the fields up to
+	// LastHeartbeat describe it. Otherwise End does.
 	Pending         bool
-	Running         bool // an attempt is under way
+	Running         bool // an attempt is running
 	CancelRequested bool
 	Paused          bool
 	Started         time.Time // of the running attempt
@@ -119,8 +126,8 @@ type Status struct {
 	End           End
 }
 
-// String tells whether the activity is pending and running, without details
-// and failures.
+// String says whether the activity is pending and running, without details and
+// failures.
 func (s Status) String() string {
 	if !s.Pending {
 		return fmt.Sprintf("over, end %d", s.End)
@@ -128,22 +135,22 @@ func (s Status) String() string {
 	return fmt.Sprintf("pending, running %v", s.Running)
 }
 
-// GoString is String, so that %#v prints neither details nor
-// failures.
+// GoString is String, so that %#v prints neither details nor failures.
 func (s Status) GoString() string { return s.String() }
 
 // End is the evidence of how an activity that is no longer pending ended.
 type End int
 
 const (
-	// EndUnknown: its history is gone.
+	// EndUnknown means that the activity's history is gone.
 	EndUnknown End = iota
-	// EndBuffered: it has ended, and the event isn't written yet.
+	// EndBuffered means that the activity has ended, and that Temporal has not
+	// written the event yet.
 	EndBuffered
-	// EndOurs: with the outcome that has the mark asked for.
+	// EndOurs means that the outcome with the mark that was asked for ended it.
 	EndOurs
-	// EndTimedOut: by one of its time-outs.
+	// EndTimedOut means that one of its timeouts ended it.
 	EndTimedOut
-	// EndOther: by another outcome, or with its workflow.
+	// EndOther means that another outcome ended it, or the end of its workflow.
 	EndOther
 )

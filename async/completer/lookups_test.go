@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -100,7 +100,7 @@ func TestLookupsShareAnAnswer(t *testing.T) {
 		}
 		due := time.Now()
 		look := func(r run, from time.Time) error {
-			_, err := l.describe(since(t.Context(), from), r, ask)
+			_, err := l.describe(SharedSince(t.Context(), from), r, ask)
 			return err
 		}
 		want := func(what string, n int) {

@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -20,8 +20,7 @@ import (
 // classes are what a completer makes of errors: one of them, or "try again".
 var classes = []error{ErrOver, ErrNotStarted, ErrCancelNotRequested, ErrRefused}
 
-// What the server answers decides between lost, kept and told, so that each
-// answer has its class, and no other.
+// TestClassify: each answer of the server has its class, and no other.
 func TestClassify(t *testing.T) {
 	exhausted := serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "slowly")
 	for name, c := range map[string]struct {
@@ -100,13 +99,13 @@ func TestUnauthenticatedIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(c.Close)
-			completer, err := ClientCompleter(Client{Client: c})
+			reporter, err := New(Client{Client: c})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			err = completer.Complete(ctx, saidTarget, Outcome{Result: new(commonpb.Payloads), Mark: "r1"})
+			err = reporter.Complete(ctx, saidTarget, Outcome{Result: new(commonpb.Payloads), Mark: "r1"})
 			wantClass(t, err, ErrRefused)
 			if err != nil && !strings.Contains(err.Error(), "who are you?") {
 				t.Errorf("%v has lost its cause", err)

@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -29,58 +29,69 @@ type Client struct {
 	// closes it, after its hubs have stopped. Required.
 	Client client.Client
 
-	// Options are those it was dialled with: namespace, converters, external
-	// storage, identity. Its plugins' ConfigureClient is applied to a copy.
+	// Options are those that Client was dialled with: namespace, converters,
+	// external storage, identity. The completer applies its plugins'
+	// ConfigureClient to a copy. Defaults to the SDK's defaults.
 	Options client.Options
 }
 
-// ClientCompleter returns the Completer that reports to Temporal, through one
-// client for each namespace. It makes no call itself. All clients must have
-// the same converters, since the hub encodes once.
+// New returns the Completer that reports to Temporal through one client for
+// each namespace. New makes no call to Temporal. All clients must have the same
+// converters, since a hub encodes an outcome once.
 //
 // Hubs that share a store should have clients for the same namespaces. A hub
-// leaves a namespace that it has no client for, or no permission, to the others.
-// This costs it extra work for each entry of that namespace: applications that
-// share no namespace should not share a store.
+// leaves a namespace for which it has no client, or no permission, to other
+// hubs. This costs it extra work for each entry of that namespace: applications
+// that share no namespace should not share a store.
 //
-// What the hub has encoded is sent as it is, through clients of its own that
-// share the connections of those given: the application's would run a codec a
-// second time. Their identity is the application's with "/latchkey" behind.
-func ClientCompleter(clients ...Client) (Completer, error) {
+// The completer sends what the hub has encoded unchanged, through clients of its
+// own that share the connections of those given: the application's clients would
+// run a codec a second time. Their identity is the application's followed by
+// "/latchkey".
+//
+// The Completer also implements [Converting].
+func New(clients ...Client) (Completer, error) {
 	if len(clients) == 0 {
-		return nil, errors.New("async: ClientCompleter needs a client")
+		return nil, errors.New("completer: New needs a client")
 	}
-	cc := &clientCompleter{byNamespace: make(map[string]*namespaceClient, len(clients))}
+	cc := new(clientCompleter)
 	for i, c := range clients {
 		n, data, failure, err := newNamespaceClient(c)
 		if err != nil {
-			return nil, fmt.Errorf("async: ClientCompleter: client %d: %w", i, err)
+			return nil, fmt.Errorf("completer: New: client %d: %w", i, err)
 		}
-		if cc.byNamespace[n.namespace] != nil {
-			return nil, fmt.Errorf("async: ClientCompleter: two clients for namespace %q", n.namespace)
-		}
-		if i > 0 && (!reflect.DeepEqual(cc.data, data) || !reflect.DeepEqual(cc.failure, failure)) {
-			return nil, fmt.Errorf("async: ClientCompleter: the client for namespace %q has other converters than the one before: give it a completer and a hub of its own", n.namespace)
+		if i > 0 && !cc.convertsAs(data, failure) {
+			return nil, fmt.Errorf("completer: New: the client for namespace %q has other converters than the one before: give it a completer and a hub of its own", n.namespace)
 		}
 		cc.data, cc.failure = data, failure
-		cc.byNamespace[n.namespace] = n
+		if !cc.clients.add(n) {
+			return nil, fmt.Errorf("completer: New: two clients for namespace %q", n.namespace)
+		}
 	}
 	return cc, nil
 }
 
 type clientCompleter struct {
-	byNamespace map[string]*namespaceClient
-	data        converter.DataConverter
-	failure     converter.FailureConverter
-	lookups     lookups
+	clients namespaces
+	data    converter.DataConverter
+	failure converter.FailureConverter
+	lookups lookups
 }
 
-func (cc *clientCompleter) converters() (converter.DataConverter, converter.FailureConverter) {
+var _ Converting = (*clientCompleter)(nil)
+
+// Converters returns the converters of the clients.
+func (cc *clientCompleter) Converters() (converter.DataConverter, converter.FailureConverter) {
 	return cc.data, cc.failure
 }
 
-// namespaceClient derives its client at the first use: that asks the server
-// what it can do, and an application must start while the server is away.
+// convertsAs reports whether these converters are equal to the completer's.
+func (cc *clientCompleter) convertsAs(data converter.DataConverter, failure converter.FailureConverter) bool {
+	return reflect.DeepEqual(cc.data, data) && reflect.DeepEqual(cc.failure, failure)
+}
+
+// namespaceClient derives its client at the first use: deriving calls the
+// server, and an application must start while the server is away.
 type namespaceClient struct {
 	namespace string
 	base      client.Client
@@ -89,7 +100,7 @@ type namespaceClient struct {
 }
 
 func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, converter.FailureConverter, error) {
-	if isNilInterface(c.Client) {
+	if c.Client == nil {
 		return nil, nil, nil, errors.New("Client.Client is required")
 	}
 	o := c.Options
@@ -119,8 +130,8 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// With a context that has ended no call is made, but a client that can't be
-	// derived from is noticed now and not when an answer is due.
+	// With a context that has ended no call is made, but a client from which none
+	// can be derived is found now, and not when an answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := n.client(ended); err != nil && !isEnded(err) {
@@ -141,8 +152,8 @@ func (n *namespaceClient) client(ctx context.Context) (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Clients of one connection close it with the last of them. Giving this
-	// one's share back leaves that to the application's own Close.
+	// The last client of a connection closes it. Without this one's share, the
+	// application's own Close does.
 	c.Close()
 	n.derived.Store(&c)
 	return c, nil
@@ -150,9 +161,9 @@ func (n *namespaceClient) client(ctx context.Context) (client.Client, error) {
 
 // clientFor returns the client for the target's namespace.
 func (cc *clientCompleter) clientFor(ctx context.Context, t Target) (*namespaceClient, client.Client, error) {
-	n := cc.byNamespace[t.Namespace]
-	if n == nil {
-		return nil, nil, fmt.Errorf("%w: no client for namespace %q: give ClientCompleter a client for it, or give the hub a store of its own: hubs that share a store should reach the same namespaces", ErrRefused, t.Namespace)
+	n, err := cc.clients.get(ctx, t.Namespace)
+	if err != nil {
+		return nil, nil, err
 	}
 	c, err := n.client(ctx)
 	if err != nil {
@@ -195,8 +206,8 @@ func (cc *clientCompleter) Complete(ctx context.Context, t Target, o Outcome) er
 	return err
 }
 
-// sent returns what the SDK's client is given for an outcome, so that it sends
-// the bytes unchanged.
+// sent returns the arguments with which the SDK's client sends an outcome
+// unchanged.
 func sent(o Outcome) (result any, err error) {
 	switch {
 	case o.Failure != nil:
@@ -214,8 +225,8 @@ func sent(o Outcome) (result any, err error) {
 	}
 }
 
-// storedFailure carries a failure through the SDK's client. It unwraps to
-// nothing, so that no cancellation is found inside.
+// storedFailure carries a failure through the SDK's client. It has no Unwrap
+// method, so that the SDK finds no cancellation inside.
 type storedFailure struct{ failure *failurepb.Failure }
 
 func (*storedFailure) Error() string { return "a stored failure" }
@@ -230,7 +241,7 @@ func (a asStored) ErrorToFailure(err error) *failurepb.Failure {
 	return a.FailureConverter.ErrorToFailure(err)
 }
 
-// Heartbeat makes the raw call: the SDK's tells one signal of three.
+// Heartbeat makes the raw call: the SDK's method returns one signal of three.
 func (cc *clientCompleter) Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error) {
 	n, c, err := cc.clientFor(ctx, t)
 	if err != nil {
@@ -247,32 +258,4 @@ func (cc *clientCompleter) Heartbeat(ctx context.Context, t Target, details *com
 		Paused:          answer.GetActivityPaused(),
 		Reset:           answer.GetActivityReset(),
 	}, nil
-}
-
-// classify wraps what the server answered in what it means for a caller.
-func classify(err error) error {
-	if err == nil {
-		return nil
-	}
-	// It has the code of NotFound, and says nothing of the activity.
-	if is[*serviceerror.NamespaceNotFound](err) {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	// The latter is what a standalone activity that is over answers by ID.
-	if is[*serviceerror.NotFound](err) || is[*serviceerror.FailedPrecondition](err) {
-		return fmt.Errorf("%w: %w", ErrOver, err)
-	}
-	const unauthenticated = 16 // a gRPC code without an error of its own there
-	switch {
-	case is[*serviceerror.InvalidArgument](err), is[*serviceerror.Unimplemented](err):
-		return fmt.Errorf("%w: %w", ErrCallRefused, err)
-	case is[*serviceerror.PermissionDenied](err), serviceerror.ToStatus(err).Code() == unauthenticated:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	return err
-}
-
-func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -134,7 +134,9 @@ func (c saidClient) CompleteActivityByActivityIDWithOptions(context.Context, cli
 func completerOf(c client.Client) *clientCompleter {
 	n := &namespaceClient{namespace: "default"}
 	n.derived.Store(&c)
-	return &clientCompleter{byNamespace: map[string]*namespaceClient{"default": n}}
+	cc := new(clientCompleter)
+	cc.clients.add(n)
+	return cc
 }
 
 // completer is that of a client which asks this Temporal.
@@ -151,7 +153,7 @@ const (
 
 // marked is a failure that carries a mark.
 func marked(mark string) *failurepb.Failure {
-	return &failurepb.Failure{Message: "no", Source: failureSource(mark)}
+	return &failurepb.Failure{Message: "no", Source: FailureSource(mark)}
 }
 
 // causedBy is a failure of the server, around one that was sent to it.

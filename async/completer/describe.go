@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 // historyPage is how many events are read at once, backwards from the end.
 const historyPage = 250
 
-// Describe asks for the state of the activity and, where that doesn't tell
-// which of several with one ID it is or how it ended, for the history back to
-// where it was scheduled.
+// Describe reads the state of the activity. If the state does not show which of
+// several activities with one ID it is, or how it ended, Describe also reads the
+// history back to where the activity was scheduled.
 func (cc *clientCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
 	_, c, err := cc.clientFor(ctx, t)
 	if err != nil {
@@ -68,8 +68,8 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 			left = p // a workflow that was terminated still lists what it had
 		}
 	}
-	// The time at which an attempt started tells it from one of another
-	// activity with the same ID; nothing else in this answer does.
+	// Only the time at which an attempt started distinguishes it, in this answer,
+	// from one of another activity with the same ID.
 	if pending != nil && !d.target.Started.IsZero() && asTime(pending.GetLastStartedTime()).Equal(d.target.Started) {
 		return pendingStatus(pending), nil
 	}
@@ -85,15 +85,16 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		return pendingStatus(pending), nil
 	case running:
 		return Status{End: EndBuffered}, nil
-	case d.ours(failureMark(left.GetLastFailure())):
+	case d.ours(FailureMark(left.GetLastFailure())):
 		return Status{End: EndOurs}, nil // taken, and not retried any more
 	default:
 		return Status{End: EndOther}, nil
 	}
 }
 
-// isOpen reports whether a workflow's activities can still be answered: those
-// of one that is paused can. What a newer server says isn't guessed at.
+// isOpen reports whether a workflow's activities can still be answered; those of
+// a paused workflow can. It returns ErrUnknownStatus for a status of a newer
+// server.
 func isOpen(s enumspb.WorkflowExecutionStatus) (bool, error) {
 	switch s {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
@@ -103,7 +104,7 @@ func isOpen(s enumspb.WorkflowExecutionStatus) (bool, error) {
 		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 		return false, nil
 	default:
-		return false, fmt.Errorf("%w %v of a workflow", errUnknownStatus, s)
+		return false, fmt.Errorf("%w %v of a workflow", ErrUnknownStatus, s)
 	}
 }
 
@@ -114,14 +115,14 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 		CancelRequested: p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
 		Paused:          p.GetPaused(),
 		Started:         asTime(p.GetLastStartedTime()),
-		LastMark:        failureMark(p.GetLastFailure()),
+		LastMark:        FailureMark(p.GetLastFailure()),
 		LastFailure:     p.GetLastFailure(),
 		Details:         p.GetHeartbeatDetails(),
 		LastHeartbeat:   asTime(p.GetLastHeartbeatTime()),
 	}
 }
 
-// ending is what history tells of an activity that has closed.
+// ending is what history says of an activity that has closed.
 type ending struct {
 	event *historypb.HistoryEvent
 	// retried is the mark of the failure that ended the attempt before the
@@ -157,7 +158,7 @@ func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExec
 				closed[e.GetActivityTaskCanceledEventAttributes().GetScheduledEventId()] = &ending{event: e}
 			case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
 				started := e.GetActivityTaskStartedEventAttributes()
-				retried[started.GetScheduledEventId()] = failureMark(started.GetLastFailure())
+				retried[started.GetScheduledEventId()] = FailureMark(started.GetLastFailure())
 			case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 				if e.GetActivityTaskScheduledEventAttributes().GetActivityId() != d.target.ActivityID ||
 					!asTime(e.GetEventTime()).Equal(d.target.Scheduled) {
@@ -187,12 +188,12 @@ func (d describer) evidence(e *ending) End {
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
 		return d.byIdentity("c", a.GetActivityTaskCanceledEventAttributes().GetIdentity())
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
-		if d.ours(failureMark(a.GetActivityTaskTimedOutEventAttributes().GetFailure())) {
+		if d.ours(FailureMark(a.GetActivityTaskTimedOutEventAttributes().GetFailure())) {
 			return EndOurs
 		}
 		return EndTimedOut
 	default:
-		if d.ours(failureMark(a.GetActivityTaskFailedEventAttributes().GetFailure())) {
+		if d.ours(FailureMark(a.GetActivityTaskFailedEventAttributes().GetFailure())) {
 			return EndOurs
 		}
 		return EndOther
@@ -228,14 +229,14 @@ func (d describer) standalone(ctx context.Context) (Status, error) {
 		enumspb.ACTIVITY_EXECUTION_STATUS_TERMINATED, enumspb.ACTIVITY_EXECUTION_STATUS_TIMED_OUT:
 		return Status{End: d.standaloneEvidence(info, answer.GetOutcome())}, nil
 	default:
-		return Status{}, fmt.Errorf("%w %v of an activity", errUnknownStatus, info.GetStatus())
+		return Status{}, fmt.Errorf("%w %v of an activity", ErrUnknownStatus, info.GetStatus())
 	}
 }
 
 func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	s := Status{
 		Pending:       true,
-		LastMark:      failureMark(info.GetLastFailure()),
+		LastMark:      FailureMark(info.GetLastFailure()),
 		LastFailure:   info.GetLastFailure(),
 		Details:       info.GetHeartbeatDetails(),
 		LastHeartbeat: asTime(info.GetLastHeartbeatTime()),
@@ -258,7 +259,7 @@ func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 }
 
 func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o *activitypb.ActivityExecutionOutcome) End {
-	if d.ours(failureMark(info.GetLastFailure())) || d.ours(failureMark(o.GetFailure())) {
+	if d.ours(FailureMark(info.GetLastFailure())) || d.ours(FailureMark(o.GetFailure())) {
 		return EndOurs
 	}
 	switch info.GetStatus() {
@@ -277,7 +278,7 @@ func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o 
 	}
 }
 
-// isGone: nothing else says that the server no longer knows.
+// isGone reports whether the server no longer knows what was asked for.
 func isGone(err error) bool { return is[*serviceerror.NotFound](err) }
 
 func asTime(t *timestamppb.Timestamp) time.Time {

@@ -1,4 +1,4 @@
-package async
+package completer
 
 import (
 	"context"
@@ -8,22 +8,22 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// lookups has those who ask for one run at the same time share the answer: it
-// holds all pending activities of the run, and a run can have thousands that
-// are looked up at once.
+// lookups shares the answer about one run between the callers that ask for it at
+// the same time. The answer holds all pending activities of the run, and a run
+// can have thousands that are looked up at once.
 //
-// Without [since] nobody gets an answer to a question that was put before
-// theirs: what came before may not know yet of what they have just learned.
+// A caller gets no answer to a question that was put before its own, since that
+// answer may lack what the caller has just learned. [SharedSince] allows it.
 type lookups struct {
 	mu     sync.Mutex
 	runs   map[run]*lookup
-	recent [keptAnswers]answered // the last answers to questions with since
+	recent [keptAnswers]answered // the last answers to questions with SharedSince
 	oldest int
 }
 
 const (
 	// keptAnswers and keptFor bound which answers are shared afterwards. The
-	// activities of a run are due together, so few runs are asked about at once.
+	// activities of a run are due together, so few runs are looked up at once.
 	keptAnswers = 16
 	keptFor     = 10 * time.Second
 )
@@ -36,9 +36,11 @@ type answered struct {
 
 type sinceKey struct{}
 
-// since returns a context with which Describe may share an answer, even one that
-// has come already, to a question that was put at t or later.
-func since(ctx context.Context, t time.Time) context.Context {
+// SharedSince returns a context that allows Describe to share an answer, even one
+// that has already come, if its question was put at t or later. So a hub that
+// checks many activities of one run makes few calls. Completers other than those
+// of this package may ignore it.
+func SharedSince(ctx context.Context, t time.Time) context.Context {
 	return context.WithValue(ctx, sinceKey{}, t)
 }
 
@@ -52,10 +54,11 @@ type question struct {
 	put    time.Time // zero: not yet
 	answer *workflowservice.DescribeWorkflowExecutionResponse
 	err    error
-	gone   bool // whoever put it has given up
+	gone   bool // the caller that put it has given up
 }
 
-// describe asks for a run, with everybody who asks before the question is put.
+// describe returns the answer about a run. It shares the question with all callers
+// that come before the question is put.
 func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	from, shares := ctx.Value(sinceKey{}).(time.Time)
 	l.mu.Lock()
@@ -87,8 +90,8 @@ func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Cont
 	return l.await(ctx, r, q, ask)
 }
 
-// await waits for the answer to a question, and asks anew where the caller that
-// put it has given up.
+// await waits for the answer to a question. It asks anew if the caller that put
+// the question has given up.
 func (l *lookups) await(ctx context.Context, r run, q *question, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	select {
 	case <-q.done:
@@ -120,7 +123,7 @@ func (l *lookups) shared(r run, from time.Time) *question {
 	return nil
 }
 
-// keep keeps an answer for those who ask a moment later. An error isn't kept.
+// keep keeps an answer for callers that come a moment later. It keeps no error.
 func (l *lookups) keep(r run, q *question) {
 	if q.err != nil {
 		return

@@ -1,0 +1,29 @@
+// Package completer reports the outcomes and heartbeats of activities to
+// Temporal.
+//
+// [Completer] is one of Latchkey's three seams, with store.Store and
+// heartbeat.Pump. [New] returns the Completer that uses Temporal's Go SDK, and
+// [NewForNamespaces] one for processes that learn their namespaces at run time.
+// Package asynctest has a Completer in memory for tests.
+//
+// # Targets and outcomes
+//
+// A [Target] is one attempt of an activity, or the activity itself. An
+// [Outcome] is how it ends, already encoded: a completer sends it unchanged.
+// A [Status] is what Temporal knows of an activity, and an [End] is the
+// evidence of how it ended.
+//
+// # Errors
+//
+// [ErrOver], [ErrNotStarted], [ErrCancelNotRequested], [ErrRefused] and
+// [ErrCallRefused] are definite answers. After any other error the effect of
+// the call is unknown, and the call may be repeated.
+//
+// # Clients that were dialled elsewhere
+//
+// A library that is handed a client.Client must be handed its client.Options
+// too: the SDK's client reveals neither its namespace nor its converters. Two
+// fields matter where the application sets them: Namespace, and the converters
+// (DataConverter and FailureConverter). The client itself must be the SDK's
+// own, since New derives a client of its own from it; a wrapper is refused.
+package completer

@@ -1,0 +1,82 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+const (
+	// idlePoll is how often Run polls a store that sends signals, after a minute
+	// without one. Whatever becomes due then was written more than a minute
+	// before, so it is late by a fifth of that time at most.
+	idlePoll = 10 * time.Second
+
+	// busyWatch is how long Run waits at most after a claim that found something,
+	// if the store sends signals.
+	busyWatch = 50 * time.Millisecond
+
+	// apart is the least time between two claims that signals cause: one entry
+	// may wake many hubs.
+	apart = 10 * time.Millisecond
+)
+
+// wakeups are the signals of a store.Notifier. They let Run poll less, and claim
+// at once what another process has made due. A lost signal costs the time until
+// the next poll, nothing else.
+type wakeups struct {
+	store   store.Notifier  // nil if the store sends no signals
+	signals <-chan struct{} // nil while it isn't watched
+	again   time.Time       // when to watch it again after a failure
+	busy    time.Time       // until when entries may become due that signals have announced
+}
+
+func newWakeups(s store.Store) *wakeups {
+	n, _ := s.(store.Notifier)
+	return &wakeups{store: n}
+}
+
+// watch starts to watch the store, unless it does so already.
+func (w *wakeups) watch(ctx context.Context, now time.Time, log *slog.Logger) {
+	if w.store == nil || w.signals != nil || now.Before(w.again) {
+		return
+	}
+	w.again = now.Add(idlePoll)
+	signals, err := w.store.Watch(ctx)
+	switch {
+	case err == nil:
+		w.signals, w.busy = signals, now.Add(store.WatchAhead)
+	case errors.Is(err, errors.ErrUnsupported):
+		w.store = nil
+	case ctx.Err() == nil:
+		log.WarnContext(ctx, "async: cannot watch the store; Run polls at Options.PollInterval and tries again", slog.Any("error", err))
+	}
+}
+
+// signaled notes a signal, or that the channel is closed.
+func (w *wakeups) signaled(open bool, now time.Time) {
+	if !open {
+		w.signals = nil
+		return
+	}
+	w.busy = now.Add(store.WatchAhead)
+}
+
+// idle returns how long Run may wait after a claim that found nothing.
+func (w *wakeups) idle(poll time.Duration, now time.Time) time.Duration {
+	if w.signals == nil || now.Before(w.busy) {
+		return poll
+	}
+	return max(poll, idlePoll)
+}
+
+// breath returns how long Run waits after a claim that found something.
+func (w *wakeups) breath(d time.Duration) time.Duration {
+	if w.signals == nil {
+		return d
+	}
+	return min(d, busyWatch)
+}

@@ -1,0 +1,224 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// signaling is a store that counts claims and the entries that they return, and
+// whose signals can fail or be lost.
+type signaling struct {
+	store.Store
+	claims, entries atomic.Int64
+
+	mu      sync.Mutex
+	fail    error
+	lose    bool
+	watches int
+}
+
+func (s *signaling) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
+	s.claims.Add(1)
+	claimed, err := s.Store.Claim(ctx, now, until, n)
+	s.entries.Add(int64(len(claimed)))
+	return claimed, err
+}
+
+func (s *signaling) Watch(ctx context.Context) (<-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watches++
+	switch {
+	case s.fail != nil:
+		return nil, s.fail
+	case s.lose:
+		return make(chan struct{}), nil
+	}
+	return s.Store.(store.Notifier).Watch(ctx)
+}
+
+func (s *signaling) set(f func(s *signaling)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+// newWatchWorld returns a world with a hub that runs and a hub that settles only.
+func newWatchWorld(t *testing.T, change func(s *signaling)) (w *world, s *signaling, settler *async.Hub) {
+	t.Helper()
+	s = &signaling{Store: store.NewMemory()}
+	if change != nil {
+		change(s)
+	}
+	w, _ = newBeatWorld(t, func(o *async.Options) { o.Store = s })
+	settler, err := async.New(async.Options{Store: s.Store})
+	wantNil(t, err)
+	runHub(t, w.hub)
+	return w, s, settler
+}
+
+// waiting starts another activity and returns its callback ID.
+func (w *world) waiting(n int) (id string) {
+	w.t.Helper()
+	info := attemptNow(1, 0)
+	info.ActivityID, info.TaskToken = fmt.Sprint(n), fmt.Appendf(nil, "token-of-%d", n)
+	err := async.StartAttempt(w.t.Context(), w.hub, info, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
+		id = p.ID()
+		return nil
+	})
+	if err != activity.ErrResultPending {
+		w.t.Fatalf("Start of activity %d returned %v", n, err)
+	}
+	return id
+}
+
+func settle(t *testing.T, h *async.Hub, id string) {
+	t.Helper()
+	p, err := async.Open[Decision](t.Context(), h, id)
+	wantNil(t, err)
+	wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
+}
+
+// Run sends an answer that another process has settled within 50 ms, however long
+// it has been idle.
+func TestSignalsWakeAnIdleHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, settler := newWatchWorld(t, nil)
+		for n, idle := range []time.Duration{time.Second, 5 * time.Minute, time.Hour} {
+			id := w.waiting(n)
+			pass(idle)
+			settle(t, settler, id)
+			pass(50 * time.Millisecond)
+			w.wantSent(n + 1)
+		}
+	})
+}
+
+// Run sends answers as soon while it is busy, and claims at most once in 10 ms.
+func TestSignalsOfManyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, settler := newWatchWorld(t, nil)
+		var ids []string
+		for n := range 200 {
+			ids = append(ids, w.waiting(n))
+		}
+		pass(5 * time.Minute)
+		before := s.claims.Load()
+		for n, id := range ids {
+			settle(t, settler, id)
+			pass(7 * time.Millisecond)
+			if sent, settled := len(w.completer.Completed()), n+1; settled-sent > 10 {
+				t.Fatalf("%d of %d answers are delivered, want all but those of the last 65 ms", sent, settled)
+			}
+		}
+		pass(65 * time.Millisecond)
+		w.wantSent(200)
+		if n := s.claims.Load() - before; n > 160 {
+			t.Errorf("%d claims in 1.4 s, want no more than one each 10 ms", n)
+		}
+	})
+}
+
+// An idle hub polls less if the store sends signals.
+func TestIdleHubsPollLess(t *testing.T) {
+	for name, c := range map[string]struct {
+		change      func(s *signaling)
+		least, most int64 // claims in ten minutes
+	}{
+		"signals":     {nil, 45, 75},
+		"unsupported": {func(s *signaling) { s.fail = fmt.Errorf("%w: not here", errors.ErrUnsupported) }, 500, 800},
+		"failing":     {func(s *signaling) { s.fail = errors.New("no rights") }, 500, 800},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s, _ := newWatchWorld(t, c.change)
+				w.waiting(1) // and waits
+				pass(2 * time.Minute)
+				before := s.claims.Load()
+				pass(10 * time.Minute)
+				if n := s.claims.Load() - before; n < c.least || n > c.most {
+					t.Errorf("an idle hub made %d claims in ten minutes, want %d to %d", n, c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+// A lost signal costs the time until the next poll, nothing else.
+func TestLostSignals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, settler := newWatchWorld(t, func(s *signaling) { s.lose = true })
+		id := w.waiting(1)
+		pass(time.Hour)
+		settle(t, settler, id)
+		pass(longestIdlePoll)
+		w.wantSent(1)
+	})
+}
+
+// A hub that cannot watch its store polls every PollInterval, and watches again
+// when it can.
+func TestWatchingThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, settler := newWatchWorld(t, func(s *signaling) { s.fail = errors.New("no connection") })
+		id := w.waiting(1)
+		pass(5 * time.Minute)
+		settle(t, settler, id)
+		pass(longestPoll)
+		w.wantSent(1)
+
+		id = w.waiting(2)
+		s.set(func(s *signaling) { s.fail = nil })
+		pass(5 * time.Minute)
+		settle(t, settler, id)
+		pass(50 * time.Millisecond)
+		w.wantSent(2)
+		s.set(func(s *signaling) {
+			if s.watches > 32 {
+				t.Errorf("Watch was called %d times in five minutes, want once every 10 s", s.watches)
+			}
+		})
+	})
+}
+
+// A heartbeat that another process has made due in some seconds is in time,
+// although no signal comes at that moment.
+func TestDueSoonIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _, _ := newWatchWorld(t, nil)
+		worker, err := async.New(async.Options{Store: w.store.(*signaling).Store, Completer: w.completer}) // doesn't run
+		wantNil(t, err)
+		pass(5 * time.Minute)
+		var beats []time.Time
+		w.completer.HeartbeatFunc = func(_ context.Context, _ completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
+			beats = append(beats, time.Now())
+			return completer.Signals{}, nil
+		}
+		w.hub = worker
+		began := time.Now()
+		w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
+		pass(time.Minute)
+		for _, at := range beats {
+			if gap := at.Sub(began); gap > 10*time.Second+longestPoll {
+				t.Errorf("a beat came after %v, want it within 10 s and a poll", gap)
+			}
+			began = at
+		}
+		if len(beats) < 5 {
+			t.Errorf("%d beats in a minute, want one every 10 s at least", len(beats))
+		}
+	})
+}
