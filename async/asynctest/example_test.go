@@ -13,26 +13,33 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
+// exampleT stands for the *testing.T of a test.
+type exampleT struct{ testing.TB }
+
+func (exampleT) Helper()                  {}
+func (exampleT) Cleanup(func())           {}
+func (exampleT) Context() context.Context { return context.Background() }
+
 // NewHub makes a hub for one test. The activity's environment comes from the
 // SDK; the test answers as the external system does.
 func ExampleNewHub() {
-	test := func(t *testing.T) {
-		hub := asynctest.NewHub(t, async.Options{})
-		a := &Activities{Hub: hub, Mail: func(context.Context, string, string) error { return nil }}
-		var suite testsuite.WorkflowTestSuite
-		suite.SetLogger(slog.New(slog.DiscardHandler))
-		env := suite.NewTestActivityEnvironment()
-		env.RegisterActivity(a)
-		_, _ = env.ExecuteActivity(a.Approve, "train ticket") // activity.ErrResultPending
+	t := exampleT{} // in a test: its *testing.T
+	hub := asynctest.NewHub(t, async.Options{})
 
-		waiting := asynctest.Pending(t, hub)
-		p, err := async.Open[Decision](t.Context(), hub, waiting[0].ID())
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println(len(waiting), p.Complete(t.Context(), Decision{Approved: true, By: "Ann"}))
+	a := &Activities{Hub: hub, Mail: func(context.Context, string, string) error { return nil }}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(a)
+	_, _ = env.ExecuteActivity(a.Approve, "train ticket") // activity.ErrResultPending
+
+	waiting := asynctest.Pending(t, hub)
+	p, err := async.Open[Decision](t.Context(), hub, waiting[0].ID())
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	testing.RunTests(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "TestApprove", F: test}})
+	fmt.Println(len(waiting), p.Complete(t.Context(), Decision{Approved: true, By: "Ann"}))
 
 	// Output:
 	// 1 <nil>
