@@ -2,7 +2,7 @@
 
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
-MODULES = . store/postgres examples
+MODULES = . store/postgres examples examples/jetstream
 
 .PHONY: help test check bench fuzz soak proto
 
@@ -15,6 +15,7 @@ test: ## all tests of all modules, with the race detector and in random order, a
 	$(GO) -C store/postgres test -race -shuffle=on -timeout 30m ./...
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
 	$(GO) -C examples test -race -shuffle=on -timeout 30m ./...
+	$(GO) -C examples/jetstream test -race -shuffle=on -timeout 30m ./...
 
 check: ## formatting, vet, staticcheck, go fix, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go') | tee /dev/stderr)"
@@ -26,7 +27,7 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules
 bench: ## speeds and sizes, each beside the bare library where there is one
 	$(GO) test -run '^$$' -bench . -count 1 ./...
 	$(GO) -C store/postgres test -run '^$$' -bench . -count 1 ./...
-	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench ./postgres # an hour or more
+	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench # an hour or more
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzzer, for FUZZTIME each

@@ -260,6 +260,19 @@ type Info struct {
 	NextDelivery               time.Time // while Settled
 	Deliveries                 int       // tries
 	LastError                  string    // the class of the last try's error
+
+	Early            bool          // answered by key, and its activity has not come
+	HandedOff        bool          // the function of the current attempt has returned
+	Scheduled        time.Time     // of the activity
+	HeartbeatTimeout time.Duration // zero: none
+	HeartbeatTries   int           // in vain, since LastBeat
+	Hooks            []string      // that have not returned nil yet: "Delivered", "Over", …
+	HookTries        int           // in vain
+	NextHook         time.Time
+	Since            time.Time // when the entry came into its state
+	Late             time.Time // since when it needs a hub; zero: it needs none now
+	Due              time.Time // when a hub takes it next; a hub that works on it moves it ahead
+	Class            string    // what goes wrong: LastError, "hook", "heartbeat" or "late"; "": nothing
 }
 
 // Info returns what was known when the callback was opened.
@@ -305,6 +318,7 @@ func (c Callback) Info() Info {
 	case Settled:
 		i.NextDelivery = fromNano(r.Delivery.GetNext())
 	}
+	c.inspect(&i, time.Now())
 	return i
 }
 

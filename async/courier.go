@@ -135,7 +135,10 @@ func (h *Hub) carry(ctx context.Context, e entry, probe bool) (delivered entry, 
 		}
 	}
 	done := make(chan entry, 1)
-	release := sync.OnceFunc(func() { <-places })
+	release := sync.OnceFunc(func() {
+		<-places
+		close(done) // the caller waits no longer for a delivery that has failed
+	})
 	do := func() {
 		defer release()
 		if h.carried(calls, e, until, probe, done) {
@@ -157,14 +160,14 @@ func (h *Hub) carry(ctx context.Context, e entry, probe bool) (delivered entry, 
 		return entry{}, false
 	}
 	select {
-	case e = <-done:
-		return e, true
+	case e, known = <-done:
+		return e, known
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	select {
-	case e = <-done:
-		return e, true
+	case e, known = <-done:
+		return e, known
 	default:
 		return entry{}, false
 	}

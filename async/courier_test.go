@@ -27,8 +27,8 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 		wait   time.Duration
 		waited []time.Duration
 	}{
-		"default":  {0, []time.Duration{time.Second, time.Second, 0, 0}},
-		"negative": {-1, []time.Duration{0, 0, 0, 0}},
+		"default":  {0, []time.Duration{time.Second, time.Second, 0, 0, 0}},
+		"negative": {-1, []time.Duration{0, 0, 0, 0, 0}},
 	} {
 		for _, runs := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -57,6 +57,9 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 							t.Errorf("answer %d took %v, want %v", i+1, took, c.waited[i])
 						}
 						time.Sleep(time.Millisecond)
+						if i == 3 {
+							pass(1500 * time.Millisecond) // the last answer comes when a probe is due
+						}
 					}
 					pass(10 * time.Second)
 					away.Store(false)
@@ -68,6 +71,25 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A caller waits no longer than its delivery lasts, however long DeliveryWait is.
+func TestCallersWaitNoLongerThanTheDelivery(t *testing.T) {
+	for _, runs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(o *async.Options) { o.DeliveryWait, o.ClaimTime = time.Minute, 8*time.Second })
+			if runs {
+				runHub(t, w.hub)
+			}
+			w.completer.CompleteFunc = hangs
+			p := w.open(w.start(1, async.StartOptions{}))
+			began := time.Now()
+			wantNil(t, p.Complete(t.Context(), Decision{}))
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("Complete took %v, want the 8s of the claim at most", took)
+			}
+		})
 	}
 }
 

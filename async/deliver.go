@@ -56,9 +56,10 @@ func (h *Hub) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	if err != nil && e.rec.Delivery.GetTries() == 0 {
 		v = undelivered(err) // once: an outcome doesn't hang on its details
 	} else {
+		begun := time.Now()
 		e, v = h.report(call, e, o, as)
 		if hasAnswered(v.err) { // also where there was only a question to ask
-			h.health.close(way{e.rec.Namespace, anAnswer}, time.Now())
+			h.health.close(way{e.rec.Namespace, anAnswer}, begun, time.Now())
 		}
 	}
 	cancel()

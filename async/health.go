@@ -21,8 +21,11 @@ const (
 	strikes = 2
 
 	// slowCall is how long a call may take before it counts as failed, unless
-	// another call to its namespace has succeeded since it began.
-	slowCall = time.Second
+	// another call to its namespace has succeeded since it began. Where Temporal
+	// takes longer than half of that for a call, the next ones have twice as long
+	// as that, at most slowestCall: slow is not unreachable.
+	slowCall    = time.Second
+	slowestCall = 6 * time.Second
 
 	// firstProbe, lastProbe and lastRefusedProbe bound the time between two
 	// probes of a namespace whose breaker is open.
@@ -78,11 +81,12 @@ type way struct {
 type breaker struct {
 	open     bool
 	cause    cause
-	strikes  int       // calls that failed in a row
-	answered time.Time // when Temporal last answered
-	since    time.Time // when it opened, or when the cause changed
-	wanted   time.Time // when there was last something to do
-	probe    time.Time // when the next probe is due
+	strikes  int           // calls that failed in a row
+	answered time.Time     // when Temporal last answered
+	pace     time.Duration // how long Temporal takes for a call, of late
+	since    time.Time     // when it opened, or when the cause changed
+	wanted   time.Time     // when there was last something to do
+	probe    time.Time     // when the next probe is due
 	pause    time.Duration
 }
 
@@ -108,10 +112,10 @@ func (h *health) exhausted(err error, now time.Time) {
 	}
 }
 
-// note learns from how a call ended.
-func (h *health) note(w way, err error, now time.Time) {
+// note learns from how a call ended that has begun then.
+func (h *health) note(w way, err error, begun, now time.Time) {
 	if hasAnswered(err) {
-		h.close(w, now)
+		h.close(w, begun, now)
 	} else if why, counts := failedBy(err); counts {
 		h.strike(w, why, now)
 	}
@@ -144,7 +148,18 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// slow counts a call as failed that has been under way for slowCall.
+// patience is how long a call may take before it counts as failed.
+func (h *health) patience(namespace string, kinds []kind) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	longest := slowCall
+	for _, k := range kinds {
+		longest = max(longest, 2*h.of(way{namespace, k}).pace)
+	}
+	return min(longest, slowestCall)
+}
+
+// slow counts a call as failed that has been under way for its patience.
 func (h *health) slow(w way, begun time.Time) {
 	h.mu.Lock()
 	fine := h.of(w).answered.After(begun)
@@ -188,12 +203,13 @@ func (h *health) openFor(namespace string, why cause) bool {
 	return false
 }
 
-// close notes that Temporal has answered.
-func (h *health) close(w way, now time.Time) {
+// close notes that Temporal has answered a call that has begun then.
+func (h *health) close(w way, begun, now time.Time) {
 	h.mu.Lock()
 	b := h.of(w)
 	was, since, why := b.open, b.since, b.cause
 	b.open, b.strikes, b.answered = false, 0, now
+	b.pace = max(now.Sub(begun), b.pace/2)
 	over := was && !h.openFor(w.namespace, unreachable) && !h.openFor(w.namespace, refused)
 	h.mu.Unlock()
 	if over {

@@ -21,13 +21,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-const (
-	defaultBlobLimit = 2 << 20
-	// maxBlobLimit leaves room in an entry for heartbeat details beside an outcome.
-	maxBlobLimit = 3584 << 10
-	// callMargin is how long before the end of its claim a call of Temporal ends.
-	callMargin = time.Second
-)
+// callMargin is how long before the end of its claim a call of Temporal ends.
+const callMargin = time.Second
 
 // Options configures a [Hub].
 type Options struct {
@@ -91,9 +86,11 @@ type Options struct {
 	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
-	// BlobLimit is how large a result, a failure or details may be, in bytes as
-	// encoded, after codecs. It is that of the namespace; with external storage
-	// it may be raised, at most to 3.5 MiB. Defaults to 2 MiB, Temporal's own.
+	// BlobLimit is the largest result, failure or details, in bytes as encoded,
+	// after codecs. Set it to that of the namespace; with external storage it may
+	// be larger, at most 3.5 MiB. A store that is a store.Limiter lowers the
+	// maximum: an entry must have room for an outcome and details of that size.
+	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
 	BlobLimit int
 
 	// ClaimTime is for how long a hub has an entry to itself while it calls
@@ -120,6 +117,10 @@ type Options struct {
 	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
+	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
+	// Between 1 s and 24 h. Defaults to 1 min.
+	StatsAge time.Duration
+
 	// Logger gets what no caller learns. Defaults to slog.Default.
 	Logger *slog.Logger
 }
@@ -127,7 +128,8 @@ type Options struct {
 // Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
 // in any number of processes, may share a store. Its methods may be called by
 // any number of goroutines. It needs no closing. It has goroutines of its own
-// while Run, Work or Start runs, and one for each delivery that a caller has begun
+// while Run, Work or Start runs, one while Stats scans the store, which ends with
+// its last caller, and one for each delivery that a caller has begun
 // and no longer waits for. Those are bounded by Concurrency, end within ClaimTime,
 // and Run and Work wait for them.
 type Hub struct {
@@ -153,6 +155,8 @@ type Hub struct {
 	finisher  finisher
 	sentinels sentinels
 	troubles  troubles // what is logged
+	census    census   // the snapshot of Stats
+	pulse     pulse    // of Run
 	rules     lifecycle.Policy
 }
 
@@ -179,13 +183,11 @@ func New(o Options) (*Hub, error) {
 		}
 		h.pumps[name] = pump
 	}
-	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: o.BlobLimit}
-	if h.encoder.limit == 0 {
-		h.encoder.limit = defaultBlobLimit
+	limit, err := blobLimit(o.BlobLimit, o.Store)
+	if err != nil {
+		return nil, err
 	}
-	if h.encoder.limit < 1024 || h.encoder.limit > maxBlobLimit {
-		return nil, fmt.Errorf("async: Options.BlobLimit must be between 1 KiB and 3.5 MiB, got %d bytes", o.BlobLimit)
-	}
+	h.encoder = encoder{data: o.DataConverter, failure: o.FailureConverter, limit: limit}
 	if h.retention == 0 {
 		h.retention = 24 * time.Hour
 	}
@@ -204,12 +206,14 @@ func New(o Options) (*Hub, error) {
 	if h.pollInterval < 0 {
 		return nil, fmt.Errorf("async: Options.PollInterval must not be negative, got %v", o.PollInterval)
 	}
-	var err error
 	if h.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
 		return nil, err
 	}
 	watch, err := checkWatch(o.WatchInterval)
 	if err != nil {
+		return nil, err
+	}
+	if h.census.age, err = checkStatsAge(o.StatsAge); err != nil {
 		return nil, err
 	}
 	h.soon.span = max(h.pollInterval/busyPoll, time.Millisecond)

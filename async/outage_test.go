@@ -157,7 +157,7 @@ func outage(t *testing.T, away func(ctx context.Context) error, hubs int) {
 	if p99 := after[len(after)*99/100]; p99 > 20*time.Millisecond {
 		t.Errorf("from the third second on the 99th percentile of Complete is %v, want at most 20 ms", p99)
 	}
-	if bound := before + 2_000; goroutines > bound { // 12,000 callers come
+	if bound := before + 5*perSecond; goroutines > bound { // 12,000 callers come
 		t.Errorf("%d goroutines, want at most %d", goroutines, bound)
 	}
 

@@ -22,6 +22,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
 	}
 	pool := h.newPool(ctx)
+	defer h.pulse.begin()()
 	defer h.finisher.run(ctx)()
 	defer h.courier.rest()
 	defer pool.wait()
@@ -38,6 +39,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		idle := h.pollInterval
 		var signals <-chan struct{} // nil after a failure, or while the hub is busy
 		if err == nil {
+			h.pulse.beat(time.Now())
 			h.troubles.settle(time.Now())
 		}
 		switch {
@@ -53,6 +55,9 @@ func (h *Hub) Run(ctx context.Context) error {
 			failures, idle = 0, wakeups.breath(idle/busyPoll)
 		default:
 			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
+		}
+		if err == nil {
+			h.pulse.pauses(idle)
 		}
 		if rest := h.health.rest(time.Now()); rest > 0 {
 			pause(ctx, rest)

@@ -27,6 +27,7 @@ type simOutcome struct {
 	resets                      int     // of that activity, by then
 	delivered                   bool    // it is known that it has arrived
 	lost                        bool    // that it has arrived, before it was written down
+	expires                     int64   // of an early result
 }
 
 // simRound is what is known of the round with a callback ID.
@@ -244,6 +245,9 @@ func (w *simWorld) settledNow(id string, r *record.Record) {
 	if o.Result != nil {
 		m.typ = r.ResultType
 	}
+	if r.Early {
+		m.expires = r.Delivery.Next
+	}
 	if w.marks[m.mark] != nil {
 		w.violate("G2", "the mark of an outcome was used again")
 	}
@@ -311,6 +315,8 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 		}
 	default:
 		switch {
+		case r.Early && m != nil && !lifecycle.IsDue(fromNano(m.expires), fromNano(f.p.now())):
+			w.violate("G1", "an early result ended before its time")
 		case r.Early:
 			w.hit("Settled without target, due: notified")
 		case a == nil:

@@ -58,6 +58,7 @@ func simOps() []simOp {
 		{"workflow reset", 1, (*simWorld).opResetWorkflow},
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
 		{"fail unheard", 1, (*simWorld).opFailUnheard},
+		{"retry", 3, (*simWorld).opRetry},
 	}
 }
 

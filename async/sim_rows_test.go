@@ -103,6 +103,9 @@ var simRows = []string{
 	"any: Start waits for a store that is away",
 	"Settled: the caller has left before the delivery",
 	"breaker open: left alone",
+	"Settled, Retry: due now",
+	"a hook failed, Retry: called again at once",
+	"nothing to retry, Retry: nothing changes",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

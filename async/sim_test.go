@@ -27,7 +27,7 @@ import (
 // Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go what
 // can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go,
 // sim_answers_test.go, sim_beats_test.go, sim_runs_test.go and
-// sim_behind_test.go the operations; sim_finish_test.go the end;
+// sim_behind_test.go and sim_retry_test.go the operations; sim_finish_test.go the end;
 // sim_check_test.go, sim_accept_test.go and sim_leaks_test.go what must hold;
 // sim_rows_test.go the rows of the state table; sim_broken_test.go and its
 // neighbours the versions that must be found wrong.

@@ -119,6 +119,7 @@ type simBroken struct {
 	result    func(err error) error               // of Start
 	asked     func(w *simWorld, id string) string // what the outside is told
 	options   func(o *Options)                    // of each hub
+	retry     func(c Callback) error              // in place of Retry
 }
 
 func (w *simWorld) logf(format string, args ...any) {
@@ -200,7 +201,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	}
 	p.carries()
 	if c, ok := p.hub.completer.(*throttle); ok {
-		c.slow = 0 // its timer would run beside the history
+		c.slow = false // its timer would run beside the history
 	}
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.finisher.count(1)

@@ -16,7 +16,7 @@ type throttle struct {
 	completer.Completer
 	limit  *rate.Limiter
 	health *health
-	slow   time.Duration // a call that takes longer counts as failed; 0: none does
+	slow   bool // whether a call that takes long counts as failed
 }
 
 func newThrottle(c completer.Completer, perSecond float64, health *health) *throttle {
@@ -24,7 +24,7 @@ func newThrottle(c completer.Completer, perSecond float64, health *health) *thro
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
-	return &throttle{Completer: c, limit: limit, health: health, slow: slowCall}
+	return &throttle{Completer: c, limit: limit, health: health, slow: true}
 }
 
 func (t *throttle) Complete(ctx context.Context, target completer.Target, o completer.Outcome) error {
@@ -60,8 +60,8 @@ func (t *throttle) call(ctx context.Context, target completer.Target, kinds []ki
 		return err
 	}
 	begun := time.Now()
-	if t.slow > 0 {
-		timer := time.AfterFunc(t.slow, func() {
+	if t.slow {
+		timer := time.AfterFunc(t.health.patience(target.Namespace, kinds), func() {
 			for _, k := range kinds {
 				t.health.slow(way{target.Namespace, k}, begun)
 			}
@@ -73,7 +73,7 @@ func (t *throttle) call(ctx context.Context, target completer.Target, kinds []ki
 	t.health.exhausted(err, now)
 	for _, k := range kinds {
 		if k == kinds[0] || !hasAnswered(err) { // that a question is answered says nothing of answers
-			t.health.note(way{target.Namespace, k}, err, now)
+			t.health.note(way{target.Namespace, k}, err, begun, now)
 		}
 	}
 	return err

@@ -32,6 +32,7 @@ func (h *Hub) With(s store.Store) *Hub {
 		wake: make(chan struct{}, 1), // who runs on the store learns of it by the store
 		soon: soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
 	}
+	with.census.age = h.census.age
 	with.init(h.courier.wait)
 	return with
 }

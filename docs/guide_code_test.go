@@ -181,6 +181,23 @@ func newHooks(cancelJob func(context.Context, string) error, page func(async.Inf
 	return hooks
 }
 
+func listFailing(ctx context.Context, hub *async.Hub) error {
+	q := async.Query{State: async.Settled, Failing: true, Limit: 100}
+	for {
+		page, err := hub.Page(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, c := range page.Callbacks {
+			fmt.Println(c, c.Info().ActivityType, c.Info().Class)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.After = page.Next
+	}
+}
+
 type tenantFailures struct {
 	converter.FailureConverter
 	data converter.DataConverter
@@ -265,6 +282,9 @@ func TestGuideAnswers(t *testing.T) {
 	}
 	if n := len(temporal.Completed()); n != 1 {
 		t.Errorf("%d outcomes were delivered, want 1", n)
+	}
+	if err := listFailing(ctx, hub); err != nil {
+		t.Errorf("a page of failing callbacks: %v", err)
 	}
 }
 

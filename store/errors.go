@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// What a store answers. They come wrapped in an [*Error]: use errors.Is.
+// Errors of a store. Its methods return them wrapped in an [*Error]: use errors.Is.
 var (
 	// ErrNotFound means that there is no entry with this ID.
 	ErrNotFound = errors.New("store: not found")
-	// ErrExists means that an insert found an entry.
+	// ErrExists means that an insert found an entry with its ID.
 	ErrExists = errors.New("store: exists")
 	// ErrConflict means that the entry is at another version, or gone.
 	ErrConflict = errors.New("store: version conflict")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store: closed")
-	// ErrCorrupt means that what is kept is damaged, or isn't Latchkey's.
+	// ErrCorrupt means that an entry is damaged, or was not written by a store.
 	ErrCorrupt = errors.New("store: corrupt entry")
 	// ErrInvalid means that an argument is outside what the contract allows.
 	// Nothing was changed.
 	ErrInvalid = errors.New("store: invalid argument")
 )
 
-// Error is what every method of a store returns: the operation that failed, on
-// which backend and entry, and why.
+// Error is the error of every method of a store. It says which operation failed,
+// on which backend and entry, and why.
 type Error struct {
 	Op      string // "get", "put", "delete", "claim", "list", "page", "count", "watch", "open" or "close"
-	Backend string // "memory", "bolt", "redis" or another's name
+	Backend string // the name of the backend, such as "memory", "bolt" or "redis"
 	ID      string // shortened; may be empty
 	Err     error  // never nil, and never an *Error
 }
 
-// Error names the operation, the backend and the shortened ID.
+// Error returns a text with the operation, the backend and the shortened ID.
 func (e *Error) Error() string {
 	cause := strings.TrimPrefix(e.Err.Error(), "store: ")
 	if e.ID == "" {
@@ -45,9 +45,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Wrap returns err as an *Error, with id shortened; a nil error stays nil, and
-// one that is an *Error already is returned as it is. Backends return through
-// it, so that everything is wrapped once.
+// Wrap returns err as an *Error, with id shortened. It returns nil for nil, and an
+// *Error unchanged. Backends use it in every method, so that each error is wrapped
+// exactly once.
 func Wrap(op, backend, id string, err error) error {
 	if err == nil {
 		return nil
@@ -58,9 +58,9 @@ func Wrap(op, backend, id string, err error) error {
 	return &Error{Op: op, Backend: backend, ID: ShortID(id), Err: err}
 }
 
-// ShortID returns the first 16 characters of an ID and an ellipsis: enough to
-// find the entry, and nothing that could be used in its place. What isn't of
-// an ID's alphabet is not repeated at all.
+// ShortID returns the first 16 characters of an ID and an ellipsis. That is enough
+// to find the entry, and cannot be used in place of the ID. It returns the empty
+// string if these characters are not allowed in an ID.
 func ShortID(id string) string {
 	const keep = 16
 	short := id
@@ -77,7 +77,7 @@ func ShortID(id string) string {
 }
 
 // CheckID returns ErrInvalid, with the reason, unless id is 1 to 128 bytes of
-// A-Z a-z 0-9 - _ and dot. Every method of a backend begins with it.
+// A-Z a-z 0-9 - _ and dot. A backend calls it first in Get and Delete.
 func CheckID(id string) error {
 	if len(id) == 0 || len(id) > 128 {
 		return fmt.Errorf("%w: ID must be 1 to 128 bytes, got %d", ErrInvalid, len(id))
@@ -87,14 +87,14 @@ func CheckID(id string) error {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
 		default:
-			return fmt.Errorf("%w: byte %d of the ID is not a letter, a digit, or one of - _ and dot", ErrInvalid, i)
+			return fmt.Errorf("%w: ID must have only letters, digits, '-', '_' and '.', its byte %d is another", ErrInvalid, i)
 		}
 	}
 	return nil
 }
 
-// Check returns ErrInvalid, with the reason, unless the entry is one that a
-// store takes. Every backend's Put begins with it.
+// Check returns ErrInvalid, with the reason, unless a store accepts the entry. A
+// backend calls it first in Put.
 func (e Entry) Check() error {
 	if err := CheckID(e.ID); err != nil {
 		return err
@@ -108,11 +108,11 @@ func (e Entry) Check() error {
 	return checkTime("due", e.Due)
 }
 
-// CheckClaim returns ErrInvalid, with the reason, unless these are arguments
-// that a store's Claim takes.
+// CheckClaim returns ErrInvalid, with the reason, unless Claim accepts these
+// arguments. A backend calls it first in Claim.
 func CheckClaim(now, until time.Time, n int) error {
 	if n < 1 {
-		return fmt.Errorf("%w: a claim of %d entries", ErrInvalid, n)
+		return fmt.Errorf("%w: a claim must be of at least 1 entry, got %d", ErrInvalid, n)
 	}
 	if err := checkTime("now", now); err != nil {
 		return err
@@ -121,13 +121,13 @@ func CheckClaim(now, until time.Time, n int) error {
 		return err
 	}
 	if until.UnixMilli() <= now.UnixMilli() {
-		return fmt.Errorf("%w: a claim that ends when it begins", ErrInvalid)
+		return fmt.Errorf("%w: until must be at least one millisecond after now", ErrInvalid)
 	}
 	return nil
 }
 
-// CheckPage returns ErrInvalid, with the reason, unless these are arguments that
-// a [Pager] takes.
+// CheckPage returns ErrInvalid, with the reason, unless a [Pager] accepts these
+// arguments. A backend calls it first in Page.
 func CheckPage(after string, n int) error {
 	if n < 1 {
 		return fmt.Errorf("%w: a page must have at least 1 entry, got %d", ErrInvalid, n)
@@ -138,13 +138,13 @@ func CheckPage(after string, n int) error {
 	return CheckID(after)
 }
 
-// endOfTime is the start of the year 10000, in Unix milliseconds: a float64,
-// as Redis orders by, holds every one before it exactly.
+// endOfTime is the start of the year 10000, in Unix milliseconds. A float64, which
+// Redis orders by, represents every millisecond before it exactly.
 const endOfTime = 253402300800000
 
 func checkTime(name string, t time.Time) error {
 	if ms := t.UnixMilli(); ms <= 0 || ms >= endOfTime {
-		return fmt.Errorf("%w: %s is not between 1970 and 9999", ErrInvalid, name)
+		return fmt.Errorf("%w: %s must be between 1970 and 9999", ErrInvalid, name)
 	}
 	return nil
 }

@@ -1,13 +1,13 @@
 // Package store defines the interface of a backend that persists entries, and
 // has an in-memory implementation.
 //
-// A store moves bytes and one time for each entry. It knows nothing of
-// activities, tokens or outcomes: all meaning lives in package async, once. So
-// a backend is about two hundred lines, and package storetest tells whether it
-// keeps the contract that is written at [Store].
+// A store keeps bytes and one time for each entry. It does not interpret them:
+// package async does. A backend with an ordered index and conditional writes is
+// about two hundred lines. Package storetest tests it against the contract at
+// [Store]; docs/backends.md is a guide for authors.
 //
-// The backends beside this package are opened by URL with [Open] once their
-// package is imported, as drivers of database/sql are.
+// [Open] opens a store by URL. The package of its backend must be imported, as
+// with drivers of database/sql.
 package store
 
 import (
@@ -20,112 +20,133 @@ import (
 // has room for a result at Temporal's blob limit and for heartbeat details.
 const MaxBody = 6 << 20
 
-// MaxStored is the largest Body, in bytes, that every backend takes: MaxBody
-// and 1 KiB. A store that wraps a backend, one that encrypts for example, may
-// add up to 1 KiB to each Body.
+// MaxStored is the largest Body, in bytes, that a backend accepts, unless it is
+// a [Limiter]: MaxBody and 1 KiB. A store that wraps a backend may add up to
+// 1 KiB to each Body, for example to encrypt it.
 const MaxStored = MaxBody + 1<<10
 
-// MaxClaim is how many bytes of bodies a backend puts into one answer of
-// Claim, about: 8 MiB. One entry is always returned, however large.
+// MaxClaim is the number of bytes of bodies, 8 MiB, at which a backend ends an
+// answer of Claim. An answer always has room for one entry, whatever its size.
 const MaxClaim = 8 << 20
 
-// Entry is what a store keeps. Whoever gets one owns its Body and may change
-// it; Put keeps no reference to the Body it is given.
+// Entry is what a store keeps under an ID. The caller of Get, Claim, List or Page
+// owns the Body of each entry it receives and may change it.
 type Entry struct {
-	// ID is 1 to 128 bytes of A-Z a-z 0-9 - _ and dot. Those that package async
-	// makes begin with a time, so that neighbours in time are neighbours in an
-	// ordered index.
+	// ID is 1 to 128 bytes of A-Z a-z 0-9 - _ and dot. IDs are compared byte by
+	// byte. Those of package async begin with a time, so that entries of the same
+	// time are neighbors in an ordered index.
 	ID string
 
-	// Version is 0 for an entry that is not stored yet, and else opaque:
-	// compared for equality only. Every Put and every Claim gives a new one,
-	// and none is given twice for one ID, not even after Delete.
+	// Version is 0 for an entry that is not stored yet. Otherwise it is opaque,
+	// and compared for equality only. Every Put and every Claim gives the entry a
+	// new one. A store never gives an ID the same version twice, not even after
+	// Delete. A store that can lose acknowledged writes, for example in a
+	// failover, does not give their versions again either: random versions have
+	// that property, counters do not.
 	Version uint64
 
-	// Due is from when Claim returns the entry, in whole milliseconds; the
-	// rest is dropped. The zero time means never. Any other lies after the
-	// start of 1970 and before the year 10000.
+	// Due is the time from which Claim returns the entry. The store keeps whole
+	// milliseconds and drops the rest. The zero time means never. Any other time
+	// must be after the start of 1970 and before the year 10000.
 	Due time.Time
 
-	// Body is opaque to the store, and at most MaxStored bytes long. Nil and
-	// empty are the same.
+	// Body is opaque to the store. It has at most MaxStored bytes, or fewer if the
+	// store is a Limiter. Nil and empty are the same.
 	Body []byte
 }
 
-// Store persists entries. Its methods may be called by any number of goroutines;
-// where several processes share the data, by all of them.
+// Store persists entries. Any number of goroutines may call its methods at the
+// same time, in all processes that share the data.
 //
 // # Errors
 //
-// Every error is wrapped exactly once in an [*Error], and errors.Is finds the
-// sentinel below it. The error of a context stays reachable for errors.Is.
-// An ID, a size or a time outside what [Entry] says is [ErrInvalid], a count
-// below one too, and nothing is changed. What is found damaged is
-// [ErrCorrupt]. An entry is never reported as absent unless it is known to be.
+// A method wraps each error exactly once in an [*Error]. errors.Is finds the
+// sentinel in it, and the error of a context. An ID, a size, a time or a count
+// that the contract does not allow is [ErrInvalid], and nothing has changed. A
+// damaged entry is [ErrCorrupt]. A store reports that an entry is absent only if
+// it knows that: a store that cannot be reached returns another error.
 //
 // # Contexts
 //
-// A context that has ended before the call writes nothing, and its error is
-// returned. A call that waits its turn when its context ends either writes
-// nothing and says so, or answers as it would have; where a write may be under
-// way, its outcome is unknown. See Put.
+// A method whose context has ended before the call writes nothing and returns
+// the context's error. If the context ends during the call, the method returns
+// what it would have returned anyway, or an error for which errors.Is finds the
+// context's error. In the second case a write may or may not have taken place.
+//
+// # Unacknowledged writes
+//
+// If Put, Delete or Claim returns an error that is none of this package's
+// sentinels, the write is unacknowledged: it is either fully present or absent.
+// It takes effect before the next call of the same caller returns, or never. So a
+// driver must not keep a failed write and send it when the connection is back.
+//
+// A driver may send a write again by itself within the call. The second try may
+// then meet the first and return ErrExists or ErrConflict, so callers compare the
+// Body before they believe these. The second try must not undo what other callers
+// wrote in between.
+//
+// # Damaged entries
+//
+// Get, Put and Delete return ErrCorrupt for a damaged entry, and change nothing.
+// A backend that can still tell the version may replace or delete the entry at
+// that version. Claim, List and Page go on with the other entries. The backend
+// documents how an operator removes a damaged entry.
 //
 // # Clocks
 //
-// A store has no clock of its own: every time is the caller's. Callers' clocks
-// may differ, and claims may lapse while their holder still works. That causes
-// duplicate work; it never weakens a guarantee, since every effect is guarded by
-// the compare-and-swap of Put or by Temporal.
+// A store has no clock: every time is the caller's. Callers' clocks may differ,
+// and a claim may lapse while its holder still works. That causes duplicate work;
+// it never weakens a guarantee, because every effect is guarded by the
+// compare-and-swap of Put or by Temporal.
 //
 // # Durability
 //
-// A durable store answers Put only when the write survives the loss of the
-// process and of the machine's power. Each backend says what it gives.
+// A durable store acknowledges a write only when the write survives the end of
+// the process and a loss of power. Each backend documents what it provides.
 type Store interface {
 	// Get returns the entry with this ID, or ErrNotFound. It sees every write
-	// that had returned when it was called.
+	// that had returned before the call.
 	Get(ctx context.Context, id string) (Entry, error)
 
-	// Put inserts e where its Version is 0, and returns ErrExists where there
-	// is an entry already. Else it replaces the entry that is there at exactly
-	// that Version, and returns ErrConflict where it is at another one or
-	// gone. Body and Due are written together or not at all; the Version
-	// returned is the new one. To keep a claim, put the Due back that Get or
-	// Claim gave.
+	// Put inserts e if its Version is 0, and returns ErrExists if the entry
+	// exists. Otherwise it replaces the entry at exactly that Version, and returns
+	// ErrConflict if the entry is at another version or gone. Body and Due are
+	// written together. Put returns the new Version. It keeps no reference to
+	// Body.
 	//
-	// After any other error it is unknown whether e was stored. A backend
-	// whose driver repeats a write by itself may answer ErrExists or
-	// ErrConflict to its own earlier try: callers compare Body before they
-	// believe it.
+	// To keep a claim, callers put the Due that Claim returned.
 	Put(ctx context.Context, e Entry) (version uint64, err error)
 
-	// Delete removes the entry at that version. It returns ErrConflict where
-	// the entry is at another one, and nil where there is none. Version 0 is
-	// at no entry.
+	// Delete removes the entry at that version. It returns ErrConflict if the
+	// entry is at another version, and nil if there is none. No entry is at
+	// version 0. Equal deletes at the same time all return nil.
 	Delete(ctx context.Context, id string, version uint64) error
 
-	// Claim returns up to n entries whose Due is not after now, and is to each
-	// of them as a Put with Due = until: the entries returned have the new
-	// Version and Due, and their bodies. No two claims return the same version
-	// of an entry. Both times are cut to whole milliseconds; until must be
-	// after now.
+	// Claim returns up to n entries whose Due is not after now, and acts on each
+	// as a Put with Due = until: the entries returned have the new Version, the
+	// new Due and their Body. No two claims return the same version of an entry.
+	// Both times are cut to whole milliseconds. until must be after now, and n at
+	// least 1.
 	//
-	// It may return fewer than n while more are due (a backend stops near
-	// MaxClaim bytes of bodies): only an empty answer means that nothing is.
-	// Oldest first within a shard, where the backend has several; no due entry
-	// waits behind younger ones for ever. A claim that finds nothing writes
-	// nothing and costs almost nothing. A damaged entry doesn't keep the
-	// others from being claimed. What a claim that fails had taken comes back
-	// at until.
+	// An empty answer means that nothing is due. An answer with fewer than n
+	// entries means nothing: a backend ends it near MaxClaim bytes of bodies. The
+	// entries are the oldest, and in that order, within a shard; a backend without
+	// shards keeps that order over the whole store. No due entry waits behind
+	// younger ones for ever. A claim that finds nothing writes nothing, and must
+	// be cheap: every hub makes one in each poll interval. What an unacknowledged
+	// claim took is due again at until. An answer has either entries or an error.
 	Claim(ctx context.Context, now, until time.Time, n int) ([]Entry, error)
 
-	// List yields each entry that is there throughout at least once, in no
-	// order. Others may or may not be yielded. The loop's body may call the
-	// store, and may stop. An error is yielded with the zero Entry, and ends
-	// the loop.
+	// List yields each entry that exists throughout the loop at least once, in no
+	// order. It may yield other entries. The body of the loop may call the store,
+	// may take any time, and may stop.
+	//
+	// A damaged entry is yielded as the zero Entry with an error for which
+	// errors.Is finds ErrCorrupt, and the loop continues. Any other error is
+	// yielded with the zero Entry and ends the loop.
 	List(ctx context.Context) iter.Seq2[Entry, error]
 
-	// Close waits for the calls under way; later ones, and loops over List
-	// that go on, get ErrClosed. A second Close returns nil.
+	// Close waits for the calls in progress. Later calls, and the next step of a
+	// loop over List, get ErrClosed. A second Close returns nil.
 	Close() error
 }

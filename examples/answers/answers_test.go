@@ -87,7 +87,10 @@ func newWorld(t *testing.T, c config) *world {
 	reporter, err := completer.New(completer.Client{Client: connection, Options: o})
 	must(t, err)
 	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: reporter}, asked: make(chan string, 100)}
-	options := async.Options{Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter}
+	options := async.Options{
+		Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter,
+		DeliveryWait: time.Minute, // the tests look at what the first try has brought about, however busy the machine is
+	}
 	if c.hub != nil {
 		c.hub(&options)
 	}
@@ -261,6 +264,10 @@ func quick() workflow.ActivityOptions {
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond, BackoffCoefficient: 1}
 	return o
 }
+
+// soon is a deadline that passes within a test, after the test has done
+// something, also on a machine that is busy.
+const soon = 15 * time.Second
 
 // expiring times each attempt out after a second, and retries at once.
 func expiring() workflow.ActivityOptions {

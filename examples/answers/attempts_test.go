@@ -221,12 +221,12 @@ func TestLowerNumberIsLater(t *testing.T) {
 func TestPausedActivityTakesItsAnswer(t *testing.T) {
 	w := newWorld(t, config{})
 	o := patient()
-	o.ScheduleToCloseTimeout = 2 * time.Second
+	o.ScheduleToCloseTimeout = soon
 	run := w.Start(awaitDecision, o)
 	info := w.Next()
 	p := w.next()
 	w.Pause(info)
-	rig.Eventually(t, "the deadline", func() bool { return time.Now().After(info.ScheduledTime.Add(2500 * time.Millisecond)) })
+	rig.Eventually(t, "the deadline", func() bool { return time.Now().After(info.ScheduledTime.Add(soon + time.Second)) })
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 }

@@ -188,7 +188,7 @@ func TestLostReplyToAFailureIsFoundInHistory(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	o := patient()
-	o.ScheduleToCloseTimeout = 4 * time.Second
+	o.ScheduleToCloseTimeout = soon
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Second}
 	run := w.Start(awaitDecision, o)
 	first := w.next()

@@ -27,7 +27,7 @@ func TestUnknownEndIsTold(t *testing.T) {
 		t.Run(name+", waiting", func(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{hub: running(hooks)})
-			vanish := begin(w, 4*time.Second) // when it is asked whether it is over
+			vanish := begin(w, soon) // when it is asked whether it is over
 			p := w.next()
 			vanish()
 			w.wantState(p, async.Waiting)

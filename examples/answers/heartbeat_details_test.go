@@ -221,7 +221,7 @@ func TestLastDetailsArriveBeforeTheFailure(t *testing.T) {
 func TestDetailsOutliveATimeout(t *testing.T) {
 	finds, during := resuming("")
 	w := newWorld(t, config{during: during})
-	run := w.Start(awaitDecision, again(rarely))
+	run := w.Start(awaitDecision, again(often))
 	p := w.next()
 	wantFound(t, finds, found{attempt: 1})
 	ctx, stop := context.WithCancelCause(w.Context())

@@ -67,9 +67,9 @@ func TestFunctionIsKeptAlive(t *testing.T) {
 				beatingHub(nil)(o)
 				o.Completer = elsewhere
 			}))
-			run := w.Start(awaitDecision, beating(rarely))
+			run := w.Start(awaitDecision, beating(often))
 			p := w.next()
-			w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, rarely+rarely/2) })
+			w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, often+often/2) })
 			w.wantPending(run, 1)
 			w.detailed(run, client.Options{}, "job 42")
 			if n := elsewhere.beats.Load(); n != 0 {

@@ -289,7 +289,7 @@ func TestNextRunAfterAnEnd(t *testing.T) {
 					var d Decision
 					o := patient()
 					if first {
-						o.ScheduleToCloseTimeout = 5 * time.Second
+						o.ScheduleToCloseTimeout = soon
 					}
 					err := await(ctx, o, rig.Activity).Get(ctx, &d)
 					if first {

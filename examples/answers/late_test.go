@@ -104,8 +104,9 @@ func TestStartAgainWhenClosed(t *testing.T) {
 }
 
 // A reset in back-off makes the first attempt's token valid again, for the next
-// attempt. A failure that was accepted for the first one, and never sent, has
-// that token: Run doesn't use it, and the next attempt's Start delivers.
+// attempt. A failure that was accepted for the first one has that token. Run
+// doesn't use it, and the next attempt's Start asks for an answer of its own,
+// since the server can't tell whether the failure was taken.
 func TestRevivedTokenIsNotUsed(t *testing.T) {
 	hooks := newTellings()
 	g := newGate()
@@ -139,8 +140,8 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	if q.ID() == p.ID() {
 		t.Error("the new round has the old callback ID")
 	}
-	w.wantPending(run, 2)
-	hooks.next(t, "delivered", p.Callback, nil)
+	w.wantPending(run, 1)
+	hooks.next(t, "over", p.Callback, async.ErrUnknownEnd)
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 }

@@ -56,8 +56,12 @@ func TestResetOfTheFirstAttempt(t *testing.T) {
 
 // The failure came in back-off, and a reset lets the next attempt begin: that
 // one ends by it, asks nobody, and the one after it asks anew.
+// A failure is accepted between two attempts, and an operator resets the
+// activity. The numbers of attempts no longer tell whether one was failed, so
+// the next attempt asks for an answer of its own.
 func TestFailureSettledBeforeAReset(t *testing.T) {
-	w := newWorld(t, config{})
+	hooks := newTellings()
+	w := newWorld(t, config{hub: running(hooks)})
 	run := w.Start(awaitDecision, short())
 	info := w.Next()
 	p := w.next()
@@ -69,9 +73,11 @@ func TestFailureSettledBeforeAReset(t *testing.T) {
 	if q.ID() == p.ID() {
 		t.Error("the new round has the old callback ID")
 	}
-	w.wantPending(run, 2)
+	w.wantPending(run, 1)
 	must(t, p.Fail(w.Context(), retrySoon()))
-	w.wantPending(run, 2)
+	w.wantPending(run, 1)
+	w.run()
+	hooks.next(t, "over", p.Callback, async.ErrUnknownEnd)
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 }
@@ -150,7 +156,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 			pending := make(chan bool, 100)
 			w.completer.misjudge(func(s *completer.Status) { pending <- s.Pending })
 			o := patient()
-			o.ScheduleToCloseTimeout = 3 * time.Second
+			o.ScheduleToCloseTimeout = soon
 			run := w.Start(awaitDecision, o)
 			info := w.Next()
 			p := w.next()
@@ -273,7 +279,7 @@ func TestEndIsTold(t *testing.T) {
 				hub: running(hooks), during: remember, start: async.StartOptions{Labels: map[string]string{"order": "7"}},
 			})
 			o := patient()
-			o.ScheduleToCloseTimeout = 3 * time.Second
+			o.ScheduleToCloseTimeout = soon
 			run := w.Start(awaitDecision, o)
 			p := w.next()
 			rig.Eventually(t, "the reference", func() bool { return w.open(p.ID()).Reference() != "" })

@@ -11,6 +11,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
@@ -46,8 +47,29 @@ func handingOver(t *testing.T, c client.Client, o client.Options, hub *async.Hub
 				return nil
 			})
 		},
-		Register: func(r worker.Registry) { r.RegisterWorkflow(awaitDecision) },
+		Register: func(r worker.Registry) {
+			r.RegisterWorkflow(awaitDecision)
+			r.RegisterWorkflow(approveAll)
+		},
 	}), ids
+}
+
+// approveAll waits for n answers, and returns how many it got.
+func approveAll(ctx workflow.Context, n int) (got int, err error) {
+	var asked []workflow.Future
+	for range n {
+		asked = append(asked, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, patient()), rig.Activity))
+	}
+	for _, f := range asked {
+		var d Decision
+		if err := f.Get(ctx, &d); err != nil {
+			return got, err
+		}
+		if d == approved {
+			got++
+		}
+	}
+	return got, nil
 }
 
 // The server is killed before the answer comes, and comes back after the

@@ -23,7 +23,7 @@ func TestPausedWorkflow(t *testing.T) {
 		asked := make(chan completer.Status, 100)
 		w.completer.misjudge(func(s *completer.Status) { asked <- *s })
 		o := patient()
-		o.ScheduleToCloseTimeout = 3 * time.Second
+		o.ScheduleToCloseTimeout = soon
 		run := w.Start(awaitDecision, o)
 		info := w.Next()
 		p := w.next()
@@ -49,7 +49,7 @@ func TestPausedWorkflow(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})
 		o := patient()
-		o.HeartbeatTimeout = 10 * time.Second
+		o.HeartbeatTimeout = 30 * time.Second
 		run := w.Start(awaitDecision, o)
 		p := w.next()
 		w.PauseWorkflow(run)
@@ -59,7 +59,7 @@ func TestPausedWorkflow(t *testing.T) {
 			if i.State != async.Waiting {
 				t.Fatalf("the callback is %v, want waiting: %+v", i.State, i)
 			}
-			return i.LastBeat.Sub(i.Started) > 4*time.Second
+			return i.LastBeat.Sub(i.Started) > 12*time.Second
 		})
 		hooks.none(t)
 		must(t, p.Complete(w.Context(), approved))

@@ -165,17 +165,16 @@ func TestStandaloneActivityWithAKey(t *testing.T) {
 			p := w.next()
 			if settled {
 				w.completer.set(true, nil)
-				must(t, p.Complete(w.Context(), approved))
+				must(t, p.Complete(w.Context(), Decision{By: "the first"}))
 				w.completer.set(false, nil)
 			}
 			must(t, first.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
 			second := w.StartActivity(o)
-			if !settled {
-				if q := w.next(); q.ID() != p.ID() {
-					t.Errorf("the activities have the callback IDs %v and %v, want one", p, q)
-				}
-				must(t, p.Complete(w.Context(), approved))
+			q := w.next() // also where the first one's answer was not delivered
+			if (q.ID() == p.ID()) == settled {
+				t.Errorf("the activities have the callback IDs %v and %v, want one, or two after an answer", p, q)
 			}
+			must(t, q.Complete(w.Context(), approved))
 			w.wantOutcome(second, approved)
 			w.none()
 		})

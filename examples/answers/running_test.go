@@ -100,7 +100,7 @@ func running(c tellings) func(o *async.Options) {
 // another returns another hub on the same store.
 func (w *world) another(change func(o *async.Options)) *async.Hub {
 	w.t.Helper()
-	o := async.Options{Store: w.store, Completer: w.completer}
+	o := async.Options{Store: w.store, Completer: w.completer, DeliveryWait: time.Minute}
 	running(nil)(&o)
 	if change != nil {
 		change(&o)

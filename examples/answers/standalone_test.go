@@ -51,7 +51,7 @@ func TestStandaloneEndIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{hub: running(hooks), start: async.StartOptions{Labels: map[string]string{"order": "7"}}})
-			h := w.StartActivity(client.StartActivityOptions{ScheduleToCloseTimeout: 3 * time.Second})
+			h := w.StartActivity(client.StartActivityOptions{ScheduleToCloseTimeout: soon})
 			p := w.next()
 			must(t, p.Remember(w.Context(), "job 42"))
 			c.end(w, h)
@@ -143,7 +143,7 @@ func TestStandaloneDeadlineIsAQuestion(t *testing.T) {
 	w := newWorld(t, config{hub: running(hooks)})
 	pending := make(chan bool, 100)
 	w.completer.misjudge(func(s *completer.Status) { pending <- s.Pending })
-	h := w.StartActivity(client.StartActivityOptions{ScheduleToCloseTimeout: 3 * time.Second})
+	h := w.StartActivity(client.StartActivityOptions{ScheduleToCloseTimeout: soon})
 	info := w.Next()
 	p := w.next()
 	w.ExtendScheduleToClose(info, time.Hour)

@@ -66,7 +66,7 @@ func patient() workflow.ActivityOptions {
 
 // soon is when an activity times out that is to do so, though not before the
 // test has done something with it.
-const soon = 4 * time.Second
+const soon = 15 * time.Second
 
 // again is a failure that is retried at once.
 func again() error {

@@ -104,12 +104,14 @@ func open(t testing.TB, p place, change ...func(*pgxpool.Config)) handle {
 	return handle{s, p, l, pool}
 }
 
-// lines is a dialer whose connections can be cut, and can lose a reply.
+// lines is a dialer whose connections can be cut, for good or in the middle of a
+// call, and can lose a reply.
 type lines struct {
 	mu    sync.Mutex
 	away  bool
 	conns []net.Conn
-	lost  func() // where it isn't nil, the next reply gets lost and this is called
+	flaps bool   // the next request is sent, and all connections end
+	lost  func() // if set, the next reply is lost and this is called
 }
 
 func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -138,6 +140,14 @@ func (l *lines) cut() {
 	l.conns = nil
 }
 
+// flap ends all connections when the next request has been sent. New ones can be
+// made.
+func (l *lines) flap() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flaps = true
+}
+
 func (l *lines) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,6 +166,20 @@ func (l *lines) loseReply(meanwhile func()) {
 type lossy struct {
 	net.Conn
 	lines *lines
+}
+
+func (l lossy) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b)
+	l.lines.mu.Lock()
+	defer l.lines.mu.Unlock()
+	if l.lines.flaps {
+		l.lines.flaps = false
+		for _, conn := range l.lines.conns {
+			_ = conn.Close()
+		}
+		l.lines.conns = nil
+	}
+	return n, err
 }
 
 func (l lossy) Read(b []byte) (int, error) {

@@ -8,6 +8,10 @@ import (
 
 // TestMain runs the tests, or what one of their child processes does.
 func TestMain(m *testing.M) {
+	if role := os.Getenv(rotateVariable); role != "" {
+		fmt.Fprintln(os.Stderr, rotateChild(os.Getenv(childVariable), role))
+		os.Exit(1)
+	}
 	if url := os.Getenv(childVariable); url != "" {
 		fmt.Fprintln(os.Stderr, child(url))
 		os.Exit(1)

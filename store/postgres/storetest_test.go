@@ -20,6 +20,7 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Break:    func(t *testing.T, s store.Store) { s.(handle).lines.cut() },
+		Flap:     func(t *testing.T, s store.Store) { s.(handle).lines.flap() },
 		Lose: func(t *testing.T, s store.Store, meanwhile func()) {
 			warm(t, s)
 			s.(handle).lines.loseReply(meanwhile)
@@ -33,6 +34,12 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, harness(true, newPlace))
+}
+
+// TestConformanceSealed runs the suite on stores that are sealed.
+func TestConformanceSealed(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.Sealed(harness(true, newPlace)))
 }
 
 // TestConformanceBehindPgBouncer runs the suite through PgBouncer in

@@ -48,6 +48,11 @@ func (r rig) harness() storetest.Harness {
 		Open:     func(t *testing.T) store.Store { return r.open(t, rand.Text()+":") },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return r.open(t, s.(rigged).prefix) },
 		Break:    func(t *testing.T, s store.Store) { s.(rigged).cut.cut() },
+		Flap:     func(t *testing.T, s store.Store) { s.(rigged).cut.flap() },
+		Lose: func(t *testing.T, s store.Store, meanwhile func()) {
+			warm(t, s)
+			s.(rigged).cut.loseReply(meanwhile)
+		},
 		Corrupt: func(t *testing.T, s store.Store, id string) {
 			s.(rigged).damage(t, id, "too short")
 		},

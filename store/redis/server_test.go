@@ -2,8 +2,6 @@ package redis_test
 
 import (
 	"bufio"
-	"context"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -159,34 +157,3 @@ func eventually(tb testing.TB, what string, ask func() bool) {
 
 // soak says whether the long versions of tests are wanted.
 func soak() bool { return os.Getenv("LATCHKEY_SOAK") == "1" }
-
-// cut is a dialer whose connections can all be cut, for good.
-type cut struct {
-	mu    sync.Mutex
-	conns []net.Conn
-	done  bool
-}
-
-func (c *cut) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done {
-		conn.Close()
-		return nil, fmt.Errorf("the test has cut the line")
-	}
-	c.conns = append(c.conns, conn)
-	return conn, nil
-}
-
-func (c *cut) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.done = true
-	for _, conn := range c.conns {
-		conn.Close()
-	}
-}

@@ -29,6 +29,23 @@ func concurrencyChecks() []check {
 			run:  func(c *checker) { c.raceInserts(c.open()) },
 		},
 		{
+			name: "Concurrency/EqualDeletesBothSucceed",
+			says: "Delete returns nil where there is no entry: of equal deletes at once none conflicts, since the entry was never at another version.",
+			run: func(c *checker) {
+				s := c.open()
+				for round := range 20 {
+					e := c.insert(s, fmt.Sprintf("entry-%d", round), "body", at(1))
+					c.each(4, func(int) error {
+						if err := s.Delete(c.ctx, e.ID, e.Version); err != nil {
+							return fmt.Errorf("delete beside equal ones: got %w, want nil", err)
+						}
+						return nil
+					})
+					c.wantAbsent(s, e.ID, "that was deleted")
+				}
+			},
+		},
+		{
 			name: "Concurrency/PutOrDeleteWins",
 			says: "Of a Put and a Delete of one version, one is first and the other conflicts.",
 			run: func(c *checker) {

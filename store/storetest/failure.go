@@ -35,11 +35,13 @@ func breakChecks() []check {
 				e.ID = "absent"
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
-				for i, name := range []string{"Get", "", "Put", "Delete"} {
-					if name != "" {
-						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), name+" of an entry that was never there")
+				names := []string{"Get", "", "Put", "Delete"}
+				c.each(len(names), func(i int) error { // at once, since each may take long to fail
+					if names[i] != "" {
+						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), names[i]+" of an entry that was never there")
 					}
-				}
+					return nil
+				})
 			},
 		},
 		check{
@@ -50,11 +52,13 @@ func breakChecks() []check {
 				s, e := c.broken()
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
-				for _, call := range callsOn(e) {
-					if err := call.do(ctx, s); err != nil {
-						c.wantWrapped(failure{call.op + " of a store out of reach", call.op, err})
+				calls := callsOn(e)
+				c.each(len(calls), func(i int) error { // at once, since each may take long to fail
+					if err := calls[i].do(ctx, s); err != nil {
+						c.wantWrapped(failure{calls[i].op + " of a store out of reach", calls[i].op, err})
 					}
-				}
+					return nil
+				})
 			},
 		},
 		check{
@@ -214,6 +218,23 @@ func corruptChecks() []check {
 					first = cmp.Or(first, err)
 				}
 				c.wantErr(first, store.ErrCorrupt, "List with a damaged entry")
+			},
+		},
+		{
+			name:  "Corrupt/ListGoesOn",
+			says:  "A damaged entry is yielded as ErrCorrupt, and List goes on behind it.",
+			needs: corruptible,
+			run: func(c *checker) {
+				s, _, others := c.damaged()
+				var all []store.Entry
+				for e, err := range s.List(c.ctx) {
+					if err == nil {
+						all = append(all, e)
+					} else {
+						c.wantErr(err, store.ErrCorrupt, "List with a damaged entry")
+					}
+				}
+				c.wantListed(byID(all), others, "with a damaged entry")
 			},
 		},
 	}

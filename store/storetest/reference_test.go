@@ -35,6 +35,8 @@ func newWorld() *world {
 type ref struct {
 	w      *world
 	broken atomic.Bool
+	flaps  atomic.Bool            // the next call fails
+	slow   time.Duration          // how long a call takes to fail
 	lost   atomic.Pointer[func()] // called in place of the next write's reply
 
 	mu     sync.RWMutex // held by calls, so that Close waits for them
@@ -76,11 +78,14 @@ func (r *ref) begin(ctx context.Context) (end func(), err error) {
 		err = store.ErrClosed
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	case r.broken.Load():
+	case r.broken.Load(), r.flaps.CompareAndSwap(true, false):
 		err = errUnreachable
 	}
 	if err != nil {
 		r.mu.RUnlock()
+		if errors.Is(err, errUnreachable) {
+			time.Sleep(r.slow)
+		}
 		return nil, err
 	}
 	r.w.mu.Lock()
@@ -262,6 +267,13 @@ func (r *ref) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 				err = nil
 				continue
 			}
+			if errors.Is(err, store.ErrCorrupt) {
+				e, err = store.Entry{}, nil
+				if !yield(e, wrapped("list", id, store.ErrCorrupt)) {
+					return
+				}
+				continue
+			}
 			if err != nil {
 				break
 			}
@@ -367,6 +379,7 @@ func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness 
 		Peer:  func(_ *testing.T, s store.Store) store.Store { return wrap(newRef(of(s).w)) },
 		Break: func(_ *testing.T, s store.Store) { of(s).broken.Store(true) },
 		Lose:  func(_ *testing.T, s store.Store, meanwhile func()) { of(s).lost.Store(&meanwhile) },
+		Flap:  func(_ *testing.T, s store.Store) { of(s).flaps.Store(true) },
 		Corrupt: func(_ *testing.T, s store.Store, id string) {
 			w := of(s).w
 			w.mu.Lock()

@@ -48,7 +48,7 @@ func TestScenario(t *testing.T) {
 func TestRun(t *testing.T) {
 	beyond := 0 // the checks under Put, and those that need more than any store has
 	for _, k := range checks() {
-		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Lost Corrupt Model", subject) {
+		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Lost Flap Corrupt Model", subject) {
 			beyond++
 		}
 	}
@@ -64,17 +64,18 @@ func TestRun(t *testing.T) {
 		{scenario: "lose-no-peer", fails: true, want: []string{`Harness\.Lose is there without Features\.Shared`}, wantNot: []string{"panic", "--- .*Put/"}},
 		{scenario: "open-returns-nil", run: "Put/InsertThenGet", fails: true, want: []string{`Harness\.Open returned nil, want a store`}, wantNot: []string{"panic"}},
 		{scenario: "open-skips", run: "Put", want: []string{`--- SKIP: TestScenario/Put/InsertThenGet`, `no server here`, `0 checks ran, 0 failed; .* the harness skipped it \(Put/InsertThenGet`}},
-		{scenario: "plain", run: "(Put|Durable|Shared|Break|Lost|Corrupt|Claim)", want: []string{
+		{scenario: "plain", run: "(Put|Durable|Shared|Break|Lost|Flap|Corrupt|Claim)", want: []string{
 			`--- PASS: TestScenario/Put/StaleVersionConflicts`,
 			`--- SKIP: TestScenario/Durable/ReopenedIsAsItWas`, `the harness doesn't declare Features\.Durable`,
 			`--- SKIP: TestScenario/Shared/PeerSeesWritesAtOnce`, `the harness doesn't declare Features\.Shared`,
 			`--- SKIP: TestScenario/Claim/OldestFirst`, `the harness doesn't declare Features\.Ordered`,
 			`--- SKIP: TestScenario/Break/GetFails`, `the harness has no Break`,
 			`--- SKIP: TestScenario/Lost/PutTookPlaceOnce`, `the harness has no Lose`,
+			`--- SKIP: TestScenario/Flap/GetRecovers`, `the harness has no Flap`,
 			`--- SKIP: TestScenario/Corrupt/GetIsErrCorrupt`, `the harness has no Corrupt`,
 			`storetest: \d+ checks ran, 0 failed \(Put \d+, Claim \d+\); \d+ skipped: .*Features\.Ordered \(Claim/OldestFirst\)`,
 		}},
-		{scenario: "reference", run: "(Put|Durable|Shared|Break|Lost|Corrupt|Model)", seed: "7", want: []string{fmt.Sprintf(`storetest: %d checks ran, 0 failed .*; 0 skipped\n`, beyond)}},
+		{scenario: "reference", run: "(Put|Durable|Shared|Break|Lost|Flap|Corrupt|Model)", seed: "7", want: []string{fmt.Sprintf(`storetest: %d checks ran, 0 failed .*; 0 skipped\n`, beyond)}},
 		{scenario: "reference", seed: "seven", fails: true, want: []string{`LATCHKEY_SEED is "seven": it must be a number`}, wantNot: []string{"--- .*Put/"}},
 		{scenario: "wrong", run: "Due", fails: true, want: []string{
 			`--- FAIL: TestScenario/Due/ReachedAtItsMillisecond`, `contract: Claim returns entries whose Due is not after now`,

@@ -45,6 +45,9 @@ func Sealed(h Harness) Harness {
 	if h.Lose != nil {
 		out.Lose = func(t *testing.T, s store.Store, meanwhile func()) { h.Lose(t, of(s), meanwhile) }
 	}
+	if h.Flap != nil {
+		out.Flap = func(t *testing.T, s store.Store) { h.Flap(t, of(s)) }
+	}
 	if h.Corrupt != nil {
 		out.Corrupt = func(t *testing.T, s store.Store, id string) {
 			t.Helper()

@@ -12,80 +12,86 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Features says what a backend can do beyond what every backend must. The zero
-// value is right for one that keeps entries in one process's memory.
+// Features are what a backend provides beyond what every backend must. The zero
+// value is right for a backend that keeps entries in the memory of one process.
 type Features struct {
-	// Durable means that what Put acknowledged survives the process. Requires
+	// Durable means that an acknowledged write survives the process. It requires
 	// Harness.Reopen.
 	Durable bool
 
-	// Shared means that several handles, in several processes, see the same
-	// data. Requires Harness.Peer.
+	// Shared means that handles in several processes see the same data. It
+	// requires Harness.Peer.
 	Shared bool
 
-	// Ordered means that Claim is oldest first over the whole store, not only
-	// within a shard.
+	// Ordered means that Claim returns the oldest entries of the whole store
+	// first, and not only those of a shard.
 	Ordered bool
 
-	// MaxBody is the largest Body, in bytes, that the store takes, where that is
-	// less than store.MaxStored: for backends with smaller messages, and for
-	// stores that wrap another one. The store is then a store.Limiter. At least 256 KiB. Defaults to store.MaxStored.
+	// MaxBody is the largest Body, in bytes, that the store accepts, if it is a
+	// store.Limiter. Must be between 256 KiB and store.MaxStored. Defaults to
+	// store.MaxStored.
 	MaxBody int
 
 	// Pager, Counter and Notifier mean that the store serves the optional
-	// interface of that name in package store. Stores whose type has the method
-	// without serving it return errors.ErrUnsupported.
+	// interface of that name in package store. A store that has the method and
+	// does not serve it returns errors.ErrUnsupported.
 	Pager, Counter, Notifier bool
 }
 
-// Harness is how the suite gets at a backend. Its functions are called from
-// one goroutine at a time, with the T of the subtest that needs the store, so
-// that they may use TempDir, Cleanup, Fatal and Skip, but not Parallel.
-// Cleanups that they register run after the suite has closed its stores.
+// Harness gives the suite access to a backend. The suite calls its functions from
+// one goroutine at a time, with the T of the subtest that needs the store. They
+// may use TempDir, Cleanup, Fatal and Skip, but not Parallel. Cleanups that they
+// register run after the suite has closed its stores.
 type Harness struct {
 	// Features are what the backend declares. Defaults to none.
 	Features Features
 
-	// Open returns a store that is fresh and empty. The suite closes it.
-	// Required.
+	// Open returns a new and empty store. The suite closes it. Required.
 	Open func(t *testing.T) store.Store
 
-	// Reopen returns the data of s again. The suite has closed s, and closes
-	// what Reopen returns. Required with Features.Durable.
+	// Reopen returns the data of s again. The suite has closed s, and closes the
+	// store that Reopen returns. If the backend has a server, restart the server
+	// as well: otherwise data that the server keeps in memory passes as durable.
+	// Required with Features.Durable.
 	Reopen func(t *testing.T, s store.Store) store.Store
 
 	// Peer returns a second handle to the data of s, as another process would
-	// have it. The suite closes both. Required with Features.Shared.
+	// open it. The suite closes both. Required with Features.Shared.
 	Peer func(t *testing.T, s store.Store) store.Store
 
-	// Break cuts s off: from here on what it keeps its entries in can't be
-	// reached. Calls may fail at once or when their context ends. Optional.
+	// Break cuts s off for good: from now on s cannot reach its data. Calls may
+	// fail at once or when their context ends. Optional.
 	Break func(t *testing.T, s store.Store)
 
-	// Lose has the reply to the next write through s get lost: the write takes
-	// place, then meanwhile is called, and then the one who wrote hears what
-	// comes of that, which is an error, or what the backend makes of a second
-	// try. Meanwhile may be called by any goroutine, and uses another handle.
-	// For backends that talk to a server. Optional; requires Features.Shared.
+	// Lose loses the reply to the next write through s: the write takes place, then
+	// meanwhile is called, and then the caller of the write gets an error, or what
+	// the backend makes of a second try. A reply to a read that comes before the
+	// write, such as the first half of a claim, is not lost. The suite uses s at
+	// once afterwards. Any goroutine may call meanwhile, which uses another handle.
+	// For backends with a server. Optional; requires Features.Shared.
 	Lose func(t *testing.T, s store.Store, meanwhile func())
 
-	// Corrupt damages what is kept for id, in a way that the backend is meant
-	// to notice. Optional.
+	// Flap cuts the connections of s during its next call: after the request was
+	// sent, and before the reply arrives. New connections succeed. For backends
+	// with a server. Optional.
+	Flap func(t *testing.T, s store.Store)
+
+	// Corrupt damages the data of id in a way that the backend detects. Optional.
 	Corrupt func(t *testing.T, s store.Store, id string)
 }
 
 // SeedVariable is the environment variable with the seed of the random
-// operations. They are seeded from the system's randomness where it is unset.
+// operations. Without it each run has another seed.
 const SeedVariable = "LATCHKEY_SEED"
 
-// patience is how long a check may take before it is said to hang.
+// patience is how long a check may take before it fails.
 const patience = 2 * time.Minute
 
 // minMaxBody is the smallest Features.MaxBody: the suite has bodies of 128 KiB.
 const minMaxBody = 256 << 10
 
-// Run runs every check on stores from h, each as a subtest of t. A harness
-// that can't work, such as one without Open, fails t at once.
+// Run runs every check on stores from h, each as a subtest of t. It fails t at once
+// if h lacks a function that its features require.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if err := h.validate(); err != nil {
@@ -118,7 +124,7 @@ func Run(t *testing.T, h Harness) {
 func (h Harness) validate() error {
 	switch {
 	case h.Open == nil:
-		return errors.New("Harness.Open is nil: it is required, and returns a store that is fresh and empty")
+		return errors.New("Harness.Open is nil: it is required, and returns a new and empty store")
 	case h.Features.Durable && h.Reopen == nil:
 		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
 	case h.Features.Shared && h.Peer == nil:
@@ -126,7 +132,7 @@ func (h Harness) validate() error {
 	case h.Features.MaxBody != 0 && (h.Features.MaxBody < minMaxBody || h.Features.MaxBody > store.MaxStored):
 		return fmt.Errorf("Features.MaxBody must be between 256 KiB and store.MaxStored, got %d bytes", h.Features.MaxBody)
 	case h.Lose != nil && !h.Features.Shared:
-		return errors.New("Harness.Lose is there without Features.Shared: what comes between a write and its caller goes through a peer")
+		return errors.New("Harness.Lose is there without Features.Shared: it is required, since the suite writes through a peer before the caller gets the reply")
 	}
 	return nil
 }
@@ -138,6 +144,7 @@ type backend struct {
 	peer   func(s store.Store) store.Store
 	sever  func(s store.Store)
 	lose   func(s store.Store, meanwhile func())
+	flap   func(s store.Store)
 	damage func(s store.Store, id string)
 }
 
@@ -148,6 +155,7 @@ func (h Harness) bind(t *testing.T) backend {
 		peer:   func(s store.Store) store.Store { return h.Peer(t, s) },
 		sever:  func(s store.Store) { h.Break(t, s) },
 		lose:   func(s store.Store, meanwhile func()) { h.Lose(t, s, meanwhile) },
+		flap:   func(s store.Store) { h.Flap(t, s) },
 		damage: func(s store.Store, id string) { h.Corrupt(t, s, id) },
 	}
 }
@@ -170,6 +178,7 @@ const (
 	ordered
 	breakable
 	losing
+	flapping
 	corruptible
 	paging
 	counting
@@ -195,6 +204,8 @@ func (k check) missing(h Harness) string {
 		return "the harness has no Break"
 	case k.needs&losing != 0 && h.Lose == nil:
 		return "the harness has no Lose"
+	case k.needs&flapping != 0 && h.Flap == nil:
+		return "the harness has no Flap"
 	case k.needs&corruptible != 0 && h.Corrupt == nil:
 		return "the harness has no Corrupt"
 	}
@@ -206,12 +217,12 @@ func checks() []check {
 	return slices.Concat(
 		putChecks(), deleteChecks(), versionChecks(), bodyChecks(), ownershipChecks(), idChecks(),
 		dueChecks(), claimChecks(), drainChecks(), listChecks(), contextChecks(),
-		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), lostChecks(), corruptChecks(),
+		concurrencyChecks(), errorChecks(), closeChecks(), breakChecks(), lostChecks(), flapChecks(), corruptChecks(),
 		durableChecks(), sharedChecks(), modelChecks(), optionalChecks(), pageChecks(), countChecks(), notifyChecks(),
 	)
 }
 
-// summary is what Run tells at its end.
+// summary is the last line that Run logs.
 type summary struct {
 	subjects []string       // in order
 	ran      map[string]int // by subject

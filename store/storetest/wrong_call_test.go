@@ -244,6 +244,21 @@ func wrongOrders() []wrong {
 				},
 			}
 		}},
+		{name: "the later of two equal deletes conflicts", caughtBy: []string{"Concurrency/EqualDeletesBothSucceed"}, wrap: func(r *ref) store.Store {
+			m := newLongMeeting(time.Second)
+			return &twisted{ref: r, del: func(ctx context.Context, id string, version uint64) error {
+				there := r.peek(id).Version == version // as a statement's snapshot has it
+				m.meet()
+				r.w.mu.Lock()
+				removed := r.w.entries[id].Version == version
+				delete(r.w.entries, id)
+				r.w.mu.Unlock()
+				if there && !removed {
+					return store.ErrConflict
+				}
+				return nil
+			}}
+		}},
 		{name: "body and due are written one after the other", caughtBy: []string{"Concurrency/ReadersSeeWholeEntries"}, wrap: func(r *ref) store.Store {
 			m := newMeeting()
 			return &twisted{ref: r,

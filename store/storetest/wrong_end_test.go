@@ -226,6 +226,9 @@ func wrongBroken() []wrong {
 			}
 			return got, err
 		})},
+		{name: "a list ends at a damaged entry", caughtBy: []string{"Corrupt/ListGoesOn"}, wrap: listingBy(func(r *ref, ctx context.Context, yield func(store.Entry, error) bool) {
+			r.List(ctx)(func(e store.Entry, err error) bool { return yield(e, err) && err == nil })
+		})},
 		{name: "a list leaves a damaged entry out", caughtBy: []string{"Corrupt/ListSaysSo"}, wrap: listingBy(func(r *ref, ctx context.Context, yield func(store.Entry, error) bool) {
 			ids, err := r.ids(ctx)
 			if err != nil {

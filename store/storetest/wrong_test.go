@@ -27,7 +27,7 @@ type wrong struct {
 
 func wrongs() []wrong {
 	return slices.Concat(wrongPuts(), wrongVersions(), wrongBodies(), wrongIDs(), wrongDues(), wrongClaims(), wrongLists(),
-		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongLost(), wrongDurable(), wrongShared(), wrongModels(),
+		wrongContexts(), wrongOrders(), wrongErrors(), wrongCloses(), wrongBroken(), wrongLost(), wrongFlaps(), wrongDurable(), wrongShared(), wrongModels(),
 		wrongPages(), wrongCounts(), wrongNotifiers())
 }
 

@@ -505,6 +505,41 @@ var table = map[string]func(c *row){
 			c.t.Error("the payload stays")
 		}
 	},
+	"Settled, Retry: due now": func(c *row) {
+		for _, kind := range []record.Kind{record.Result, record.Failure, record.Cancellation} {
+			c.rec = settledOn(kind)
+			c.p.Conclude(c.rec, Verdict{Class: "unavailable"})
+			if !c.p.Retry(c.rec) || !Due(c.rec, time.Hour).Equal(noon) {
+				c.t.Errorf("a %v is due at %v, want it due now", kind, Due(c.rec, time.Hour))
+			}
+			if c.is(record.Settled, record.NoEnd); c.rec.Delivery.Tries != 1 || c.rec.Delivery.LastError != "unavailable" {
+				c.t.Errorf("what an operator sees of the tries has changed: %v", c.rec.Delivery)
+			}
+		}
+	},
+	"a hook failed, Retry: called again at once": func(c *row) {
+		c.rec = settledOn(record.Result)
+		c.p.Close(c.rec, record.EndDelivered)
+		c.p.Told(c.rec, nil, nil, true)
+		if !c.p.Retry(c.rec) || !Due(c.rec, time.Hour).Equal(noon) {
+			c.t.Errorf("it is due at %v, want it due now", Due(c.rec, time.Hour))
+		}
+		c.is(record.Closed, record.EndDelivered)
+	},
+	"nothing to retry, Retry: nothing changes": func(c *row) {
+		newer := attempt(1)
+		newer.State = 77
+		newer.Notices, newer.NoticeTries = []*record.Notice{{Kind: record.NoticeOver}}, 1
+		for name, r := range map[string]*record.Record{
+			"waiting": attempt(1, handedOff), "an early result": early(record.Result), "delivered": closedBy(record.EndDelivered, settledOn(record.Result)),
+			"over": closedBy(record.EndOther, settledOn(record.Result)), "of a newer release": newer,
+		} {
+			before := proto.CloneOf(r)
+			if c.p.Retry(r) || !proto.Equal(before, r) {
+				c.t.Errorf("%s: the record has changed from %v to %v", name, before, r)
+			}
+		}
+	},
 	"Closed: removed after the retention": func(c *row) {
 		c.rec = closedBy(record.EndDelivered, settledOn(record.Result))
 		if due := Due(c.rec, time.Hour); !due.Equal(noon.Add(time.Hour)) {

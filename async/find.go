@@ -1,0 +1,43 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// Find returns the callback of an entry by its [Info].ID. It is for operators'
+// tools: unlike the entry's ID, the callback that it returns can answer, so only
+// code that has authorized the caller should have it. ErrNotFound means that the
+// store has no such entry, or that the ID is not an entry's.
+func (h *Hub) Find(ctx context.Context, entryID string) (Callback, error) {
+	c, err := h.find(ctx, entryID)
+	if len(entryID) != entryIDLen {
+		entryID = "" // what has the length of a key's entry may be a secret
+	}
+	return c, failed("find", entryID, err)
+}
+
+func (h *Hub) find(ctx context.Context, id string) (Callback, error) {
+	if h == nil {
+		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
+	}
+	if len(id) != entryIDLen && len(id) != hashLen || store.CheckID(id) != nil {
+		return Callback{}, fmt.Errorf("%w: not the ID of an entry, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key); Info.ID has it", ErrNotFound, entryIDLen, hashLen)
+	}
+	e, err := h.load(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = errUnknown
+	}
+	if err != nil {
+		return Callback{}, err
+	}
+	return h.callbackOf(e), nil
+}
+
+// callbackOf returns the callback of an entry's current round.
+func (h *Hub) callbackOf(e entry) Callback {
+	return Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e}
+}

@@ -1,0 +1,108 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// Retry makes due now what hubs retry with backoff: the delivery of an accepted
+// outcome, and hooks that have failed. It reports whether there is any. An early
+// result is not delivered before its activity comes, so its time is left alone.
+func (p Policy) Retry(r *record.Record) bool {
+	retried := false
+	if r.State == record.Settled && !r.Early {
+		r.Delivery.Next = p.Now.UnixNano()
+		retried = true
+	}
+	if Known(r.State) && len(r.Notices) > 0 && r.NoticeTries > 0 {
+		r.NextNotice = p.Now.UnixNano()
+		retried = true
+	}
+	return retried
+}
+
+// The classes of what goes wrong that are not those of a delivery.
+const (
+	ClassHook = "hook"
+	ClassBeat = "heartbeat"
+	ClassLate = "late"
+)
+
+// LateAfter is how long an entry that nothing was tried for is due before that is
+// a class of its own.
+const LateAfter = time.Minute
+
+// Class names what goes wrong with an entry: the class of the last delivery's
+// error, ClassHook, ClassBeat, or ClassLate for an entry that no hub works on.
+// It is empty where nothing does.
+func Class(r *record.Record, retention time.Duration, now time.Time) string {
+	if class := failing(r); class != "" {
+		return class
+	}
+	if late := LateSince(r, retention, now); !late.IsZero() && now.Sub(late) >= LateAfter {
+		return ClassLate
+	}
+	return ""
+}
+
+// failing is the class of what was tried in vain last.
+func failing(r *record.Record) string {
+	switch {
+	case r.State == record.Settled && r.Delivery.GetLastError() != "":
+		return r.Delivery.LastError
+	case len(r.Notices) > 0 && r.NoticeTries > 0:
+		return ClassHook
+	case r.State == record.Waiting && r.BeatTries > 0:
+		return ClassBeat
+	}
+	return ""
+}
+
+// Failing reports whether the last try to deliver, to heartbeat or to call a hook
+// has failed.
+func Failing(r *record.Record) bool { return failing(r) != "" }
+
+// LateSince is since when an entry needs a hub, or zero where it doesn't. An
+// outcome needs one from when it was accepted until Temporal has it. What waits
+// with backoff counts from its next try.
+func LateSince(r *record.Record, retention time.Duration, now time.Time) time.Time {
+	var late time.Time
+	since := func(t time.Time) {
+		if !t.IsZero() && !t.After(now) && (late.IsZero() || t.Before(late)) {
+			late = t
+		}
+	}
+	switch r.State {
+	case record.Waiting:
+		since(QuestionAt(r))
+		since(BeatAt(r))
+	case record.Settled:
+		if r.Early {
+			since(FromNano(r.Delivery.GetNext()))
+		} else {
+			since(FromNano(r.Outcome.GetSettled()))
+		}
+	case record.Closed:
+		if len(r.Notices) == 0 {
+			since(RemoveAt(r, retention))
+		}
+	}
+	if len(r.Notices) > 0 {
+		since(FromNano(r.NextNotice))
+	}
+	return late
+}
+
+// StateSince is when an entry came into its state. One that waits does so since
+// it was made, or since its activity was scheduled where it has changed hands.
+func StateSince(r *record.Record) time.Time {
+	switch r.State {
+	case record.Settled:
+		return FromNano(r.Outcome.GetSettled())
+	case record.Closed:
+		return FromNano(r.Ended)
+	default:
+		return FromNano(max(r.Created, r.Scheduled))
+	}
+}
