@@ -58,6 +58,10 @@ func TestImportArrows(t *testing.T) {
 		"/web/webhook": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer")
 		},
+		"/web/board": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer" || d == module+"/web/webhook")
+		},
+		"/cmd/latchkey": func(d string) bool { return !external(d) },
 		"/web/answer": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},

@@ -14,7 +14,7 @@ import (
 // attempt of it asks again. It is nil where the entry was abandoned before, and
 // ErrClosed where the activity is over.
 func (c Callback) Abandon(ctx context.Context) error {
-	return failed("abandon", c.ID(), c.abandon(ctx))
+	return failed("abandon", c.entryID(), c.abandon(ctx))
 }
 
 func (c Callback) abandon(ctx context.Context) error {
@@ -31,12 +31,12 @@ func (c Callback) abandon(ctx context.Context) error {
 		case e.rec.State == record.Closed:
 			return e, false, closedError(e.rec)
 		}
-		c.hub.policy(time.Now()).Close(e.rec, record.EndAbandoned)
+		c.hub.rules.at(time.Now()).Close(e.rec, record.EndAbandoned)
 		written = true
 		return e, true, nil
 	})
 	if written {
-		c.hub.wakeUp()
+		c.hub.wheel.wake()
 	}
 	return err
 }

@@ -129,11 +129,11 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 // probe while its breaker is open, and all of them when it has closed.
 func (p *pool) resume() {
 	now := time.Now()
-	until := now.Add(p.hub.claimTime)
+	until := now.Add(p.runner.claimTime)
 	room := p.room() / 2
-	found := p.hub.backlog.probes(func(w way) bool { return p.hub.health.probeDue(w, now) })
+	found := p.runner.backlog.probes(func(w way) bool { return p.runner.health.probeDue(w, now) })
 	for _, k := range []kind{aBeat, anAnswer} {
-		taken := append(found[k], p.hub.backlog.take(k, room)...)
+		taken := append(found[k], p.runner.backlog.take(k, room)...)
 		room -= len(taken)
 		for _, left := range taken {
 			p.submit(task{kind: k, deadline: left.order, do: func() func() { return p.resumeOne(left, until) }, putOff: func() {}})
@@ -145,12 +145,12 @@ func (p *pool) resume() {
 func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 	defer cancel()
-	stored, err := p.hub.store.Get(ctx, left.id)
+	stored, err := p.runner.entries.store.Get(ctx, left.id)
 	if err != nil || stored.Version != left.version {
 		return nil // it is due by itself, or somebody has it
 	}
 	stored.Due = until
-	if stored.Version, err = p.hub.store.Put(ctx, stored); err != nil {
+	if stored.Version, err = p.runner.entries.store.Put(ctx, stored); err != nil {
 		return nil
 	}
 	return p.tend(read(stored), until)

@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
-	"github.com/latchkey-go/latchkey/store"
 )
 
 // Callback is a handle for one activity that waits for an external system,
@@ -22,10 +20,8 @@ import (
 //
 // The zero Callback answers ErrNotFound.
 type Callback struct {
-	hub   *Hub
-	id    *string // not the ID itself, which fmt would print where a struct has the Callback in a field of its own
-	entry entry   // never written to
-	key   *keyed  // where it was opened by key
+	hub *Hub
+	handle
 }
 
 // ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
@@ -35,20 +31,20 @@ func (c Callback) ID() string {
 	if c.id == nil {
 		return ""
 	}
-	return *c.id
+	return c.id.Reveal()
 }
 
 // Reference returns what Remember kept, or "".
 func (c Callback) Reference() string { return c.entry.rec.GetReference() }
 
 // String names the callback by its shortened ID, which is safe in a log.
-func (c Callback) String() string { return "callback " + shortID(c.ID()) }
+func (c Callback) String() string { return "callback " + shortID(c.entryID()) }
 
 // GoString is String, so that %#v doesn't print the task token.
 func (c Callback) GoString() string { return c.String() }
 
 // LogValue is the shortened ID.
-func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.ID())) }
+func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.entryID())) }
 
 // Fail has the attempt fail with err, and the activity retried by its retry
 // policy: the next attempt asks again, under a new callback ID. An error that
@@ -62,12 +58,12 @@ func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.ID()
 // its causes is sent as a failure of type "Canceled": the SDK's own client
 // would send the whole as a cancellation, and lose it.
 func (c Callback) Fail(ctx context.Context, err error) error {
-	return failed("fail", c.ID(), c.fail(ctx, err, true))
+	return failed("fail", c.entryID(), c.fail(ctx, err, true))
 }
 
 // Reject is Fail without retries: the activity ends with err.
 func (c Callback) Reject(ctx context.Context, err error) error {
-	return failed("reject", c.ID(), c.fail(ctx, err, false))
+	return failed("reject", c.entryID(), c.fail(ctx, err, false))
 }
 
 func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
@@ -82,7 +78,7 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 	if err != nil {
 		return err
 	}
-	return c.hub.settle(ctx, c, o)
+	return c.hub.deliverer.settle(ctx, c.handle, o)
 }
 
 // ReportCanceled ends the activity as cancelled, with these details. Temporal
@@ -93,7 +89,7 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 // It is ReportCanceled and not Cancel, which in Temporal's SDK requests a
 // cancellation.
 func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
-	return failed("report canceled", c.ID(), c.reportCanceled(ctx, details))
+	return failed("report canceled", c.entryID(), c.reportCanceled(ctx, details))
 }
 
 func (c Callback) reportCanceled(ctx context.Context, details []any) error {
@@ -108,14 +104,14 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 	if err != nil {
 		return err
 	}
-	return c.hub.settle(ctx, c, o)
+	return c.hub.deliverer.settle(ctx, c.handle, o)
 }
 
 // Remember keeps the outside's own reference, such as a job's number, for
 // later attempts of this round: they find it with Reference, and submit
 // nothing twice. At most 4 KiB of UTF-8; "" forgets.
 func (c Callback) Remember(ctx context.Context, ref string) error {
-	return failed("remember", c.ID(), c.remember(ctx, ref))
+	return failed("remember", c.entryID(), c.remember(ctx, ref))
 }
 
 func (c Callback) remember(ctx context.Context, ref string) error {
@@ -138,64 +134,7 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 
 // update changes the entry, whose round must be the callback's.
 func (c Callback) update(ctx context.Context, change func(e entry) (_ entry, write bool, err error)) (entry, error) {
-	e, err := c.hub.update(ctx, entry{id: c.entry.id}, func(e entry) (entry, bool, error) {
-		if err := c.isCurrent(e); err != nil {
-			return e, false, err
-		}
-		return change(e)
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		err = errUnknown
-	}
-	return e, err
-}
-
-// isCurrent returns an error unless the callback's round is the entry's.
-func (c Callback) isCurrent(e entry) error {
-	if c.key != nil {
-		return nil // the current round, whichever that is
-	}
-	switch current, before := roundOf(e, c.ID()); {
-	case current:
-		return nil
-	case before != nil:
-		return ErrSuperseded
-	default:
-		return errUnknown
-	}
-}
-
-// readFor returns what to settle an outcome on. At first that is what was read
-// when the callback was opened: where it has changed since, the store says so,
-// and it is read anew.
-func (c Callback) readFor(ctx context.Context, o offer, tries int) (entry, *record.Round, error) {
-	e := c.entry
-	if tries > 0 || c.key != nil || o.kind == record.Cancellation || e.rec.State != record.Waiting {
-		return c.read(ctx)
-	}
-	if current, _ := roundOf(e, c.ID()); !current {
-		return c.read(ctx)
-	}
-	return e.clone(), nil, nil
-}
-
-// read reads the entry anew, and the callback's round where it is over.
-func (c Callback) read(ctx context.Context) (entry, *record.Round, error) {
-	e, err := c.hub.load(ctx, c.entry.id)
-	if errors.Is(err, store.ErrNotFound) {
-		return entry{}, nil, errUnknown
-	}
-	if err != nil {
-		return entry{}, nil, err
-	}
-	if c.key != nil {
-		return e, nil, nil // the current round, whichever that is
-	}
-	current, before := roundOf(e, c.ID())
-	if !current && before == nil {
-		return entry{}, nil, errUnknown
-	}
-	return e, before, nil
+	return c.handle.update(ctx, c.hub.entries, change)
 }
 
 // errZero answers a callback that no hub gave.

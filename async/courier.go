@@ -1,7 +1,6 @@
 package async
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -31,11 +30,13 @@ type courier struct {
 	idle  chan struct{}
 }
 
-func (c *courier) init(wait time.Duration, concurrency int) {
-	c.wait = wait
-	c.own = make(chan struct{}, max(1, concurrency*3/4))
-	c.pooled = make(chan struct{}, carriedPerSlot*concurrency)
-	c.spawn = func(f func()) { go f() }
+func newCourier(wait time.Duration, concurrency int) *courier {
+	return &courier{
+		wait:   wait,
+		own:    make(chan struct{}, max(1, concurrency*3/4)),
+		pooled: make(chan struct{}, carriedPerSlot*concurrency),
+		spawn:  func(f func()) { go f() },
+	}
 }
 
 // places returns the places of the deliveries that begin now.
@@ -106,102 +107,4 @@ func (c *courier) rest() {
 		}
 		<-idle
 	}
-}
-
-// carry delivers an outcome that a caller has just settled, and waits for that,
-// at most for Options.DeliveryWait and as long as the caller's context lasts. The
-// delivery goes on after that. It reports whether the caller learns how it ended.
-func (h *Hub) carry(ctx context.Context, e entry, probe bool) (delivered entry, known bool) {
-	c := &h.courier
-	until, wait := fromNano(e.rec.Delivery.Next), c.wait
-	if probe {
-		until, wait = h.probeUntil(until), 0 // while the breaker is open no caller waits
-	}
-	timer := time.NewTimer(max(wait, 0))
-	defer timer.Stop()
-	calls := context.WithoutCancel(ctx)
-	places := c.places()
-	select {
-	case places <- struct{}{}:
-	default:
-		select {
-		case places <- struct{}{}:
-		case <-timer.C:
-			h.handBack(calls, e)
-			return entry{}, false
-		case <-ctx.Done():
-			h.handBack(calls, e)
-			return entry{}, false
-		}
-	}
-	done := make(chan entry, 1)
-	release := sync.OnceFunc(func() {
-		<-places
-		close(done) // the caller waits no longer for a delivery that has failed
-	})
-	do := func() {
-		defer release()
-		if h.carried(calls, e, until, probe, done) {
-			return
-		}
-		h.handBack(calls, e)
-	}
-	c.start(func(p *pool) task {
-		return task{
-			kind: anAnswer, deadline: time.Now(), carried: true,
-			do: func() func() { do(); return nil },
-			putOff: func() {
-				defer release()
-				h.handBack(calls, e)
-			},
-		}
-	}, do)
-	if wait <= 0 {
-		return entry{}, false
-	}
-	select {
-	case e, known = <-done:
-		return e, known
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	select {
-	case e, known = <-done:
-		return e, known
-	default:
-		return entry{}, false
-	}
-}
-
-// carried makes the delivery. It reports false where the outcome is to be handed
-// back.
-func (h *Hub) carried(ctx context.Context, e entry, until time.Time, probe bool, done chan<- entry) bool {
-	ctx, cancel := context.WithDeadline(ctx, until.Add(-callMargin))
-	defer cancel()
-	if ctx.Err() != nil {
-		return true // another hub has it by now
-	}
-	if h.health.open(e.rec.Namespace, anAnswer) && !probe {
-		return false // the breaker has opened meanwhile
-	}
-	if e, err := h.deliver(ctx, e, settler); err == nil {
-		done <- e
-	}
-	return true
-}
-
-// handBack leaves an outcome that this process has accepted to whichever hub
-// comes first.
-func (h *Hub) handBack(ctx context.Context, e entry) {
-	ctx, cancel := context.WithTimeout(ctx, wrapUp)
-	defer cancel()
-	h.unclaim(&e, time.Now())
-	if saved, err := h.save(ctx, e); err == nil {
-		h.parkAnswer(saved)
-	} // else its claim lapses
-}
-
-// parkAnswer has an answer done as soon as the breaker closes, or at once.
-func (h *Hub) parkAnswer(e entry) {
-	h.park(wayOf(e, callToDeliver), parked{e.id, e.version, fromNano(e.rec.Outcome.GetSettled())})
 }

@@ -1,7 +1,6 @@
 package async
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,10 +9,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// digestOf tells heartbeat details from others; nil where there are none.
+// digestOf returns what distinguishes heartbeat details from others, or nil if
+// there are none.
 func digestOf(details *commonpb.Payloads) []byte {
 	if len(details.GetPayloads()) == 0 {
 		return nil
@@ -26,23 +27,7 @@ func digestOf(details *commonpb.Payloads) []byte {
 	return sum[:8]
 }
 
-// recordedByOthers reports whether the server has details that are newer than
-// those of the record: others than it was known to have, so that somebody else
-// has recorded them since. Only where the outside has brought some as well that
-// weren't sent yet do the clocks decide.
-func recordedByOthers(r *record.Record, status completer.Status) bool {
-	theirs := digestOf(status.Details)
-	return theirs != nil && !bytes.Equal(theirs, r.ServerDetailsDigest) &&
-		(r.DetailsPendingSince == 0 || status.LastHeartbeat.UnixNano() > r.DetailsPendingSince)
-}
-
-// attemptRuns reports whether the attempt that the record knows is the one that
-// runs: its token reaches no other.
-func attemptRuns(r *record.Record, status completer.Status) bool {
-	return status.Pending && status.Running && status.Started.Equal(fromNano(r.Started))
-}
-
-// payloadsOf reads stored details; nil where there are none.
+// payloadsOf decodes stored details. It returns nil if there are none.
 func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 	details := new(commonpb.Payloads)
 	if err := proto.Unmarshal(stored, details); err != nil || len(details.GetPayloads()) == 0 {
@@ -51,43 +36,34 @@ func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 	return details, nil
 }
 
-// latest is what the worker's own beat says: what the server has, unless the
-// outside has brought something since.
-func latest(r *record.Record, status completer.Status) *commonpb.Payloads {
-	brought, err := payloadsOf(r.Details)
-	if r.DetailsPendingSince == 0 || brought == nil || err != nil || recordedByOthers(r, status) {
-		return status.Details
+// passOn sends the details that no beat has sent yet, so that they arrive before
+// the outcome: the next attempt resumes from them. If Temporal refuses them, the
+// outcome is sent all the same.
+func (d *deliverer) passOn(ctx context.Context, r *record.Record, as role) error {
+	next := lifecycle.BeforeOutcome(r, as == bySettler, nil)
+	if next == lifecycle.DescribeForDetails {
+		status, err := d.describe(ctx, r, "")
+		switch {
+		case errors.Is(err, completer.ErrRefused):
+			return nil
+		case err != nil:
+			return err
+		}
+		next = lifecycle.BeforeOutcome(r, as == bySettler, new(wordOf(status)))
 	}
-	return brought
-}
-
-// passOn sends the details that no beat has sent yet, so that they arrive
-// before the outcome: the next attempt resumes from them. What refuses them
-// refuses no outcome.
-func (h *Hub) passOn(ctx context.Context, r *record.Record, as role) error {
-	if r.DetailsPendingSince == 0 || r.TokenLostStarted == r.Started {
+	if next != lifecycle.PassOn {
 		return nil
 	}
 	details, err := payloadsOf(r.Details)
 	if details == nil || err != nil {
 		return nil
 	}
-	if as != settler || r.DetailsReadStarted != r.Started {
-		// The token may be another attempt's by now, and the function may have
-		// recorded something since.
-		switch status, err := h.completer.Describe(ctx, target(r).ByID(), ""); {
-		case errors.Is(err, completer.ErrRefused):
-			return nil
-		case err != nil || !attemptRuns(r, status) || recordedByOthers(r, status):
-			return err
-		}
-	}
-	_, err = h.completer.Heartbeat(ctx, target(r), details)
+	_, err = d.completer.Heartbeat(ctx, target(r), details)
 	switch {
 	case err == nil:
-		r.BeatPendingSince, r.DetailsPendingSince, r.ServerDetailsDigest = 0, 0, digestOf(details)
+		lifecycle.PassedOn(r, digestOf(details))
 	case errors.Is(err, completer.ErrOver), errors.Is(err, completer.ErrNotStarted):
-		r.TokenLostStarted = r.Started // they are for the next attempt
+		lifecycle.LoseToken(r)
 	case !errors.Is(err, completer.ErrRefused):
 		return err
 	}

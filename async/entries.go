@@ -18,7 +18,7 @@ type entries struct {
 	retention time.Duration // how long an ended entry answers repeats
 	log       *slog.Logger
 
-	keepOutcomes bool
+	keepOutcomes bool // the payload of a delivered outcome stays
 }
 
 // load reads an entry.

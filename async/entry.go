@@ -14,9 +14,6 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// recordFormat is the first byte of a body: a recordpb.Record follows.
-const recordFormat = 1
-
 // entry is a record and what the store says of it.
 type entry struct {
 	id      string
@@ -31,7 +28,7 @@ func decodeEntry(e store.Entry) (entry, error) {
 	if len(e.Body) == 0 {
 		return entry{}, fmt.Errorf("%w: an empty body", store.ErrCorrupt)
 	}
-	if e.Body[0] != recordFormat {
+	if e.Body[0] != record.Format {
 		return entry{}, fmt.Errorf("%w: body format %d", errNewer, e.Body[0])
 	}
 	rec := new(record.Record)
@@ -47,7 +44,7 @@ func decodeEntry(e store.Entry) (entry, error) {
 
 func (e entry) encode() (store.Entry, error) {
 	body := make([]byte, 1, 1+proto.Size(e.rec))
-	body[0] = recordFormat
+	body[0] = record.Format
 	// Deterministic, so that a write can be known again by its bytes.
 	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(body, e.rec)
 	if err != nil {
@@ -58,6 +55,9 @@ func (e entry) encode() (store.Entry, error) {
 	}
 	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
 }
+
+// callbackID returns the callback ID of the entry's current round.
+func (e entry) callbackID() record.CallbackID { return record.NewCallbackID(e.id, e.rec.Secret) }
 
 func (e entry) clone() entry {
 	e.rec = proto.CloneOf(e.rec)

@@ -47,6 +47,9 @@ var (
 	// option of the call is empty, too long or not UTF-8. Nothing was accepted,
 	// and the same call fails again.
 	ErrInvalidArgument = errors.New("async: invalid argument")
+	// ErrJournalFull means that a round has as many notes as are kept. The note was
+	// not added.
+	ErrJournalFull = errors.New("async: the journal of the round is full")
 	// ErrExpired is a reason: the activity timed out.
 	ErrExpired = errors.New("async: the activity timed out")
 	// ErrUnknownEnd is a reason: Temporal no longer keeps the history that

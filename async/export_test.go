@@ -18,7 +18,7 @@ func StartAttempt[T any](ctx context.Context, h *Hub, info activity.Info, o Star
 	if err != nil {
 		return err
 	}
-	return h.startActivity(ctx, info, o, name, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
+	return h.starter.startActivity(ctx, info, o, name, func(ctx context.Context, c Callback) error { return ask(ctx, Pending[T]{c}) })
 }
 
 // DecodeRecord reads the record in an entry.
@@ -33,16 +33,16 @@ func EncodeRecord(e store.Entry, r *record.Record) (store.Entry, error) {
 }
 
 // CallbackID is the callback ID of a record's current round.
-func CallbackID(e store.Entry, r *record.Record) string { return callbackID(e.ID, r.Secret) }
+func CallbackID(e store.Entry, r *record.Record) string {
+	return record.NewCallbackID(e.ID, r.Secret).Reveal()
+}
 
 var (
-	ShortID       = shortID
-	FailureMark   = completer.FailureMark
-	SplitCallback = splitCallbackID
-	ToFailure     = asApplicationFailure
-	Doubled       = lifecycle.Doubled
-	EntryID       = entryID
-	Holder        = holder
+	ShortID     = shortID
+	FailureMark = completer.FailureMark
+	ToFailure   = asApplicationFailure
+	Doubled     = lifecycle.Doubled
+	EntryID     = record.EntryID
 )
 
 // TypeName is the stored name of T.
@@ -51,7 +51,7 @@ func TypeName[T any]() (string, error) { return resultType[T]() }
 // PoolOrder has a pool with one slot do what is submitted while that is taken,
 // and returns the deadlines in the order in which they were done.
 func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time.Time) {
-	p := h.newPool(ctx)
+	p := h.runner.newPool(ctx)
 	p.slots <- struct{}{}
 	for _, d := range deadlines {
 		p.submit(task{kind: aBeat, deadline: d, do: func() func() { order = append(order, d); return nil }})
@@ -67,8 +67,18 @@ func Urgency(e store.Entry) time.Time { return read(e).urgency() }
 // Race reports whether the race detector is on.
 const Race = simRace
 
+// Holder reports what an encoded body says of a callback ID.
+func Holder(body []byte, callback string) (holds, sure bool) {
+	c, ok := record.ParseCallbackID(callback)
+	if !ok {
+		return false, false
+	}
+	return c.Holds(body)
+}
+
 // RoundOf reports whether a callback ID is of one of the record's rounds.
 func RoundOf(r *record.Record, callback string) bool {
-	current, before := roundOf(entry{rec: r}, callback)
+	c, _ := record.ParseCallbackID(callback)
+	current, before := c.RoundOf(r)
 	return current || before != nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // store has no such entry, or that the ID is not an entry's.
 func (h *Hub) Find(ctx context.Context, entryID string) (Callback, error) {
 	c, err := h.find(ctx, entryID)
-	if len(entryID) != entryIDLen {
+	if len(entryID) != record.EntryIDLen {
 		entryID = "" // what has the length of a key's entry may be a secret
 	}
 	return c, failed("find", entryID, err)
@@ -24,10 +25,10 @@ func (h *Hub) find(ctx context.Context, id string) (Callback, error) {
 	if h == nil {
 		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
 	}
-	if len(id) != entryIDLen && len(id) != hashLen || store.CheckID(id) != nil {
-		return Callback{}, fmt.Errorf("%w: not the ID of an entry, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key); Info.ID has it", ErrNotFound, entryIDLen, hashLen)
+	if len(id) != record.EntryIDLen && len(id) != record.KeyedEntryIDLen || store.CheckID(id) != nil {
+		return Callback{}, fmt.Errorf("%w: not the ID of an entry, which has %d characters of A-Z a-z 0-9 - _ (%d with a business key); Info.ID has it", ErrNotFound, record.EntryIDLen, record.KeyedEntryIDLen)
 	}
-	e, err := h.load(ctx, id)
+	e, err := h.entries.load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		err = errUnknown
 	}
@@ -39,5 +40,5 @@ func (h *Hub) find(ctx context.Context, id string) (Callback, error) {
 
 // callbackOf returns the callback of an entry's current round.
 func (h *Hub) callbackOf(e entry) Callback {
-	return Callback{hub: h, id: new(callbackID(e.id, e.rec.Secret)), entry: e}
+	return Callback{h, handle{id: new(e.callbackID()), entry: e}}
 }

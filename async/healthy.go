@@ -47,7 +47,7 @@ func (h *Hub) Ready(ctx context.Context) error {
 const readyID = "latchkey.ready"
 
 func (h *Hub) ready(ctx context.Context) error {
-	_, err := h.store.Put(ctx, store.Entry{ID: readyID, Version: 1, Body: []byte{0}})
+	_, err := h.entries.store.Put(ctx, store.Entry{ID: readyID, Version: 1, Body: []byte{0}})
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return nil
@@ -66,7 +66,7 @@ func (h *Hub) ready(ctx context.Context) error {
 // Temporal can still accept answers.
 func (h *Hub) Healthy(ctx context.Context) error {
 	now := time.Now()
-	return failed("healthy", "", errors.Join(h.pulse.err(now, max(healthyClaims*h.pollInterval, h.claimTime)), h.ready(ctx), h.health.err(now)))
+	return failed("healthy", "", errors.Join(h.pulse.err(now, max(healthyClaims*h.settings.pollInterval, h.settings.claimTime)), h.ready(ctx), h.health.err(now)))
 }
 
 // err is what is wrong with Run.

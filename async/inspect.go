@@ -26,7 +26,7 @@ func (c Callback) inspect(i *Info, now time.Time) {
 	}
 	retention := time.Duration(0)
 	if c.hub != nil {
-		retention = c.hub.retention
+		retention = c.hub.entries.retention
 	}
 	i.Since = lifecycle.StateSince(r)
 	i.Late = lifecycle.LateSince(r, retention, now)

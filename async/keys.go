@@ -66,8 +66,8 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 	if k.options.Namespace == "" || !utf8.ValidString(k.options.Namespace) || k.options.Early < 0 {
 		return Callback{}, fmt.Errorf("%w: KeyOptions.Namespace is required, in UTF-8, and Early must not be below zero", ErrInvalidArgument)
 	}
-	c := Callback{hub: h, key: k, entry: entry{id: keyedID(k.options.Namespace, k.key)}}
-	e, err := h.load(ctx, c.entry.id)
+	c := Callback{h, handle{key: k, entry: entry{id: record.KeyedEntryID(k.options.Namespace, k.key)}}}
+	e, err := h.entries.load(ctx, c.entry.id)
 	switch {
 	case errors.Is(err, store.ErrNotFound) && k.options.Early > 0:
 		return c, nil
@@ -78,7 +78,7 @@ func (h *Hub) openKey(ctx context.Context, k *keyed) (Callback, error) {
 	case e.rec.ResultType != k.resultType:
 		return Callback{}, &TypeMismatchError{Want: e.rec.ResultType, Got: k.resultType}
 	}
-	c.entry, c.id = e, new(callbackID(e.id, e.rec.Secret))
+	c.entry, c.id = e, new(e.callbackID())
 	return c, nil
 }
 
@@ -93,7 +93,7 @@ func checkKey(key string) error {
 func (k *keyed) early(id string, now time.Time) entry {
 	return entry{id: id, rec: &record.Record{
 		Namespace: k.options.Namespace, Key: k.key, Early: true, ResultType: k.resultType,
-		State: record.Waiting, Secret: newSecret(), Created: now.UnixNano(),
+		State: record.Waiting, Secret: record.NewSecret(), Created: now.UnixNano(),
 	}}
 }
 

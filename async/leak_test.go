@@ -15,6 +15,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -25,7 +26,8 @@ func TestNothingLeaks(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
 	p := w.open(id)
-	_, secret, _ := async.SplitCallback(id)
+	callback, _ := record.ParseCallbackID(id)
+	secret := callback.Secret()
 
 	var shown strings.Builder
 	show := func(v any) {

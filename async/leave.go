@@ -24,15 +24,15 @@ const (
 
 // lag is how long an entry has been due before a hub claims it that has to come
 // after the others. Every other hub looks at least once in that time.
-func (h *Hub) lag() time.Duration { return h.pollInterval + h.pollInterval/2 }
+func (r *runner) lag() time.Duration { return r.pollInterval + r.pollInterval/2 }
 
 // claimsUntil returns the time up to which a hub claims what is due. A claim
 // cannot choose among the entries that are due, and takes those that the hub can
 // do nothing for away from other hubs, however briefly. So a hub with an open
 // breaker, and one that has met an unknown pump, comes after the others.
-func (h *Hub) claimsUntil(now time.Time) time.Time {
-	if h.health.behind(now) || h.strange.lately(now) {
-		return now.Add(-h.lag())
+func (r *runner) claimsUntil(now time.Time) time.Time {
+	if r.health.behind(now) || r.strange.lately(now) {
+		return now.Add(-r.lag())
 	}
 	return now
 }
@@ -87,13 +87,13 @@ func (e entry) needs(now time.Time) (n need, since time.Time) {
 
 // admits reports whether this hub may make the call that is due for an entry,
 // and whether that call is a probe.
-func (h *Hub) admits(e entry) (admitted, probe bool) {
+func (r *runner) admits(e entry) (admitted, probe bool) {
 	now := time.Now()
 	n, _ := e.needs(now)
 	if n == noCall {
 		return true, false
 	}
-	return h.health.admits(wayOf(e, n), now)
+	return r.health.admits(wayOf(e, n), now)
 }
 
 // wayOf returns what a call for an entry goes through.
@@ -104,10 +104,10 @@ func wayOf(e entry, n need) way {
 	return way{e.rec.Namespace, aBeat}
 }
 
-// probeUntil is until when an entry is this hub's that a probe is made for. A
-// probe that hangs must not keep it from others for long.
-func (h *Hub) probeUntil(until time.Time) time.Time {
-	if soon := time.Now().Add(max(h.claimTime/4, 2*callMargin)); soon.Before(until) {
+// probeUntil is until when an entry is this hub's for which it makes a probe. A
+// probe that hangs must not keep it from other hubs for long.
+func probeUntil(until time.Time, claimTime time.Duration) time.Time {
+	if soon := time.Now().Add(max(claimTime/4, 2*callMargin)); soon.Before(until) {
 		return soon
 	}
 	return until
@@ -115,16 +115,16 @@ func (h *Hub) probeUntil(until time.Time) time.Time {
 
 // leave leaves an entry alone that this hub can do nothing for now, since the
 // breaker of its namespace is open. What there is to notify is not left.
-func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
+func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()
 	n, since := e.needs(now)
-	reported := n == callToDeliver && h.deliveryPolicy(e.rec.Namespace, now).ReportRefusal(e.rec)
+	reported := n == callToDeliver && r.rules.forAnswer(e.rec.Namespace, now).ReportRefusal(e.rec)
 	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
-		held, next, err := told(h.saveHeld(ctx, e, now))
+		held, next, err := told(saveHeld(ctx, r.entries, r.rules, e, now))
 		if err != nil && !errors.Is(err, errConflict) {
-			h.storeFailed(ctx, e.id, err)
+			r.troubles.storeFailed(ctx, e.id, err)
 		}
 		return held, next
 	}
@@ -141,7 +141,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 	if reported || due.Before(until) || n == callToAsk { // else its claim lapses about then
 		e.until = due
 		var err error
-		if e, err = h.save(ctx, e); err != nil {
+		if e, err = r.entries.save(ctx, e); err != nil {
 			return e, nothingNext // its claim lapses
 		}
 	}
@@ -149,23 +149,7 @@ func (h *Hub) leave(ctx context.Context, e entry, until time.Time) (entry, follo
 		since = lifecycle.Lapses(e.rec)
 	}
 	if n != callToAsk {
-		h.park(wayOf(e, n), parked{e.id, e.version, since})
+		r.deliverer.park(wayOf(e, n), parked{e.id, e.version, since})
 	}
 	return e, nothingNext
-}
-
-// park remembers an entry until the breaker closes.
-func (h *Hub) park(w way, p parked) {
-	h.backlog.park(w, p)
-	if !h.health.open(w.namespace, w.kind) { // it has closed meanwhile
-		h.backlog.recall(w)
-		h.wakeUp()
-	}
-}
-
-// deliveryPolicy is the policy for an answer in a namespace.
-func (h *Hub) deliveryPolicy(namespace string, now time.Time) lifecycle.Policy {
-	p := h.policy(now)
-	p.RefusedSince = h.health.refusedSince(namespace)
-	return p
 }

@@ -39,7 +39,7 @@ type Accepted[T any] struct {
 // ErrSuperseded where the round did, and ErrNotFound.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)
-	return a, failed("outcome", p.ID(), err)
+	return a, failed("outcome", p.entryID(), err)
 }
 
 func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
@@ -50,7 +50,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 	if err != nil {
 		return a, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
 	}
-	e, before, err := p.read(ctx)
+	e, before, err := p.read(ctx, p.hub.entries)
 	if err != nil {
 		return a, err
 	}

@@ -58,7 +58,7 @@ func (h *Hub) page(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	if pager, ok := h.store.(store.Pager); ok {
+	if pager, ok := h.entries.store.(store.Pager); ok {
 		p, err := h.pageOf(ctx, pager, q)
 		if err == nil || !errors.Is(err, errors.ErrUnsupported) {
 			return p, err
@@ -104,7 +104,7 @@ func (h *Hub) look(p *Page, q Query, s store.Entry, now time.Time) {
 	switch {
 	case err != nil:
 		p.Skipped++
-	case q.selects(e.rec, h.retention, now):
+	case q.selects(e.rec, h.entries.retention, now):
 		p.Callbacks = append(p.Callbacks, h.callbackOf(e))
 	}
 }
@@ -113,7 +113,7 @@ func (h *Hub) look(p *Page, q Query, s store.Entry, now time.Time) {
 func (h *Hub) pageByList(ctx context.Context, q Query) (Page, error) {
 	p, now := Page{Ordered: true}, time.Now()
 	seen := make(map[string]struct{}) // a list may repeat an entry
-	for s, err := range h.store.List(ctx) {
+	for s, err := range h.entries.store.List(ctx) {
 		if errors.Is(err, store.ErrCorrupt) {
 			p.Skipped++
 			continue

@@ -3,6 +3,8 @@ package async
 import (
 	"context"
 	"fmt"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // Pending is a [Callback] whose activity awaits a T. Only it can complete the
@@ -16,21 +18,22 @@ type Pending[T any] struct{ Callback }
 // opens ended ones too: their Info tells, and repeats of what ended them
 // succeed.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
-	p, err := open[T](ctx, h, id)
-	return p, failed("open", given(id), err)
+	callback, ok := record.ParseCallbackID(id)
+	p, err := open[T](ctx, h, callback, ok)
+	return p, failed("open", callback.EntryID(), err)
 }
 
-func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
+func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {
 		return Pending[T]{}, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
 	}
-	c, err := h.open(ctx, id)
+	c, err := h.open(ctx, id, ok)
 	if err != nil {
 		return Pending[T]{}, err
 	}
 	// A callback ID of an earlier round is judged by that round's outcome.
-	if current, _ := roundOf(c.entry, id); current && c.entry.rec.ResultType != name {
+	if current, _ := id.RoundOf(c.entry.rec); current && c.entry.rec.ResultType != name {
 		return Pending[T]{}, &TypeMismatchError{Want: c.entry.rec.ResultType, Got: name}
 	}
 	return Pending[T]{c}, nil
@@ -65,29 +68,35 @@ func open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 // longer be waiting for this result. Temporal still accepts it, and Complete
 // returns nil.
 func (p Pending[T]) Complete(ctx context.Context, result T) error {
-	return failed("complete", p.ID(), p.complete(ctx, result))
+	return failed("complete", p.entryID(), p.complete(ctx, result))
 }
 
 func (p Pending[T]) complete(ctx context.Context, result T) error {
 	if p.hub == nil {
 		return errZero
 	}
+	o, err := p.offer(ctx, result)
+	if err != nil {
+		return err
+	}
+	return p.hub.deliverer.settle(ctx, p.handle, o)
+}
+
+// offer checks a result, and returns the offer of it.
+func (p Pending[T]) offer(ctx context.Context, result T) (offer, error) {
 	name, err := resultType[T]()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+		return offer{}, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
 	}
 	enc, err := p.hub.encoder.in(ctx)
 	if err != nil {
-		return err
+		return offer{}, err
 	}
 	o, err := enc.result(name, result)
 	if err == nil {
 		err = validate(result, &result)
 	}
-	if err != nil {
-		return err
-	}
-	return p.hub.settle(ctx, p.Callback, o)
+	return o, err
 }
 
 // validate honours a Validate method of the value, also one on its pointer.

@@ -11,19 +11,14 @@ import (
 )
 
 const (
-	// queued is how many entries may queue for each slot of a lane, and slow
-	// for how long a call has one.
-	queued = 16
-	slow   = time.Second
+	// quickPump is how long an entry takes room while its pump is asked.
+	quickPump = 10 * time.Millisecond
 
-	// quick is for how long an entry takes room while its pump is asked.
-	quick = 10 * time.Millisecond
+	// stuckPool is how long nothing begins before waiting answers are put off.
+	stuckPool = 250 * time.Millisecond
 
-	// stuck is for how long nothing begins where calls hang.
-	stuck = 250 * time.Millisecond
-
-	// stale is how long ago an entry may have been read that is beaten for.
-	stale = 100 * time.Millisecond
+	// staleEntry is how old an entry may be for which a beat is sent.
+	staleEntry = 100 * time.Millisecond
 )
 
 // pool does what has been claimed: the calls of Temporal in so many slots, the
@@ -31,9 +26,9 @@ const (
 // has one goroutine for each entry that it has in hand, and it has a bounded
 // number of those, however many wait in the store.
 type pool struct {
-	hub   *Hub
-	calls context.Context // of what is under way: ends with its claims, not with Run
-	stop  <-chan struct{}
+	runner *runner
+	calls  context.Context // of what is under way: ends with its claims, not with Run
+	stop   <-chan struct{}
 
 	patient bool // nobody comes back for what has to wait
 	slots   chan struct{}
@@ -50,14 +45,14 @@ type pool struct {
 	asking  int      // pumps, that have been asked a moment ago; under Work, all that lanes have
 }
 
-func (h *Hub) newPool(ctx context.Context) *pool {
+func (r *runner) newPool(ctx context.Context) *pool {
 	p := &pool{
-		hub: h, calls: context.WithoutCancel(ctx), stop: ctx.Done(),
-		slots: make(chan struct{}, h.concurrency), begun: make(chan struct{}, 1), leaving: make(chan struct{}, h.concurrency),
-		hooks: newLane(h.concurrency), pumps: make(map[string]*lane, len(h.pumps)),
+		runner: r, calls: context.WithoutCancel(ctx), stop: ctx.Done(),
+		slots: make(chan struct{}, r.concurrency), begun: make(chan struct{}, 1), leaving: make(chan struct{}, r.concurrency),
+		hooks: newLane(r.concurrency), pumps: make(map[string]*lane, len(r.beater.pumps)),
 	}
-	for name := range h.pumps {
-		p.pumps[name] = newLane(h.concurrency)
+	for name := range r.beater.pumps {
+		p.pumps[name] = newLane(r.concurrency)
 	}
 	return p
 }
@@ -69,8 +64,8 @@ func (p *pool) wait() { p.tasks.Wait() }
 // for, and other hubs may take it.
 func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err error) {
 	// Not in driblets: half of what there is room for.
-	for asked = p.room(); asked < p.hub.concurrency; asked = p.room() {
-		patience := time.NewTimer(stuck)
+	for asked = p.room(); asked < p.runner.concurrency; asked = p.room() {
+		patience := time.NewTimer(stuckPool)
 		select {
 		case <-p.begun:
 		case <-patience.C:
@@ -80,11 +75,11 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		}
 		patience.Stop()
 	}
-	until := time.Now().Add(p.hub.claimTime)
+	until := time.Now().Add(p.runner.claimTime)
 	if !p.patient {
-		now = p.hub.claimsUntil(now)
+		now = p.runner.claimsUntil(now)
 	}
-	entries, err := p.hub.store.Claim(ctx, now, until, asked)
+	entries, err := p.runner.entries.store.Claim(ctx, now, until, asked)
 	for _, stored := range entries {
 		c := read(stored)
 		if c.err == nil && !p.patient && p.leaves(c.entry, until) {
@@ -107,10 +102,10 @@ func (p *pool) leaves(e entry, until time.Time) bool {
 	switch {
 	case n == noCall:
 		return false
-	case p.hub.health.shut(wayOf(e, n), time.Now()):
+	case p.runner.health.shut(wayOf(e, n), time.Now()):
 		p.leaving <- struct{}{}
 		p.tasks.Go(func() {
-			e, next := p.hub.leave(p.calls, e, until)
+			e, next := p.runner.leave(p.calls, e, until)
 			after := p.following(e, next, until)
 			<-p.leaving
 			if after != nil {
@@ -119,14 +114,14 @@ func (p *pool) leaves(e entry, until time.Time) bool {
 		})
 		return true
 	default:
-		return n == callToDeliver && p.hub.backlog.queue(parked{e.id, e.version, since})
+		return n == callToDeliver && p.runner.backlog.queue(parked{e.id, e.version, since})
 	}
 }
 
 // putOffAnswer puts an answer off, and remembers it should the breaker open now.
 func (p *pool) putOffAnswer(e entry) {
-	if saved, err := p.hub.putOff(p.calls, e, triedBefore); err == nil {
-		p.hub.backlog.park(wayOf(saved, callToDeliver), parked{saved.id, saved.version, fromNano(saved.rec.Outcome.GetSettled())})
+	if saved, err := p.runner.putOff(p.calls, e, triedBefore); err == nil {
+		p.runner.backlog.park(wayOf(saved, callToDeliver), parked{saved.id, saved.version, fromNano(saved.rec.Outcome.GetSettled())})
 	}
 }
 
@@ -134,7 +129,7 @@ func (p *pool) putOffAnswer(e entry) {
 func (p *pool) room() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return 2*p.hub.concurrency - len(p.ready[aBeat]) - (len(p.ready[anAnswer]) - p.carried) - p.asking
+	return 2*p.runner.concurrency - len(p.ready[aBeat]) - (len(p.ready[anAnswer]) - p.carried) - p.asking
 }
 
 // shed puts off the answers that wait where nothing has begun for a while: those
@@ -152,11 +147,11 @@ func (p *pool) shed() {
 	}
 }
 
-// ask takes room for an entry that its pump is asked about, until answered or,
+// takeRoom takes room for an entry whose pump is asked, until answered or,
 // so that a slow pump takes nothing from others, a moment later. Without it a
 // claim would run ahead of pumps that are quick, and their lanes overflow. Under
 // Work, where lanes refuse nothing, it takes room as long as it takes.
-func (p *pool) ask() (answered func()) {
+func (p *pool) takeRoom() (answered func()) {
 	p.mu.Lock()
 	p.asking++
 	p.mu.Unlock()
@@ -169,7 +164,7 @@ func (p *pool) ask() (answered func()) {
 	if p.patient {
 		return giveBack
 	}
-	timer := time.AfterFunc(quick, giveBack)
+	timer := time.AfterFunc(quickPump, giveBack)
 	return func() {
 		timer.Stop()
 		giveBack()
@@ -197,7 +192,7 @@ func (p *pool) submit(t task) {
 		p.slots <- struct{}{}
 		defer func() { <-p.slots }()
 		// What is most urgent now may have been submitted later.
-		for t, any := p.next(); any; t, any = p.next() {
+		for t, more := p.next(); more; t, more = p.next() {
 			after := t.do()
 			p.ended(t.kind)
 			if after != nil {
@@ -209,13 +204,13 @@ func (p *pool) submit(t task) {
 
 // next takes the most urgent task. Answers get no more than three slots of four:
 // where the server of one namespace hangs, heartbeats for others go on.
-func (p *pool) next() (t task, any bool) {
+func (p *pool) next() (t task, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.vacated()
 	kind := aBeat
 	switch answers, beats := p.ready[anAnswer], p.ready[aBeat]; {
-	case len(answers) > 0 && p.answers < max(1, p.hub.concurrency*3/4) && (len(beats) == 0 || !beats[0].deadline.Before(answers[0].deadline)):
+	case len(answers) > 0 && p.answers < max(1, p.runner.concurrency*3/4) && (len(beats) == 0 || !beats[0].deadline.Before(answers[0].deadline)):
 		kind = anAnswer
 		p.answers++
 	case len(beats) == 0:
@@ -240,18 +235,18 @@ func (p *pool) ended(k kind) {
 func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	select {
 	case <-p.stop:
-		p.hub.giveBack(p.calls, c)
+		p.runner.giveBack(p.calls, c)
 		return nil
 	default:
 	}
 	until = p.renewed(until)
 	if c.err == nil && !p.patient {
-		switch admitted, probe := p.hub.admits(c.entry); {
+		switch admitted, probe := p.runner.admits(c.entry); {
 		case !admitted:
-			e, next := p.hub.leave(p.calls, c.entry, until)
+			e, next := p.runner.leave(p.calls, c.entry, until)
 			return p.following(e, next, until)
 		case probe:
-			until = p.hub.probeUntil(until)
+			until = probeUntil(until, p.runner.claimTime)
 		}
 	}
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
@@ -259,10 +254,10 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	if ctx.Err() != nil {
 		return nil // another hub has it by now
 	}
-	e, next := p.hub.tend(ctx, c)
-	if next == pumpNext && p.hub.atOnce(e) {
-		said, err := p.hub.sayAtOnce(ctx, e)
-		e, next = p.hub.beaten(ctx, e, said, err)
+	e, next := p.runner.tend(ctx, c)
+	if next == pumpNext && p.runner.beater.atOnce(e) {
+		said, err := p.runner.beater.sayAtOnce(ctx, e)
+		e, next = p.runner.beater.beaten(ctx, e, said, err)
 	}
 	return p.following(e, next, until)
 }
@@ -273,20 +268,20 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	case hooksNext:
 		answered := func() {}
 		if p.patient {
-			answered = p.ask()
+			answered = p.takeRoom()
 		}
 		return func() {
 			defer answered()
-			if !p.hooks.do(p.stop, p.patience(p.hub.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
+			if !p.hooks.do(p.stop, p.patience(p.runner.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
+				p.runner.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	case pumpNext:
-		answered := p.ask()
+		answered := p.takeRoom()
 		return func() {
 			defer answered()
 			if !p.pumps[e.rec.Pump].do(p.stop, p.patience(time.Until(until)/4), func() { p.beat(e, p.renewed(until)) }) {
-				p.hub.putOff(p.calls, e, lifecycle.FirstBeatRetry)
+				p.runner.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
 	}
@@ -298,7 +293,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 // guarded by its version.
 func (p *pool) renewed(until time.Time) time.Time {
 	if p.patient {
-		return time.Now().Add(p.hub.claimTime)
+		return time.Now().Add(p.runner.claimTime)
 	}
 	return until
 }
@@ -319,14 +314,14 @@ func (p *pool) tell(e entry, until time.Time) {
 	}
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 	defer cancel()
-	p.hub.tell(ctx, e)
+	p.runner.notifier.notify(ctx, e)
 }
 
 // beat asks the pump, and has the beat sent.
 func (p *pool) beat(e entry, until time.Time) {
 	asked := time.Now()
-	ctx, cancel := context.WithTimeout(p.calls, min(p.hub.claimTime/2, time.Until(until)-callMargin))
-	said, err := p.hub.askPump(ctx, e)
+	ctx, cancel := context.WithTimeout(p.calls, min(p.runner.claimTime/2, time.Until(until)-callMargin))
+	said, err := p.runner.beater.askPump(ctx, e)
 	cancel()
 	p.submit(task{kind: aBeat, deadline: lifecycle.Lapses(e.rec), do: func() func() {
 		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
@@ -334,94 +329,13 @@ func (p *pool) beat(e entry, until time.Time) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(asked) > stale {
+		if time.Since(asked) > staleEntry {
 			waits := false
-			if e, waits = p.hub.stillWaits(ctx, e); !waits {
+			if e, waits = p.runner.beater.stillWaits(ctx, e); !waits {
 				return nil
 			}
 		}
-		e, next := p.hub.beaten(ctx, e, said, err)
+		e, next := p.runner.beater.beaten(ctx, e, said, err)
 		return p.following(e, next, until)
 	}})
-}
-
-// kind is what a task is about.
-type kind int
-
-const (
-	aBeat    kind = iota // or anything else but
-	anAnswer             // that is delivered
-)
-
-// task is something to do in a slot.
-type task struct {
-	kind     kind
-	deadline time.Time
-	do       func() (after func())
-	putOff   func() // of an answer
-	carried  bool   // it is a caller's, who may wait
-}
-
-// tasks is a heap, the nearest deadline on top.
-type tasks []task
-
-func (t tasks) Len() int           { return len(t) }
-func (t tasks) Less(i, j int) bool { return t[i].deadline.Before(t[j].deadline) }
-func (t tasks) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
-func (t *tasks) Push(x any)        { *t = append(*t, x.(task)) }
-func (t *tasks) Pop() any {
-	last := len(*t) - 1
-	x := (*t)[last]
-	(*t)[last] = task{}
-	*t = (*t)[:last]
-	return x
-}
-
-// lane bounds the calls of one part of the application.
-type lane struct{ slots, queue chan struct{} }
-
-func newLane(n int) *lane {
-	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, queued*n)}
-}
-
-// do calls f once there is a slot, or reports that there was none for so long, or
-// before stop was closed; with zero patience it waits as long as it takes. A call
-// that is slow goes on, but not in the way of others.
-func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
-	var enough <-chan time.Time
-	if patience > 0 {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		enough = timer.C
-		select {
-		case l.queue <- struct{}{}:
-		default:
-			return false
-		}
-	} else {
-		select {
-		case l.queue <- struct{}{}:
-		case <-stop:
-			return false
-		}
-	}
-	defer func() { <-l.queue }()
-	select {
-	case <-stop:
-		return false
-	default:
-	}
-	select {
-	case l.slots <- struct{}{}:
-	case <-enough:
-		return false
-	case <-stop:
-		return false
-	}
-	release := sync.OnceFunc(func() { <-l.slots })
-	timer := time.AfterFunc(slow, release)
-	defer timer.Stop()
-	defer release()
-	f()
-	return true
 }

@@ -217,17 +217,3 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 	})
 }
-
-func FuzzCallbackID(f *testing.F) {
-	f.Add("01JABCDEFGAAAAAAAAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBBBBBBA")
-	f.Add("")
-	f.Fuzz(func(t *testing.T, id string) {
-		entryID, secret, ok := async.SplitCallback(id)
-		if ok && (len(secret) != 16 || len(id) != 54 || store.CheckID(entryID) != nil) {
-			t.Errorf("%q was taken as a callback ID", id)
-		}
-		if short := async.ShortID(id); len(id) > 0 && strings.Contains(short, id) {
-			t.Errorf("%q is shown whole", id)
-		}
-	})
-}

@@ -18,7 +18,7 @@ import (
 // has been accepted, ErrNotFound for an early result whose activity has not come,
 // and ErrClosed where the activity ended without the outcome.
 func (c Callback) Retry(ctx context.Context) error {
-	return failed("retry", c.ID(), c.retry(ctx))
+	return failed("retry", c.entryID(), c.retry(ctx))
 }
 
 func (c Callback) retry(ctx context.Context) error {
@@ -27,7 +27,7 @@ func (c Callback) retry(ctx context.Context) error {
 	}
 	retried := false
 	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
-		retried = c.hub.policy(time.Now()).Retry(e.rec)
+		retried = lifecycle.Retry(e.rec, time.Now())
 		switch {
 		case retried:
 			return e, true, nil
@@ -44,7 +44,7 @@ func (c Callback) retry(ctx context.Context) error {
 		}
 	})
 	if retried && err == nil {
-		c.hub.wakeUp()
+		c.hub.wheel.wake()
 	}
 	return err
 }

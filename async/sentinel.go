@@ -39,26 +39,26 @@ func wasHandedOver(before, now *record.Record) bool {
 // lookForWrapped asks Temporal why the attempt before this one ended, and logs
 // an error if activity.ErrResultPending was reported as a failure. Nothing else
 // names that cause: the workflow only sees an activity that fails.
-func (h *Hub) lookForWrapped(ctx context.Context, r *record.Record) {
-	if h.completer == nil {
+func (s *starter) lookForWrapped(ctx context.Context, r *record.Record) {
+	if s.completer == nil {
 		return
 	}
 	call, cancel := context.WithTimeout(ctx, sentinelLook)
 	defer cancel()
-	status, err := h.completer.Describe(call, target(r).ByID(), "")
+	status, err := s.describe(call, r, "")
 	if err != nil || !status.Pending {
 		return
 	}
-	if enc, err := h.encoder.in(ctx); err != nil || !enc.saysPending(r, status.LastFailure) {
+	if enc, err := s.encoder.in(ctx); err != nil || !enc.saysPending(r, status.LastFailure) {
 		return
 	}
-	h.sentinels.sometimes(r.ActivityType).Do(func() {
-		h.log.ErrorContext(ctx, "async: the attempt before failed with activity.ErrResultPending, so it no longer waited: "+
+	s.sentinels.sometimes(r.ActivityType).Do(func() {
+		s.log.ErrorContext(ctx, "async: the attempt before failed with activity.ErrResultPending, so it no longer waited: "+
 			"the activity or an interceptor wraps the error that Start returns; "+
 			"return that error as it is, and put async.Interceptor() first in worker.Options.Interceptors, "+
 			"or first in client.Options.Interceptors if an interceptor of the client wraps it",
 			slog.String("activity_type", r.ActivityType), slog.Int("attempt", int(r.Attempt)),
-			slog.String("callback", shortID(entryID(r))))
+			slog.String("callback", shortID(record.EntryID(r))))
 	})
 }
 

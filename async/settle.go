@@ -13,143 +13,192 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// settle accepts an outcome durably, and then has it delivered, which it waits
-// for at most for Options.DeliveryWait. Of all outcomes offered for a round at most one is
-// accepted: the store's compare-and-swap decides.
-func (h *Hub) settle(ctx context.Context, c Callback, o offer) error {
-	mark := newMark(o.kind)
+// settlement is one call that offers an outcome. It keeps what stays from try to
+// try.
+type settlement struct {
+	d           *deliverer
+	to          handle
+	offer       offer
+	mark        string
+	idempotency string
+
+	tried   [][]byte                               // fingerprints of earlier tries: by key, each round has its own
+	payload []byte                                 // the outcome, encoded
+	in      converter.ActivitySerializationContext // what payload was encoded for
+	early   bool                                   // payload was encoded for no activity
+}
+
+// settle accepts an outcome durably, and delivers it. It waits for the delivery
+// for at most Options.DeliveryWait. Of all outcomes that are offered for a round
+// at most one is accepted: the store's compare-and-swap decides.
+func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
 	if err := checkKey(idempotency); err != nil {
 		return fmt.Errorf("the idempotency key: %w", err)
 	}
-	var payload []byte
-	var in converter.ActivitySerializationContext // what payload was encoded for
-	early := false
-	var tried [][]byte // fingerprints, by key: each round has its own
-	for n := range maxConflicts {
-		e, before, err := c.readFor(ctx, o, n)
-		if errors.Is(err, ErrNotFound) && c.key != nil && c.key.options.Early > 0 {
-			if e, err = c.key.early(c.entry.id, time.Now()), nil; o.kind == record.Failure {
-				err = errOnlyResultsEarly
-			}
-		}
-		if err != nil {
+	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency}
+	for tries := range maxConflicts {
+		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
 		}
-		print := o.print(e, c, idempotency)
-		if before != nil {
-			return judge(before.Kind, before.Fingerprint, print)
-		}
-		if c.key != nil && (idempotency != "" && answeredBefore(e.rec, print) || answeredBefore(e.rec, tried...)) {
-			return nil // also where a try of this very call was taken, and its reply lost
-		}
-		if o.attempt != 0 && (e.rec.Started != o.attempt || e.rec.HandedOffStarted != o.attempt) {
-			return ErrSuperseded
-		}
-		switch e.rec.State {
-		case record.Waiting:
-		case record.Settled:
-			return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
-		case record.Closed:
-			if e.rec.End == record.EndDelivered {
-				return judge(e.rec.Outcome.GetKind(), e.rec.Outcome.GetFingerprint(), print)
-			}
-			return closedError(e.rec)
-		default:
-			return errNewer
-		}
-		if o.kind == record.Result && e.rec.ResultType != o.resultType {
-			return &TypeMismatchError{Want: e.rec.ResultType, Got: o.resultType}
-		}
-		if o.kind == record.Cancellation {
-			if e, err = h.cancelRequested(ctx, e); errors.Is(err, errConflict) {
-				continue
-			} else if err != nil {
-				return err
-			}
-		}
-		if payload == nil || early != e.rec.Early || in != serializationContext(e.rec) {
-			early, in = e.rec.Early, serializationContext(e.rec)
-			if payload, err = o.encode(e.rec, mark); err != nil {
-				return err
-			}
-		}
-		now := time.Now()
-		h.policy(now).Settle(e.rec, &record.Outcome{Kind: o.kind, Payload: payload, Mark: mark, Fingerprint: print, NonRetryable: o.nonRetryable})
-		admitted, probe := true, false
-		if e.rec.Early {
-			h.unclaim(&e, now.Add(c.key.options.Early))
-		} else if h.completer != nil {
-			// To settle is to claim: the hub that accepts also delivers, unless its
-			// breaker is open.
-			if admitted, probe = h.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
-				h.unclaim(&e, now)
-			}
-		}
-		e, err = h.save(ctx, e)
-		if errors.Is(err, errConflict) {
-			tried = append(tried, print)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		known := false
-		switch {
-		case h.completer == nil || e.rec.Early:
-		case !admitted:
-			h.parkAnswer(e)
-		case o.inSlot:
-			e, err = h.deliver(ctx, e, settler)
-			known = err == nil
-		default:
-			e, known = h.carry(ctx, e, probe)
-		}
-		if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == mark {
-			return closedError(e.rec)
-		}
-		return nil
 	}
 	return errConflicts
 }
 
-// print returns the outcome's fingerprint for the callback's round. With an
+// try offers the outcome to the entry as it is now. It returns errConflict if the
+// entry has changed meanwhile, and nil for a repeat of what was accepted.
+func (s *settlement) try(ctx context.Context, tries int) error {
+	e, before, err := s.read(ctx, tries)
+	if err != nil {
+		return err
+	}
+	fp := s.offer.fingerprintFor(e, s.to, s.idempotency)
+	if again, err := s.judge(e.rec, before, fp); err != nil || again {
+		return err
+	}
+	if s.offer.kind == record.Cancellation {
+		if e, err = s.d.cancelRequested(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := s.encode(e.rec); err != nil {
+		return err
+	}
+	err = s.d.accept(ctx, s.to, e, s.offer, &record.Outcome{
+		Kind: s.offer.kind, Payload: s.payload, Mark: s.mark, Fingerprint: fp, NonRetryable: s.offer.nonRetryable,
+	})
+	if errors.Is(err, errConflict) {
+		s.tried = append(s.tried, fp)
+	}
+	return err
+}
+
+// read returns the entry to settle on, and the handle's round if that is over. By
+// key it makes an entry for a result that comes before its activity.
+func (s *settlement) read(ctx context.Context, tries int) (entry, *record.Round, error) {
+	e, before, err := s.to.readFor(ctx, s.d.entries, s.offer, tries)
+	if !errors.Is(err, ErrNotFound) || s.to.key == nil || s.to.key.options.Early == 0 {
+		return e, before, err
+	}
+	if s.offer.kind == record.Failure {
+		return entry{}, nil, errOnlyResultsEarly
+	}
+	return s.to.key.early(s.to.entry.id, time.Now()), nil, nil
+}
+
+// judge returns an error if the outcome can't be accepted, and reports whether it
+// is a repeat.
+func (s *settlement) judge(r *record.Record, before *record.Round, fp []byte) (again bool, err error) {
+	o := s.offer
+	if before != nil {
+		return answered(lifecycle.Judge(before.Kind, before.Fingerprint, o.kind, fp), before.Kind, r)
+	}
+	if s.to.key != nil && (s.idempotency != "" && answeredBefore(r, fp) || answeredBefore(r, s.tried...)) {
+		return true, nil // also if a try of this very call was accepted, and its reply was lost
+	}
+	if o.attempt != 0 && (r.Started != o.attempt || r.HandedOffStarted != o.attempt) {
+		return false, ErrSuperseded
+	}
+	if again, err = answered(lifecycle.Offered(r, o.kind, fp), r.Outcome.GetKind(), r); err != nil || again {
+		return again, err
+	}
+	if o.kind == record.Result && r.ResultType != o.resultType {
+		return false, &TypeMismatchError{Want: r.ResultType, Got: o.resultType}
+	}
+	return false, nil
+}
+
+// answered returns what the decision on an outcome means to its sender.
+func answered(a lifecycle.Answer, accepted record.Kind, r *record.Record) (again bool, err error) {
+	switch a {
+	case lifecycle.Accept:
+		return false, nil
+	case lifecycle.Repeat:
+		return true, nil
+	case lifecycle.Other:
+		return false, fmt.Errorf("%w: a %s", ErrSettled, kindName(accepted))
+	case lifecycle.Superseded:
+		return false, ErrSuperseded
+	case lifecycle.TooLate:
+		return false, closedError(r)
+	default:
+		return false, errNewer
+	}
+}
+
+// encode encodes the outcome for the entry's activity, unless it was before.
+func (s *settlement) encode(r *record.Record) (err error) {
+	in := serializationContext(r)
+	if s.payload != nil && s.early == r.Early && s.in == in {
+		return nil
+	}
+	s.early, s.in = r.Early, in
+	s.payload, err = s.offer.encode(r, s.mark)
+	return err
+}
+
+// accept settles the entry's round on an outcome, and has it delivered. It returns
+// errConflict if the entry has changed meanwhile, and another error if the caller
+// learns that the activity ended without the outcome.
+func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome) error {
+	now := time.Now()
+	d.rules.at(now).Settle(e.rec, out)
+	admitted, probe := true, false
+	if e.rec.Early {
+		unclaim(&e, now.Add(to.key.options.Early))
+	} else if d.completer != nil {
+		// To settle is to claim: the hub that accepts also delivers, unless its
+		// breaker is open.
+		if admitted, probe = d.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
+			unclaim(&e, now)
+		}
+	}
+	e, err := d.entries.save(ctx, e)
+	if err != nil {
+		return err
+	}
+	known := false
+	switch {
+	case d.completer == nil || e.rec.Early:
+	case !admitted:
+		d.parkAnswer(e)
+	case o.inSlot:
+		e, err = d.deliver(ctx, e, bySettler)
+		known = err == nil
+	default:
+		e, known = d.carry(ctx, e, probe)
+	}
+	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == out.Mark {
+		return closedError(e.rec)
+	}
+	return nil
+}
+
+// fingerprintFor returns the outcome's fingerprint for the callback's round. With an
 // idempotency key that is the same in every round.
-func (o offer) print(e entry, c Callback, idempotency string) []byte {
+func (o offer) fingerprintFor(e entry, to handle, idempotency string) []byte {
 	if idempotency != "" {
 		return fingerprintOf(o.kind, func(h hash.Hash) {
 			writeField(h, []byte("idempotency key"))
 			writeField(h, []byte(idempotency))
 		})([]byte(e.id))
 	}
-	if _, secret, ok := splitCallbackID(c.ID()); ok && c.key == nil {
-		return o.fingerprint(secret)
+	if to.id != nil && to.key == nil {
+		return o.fingerprint(to.id.Secret())
 	}
 	return o.fingerprint(e.rec.Secret)
 }
 
 // answeredBefore reports whether a round that is over was answered with one of
 // these fingerprints.
-func answeredBefore(r *record.Record, prints ...[]byte) bool {
+func answeredBefore(r *record.Record, fps ...[]byte) bool {
 	return slices.ContainsFunc(r.Rounds, func(before *record.Round) bool {
-		return slices.ContainsFunc(prints, func(print []byte) bool { return bytes.Equal(before.Fingerprint, print) })
+		return slices.ContainsFunc(fps, func(fp []byte) bool { return bytes.Equal(before.Fingerprint, fp) })
 	})
-}
-
-// judge answers an outcome that comes when the round has one already, or is
-// over without.
-func judge(kind record.Kind, accepted, offered []byte) error {
-	switch {
-	case len(accepted) == 0:
-		return ErrSuperseded
-	case bytes.Equal(accepted, offered):
-		return nil
-	default:
-		return fmt.Errorf("%w: a %s", ErrSettled, kindName(kind))
-	}
 }
 
 func closedError(r *record.Record) error {
@@ -168,34 +217,32 @@ func newMark(kind record.Kind) string {
 // errCannotAsk means that the hub's breaker is open.
 var errCannotAsk = errors.New("cannot ask now whether cancellation was requested, since this hub cannot reach Temporal; nothing was accepted, try again")
 
-// cancelRequested makes sure that Temporal would take a cancellation, and
-// records that it would. A request isn't withdrawn within a run, so what is
-// settled on the strength of it is not refused later.
-func (h *Hub) cancelRequested(ctx context.Context, e entry) (entry, error) {
+// cancelRequested makes sure that Temporal would accept a cancellation, and
+// records it in the entry. A request is not withdrawn within a run, so a
+// cancellation that is settled on it is not refused later.
+func (d *deliverer) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	if e.rec.CancelRequested {
 		return e, nil
 	}
 	if e.rec.Early {
 		return e, fmt.Errorf("%w: no activity has this key yet", completer.ErrCancelNotRequested)
 	}
-	if h.completer == nil {
+	if d.completer == nil {
 		return e, fmt.Errorf("%w, as far as is known: this hub has no completer to ask Temporal with", completer.ErrCancelNotRequested)
 	}
-	if admitted, _ := h.health.admits(way{e.rec.Namespace, aBeat}, time.Now()); !admitted {
+	if admitted, _ := d.health.admits(way{e.rec.Namespace, aBeat}, time.Now()); !admitted {
 		return e, errCannotAsk
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.claimTime-callMargin)
-	defer cancel()
-	status, err := h.completer.Describe(ctx, target(e.rec).ByID(), "")
+	status, err := d.describe(ctx, e.rec, "")
 	switch {
 	case err != nil:
 		return e, fmt.Errorf("whether cancellation was requested can't be asked now, nothing was accepted, try again: %w", err)
 	case !status.Pending && status.End != completer.EndBuffered:
-		h.end(&e, wordOf(status).EndOfOther(), time.Now())
-		if e, err = h.save(ctx, e); err != nil {
+		d.rules.at(time.Now()).Close(e.rec, wordOf(status).EndOfOther())
+		if e, err = d.entries.save(ctx, e); err != nil {
 			return e, err
 		}
-		h.wakeUp()
+		d.wheel.wake()
 		return e, closedError(e.rec)
 	case !status.CancelRequested:
 		return e, completer.ErrCancelNotRequested

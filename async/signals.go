@@ -41,7 +41,7 @@ func standing(r *record.Record) error {
 // the details were refused, since Temporal would have failed the activity for
 // them.
 func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
-	return failed("heartbeat", c.ID(), c.heartbeat(ctx, details))
+	return failed("heartbeat", c.entryID(), c.heartbeat(ctx, details))
 }
 
 func (c Callback) heartbeat(ctx context.Context, details []any) error {
@@ -67,17 +67,14 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		default:
 			return e, false, errNewer
 		}
+		var brought []byte
 		if len(details) > 0 {
-			if e.rec.Details, err = enc.details(e.rec, details); err != nil {
+			if brought, err = enc.details(e.rec, details); err != nil {
 				return e, false, err
 			}
-			e.rec.DetailsPendingSince = now.UnixNano()
 		}
-		if e.rec.BeatPendingSince == 0 {
-			e.rec.BeatPendingSince = now.UnixNano()
-		}
-		if e.rec.HandedOffStarted == e.rec.Started && e.rec.BeatTries == 0 {
-			c.hub.scheduleBeat(e, now)
+		if lifecycle.Brought(e.rec, brought, now) {
+			c.hub.beater.schedule(e, now)
 		}
 		return e, true, nil
 	})
@@ -85,7 +82,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return err
 	}
 	if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-		c.hub.wakeUp()
+		c.hub.wheel.wake()
 	}
 	return standing(e.rec)
 }

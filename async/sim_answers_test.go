@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
 // simAsk is a callback ID that the outside was given, and what it did with it.
@@ -58,7 +59,7 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 	var pending bool
 	if before != nil {
 		a := w.actOfRecord(before)
-		pending = a != nil && a.pending() && callbackID(ask.entry, before.Secret) == ask.id && State(before.State) == Waiting
+		pending = a != nil && a.pending() && record.NewCallbackID(ask.entry, before.Secret).Reveal() == ask.id && State(before.State) == Waiting
 	}
 	ask.offered[says] = true
 	open := p.refused || p.hub.health.open(simNamespace, anAnswer)
@@ -157,7 +158,7 @@ func (w *simWorld) opAnswerKey() {
 		o.Early = simEarly
 	}
 	says := simSays(kind, typ, v)
-	entry := keyedID(simNamespace, "order-7")
+	entry := record.KeyedEntryID(simNamespace, "order-7")
 	before := w.records[entry]
 	w.logf("%s: the key is answered with %s, early %v", p.name, says, o.Early)
 	err := w.offer(p, idempotency, kind, typ, v,
@@ -267,7 +268,7 @@ func (w *simWorld) checkAnswer(f *simFrame, ask *simAsk, says string, err error)
 			w.hit("Closed, over: answer gets ErrClosed")
 		}
 	case errors.Is(err, ErrNotFound):
-		if r := w.records[ask.entry]; r != nil && !f.rough && callbackID(ask.entry, r.Secret) == ask.id {
+		if r := w.records[ask.entry]; r != nil && !f.rough && record.NewCallbackID(ask.entry, r.Secret).Reveal() == ask.id {
 			w.violate("G4", "the callback ID of the current round is not found")
 		}
 	case errors.Is(err, ErrTypeMismatch):

@@ -154,7 +154,7 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	case 4:
 		if !w.calm {
 			err = heartbeat.ErrDead
-			if ask := w.byCall[callbackID(e.id, e.rec.Secret)]; ask != nil {
+			if ask := w.byCall[record.NewCallbackID(e.id, e.rec.Secret).Reveal()]; ask != nil {
 				ask.offered[simSays(1, "", err.Error())] = true
 			}
 		}
@@ -162,11 +162,11 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	if e := w.edge(); e != nil {
 		return entry{}, nothingNext
 	}
-	f.beating = true
-	defer func() { f.beating = false }()
+	f.beating, f.skips = true, said.Skip
+	defer func() { f.beating, f.skips = false, false }()
 	w.logf("%s: the pump says %v, %v", f.p.name, said, err)
-	answer, err := f.p.hub.answerOf(context.Background(), e, said, err)
-	return f.p.hub.beaten(context.Background(), e, answer, err)
+	answer, err := f.p.hub.beater.answerOf(context.Background(), e, said, err)
+	return f.p.hub.beater.beaten(context.Background(), e, answer, err)
 }
 
 // Heartbeat is a process's way to Temporal's.
@@ -304,10 +304,15 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) 
 		w.hit("Waiting, beat NotFound: over, notified")
 	case is == Settled:
 		w.hit("Waiting, the job is dead: settled")
+	case is == Waiting && f.skips:
+		w.expect(after.LastBeat == before.LastBeat && after.BeatTries == 0, "Waiting, beat: the pump skips it")
 	case is == Waiting && last == "beat:ok":
 		w.hit("Waiting, beat: taken")
 		if before.DetailsReadStarted != after.DetailsReadStarted && detailsText(before.Details) != detailsText(after.Details) {
 			w.hit("Waiting, first beat: the server's details adopted")
+		}
+		if after.DetailsPendingSince != 0 {
+			w.hit("Waiting, beat: details brought meanwhile stay, and are sent next")
 		}
 		if !before.CancelRequested && after.CancelRequested {
 			w.hit("Waiting, beat: cancellation requested, notified")

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// In some processes Run is under way, as far as the finisher can tell: results
+// In some processes Run is under way, as far as the recorder can tell: results
 // that Temporal has taken are written down behind the backs of those who have
 // answered, here by an operation and not by a goroutine.
 
@@ -14,7 +14,7 @@ import (
 func (w *simWorld) opWriteDown() {
 	var behind []*simProc
 	for _, p := range w.procs {
-		if !p.dead && len(p.hub.finisher.queue) > 0 {
+		if !p.dead && len(p.hub.recorder.queue) > 0 {
 			behind = append(behind, p)
 		}
 	}
@@ -22,7 +22,7 @@ func (w *simWorld) opWriteDown() {
 		return
 	}
 	p := behind[w.rng.n(len(behind))]
-	w.writeDown(p, 1+w.rng.n(len(p.hub.finisher.queue)))
+	w.writeDown(p, 1+w.rng.n(len(p.hub.recorder.queue)))
 }
 
 // writeDown has a process write down so many deliveries, as finishAll does, one
@@ -37,7 +37,7 @@ func (w *simWorld) writeDown(p *simProc, n int) {
 		}
 		before := w.records[d.entry.id]
 		w.logf("%s: writes down that %s of %s was delivered", p.name, w.nameOf(d.mark), shortID(d.entry.id))
-		p.hub.finishOne(context.Background(), d)
+		p.hub.deliverer.record(context.Background(), d)
 		after := w.records[d.entry.id]
 		switch {
 		case settledOn(after, d.mark):
@@ -53,9 +53,9 @@ func settledOn(r *record.Record, mark string) bool {
 	return r != nil && State(r.State) == Settled && r.Outcome.GetMark() == mark
 }
 
-func (p *simProc) nextDelivery() (d finished, any bool) {
+func (p *simProc) nextDelivery() (d delivery, more bool) {
 	select {
-	case d = <-p.hub.finisher.queue:
+	case d = <-p.hub.recorder.queue:
 		return d, true
 	default:
 		return d, false
@@ -73,7 +73,7 @@ func (p *simProc) loseDeliveries() {
 // endRuns ends what runs: some processes drain what they have, some die before.
 func (w *simWorld) endRuns() {
 	for _, p := range w.procs {
-		if left := len(p.hub.finisher.queue); left > 0 && w.rng.chance(500) {
+		if left := len(p.hub.recorder.queue); left > 0 && w.rng.chance(500) {
 			w.writeDown(p, left)
 		} else {
 			p.loseDeliveries()

@@ -28,7 +28,7 @@ func (c simForgets) Heartbeat(ctx context.Context, t completer.Target, _ *common
 }
 
 func rewritten(e store.Entry, r *record.Record, h *Hub) store.Entry {
-	due := lifecycle.Due(r, h.retention)
+	due := lifecycle.Due(r, h.entries.retention)
 	out, err := entry{id: e.ID, version: e.Version, due: due, rec: r}.encode()
 	if err != nil {
 		panic(err)

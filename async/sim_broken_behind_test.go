@@ -21,20 +21,20 @@ var simBrokenBehind = map[string]simBroken{
 	"a refusal taken for the end":                {by: "G1", put: endRefused},
 }
 
-// simHasty leaves to the finisher what Temporal has not taken.
+// simHasty leaves to the recorder what Temporal has not taken.
 type simHasty struct{ *simCompleter }
 
 func (c simHasty) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	err := c.simCompleter.Complete(ctx, t, o)
-	if c.p.hub.finisher.count(0) > 0 && c.p.w.frame().op == "answer" && o.Result != nil {
+	if c.p.hub.recorder.count(0) > 0 && c.p.w.frame().op == "answer" && o.Result != nil {
 		return nil
 	}
 	return err
 }
 
-// claimForGood settles as if the finisher could not fail.
+// claimForGood settles as if the recorder could not fail.
 func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
-	if s.p.hub.finisher.count(0) > 0 && s.p.w.frame().op == "answer" && State(r.State) == Settled && r.Delivery.GetTries() == 0 {
+	if s.p.hub.recorder.count(0) > 0 && s.p.w.frame().op == "answer" && State(r.State) == Settled && r.Delivery.GetTries() == 0 {
 		e.Due = time.Time{}
 	}
 	return s.put(ctx, e, r)
@@ -68,7 +68,7 @@ func leaveForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 // endRefused ends an answer that one hub is refused to deliver.
 func endRefused(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Settled && r.Delivery.GetLastError() == lifecycle.ClassRefused {
-		s.p.hub.policy(time.Now()).Close(r, record.EndOther)
+		s.p.hub.rules.at(time.Now()).Close(r, record.EndOther)
 		r.Notices = nil
 		e = rewritten(e, r, s.p.hub)
 	}

@@ -27,6 +27,7 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenWaits)
 	findBroken(t, simBrokenShrink)
 	findBroken(t, simBrokenRetry)
+	findBroken(t, simBrokenJournal)
 	findBroken(t, map[string]simBroken{
 		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) completer.Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},
@@ -259,9 +260,9 @@ func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *record.Reco
 }
 
 func reusedID(w *simWorld, id string) string {
-	entry, secret, _ := splitCallbackID(id)
-	if old, ok := w.reused[string(secret)]; ok {
-		return callbackID(entry, old)
+	c, _ := record.ParseCallbackID(id)
+	if old, ok := w.reused[string(c.Secret())]; ok {
+		return record.NewCallbackID(c.EntryID(), old).Reveal()
 	}
 	return id
 }

@@ -58,13 +58,13 @@ func (w *simWorld) left(p *simProc, c claimed, until time.Time) bool {
 	if w.calm || c.err != nil {
 		return false
 	}
-	if admitted, _ := p.hub.admits(c.entry); admitted {
+	if admitted, _ := p.hub.runner.admits(c.entry); admitted {
 		return false
 	}
 	w.hit("breaker open: left alone")
-	e, next := p.hub.leave(context.Background(), c.entry, until)
+	e, next := p.hub.runner.leave(context.Background(), c.entry, until)
 	if next == hooksNext {
-		p.hub.tell(context.Background(), e)
+		p.hub.notifier.notify(context.Background(), e)
 	}
 	return true
 }

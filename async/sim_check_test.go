@@ -97,6 +97,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	}
 	f := w.frame()
 	w.observeBeats(f, before, after)
+	w.observeJournal(before, after)
 	sameRound := bytes.Equal(before.Secret, after.Secret)
 	was, is := State(before.State), State(after.State)
 	otherAct := after.Key != "" && !lifecycle.SameActivity(before, after)
@@ -127,7 +128,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	w.checkSize(before, after)
 	revived := sameRound && was == Closed && is == Settled // it was not over after all
 	for _, n := range before.Notices {
-		round := w.round(callbackID(id, n.Secret))
+		round := w.round(record.NewCallbackID(id, n.Secret).Reveal())
 		switch {
 		case slices.ContainsFunc(after.Notices, func(m *record.Notice) bool { return lifecycle.SameNotice(m, n) }):
 		case slices.Contains(round.told, noticeName(n.Kind)):
@@ -140,14 +141,14 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	}
 	for _, n := range after.Notices {
 		if n.Kind == record.NoticeOver {
-			w.round(callbackID(id, n.Secret)).over = true
+			w.round(record.NewCallbackID(id, n.Secret).Reveal()).over = true
 		}
 	}
 	if f.beating && was == Waiting {
 		w.beatRow(f, is, before, after)
 		return
 	}
-	w.deliveryRow(f, was, is, after)
+	w.deliveryRow(f, was, is, before, after)
 }
 
 // checkSize checks that a closed entry has dropped what nothing reads again, and
@@ -224,7 +225,7 @@ func (w *simWorld) askedAgain(m *simOutcome, r *record.Record) bool {
 		w.hit("exception: a finished activity asked again under its key")
 	case first.typ != m.typ:
 		w.hit("exception: dropped for its type, and had arrived")
-	case slices.ContainsFunc(w.asks, func(ask *simAsk) bool { return ask.abandoned && ask.entry == entryID(r) }):
+	case slices.ContainsFunc(w.asks, func(ask *simAsk) bool { return ask.abandoned && ask.entry == record.EntryID(r) }):
 		w.hit("exception: abandoned, and had arrived")
 	default:
 		return false
@@ -235,7 +236,7 @@ func (w *simWorld) askedAgain(m *simOutcome, r *record.Record) bool {
 
 // settledNow notes an outcome that was accepted.
 func (w *simWorld) settledNow(id string, r *record.Record) {
-	m := &simOutcome{mark: r.Outcome.Mark, entry: id, callback: callbackID(id, r.Secret), no: len(w.marks) + 1}
+	m := &simOutcome{mark: r.Outcome.Mark, entry: id, callback: record.NewCallbackID(id, r.Secret).Reveal(), no: len(w.marks) + 1}
 	o, err := outcome(r)
 	if err != nil {
 		w.violate("G1", "what settled can't be read: %v", err)
@@ -248,6 +249,7 @@ func (w *simWorld) settledNow(id string, r *record.Record) {
 	if r.Early {
 		m.expires = r.Delivery.Next
 	}
+	w.settledByVote(r, m.says)
 	if w.marks[m.mark] != nil {
 		w.violate("G2", "the mark of an outcome was used again")
 	}
@@ -345,7 +347,7 @@ func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
 	}
 	r := w.round(c.ID())
 	now := w.records[c.entry.id]
-	if what == "delivered" && !slices.Contains(r.told, what) && now != nil && State(now.State) == Closed && callbackID(c.entry.id, now.Secret) == c.ID() && now.Outcome.Gone {
+	if what == "delivered" && !slices.Contains(r.told, what) && now != nil && State(now.State) == Closed && record.NewCallbackID(c.entry.id, now.Secret).Reveal() == c.ID() && now.Outcome.Gone {
 		w.violate("G6", "the Delivered hook can't read the outcome any more")
 	}
 	if !w.calm && w.rng.chance(100) {

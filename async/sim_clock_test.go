@@ -17,7 +17,7 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 		panic(err)
 	}
 	r := in.rec
-	regular := e.Due.Equal(lifecycle.Due(r, p.hub.retention))
+	regular := e.Due.Equal(lifecycle.Due(r, p.hub.entries.retention))
 	shift(r, p.skew)
 	now := time.Now().Add(p.skew).UnixNano()
 	if r.Delivery != nil {
@@ -34,7 +34,7 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 		e.Due = e.Due.Add(p.skew)
 	}
 	if regular {
-		e.Due = lifecycle.Due(r, p.hub.retention)
+		e.Due = lifecycle.Due(r, p.hub.entries.retention)
 	}
 	out, err := entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()
 	if err != nil {

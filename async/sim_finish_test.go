@@ -85,7 +85,7 @@ func (w *simWorld) goOn(a *simAct) {
 		at := a.cur
 		w.start(at)
 		w.workAll() // Start may have been that of a hub that settles only
-		r := w.records[entryID(recordOf(at.info(0), a.options, at.typ))]
+		r := w.records[record.EntryID(recordOf(at.info(0), a.options, at.typ))]
 		if a.cur == at && (r == nil || State(r.State) != Waiting || r.Started != at.started.UnixNano()) {
 			w.timeOut(a)
 		}

@@ -1,6 +1,10 @@
 package async
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
 
 const (
 	// simToken begins every task token, and simSecret every value of a payload.
@@ -38,7 +42,7 @@ func (w *simWorld) shown(what, text string) {
 		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-' || r == '_')
 	})
 	for _, id := range ids {
-		if len(id) >= keyedLen {
+		if len(id) >= record.KeyedCallbackIDLen {
 			w.violate("G7", "%s has a whole callback ID", what)
 		}
 	}

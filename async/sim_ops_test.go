@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/latchkey-go/latchkey/async/internal/record"
 	"go.temporal.io/sdk/activity"
 )
 
@@ -59,6 +60,8 @@ func simOps() []simOp {
 		{"answered elsewhere", 2, (*simWorld).opAnsweredElsewhere},
 		{"fail unheard", 1, (*simWorld).opFailUnheard},
 		{"retry", 3, (*simWorld).opRetry},
+		{"note", 4, (*simWorld).opNote},
+		{"decide", 6, (*simWorld).opDecide},
 	}
 }
 
@@ -180,7 +183,7 @@ func (w *simWorld) start(at *simAttempt) {
 		info.StartedTime = w.broken.started(at)
 	}
 	r := recordOf(info, at.act.options, at.typ)
-	id := entryID(r)
+	id := record.EntryID(r)
 	before := w.records[id]
 	if w.broken.number != nil {
 		info.Attempt = w.broken.number(at, before)
@@ -198,7 +201,7 @@ func (w *simWorld) start(at *simAttempt) {
 				s.err, s.panicked = errors.New("panicked"), true
 			}
 		}()
-		s.err = p.hub.startActivity(context.Background(), info, at.act.options, at.typ, func(ctx context.Context, c Callback) error {
+		s.err = p.hub.starter.startActivity(context.Background(), info, at.act.options, at.typ, func(ctx context.Context, c Callback) error {
 			s.asked = c.ID()
 			leave()
 			err := w.ask(ctx, f, at, c)
@@ -253,6 +256,12 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 			return err
 		}
 	}
+	if w.rng.chance(50) {
+		f.rough = true
+		if err := c.Note(ctx, simNoteOf("posted", 0)); err != nil {
+			return err
+		}
+	}
 	if w.rng.chance(120) {
 		f.rough = true
 		w.answer(w.proc(), ask)
@@ -284,8 +293,8 @@ func (w *simWorld) work(p *simProc) (n int) {
 	defer w.pop()
 	ctx := context.Background()
 	now := time.Now()
-	until := now.Add(p.hub.claimTime)
-	entries, err := p.hub.store.Claim(ctx, now, until, 1+w.rng.n(3))
+	until := now.Add(p.hub.settings.claimTime)
+	entries, err := p.hub.entries.store.Claim(ctx, now, until, 1+w.rng.n(3))
 	if err != nil {
 		return 0
 	}
@@ -295,119 +304,13 @@ func (w *simWorld) work(p *simProc) (n int) {
 		if w.left(p, read(stored), until) {
 			continue
 		}
-		e, next := p.hub.tend(ctx, read(stored))
+		e, next := p.hub.runner.tend(ctx, read(stored))
 		if next == pumpNext {
 			e, next = w.beat(f, e)
 		}
 		if next == hooksNext {
-			p.hub.tell(ctx, e)
+			p.hub.notifier.notify(ctx, e)
 		}
 	}
 	return len(entries)
-}
-
-func (w *simWorld) opPass() {
-	d := []time.Duration{
-		100 * time.Millisecond, time.Second, 3 * time.Second, 6 * time.Second, 11 * time.Second, 25 * time.Second,
-		time.Minute, 6 * time.Minute, 30 * time.Minute, 3 * time.Hour,
-	}[w.rng.pick([]int{10, 20, 20, 20, 20, 15, 10, 6, 3, 2})]
-	w.logf("%v passes", d)
-	w.sleep(d + time.Microsecond) // so that no timeout ends at the very moment at which the time has passed
-	w.tick()
-}
-
-func (w *simWorld) opTimeOut() {
-	if a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil }); a != nil {
-		w.timeOut(a) // for want of heartbeats
-	}
-}
-
-func (w *simWorld) opWorkerFails() {
-	if a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil && a.cur.calls == 0 }); a != nil {
-		w.failAttempt(a, true, "", "")
-	}
-}
-
-func (w *simWorld) opReset() {
-	if a := w.activities((*simAct).pending); a != nil {
-		w.reset(a)
-	}
-}
-
-func (w *simWorld) opPause() {
-	if a := w.activities((*simAct).pending); a != nil {
-		a.paused = !a.paused
-		w.logf("temporal: %v: paused: %t", a, a.paused)
-	}
-}
-
-func (w *simWorld) opCancel() {
-	if a := w.activities(func(a *simAct) bool { return a.pending() && !a.cancelRequested }); a != nil {
-		w.requestCancel(a)
-	}
-}
-
-// opTask begins or ends a workflow task; one that ends may ask for another
-// activity.
-func (w *simWorld) opTask() {
-	r := w.runs[w.rng.n(len(w.runs))]
-	switch {
-	case !r.open():
-	case r.standalone():
-		if !r.acts[0].pending() {
-			w.terminate(r)
-			w.schedule(w.newRun(""))
-		}
-	case !r.task && w.rng.chance(500):
-		r.task = true
-	default:
-		w.endTask(r)
-		w.schedule(r)
-	}
-}
-
-func (w *simWorld) opServer() {
-	switch w.rng.n(4) {
-	case 0:
-		w.away = true
-	case 1:
-		w.refusing = true
-	default:
-		w.away, w.refusing = false, false
-	}
-	w.logf("temporal: away: %t, refusing: %t", w.away, w.refusing)
-}
-
-func (w *simWorld) opLate() {
-	if len(w.late) > 0 {
-		w.logf("what was on its way arrives")
-		land := w.late[0]
-		w.late = w.late[1:]
-		w.landing = true
-		land()
-		w.landing = false
-	}
-}
-
-func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].crash() }
-
-// opRedeploy changes what the activities' code awaits, from the next attempt on.
-func (w *simWorld) opRedeploy() {
-	if a := w.activities((*simAct).pending); a != nil {
-		a.typ = map[string]string{"A": "B", "B": "A"}[a.typ]
-	}
-}
-
-func (w *simWorld) opOtherWorkflow() {
-	if w.rng.chance(300) {
-		w.schedule(w.newRun(""))
-		return
-	}
-	for _, r := range w.runs {
-		if r.workflow == "w2" && r.open() {
-			w.schedule(r)
-			return
-		}
-	}
-	w.schedule(w.newRun("w2"))
 }

@@ -50,6 +50,7 @@ type simFrame struct {
 	crashIn      int           // calls until the process dies; 0: it doesn't
 	rough        bool          // something failed, or something else ran meanwhile
 	beating      bool          // it goes on with what a pump said
+	skips        bool          // and the pump wants no beat
 	outage       time.Duration // how long its store is away, no longer than Start waits
 	losesReplies bool          // of Complete
 	calls        []string

@@ -106,6 +106,17 @@ var simRows = []string{
 	"Settled, Retry: due now",
 	"a hook failed, Retry: called again at once",
 	"nothing to retry, Retry: nothing changes",
+	"any: a note is added, and stays with its round",
+	"any: an equal note is not added again",
+	"Waiting: a note that decides nothing is added",
+	"Waiting: a note that decides settles, in one write",
+	"Settled, or Closed and delivered: a note that is there is repeated: nothing",
+	"Settled, or Closed and delivered: another note to decide by: ErrSettled",
+	"any: the next round begins: the journal goes",
+	"Waiting, beat: details brought meanwhile stay, and are sent next",
+	"Waiting, beat: the pump skips it",
+	"Settled: pending details are sent before the outcome",
+	"Settled: pending details are withheld from an attempt that is over",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,
@@ -135,7 +146,7 @@ func rowNumber(row string) int { return slices.Index(simRows, row) + 1 }
 // startRow says which row a Start took, where nothing came between.
 func (w *simWorld) startRow(s simStarted, after *record.Record) {
 	if s.f.rough {
-		if s.asked != "" && s.err == activity.ErrResultPending && after != nil && State(after.State) != Waiting && callbackID(s.entry, after.Secret) == s.asked {
+		if s.asked != "" && s.err == activity.ErrResultPending && after != nil && State(after.State) != Waiting && record.NewCallbackID(s.entry, after.Secret).Reveal() == s.asked {
 			w.hit("Settled meanwhile, function returns: pending")
 		}
 		return
@@ -286,8 +297,21 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 	}
 }
 
+// passedOnRow says what became of pending heartbeat details before an outcome was
+// sent.
+func (w *simWorld) passedOnRow(calls string, before *record.Record) {
+	sent := strings.Contains(calls, "token:") || strings.Contains(calls, "id:")
+	switch {
+	case before.DetailsPendingSince == 0 || !sent:
+	case strings.Contains(calls, "beat:ok"):
+		w.hit("Settled: pending details are sent before the outcome")
+	case strings.HasPrefix(calls, "look:back-off") && !strings.Contains(calls, "beat:"):
+		w.hit("Settled: pending details are withheld from an attempt that is over")
+	}
+}
+
 // deliveryRow says which row the writing down of a delivery took.
-func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
+func (w *simWorld) deliveryRow(f *simFrame, was, is State, before, r *record.Record) {
 	if was == Settled && is == Closed {
 		w.behindRow(f, r)
 	}
@@ -310,6 +334,7 @@ func (w *simWorld) deliveryRow(f *simFrame, was, is State, r *record.Record) {
 		return
 	}
 	f.calls = nil
+	w.passedOnRow(calls, before)
 	success := r.Outcome.Kind == record.Result
 	last := calls[strings.LastIndex(calls, " ")+1:]
 	failure := !success

@@ -29,6 +29,7 @@ import (
 // sim_answers_test.go, sim_beats_test.go, sim_runs_test.go and
 // sim_behind_test.go and sim_retry_test.go the operations; sim_finish_test.go the end;
 // sim_check_test.go, sim_accept_test.go and sim_leaks_test.go what must hold;
+// sim_journal_test.go what must hold of notes;
 // sim_rows_test.go the rows of the state table; sim_broken_test.go and its
 // neighbours the versions that must be found wrong.
 

@@ -204,7 +204,7 @@ func (w *simWorld) newProc(i int) *simProc {
 		c.slow = false // its timer would run beside the history
 	}
 	if o.Completer != nil && w.rng.chance(500) {
-		p.hub.finisher.count(1)
+		p.hub.recorder.count(1)
 	}
 	return p
 }

@@ -125,24 +125,24 @@ func (h *Hub) scan(ctx context.Context) (Stats, error) {
 // classOf is the entry's class, as far as this hub can tell. A hub that only
 // settles has no pumps to know.
 func (h *Hub) classOf(e entry, now time.Time) string {
-	if _, known := h.pumps[e.rec.Pump]; !known && h.completer != nil && !lifecycle.BeatAt(e.rec).IsZero() {
+	if _, known := h.settings.pumps[e.rec.Pump]; !known && h.completer != nil && !lifecycle.BeatAt(e.rec).IsZero() {
 		return ClassUnknownPump
 	}
-	return lifecycle.Class(e.rec, h.retention, now)
+	return lifecycle.Class(e.rec, h.entries.retention, now)
 }
 
 // everything yields the entries of the store, through its pages if it has any:
 // these keep less in memory than some lists do.
 func (h *Hub) everything(ctx context.Context) iter.Seq2[store.Entry, error] {
-	pager, ok := h.store.(store.Pager)
+	pager, ok := h.entries.store.(store.Pager)
 	if !ok {
-		return h.store.List(ctx)
+		return h.entries.store.List(ctx)
 	}
 	return func(yield func(store.Entry, error) bool) {
 		for after := ""; ; {
 			stored, err := pager.Page(ctx, after, statsChunk)
 			if errors.Is(err, errors.ErrUnsupported) && after == "" {
-				h.store.List(ctx)(yield)
+				h.entries.store.List(ctx)(yield)
 				return
 			}
 			if err != nil && !yield(store.Entry{}, err) {

@@ -42,7 +42,7 @@ func checkStoreWait(d time.Duration) (time.Duration, error) {
 // the store is away, and keeps the attempt alive meanwhile. It is used by one
 // goroutine.
 type storeWait struct {
-	hub     *Hub
+	starter *starter
 	attempt entry           // as it began; never changed
 	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
 	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
@@ -50,15 +50,15 @@ type storeWait struct {
 }
 
 // newStoreWait returns the wait of an attempt that begins.
-func (h *Hub) newStoreWait(id string, r *record.Record) *storeWait {
+func (s *starter) newStoreWait(id string, r *record.Record) *storeWait {
 	e := entry{id: id, rec: r}.clone()
-	return &storeWait{hub: h, attempt: e, heard: begun(e.rec, time.Now())}
+	return &storeWait{starter: s, attempt: e, heard: begun(e.rec, time.Now())}
 }
 
 // afterwards returns the wait of an attempt whose function has returned: it
 // outlives the activity's context, for wrapUp at most.
 func (w *storeWait) afterwards(ctx context.Context, heard time.Time) *storeWait {
-	return &storeWait{hub: w.hub, attempt: w.attempt, ended: ctx.Done(), heard: heard}
+	return &storeWait{starter: w.starter, attempt: w.attempt, ended: ctx.Done(), heard: heard}
 }
 
 // do calls f until the store answers, or the wait ends. Every call of f is
@@ -93,8 +93,8 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			return err
 		}
 		if stop == nil {
-			w.hub.storeFailed(ctx, w.attempt.id, err)
-			stop = w.hub.beatMeanwhile(ctx, w.attempt, w.heard, false)
+			w.starter.troubles.storeFailed(ctx, w.attempt.id, err)
+			stop = w.starter.beatMeanwhile(ctx, w.attempt, w.heard, false)
 		}
 		w.pause(ctx, min(jitter(pause), time.Until(w.until)))
 	}
@@ -102,7 +102,9 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 
 // entries are those of the hub, behind a store that is waited for.
 func (w *storeWait) entries() *entries {
-	return &entries{store: patientStore{w.hub.store, w}, retention: w.hub.retention, log: w.hub.log}
+	patient := *w.starter.entries
+	patient.store = patientStore{patient.store, w}
+	return &patient
 }
 
 // patientStore repeats Get and Put. A Put whose reply was lost meets its own
@@ -131,7 +133,7 @@ func (s patientStore) Put(ctx context.Context, e store.Entry) (version uint64, e
 // limit is for how long Start waits in all: never more than half of what is
 // left of the attempt.
 func (w *storeWait) limit() time.Duration {
-	limit := w.hub.storeWait
+	limit := w.starter.storeWait
 	if deadline := fromNano(w.attempt.rec.Deadline); !deadline.IsZero() {
 		limit = min(limit, time.Until(deadline)/2)
 	}

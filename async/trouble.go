@@ -81,9 +81,10 @@ type troubles struct {
 	store, undelivered, lost, unreadable, hook, beat, pump, clock trouble
 }
 
-// init names the kinds of trouble. The quiet time of each is longer than its
-// longest backoff.
-func (t *troubles) init(log *slog.Logger) {
+// newTroubles names the kinds of trouble. The quiet time of each is longer than
+// its longest backoff.
+func newTroubles(log *slog.Logger) *troubles {
+	t := new(troubles)
 	for of, is := range map[*trouble]struct {
 		level slog.Level
 		what  string
@@ -100,6 +101,7 @@ func (t *troubles) init(log *slog.Logger) {
 	} {
 		of.log, of.level, of.what, of.quiet = log, is.level, is.what, is.quiet
 	}
+	return t
 }
 
 // settle logs which kinds of trouble are over.
@@ -120,10 +122,10 @@ func aboutEntry(id string, err error) []slog.Attr {
 }
 
 // storeFailed logs that the store failed for an entry, or for none.
-func (h *Hub) storeFailed(ctx context.Context, id string, err error) {
+func (t *troubles) storeFailed(ctx context.Context, id string, err error) {
 	attrs := []slog.Attr{slog.Any("error", err)}
 	if id != "" {
 		attrs = append(attrs, slog.String("callback", shortID(id)))
 	}
-	h.troubles.store.happened(ctx, attrs...)
+	t.store.happened(ctx, attrs...)
 }

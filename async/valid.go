@@ -22,12 +22,13 @@ func checkRecord(r *record.Record) error {
 		what   string
 	}{
 		{r.State == record.NoState, "it has no state"},
-		{len(r.Secret) != secretBytes, "its secret has another length"},
+		{len(r.Secret) != record.SecretBytes, "its secret has another length"},
 		{(r.Outcome == nil) != (r.Delivery == nil), "outcome and delivery come together"},
 		{r.Outcome != nil && r.Outcome.Kind == record.NoKind, "its outcome has no kind"},
 		{r.Early && r.Key == "", "an early answer has a key"},
 		{tooEarly(r.Deadline, r.NextQuestion, r.NextBeat, r.NextNotice, r.Ended, r.Delivery.GetNext()), "a time is before 1970"},
 		{r.HeartbeatTimeout < 0, "its heartbeat timeout is negative"},
+		{!validNotes(r.Notes), "a note has no kind or no time"},
 		{min(r.Questions, r.NoticeTries, r.BeatTries, r.Delivery.GetTries()) < 0, "a count is negative"},
 	} {
 		if c.broken {
@@ -64,6 +65,15 @@ func checkRecord(r *record.Record) error {
 
 func corrupt(what string) error {
 	return fmt.Errorf("%w: the record breaks an invariant: %s", store.ErrCorrupt, what)
+}
+
+func validNotes(notes []*record.Note) bool {
+	for _, n := range notes {
+		if n.GetKind() == "" || n.GetAt() == 0 || tooEarly(n.GetAt()) {
+			return false
+		}
+	}
+	return true
 }
 
 // tooEarly reports whether one of the times is set and is none that a store takes.

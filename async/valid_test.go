@@ -32,6 +32,8 @@ func TestRecordsThatBreakAnInvariant(t *testing.T) {
 		"a deadline before 1970":       func(r *record.Record) { r.Deadline = -1 },
 		"a beat before 1970":           func(r *record.Record) { r.NextBeat = 999_999 },
 		"a negative heartbeat timeout": func(r *record.Record) { r.HeartbeatTimeout = -1 },
+		"a note without a kind":        func(r *record.Record) { r.Notes = []*record.Note{{At: r.Created}} },
+		"a note without a time":        func(r *record.Record) { r.Notes = []*record.Note{{Kind: "vote"}} },
 		"a negative count":             func(r *record.Record) { r.BeatTries = -1 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,10 +1,6 @@
 package async
 
-import (
-	"time"
-
-	"github.com/latchkey-go/latchkey/store"
-)
+import "github.com/latchkey-go/latchkey/store"
 
 // With returns a hub that reads and writes through s, and settles only. Its
 // other options are those of h. Use it where s is h's store within a transaction
@@ -20,19 +16,15 @@ import (
 // knows of a request for cancellation already. A callback belongs to the hub
 // that opened it, so open it with this one. The hub is of no use after the
 // transaction has ended. With panics if s is nil.
+//
+// Inside the transaction use no other hub. A hub on the store itself needs a second
+// connection of the pool while the transaction holds one. Callers that do that at
+// the same time can take all connections and wait for each other for ever.
 func (h *Hub) With(s store.Store) *Hub {
 	if isNilInterface(s) {
 		panic("async: Hub.With needs a store, got nil")
 	}
-	rules := h.rules
-	rules.CanAsk = false
-	with := &Hub{
-		entries: entries{store: s, retention: h.retention, keepOutcomes: h.keepOutcomes, log: h.log}, encoder: h.encoder, hooks: h.hooks, claimTime: h.claimTime,
-		pollInterval: h.pollInterval, concurrency: h.concurrency, pumps: h.pumps, rules: rules,
-		wake: make(chan struct{}, 1), // who runs on the store learns of it by the store
-		soon: soon{span: max(h.pollInterval/busyPoll, time.Millisecond)},
-	}
-	with.census.age = h.census.age
-	with.init(h.courier.wait)
-	return with
+	settings := h.settings
+	settings.completer = nil
+	return assemble(s, settings)
 }

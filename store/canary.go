@@ -12,31 +12,31 @@ import (
 	"slices"
 )
 
-// The canary is an entry that a sealed store keeps to know its keys by: no
-// process may write with another IDKey, or with another key of the same name.
-// What it has of each key can't be made without the key, and doesn't tell it.
+// The canary is an entry that a sealed store keeps to recognize its keys. It stops
+// a process with another IDKey, or with another key of the same name. Its check
+// values can be computed only with the keys, and do not reveal them.
 //
 //	1 | check of IDKey (16) | for each key: len(name) (1), name, check (16)
 //
-// A sealed ID has no dot, so the canary's is none.
+// A sealed ID has no dot, so the canary's ID cannot be that of an entry.
 const (
 	canaryID     = "sealed.canary"
 	canaryFormat = 1
-	canaryText   = "latchkey canary 1" // no ID, because of the blanks
+	canaryText   = "latchkey canary 1" // not an ID, because of the blanks
 	checkSize    = 16
 
-	// sampled is how many entries Seal looks at, to find a store that isn't
-	// sealed.
+	// sampled is the number of entries that Seal reads to detect a store that is
+	// not sealed.
 	sampled = 100
 )
 
-// canary is the content of the canary.
+// canary is the decoded body of the canary.
 type canary struct {
 	id   []byte
 	keys map[string][]byte
 }
 
-// check returns what the canary must have of a key.
+// check returns the check value of a key.
 func (s *seals) check(name string) []byte {
 	check, err := hkdf.Expand(sha256.New, s.keys[name], canaryText, checkSize)
 	if err != nil {
@@ -45,8 +45,8 @@ func (s *seals) check(name string) []byte {
 	return check
 }
 
-// verify returns ErrKey unless all keys are those that the canary knows, and
-// reports whether it knows all of them.
+// verify returns ErrKey if a key differs from the one that the canary has under its
+// name. It reports whether the canary has all keys.
 func (s *seals) verify(c canary) (all bool, err error) {
 	if !hmac.Equal(c.id, s.mac(canaryText)[:checkSize]) {
 		return false, fmt.Errorf("%w: the store was sealed with another IDKey", ErrKey)
@@ -55,7 +55,7 @@ func (s *seals) verify(c canary) (all bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(s.keys)) {
 		known, ok := c.keys[name]
 		if ok && !hmac.Equal(known, s.check(name)) {
-			return false, fmt.Errorf("%w: the store knows another key by the name %q: give each key a name of its own", ErrKey, name)
+			return false, fmt.Errorf("%w: the store was sealed with another key of the name %q: give each key its own name", ErrKey, name)
 		}
 		all = all && ok
 	}
@@ -73,7 +73,7 @@ func (c canary) encode() []byte {
 }
 
 func decodeCanary(b []byte) (canary, error) {
-	damaged := fmt.Errorf("%w: the entry %s, by which a sealed store knows its keys, is damaged", ErrCorrupt, canaryID)
+	damaged := fmt.Errorf("%w: the entry %s, which has the check values of a sealed store's keys, is damaged: restore it from a backup", ErrCorrupt, canaryID)
 	if len(b) < 1+checkSize || b[0] != canaryFormat {
 		return canary{}, damaged
 	}
@@ -89,8 +89,8 @@ func decodeCanary(b []byte) (canary, error) {
 	return c, nil
 }
 
-// checkCanary compares the keys with those that the store knows, and lets it know
-// those that are new. A store without a canary gets one if it is empty.
+// checkCanary compares the keys with the canary, and adds new keys to it. It writes
+// a canary into an empty store.
 func (s *Sealed) checkCanary(ctx context.Context) error {
 	for {
 		e, err := s.inner.Get(ctx, canaryID)
@@ -121,12 +121,12 @@ func (s *Sealed) checkCanary(ctx context.Context) error {
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrExists) {
 			return err
 		}
-		// Another process was quicker, or a driver has sent it twice.
+		// Another process has written it, or a driver has sent the Put twice.
 	}
 }
 
-// checkSealed refuses a store with entries that are not sealed, as far as the
-// first entries show it, and one with any entries where it has no canary.
+// checkSealed refuses a store whose first entries are not all sealed. Without a
+// canary it refuses a store that has any entry.
 func (s *Sealed) checkSealed(ctx context.Context, noCanary bool) error {
 	n := 0
 	for e, err := range s.inner.List(ctx) {
@@ -136,14 +136,14 @@ func (s *Sealed) checkSealed(ctx context.Context, noCanary bool) error {
 		case err == nil && e.ID == canaryID:
 			continue
 		case noCanary:
-			// Another process may have made the canary meanwhile, and written.
+			// Another process may have written the canary and the entry meanwhile.
 			if _, err := s.inner.Get(ctx, canaryID); err == nil {
 				return nil
 			}
-			return fmt.Errorf("%w: the store to seal has entries and was not sealed: copy them to an empty sealed store with store.Copy", ErrInvalid)
+			return fmt.Errorf("%w: the store has entries and is not sealed: copy them to an empty sealed store with store.Copy", ErrInvalid)
 		case err == nil:
 			if _, _, ok := cutHeader(e.Body); !ok {
-				return fmt.Errorf("%w: the store to seal has entries that are not sealed, such as %s: stop what writes them, and copy them to an empty sealed store with store.Copy", ErrInvalid, ShortID(e.ID))
+				return fmt.Errorf("%w: the store has entries that are not sealed, such as %s: stop the processes that write them, and copy the entries to an empty sealed store with store.Copy", ErrInvalid, ShortID(e.ID))
 			}
 		}
 		if n++; n == sampled {

@@ -7,14 +7,15 @@ import (
 	"fmt"
 )
 
-// Copy copies all entries from src to dst, with their bodies and dues, and
-// returns how many are there then. Nothing may write to either store meanwhile.
-// Use it to begin sealing, to stop sealing, and to change backends.
+// Copy copies all entries from src to dst, with their bodies and due times, and
+// returns the number of entries that it copied or found in dst. No other caller may
+// write to either store meanwhile. Use Copy to begin or to stop sealing, and to
+// change backends.
 //
-// Copy can be repeated: an entry that dst already has, equal to the one of src,
-// counts as copied. It goes on behind entries that it can't read and those that
-// dst has with another content, which it leaves alone, and returns the first of
-// their errors. Any other error ends it.
+// Copy can be repeated: an entry that dst has with the same content counts as
+// copied. Copy skips entries that it cannot read, and entries that dst has with
+// other content or does not accept, and returns the first of their errors. Any
+// other error ends it.
 func Copy(ctx context.Context, dst, src Store) (int, error) {
 	n := 0
 	var first error
@@ -42,13 +43,13 @@ func copyEntry(ctx context.Context, dst Store, e Entry) error {
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
-	// It may have been copied before, or have been listed twice.
+	// An earlier Copy may have copied it, or List may have yielded it twice.
 	there, err := dst.Get(ctx, e.ID)
 	if err != nil {
 		return err
 	}
 	if !there.Due.Equal(e.Due) || !bytes.Equal(there.Body, e.Body) {
-		return Wrap("copy", "store", e.ID, fmt.Errorf("%w: with another content, in the store to copy to", ErrExists))
+		return Wrap("copy", "store", e.ID, fmt.Errorf("%w: the destination has the entry with other content", ErrExists))
 	}
 	return nil
 }

@@ -18,11 +18,11 @@ const (
 	never        = math.MaxInt64
 )
 
-// NewMemory returns a store in this process's memory, for tests and for
-// answers that may be lost: it is not durable, and what it keeps ends with the
-// process. It costs at most 200 bytes an entry above the bodies. Claims are
-// oldest first over the whole store, as far as no write runs beside them. It is
-// a [Pager], a [Counter] and a [Notifier].
+// NewMemory returns a store in the memory of this process. It is not durable: use
+// it for tests, and for answers that may be lost. An entry costs at most 200 bytes
+// in addition to its body. Claim returns the oldest entries of the whole store
+// first, unless other calls write at the same time. The store is a [Pager], a
+// [Counter] and a [Notifier].
 func NewMemory() Store { return newMemory() }
 
 func newMemory() *memory {
@@ -34,16 +34,16 @@ func newMemory() *memory {
 	return m
 }
 
-// memory spreads its entries over shards by their ID. No lock is held across
-// a call of anybody else's code.
+// memory spreads its entries over shards by their ID. It holds no lock while it
+// calls code of others.
 type memory struct {
-	versions atomic.Uint64 // outlives the entries, so that no version repeats
+	versions atomic.Uint64 // one counter for all entries, so that no version repeats
 	bell     wake.Bell
 	shards   [memoryShards]shard
 }
 
 type shard struct {
-	head atomic.Int64 // when the first of queue is due, to be read without the lock
+	head atomic.Int64 // the due time of the first of queue; read without the lock
 
 	mu     sync.Mutex
 	closed bool
@@ -52,8 +52,8 @@ type shard struct {
 	sorted sorted
 }
 
-// item is an entry as it is kept. Its size is what an entry costs: the body is
-// a string, since it is never changed in place and needs no capacity.
+// item is a stored entry. Its size is the memory that an entry costs. The body is a
+// string, because it is never changed in place and needs no capacity.
 type item struct {
 	id      string
 	body    string
@@ -70,8 +70,8 @@ func (it *item) entry() Entry {
 	return e
 }
 
-// shard hashes with FNV-1a: the same in every process, so that a test that
-// claims sees the same order each time it runs.
+// shard returns the shard of an ID. The hash, FNV-1a, is the same in every process,
+// so a test that claims sees the same order in each run.
 func (m *memory) shard(id string) *shard {
 	h := uint32(2166136261)
 	for i := range len(id) {
@@ -277,7 +277,7 @@ func (m *memory) List(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-// list returns the shard's items of this moment.
+// list returns the items that the shard has now.
 func (s *shard) list() []*item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +288,7 @@ func (s *shard) list() []*item {
 	return items
 }
 
-// read returns the entry as it is now, or the zero Entry where it has gone.
+// read returns the entry as it is now, or the zero Entry if it is gone.
 func (s *shard) read(ctx context.Context, it *item) (Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, err
@@ -304,8 +304,8 @@ func (s *shard) read(ctx context.Context, it *item) (Entry, error) {
 	return it.entry(), nil
 }
 
-// Close lets go of all entries. Each call holds the lock of a shard while it
-// works, so taking every lock waits for those under way.
+// Close drops all entries. A call holds the lock of a shard while it works, so
+// Close waits for the calls in progress when it takes each lock.
 func (m *memory) Close() error {
 	for i := range m.shards {
 		s := &m.shards[i]

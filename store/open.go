@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Opener opens the store that a URL names. It returns its errors as an
-// [*Error] with Op "open", and never repeats a password.
+// Opener opens the store of a URL. Its errors do not contain a password. [Open]
+// wraps them in an [*Error] with Op "open", unless they are one already.
 type Opener func(ctx context.Context, u *url.URL) (Store, error)
 
 var drivers = struct {
@@ -19,9 +19,9 @@ var drivers = struct {
 	byScheme map[string]Opener
 }{byScheme: map[string]Opener{"memory": openMemory}}
 
-// Register makes a backend known to [Open] under a URL scheme, in lower case.
-// A backend's package calls it from init. Like database/sql's, it panics on a
-// nil opener and on a scheme that is taken.
+// Register makes a backend available to [Open] under a URL scheme, which must be in
+// lower case. The package of a backend calls it from init. Register panics if open
+// is nil or if the scheme is already registered, as that of database/sql does.
 func Register(scheme string, open Opener) {
 	drivers.Lock()
 	defer drivers.Unlock()
@@ -34,22 +34,22 @@ func Register(scheme string, open Opener) {
 	drivers.byScheme[scheme] = open
 }
 
-// Open opens a store by URL: "memory:", and for each backend whose package is
-// imported what that package says, such as "bolt:///var/lib/app/latchkey.db"
-// or "redis://localhost:6379/0". The caller closes it. A URL that can't be
-// used is ErrInvalid; errors name the scheme and never the rest, where a
-// password may be.
+// Open opens a store by URL. "memory:" opens the in-memory store. The package of a
+// backend documents its URLs, such as "bolt:///var/lib/app/latchkey.db" or
+// "redis://localhost:6379/0", and must be imported. The caller closes the store.
+// Open returns ErrInvalid for a URL that it cannot use. Its errors contain the
+// scheme only, because the rest of a URL may contain a password.
 func Open(ctx context.Context, rawURL string) (Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		// What url.Parse says repeats the URL, password and all.
-		return nil, Wrap("open", "store", "", fmt.Errorf("%w: the URL can't be read", ErrInvalid))
+		// The error of url.Parse repeats the URL, including a password.
+		return nil, Wrap("open", "store", "", fmt.Errorf("%w: the URL cannot be parsed", ErrInvalid))
 	}
 	drivers.RLock()
 	open := drivers.byScheme[u.Scheme]
 	drivers.RUnlock()
 	if open == nil {
-		return nil, Wrap("open", "store", "", fmt.Errorf("%w: no backend for scheme %q; known are %s: is its package imported?",
+		return nil, Wrap("open", "store", "", fmt.Errorf("%w: no backend is registered for the scheme %q, only for %s: import the package of the backend",
 			ErrInvalid, u.Scheme, strings.Join(schemes(), ", ")))
 	}
 	s, err := open(ctx, u)
@@ -64,7 +64,7 @@ func schemes() []string {
 
 func openMemory(_ context.Context, u *url.URL) (Store, error) {
 	if u.Opaque != "" || u.Host != "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("%w: the in-memory store's URL is \"memory:\", with nothing behind it", ErrInvalid)
+		return nil, fmt.Errorf("%w: the URL of the in-memory store must be \"memory:\" and nothing more", ErrInvalid)
 	}
 	return NewMemory(), nil
 }

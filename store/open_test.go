@@ -47,8 +47,8 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	_, err := store.Open(t.Context(), "unknown://x")
-	if !strings.Contains(err.Error(), "memory") || !strings.Contains(err.Error(), "imported") {
-		t.Errorf("the error should name what is known and what to do: %v", err)
+	if !strings.Contains(err.Error(), "memory") || !strings.Contains(err.Error(), "import the package") {
+		t.Errorf("the error should name the registered schemes and what to do: %v", err)
 	}
 }
 

@@ -1,10 +1,10 @@
 package store
 
-// queue is a binary heap of the items that are due some time, the first of
-// them in front. Each item knows its place, so that it can be moved.
+// queue is a binary heap of the items with a due time, the earliest first. Each
+// item has its index in the heap, so that it can be moved.
 //
-// It isn't container/heap, whose interface costs an allocation and three
-// indirect calls for every step of every Put.
+// It does not use container/heap, whose interface costs an allocation and three
+// indirect calls for each step of a Put.
 type queue []*item
 
 // requeue moves an item to its new due time.

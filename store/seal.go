@@ -11,33 +11,33 @@ import (
 	"time"
 )
 
-// ErrKey means that an entry is sealed with a key that the store doesn't have.
-// The entry is neither gone nor damaged: add the key to SealOptions.Keys.
+// ErrKey means that an entry is sealed with a key that the store does not have. The
+// entry is neither gone nor damaged: add the key to SealOptions.Keys.
 var ErrKey = errors.New("store: sealed with an unknown key")
 
 const sealedName = "sealed"
 
 // SealOptions configures [Seal].
 type SealOptions struct {
-	// IDKey hides the IDs of entries. It must have 32 bytes, and stays the same
-	// for the life of the store. Required.
+	// IDKey hides the IDs of entries. It must have 32 bytes, and must not change
+	// during the life of the store. Required.
 	IDKey []byte
 
 	// Keys are the keys that open entries, by name. A name is 1 to 64 bytes of
-	// A-Z a-z 0-9 - _ and dot, and stands for one key for ever. Each key must
-	// have 32 bytes. Required.
+	// A-Z a-z 0-9 - _ and dot, and must never name another key. Each key must have
+	// 32 bytes. Required.
 	Keys map[string][]byte
 
-	// Active is the name of the key that seals what is written. Required.
+	// Active is the name of the key that seals writes. Required.
 	Active string
 }
 
-// Sealed is a store that keeps its entries sealed in another one. Its methods
-// may be called by any number of goroutines. Get one from [Seal].
+// Sealed is a store that keeps its entries encrypted in another store. [Seal]
+// returns one. Any number of goroutines may call its methods.
 type Sealed struct {
 	inner Store
 	seals *seals
-	pager Pager // the inner store's, or nil, as those that follow
+	pager Pager // of the inner store, or nil, as the next two
 	count Counter
 	watch Notifier
 }
@@ -51,23 +51,23 @@ var (
 )
 
 // Seal returns a store that encrypts the bodies and hides the IDs of all entries
-// in s, which must be empty or have been sealed with the same IDKey. A dump of s
-// then answers nothing; docs/security.md lists what it still shows. Closing the
-// sealed store closes s.
+// in s. s must be empty, or have been sealed with the same IDKey. A dump of s then
+// cannot be used to answer anything; docs/security.md lists what it still shows.
+// Closing the sealed store closes s.
 //
-// Every process must have all keys before one of them makes a new key active.
-// To change keys: add the new one to all processes, make it active in all, call
-// Reseal until Census shows no entry of the old key, remove the old key.
+// Every process must have all keys before one of them makes a new key active. To
+// change keys, add the new key to all processes, make it active in all of them,
+// call Reseal until Census shows no entry of the old key, and remove the old key.
 //
-// Seal writes one entry of its own, the canary. It returns ErrKey where the
-// canary says that the store has another IDKey, or another key of the same name,
-// and ErrInvalid for options that can't be used and for a store that has entries
-// that are not sealed: Copy them to a sealed store that is empty.
+// Seal writes one entry, the canary. It returns ErrKey if s was sealed with another
+// IDKey, or with another key of the same name. It returns ErrInvalid if the options
+// are not valid, and if s has entries that are not sealed: use Copy to copy these
+// to an empty sealed store.
 //
-// Bodies are at most MaxBody bytes. The sealed store serves the optional
-// interfaces that s serves. The order of its pages is that of the sealed IDs.
-// Claim passes over entries that it can't open; they come back when the claim
-// ends. It returns their error once there is nothing else to claim.
+// A body has at most MaxBody bytes. The sealed store serves the optional interfaces
+// that s serves. The order of its pages is that of the sealed IDs. Claim skips
+// entries that it cannot open; they are due again when the claim lapses. It returns
+// their error when nothing else is due.
 func Seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	sealed, err := seal(ctx, s, o)
 	return sealed, outer("seal", "", err)
@@ -75,7 +75,7 @@ func Seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 
 func seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	if s == nil {
-		return nil, fmt.Errorf("%w: the store to seal is nil", ErrInvalid)
+		return nil, fmt.Errorf("%w: Seal needs a store, got nil", ErrInvalid)
 	}
 	keys, err := newSeals(o)
 	if err != nil {
@@ -91,12 +91,12 @@ func seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	return sealed, nil
 }
 
-// outer returns an error of the inner store as one about the entry's own ID.
+// outer replaces the ID and the backend in an error of the inner store.
 func outer(op, id string, err error) error {
 	if inner, ok := errors.AsType[*Error](err); ok {
 		short := ShortID(id)
 		if id == "" {
-			short = inner.ID // of an entry that can't be opened
+			short = inner.ID // of an entry that cannot be opened
 		}
 		return &Error{Op: op, Backend: sealedName, ID: short, Err: inner.Err}
 	}
@@ -120,15 +120,15 @@ func (s *Sealed) get(ctx context.Context, id string) (Entry, error) {
 	return s.opened(e, id)
 }
 
-// opened opens an entry of the inner store. It must be the one with this ID,
-// where that is known.
+// opened opens an entry of the inner store. Unless id is empty, the entry must have
+// that ID.
 func (s *Sealed) opened(e Entry, id string) (Entry, error) {
 	own, body, err := s.seals.open(e.ID, e.Body)
 	if err != nil {
 		return Entry{}, err
 	}
 	if id != "" && own != id || s.seals.id(own) != e.ID {
-		return Entry{}, fmt.Errorf("%w: it is sealed under another ID", ErrCorrupt)
+		return Entry{}, fmt.Errorf("%w: the entry was sealed under another ID", ErrCorrupt)
 	}
 	return Entry{ID: own, Version: e.Version, Due: e.Due, Body: body}, nil
 }
@@ -153,7 +153,7 @@ func (s *Sealed) put(ctx context.Context, e Entry) (uint64, error) {
 	return s.inner.Put(ctx, Entry{ID: id, Version: e.Version, Due: e.Due, Body: s.seals.seal(id, e.ID, e.Body)})
 }
 
-// MaxBody implements [Limiter]: it leaves room for what sealing adds.
+// MaxBody implements [Limiter]. It leaves room for the bytes that sealing adds.
 func (s *Sealed) MaxBody() int {
 	if l, ok := s.inner.(Limiter); ok {
 		return min(MaxBody, l.MaxBody()-SealRoom)
@@ -199,8 +199,8 @@ func (s *Sealed) claim(ctx context.Context, now, until time.Time, n int) (claime
 	}
 }
 
-// unopened names an entry that can't be opened: by its sealed ID, since it has no
-// other one.
+// unopened adds the sealed ID of an entry to its error. The own ID of an entry that
+// cannot be opened is not known.
 func (s *Sealed) unopened(e Entry, err error) error {
 	return fmt.Errorf("entry %s: %w", ShortID(e.ID), err)
 }
@@ -228,8 +228,8 @@ func (s *Sealed) List(ctx context.Context) iter.Seq2[Entry, error] {
 // Close closes the inner store.
 func (s *Sealed) Close() error { return outer("close", "", s.inner.Close()) }
 
-// Page implements [Pager] where the inner store does. The order is that of the
-// sealed IDs.
+// Page implements [Pager] if the inner store does. The order is that of the sealed
+// IDs.
 func (s *Sealed) Page(ctx context.Context, after string, n int) ([]Entry, error) {
 	page, err := s.page(ctx, after, n)
 	return page, outer("page", after, err)
@@ -271,9 +271,9 @@ func (s *Sealed) page(ctx context.Context, after string, n int) (page []Entry, u
 	}
 }
 
-var errNotServed = fmt.Errorf("%w: the store that is sealed doesn't serve it", errors.ErrUnsupported)
+var errNotServed = fmt.Errorf("%w: the inner store does not serve it", errors.ErrUnsupported)
 
-// Count implements [Counter] where the inner store does.
+// Count implements [Counter] if the inner store does.
 func (s *Sealed) Count(ctx context.Context) (int, error) {
 	if s.count == nil {
 		return 0, outer("count", "", errNotServed)
@@ -282,7 +282,7 @@ func (s *Sealed) Count(ctx context.Context) (int, error) {
 	return max(0, n-1), outer("count", "", err) // without the canary
 }
 
-// Watch implements [Notifier] where the inner store does.
+// Watch implements [Notifier] if the inner store does.
 func (s *Sealed) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watch == nil {
 		return nil, outer("watch", "", errNotServed)
@@ -291,10 +291,10 @@ func (s *Sealed) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return signals, outer("watch", "", err)
 }
 
-// Census counts the entries by the name of the key that seals them. A key that
-// it doesn't name can be removed, as long as no process writes with it. Under the
-// empty name are entries that show no key, because they are damaged or not
-// sealed. It reads the whole store.
+// Census returns the number of entries by the name of the key that seals them. A
+// key without entries can be removed if no process writes with it. The empty name
+// counts entries without a key, because they are damaged or not sealed. Census
+// reads the whole store.
 func (s *Sealed) Census(ctx context.Context) (map[string]int, error) {
 	census := make(map[string]int)
 	for e, err := range s.inner.List(ctx) {
@@ -311,13 +311,13 @@ func (s *Sealed) Census(ctx context.Context) (map[string]int, error) {
 	return census, nil
 }
 
-// Reseal seals with the active key all entries that are sealed with another one,
-// and returns how many those were. Other calls may run meanwhile, in all
-// processes. It goes on behind entries that it can't open, and returns the error
-// of the first of them. After an error, call it again.
+// Reseal seals all entries of other keys with the active key, and returns their
+// number. Other calls may run at the same time, in all processes. Reseal skips
+// entries that it cannot open, and returns the first of their errors. After an
+// error or an interruption, call it again.
 //
-// A hub that works on an entry while it is resealed finds that its version has
-// changed, and reads it again, as after any other write.
+// If a hub works on an entry that Reseal writes, the hub gets a conflict and reads
+// the entry again, as after any other write.
 func (s *Sealed) Reseal(ctx context.Context) (int, error) {
 	n := 0
 	var first error
@@ -343,8 +343,8 @@ func (s *Sealed) Reseal(ctx context.Context) (int, error) {
 	return n, first
 }
 
-// reseal seals one entry with the active key, as it is when no other write comes
-// in between.
+// reseal seals one entry with the active key. If another caller writes the entry
+// meanwhile, reseal starts again with the new content.
 func (s *Sealed) reseal(ctx context.Context, e Entry) (done bool, err error) {
 	for {
 		if name, _, ok := cutHeader(e.Body); ok && name == s.seals.active {

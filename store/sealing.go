@@ -12,16 +12,15 @@ import (
 	"strings"
 )
 
-// The format of a sealed entry. Its ID is the time that the entry's own ID begins
-// with, if it begins with one, and 22 characters of HMAC-SHA256 over the own ID.
-// Its body is
+// The format of a sealed entry. Its ID is 22 characters of HMAC-SHA256 over the
+// entry's own ID. If the own ID begins with a time, that precedes them. Its body is
 //
 //	1 | len(name) (1) | name | nonce (12) | AES-256-GCM of len(ID) (1), ID, body
 //
-// with all that stands before the nonce, and the sealed ID, as additional data.
-// Each entry has a key of its own, so that random nonces never get close to
-// repeating under one key: HKDF-SHA256 of the named key with sealSalt, and with
-// len(name), name and the sealed ID as info.
+// The additional data is everything before the nonce, and the sealed ID. Each entry
+// has its own key, so that random nonces do not come close to repeating under one
+// key: HKDF-SHA256 of the named key with sealSalt, and with len(name), name and the
+// sealed ID as info.
 const (
 	sealFormat = 1
 	sealSalt   = "latchkey sealed entry 1"
@@ -36,10 +35,10 @@ const (
 	timedLen  = timeLen + hiddenLen
 )
 
-// SealRoom is by how much, in bytes, a sealed body may be larger than the body.
+// SealRoom is the maximum number of bytes that sealing adds to a body.
 const SealRoom = 2 + 64 + nonceSize + 1 + 128 + tagSize
 
-// seals seals and opens entries. It knows nothing of stores.
+// seals seals and opens entries. It calls no store.
 type seals struct {
 	idKey  []byte
 	keys   map[string][]byte // by name, after HKDF's extraction
@@ -53,7 +52,7 @@ func newSeals(o SealOptions) (*seals, error) {
 	s := &seals{idKey: append([]byte(nil), o.IDKey...), keys: make(map[string][]byte), active: o.Active}
 	for name, key := range o.Keys {
 		if err := CheckID(name); err != nil || len(name) > 64 {
-			return nil, fmt.Errorf("%w: the name of a key in SealOptions.Keys must have 1 to 64 bytes of A-Z a-z 0-9 - _ and dot, got %d bytes", ErrInvalid, len(name))
+			return nil, fmt.Errorf("%w: a name in SealOptions.Keys must be 1 to 64 bytes of A-Z a-z 0-9 - _ and dot, got %d bytes", ErrInvalid, len(name))
 		}
 		if len(key) != keySize {
 			return nil, fmt.Errorf("%w: SealOptions.Keys[%q] must have %d bytes, got %d", ErrInvalid, name, keySize, len(key))
@@ -85,7 +84,7 @@ func (s *seals) mac(text string) []byte {
 	return h.Sum(nil)
 }
 
-// seal returns what is kept for an entry.
+// seal returns the sealed body of an entry.
 func (s *seals) seal(sealedID, id string, body []byte) []byte {
 	var nonce [nonceSize]byte
 	rand.Read(nonce[:]) // never fails
@@ -105,7 +104,7 @@ func (s *seals) sealWith(nonce [nonceSize]byte, sealedID, id string, body []byte
 	return aead.Seal(sealed, nonce[:], plain, append(header, sealedID...))
 }
 
-// aead returns the cipher of one entry under a key that is known.
+// aead returns the cipher of one entry under a key of s.
 func (s *seals) aead(name, sealedID string) cipher.AEAD {
 	info := string([]byte{byte(len(name))}) + name + sealedID
 	key, err := hkdf.Expand(sha256.New, s.keys[name], info, keySize)
@@ -136,15 +135,15 @@ func cutHeader(sealed []byte) (name string, rest []byte, ok bool) {
 	return name, sealed[2+n:], CheckID(name) == nil
 }
 
-// open returns what seal was given. Errors repeat nothing of the body but the
-// name of a key.
+// open returns the arguments of seal. Its errors contain nothing of the body except
+// the name of a key.
 func (s *seals) open(sealedID string, sealed []byte) (id string, body []byte, err error) {
 	name, rest, ok := cutHeader(sealed)
 	if !ok {
 		return "", nil, fmt.Errorf("%w: it is not sealed, or its header is damaged", ErrCorrupt)
 	}
 	if s.keys[name] == nil {
-		return "", nil, fmt.Errorf("%w: %q is not among SealOptions.Keys", ErrKey, name)
+		return "", nil, fmt.Errorf("%w: add the key %q to SealOptions.Keys", ErrKey, name)
 	}
 	additional := append(sealed[:len(sealed)-len(rest):len(sealed)-len(rest)], sealedID...)
 	plain, err := s.aead(name, sealedID).Open(nil, rest[:nonceSize], rest[nonceSize:], additional)
@@ -152,7 +151,7 @@ func (s *seals) open(sealedID string, sealed []byte) (id string, body []byte, er
 		return "", nil, fmt.Errorf("%w: it does not open with the key %q", ErrCorrupt, name)
 	}
 	if len(plain) == 0 || len(plain) < 1+int(plain[0]) {
-		return "", nil, fmt.Errorf("%w: what is sealed is cut short", ErrCorrupt)
+		return "", nil, fmt.Errorf("%w: the sealed text is truncated", ErrCorrupt)
 	}
 	n := 1 + int(plain[0])
 	return string(plain[1:n]), plain[n:len(plain):len(plain)], nil

@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// sorted is a shard's items by ID. It is made by the first Page, so that a store
-// without pages pays nothing for it, and kept up to date by what has changed
-// since: a page costs no walk over the shard.
+// sorted has the items of a shard in the order of their IDs. The first Page builds
+// it, so a store without pages does not pay for it. Later changes are added to it,
+// so a page does not walk over the shard.
 type sorted struct {
 	used  bool
 	old   []*item // sorted; may hold items that are gone
 	fresh []*item // inserted since old was made
 	ready int     // how many of fresh are sorted
-	gone  int     // how many of old and fresh are gone, or may be
+	gone  int     // the maximum number of old and fresh that are gone
 }
 
 func byItemID(a, b *item) int { return cmp.Compare(a.id, b.id) }
 
-// inserted and removed note a change. Whoever holds the shard's lock calls them.
+// inserted and removed note a change. The caller holds the lock of the shard.
 func (x *sorted) inserted(it *item) {
 	if x.used {
 		x.fresh = append(x.fresh, it)
@@ -31,12 +31,12 @@ func (x *sorted) removed(left int) {
 		return
 	}
 	if x.gone++; x.gone > left+64 {
-		*x = sorted{} // so that what is gone takes no memory; the next page makes it again
+		*x = sorted{} // frees the items that are gone; the next page builds it again
 	}
 }
 
-// refresh makes old and fresh sorted. It rebuilds old when fresh has grown to an
-// eighth of it, which makes the work per insert constant on average.
+// refresh sorts old and fresh. It rebuilds old when fresh has grown to an eighth of
+// it, so the work for each insert is constant on average.
 func (x *sorted) refresh(items map[string]*item) {
 	switch {
 	case !x.used:
@@ -86,8 +86,8 @@ func (s *shard) after(id string, n int) ([]*item, error) {
 	return next, nil
 }
 
-// Page implements [Pager]. The order is that of the IDs. Its work is bounded by
-// what has changed since the last page, and by n.
+// Page implements [Pager]. The order is that of the IDs. The work is bounded by n
+// and the number of changes since the last page.
 func (m *memory) Page(ctx context.Context, after string, n int) ([]Entry, error) {
 	page, err := m.page(ctx, after, n)
 	return page, Wrap("page", memoryName, after, err)
@@ -100,7 +100,7 @@ func (m *memory) page(ctx context.Context, after string, n int) ([]Entry, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// Each shard gives some items at a time. One that has no more is done.
+	// Each shard returns a chunk of items at a time.
 	chunk := n/memoryShards*2 + 8
 	heads := make([][]*item, memoryShards)
 	last := make([]string, memoryShards)
@@ -163,7 +163,7 @@ func (m *memory) count(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Watch implements [Notifier], within this process.
+// Watch implements [Notifier]. All handles are in this process.
 func (m *memory) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if m.shards[0].isClosed() {
 		return nil, Wrap("watch", memoryName, "", cmp.Or(ctx.Err(), ErrClosed))

@@ -9,21 +9,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Backup writes the store as it is at one moment into a new file at path,
-// which [Open] takes like any other. The file appears there whole and synced to
-// the disk, or not at all, with the permissions of the store's own; one that is
-// there already is an error, and left alone.
+// Backup writes the state of the store at one moment into a new file at path, which
+// [Open] can open. The file appears complete and synced, or not at all, with the
+// permissions of the store's own file. Backup returns an error if path exists, and
+// leaves it unchanged.
 //
-// Other calls may run meanwhile. As long as Backup writes, the store's file may
-// grow instead of using pages again, and a write that makes it outgrow its
-// mapping waits, with all calls behind it: write to a fast disk, and copy from
+// Other calls may run at the same time. While Backup writes, the store's file may
+// grow instead of reusing pages. A write that makes it outgrow its memory map waits
+// for Backup, and so do all calls after it: write to a fast disk, and copy from
 // there.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	return store.Wrap("backup", backend, "", s.backup(ctx, path))
 }
 
 func (s *Store) backup(ctx context.Context, path string) error {
-	// Nothing is made, not even a file to be removed, by a call that is refused.
+	// A call that is refused creates no file.
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Store) backup(ctx context.Context, path string) error {
 	})
 }
 
-// contextWriter ends a long copy with its context.
+// contextWriter returns an error when its context has ended.
 type contextWriter struct {
 	ctx context.Context
 	w   io.Writer

@@ -14,16 +14,15 @@ const (
 	checkPage   = 1 << 10 // keys looked at in one transaction
 )
 
-// Check reads the whole file and returns what is damaged, as
-// [store.ErrCorrupt]: pages, keys that are out of place, entries that don't
-// agree with their checksum, and an index of due times that doesn't agree with
-// the entries. It finds what the other methods have not met yet and what they
-// can't notice, such as an entry whose key has changed. After a hundred
-// findings it stops.
+// Check reads the whole file and returns an [store.ErrCorrupt] for each damage that
+// it finds: pages, keys that are out of place, entries that do not fit their
+// checksum, and an index of due times that does not fit the entries. It also finds
+// damage that other methods cannot detect, such as an entry whose key has changed.
+// It stops after a hundred findings.
 //
-// Other calls may run meanwhile. While Check looks at the pages, a few seconds
-// for a million entries, the file may grow instead of using pages again, and a
-// write that makes it outgrow its mapping waits, with all calls behind it.
+// Other calls may run at the same time. While Check reads the pages, a few seconds
+// for a million entries, the file may grow instead of reusing pages. A write that
+// makes it outgrow its memory map waits for Check, and so do all calls after it.
 func (s *Store) Check(ctx context.Context) error {
 	return store.Wrap("check", backend, "", s.check(ctx))
 }
@@ -91,7 +90,7 @@ func (f *findings) add(err error) error {
 	return nil
 }
 
-// with returns all that was found, and what ended the search.
+// with returns all findings, and the error that ended the search.
 func (f *findings) with(err error) error {
 	return errors.Join(append(f.errs, err)...)
 }
@@ -103,7 +102,7 @@ func (f *findings) count(tx *bbolt.Tx) error {
 	}
 	known, there := int(t.due.Sequence())-1, t.walk()
 	if known >= 0 && known != there {
-		return f.add(corrupt(f.path, "the file says that it has %d entries, and it has %d", known, there))
+		return f.add(corrupt(f.path, "the file counts %d entries and has %d", known, there))
 	}
 	return nil
 }
@@ -117,7 +116,7 @@ func (f *findings) entry(t *txn, key, v []byte) error {
 	case r.version > t.entries.Sequence():
 		return f.add(corrupt(f.path, "entry %s has a version that was never given", store.ShortID(id)))
 	case r.due != never && t.due.Get(dueKey(r.due, id)) == nil:
-		return f.add(corrupt(f.path, "entry %s is due, but not in the index", store.ShortID(id)))
+		return f.add(corrupt(f.path, "entry %s has a due time, but is not in the index", store.ShortID(id)))
 	}
 	return nil
 }
@@ -129,7 +128,7 @@ func (f *findings) due(t *txn, key, _ []byte) error {
 		return nil // found already
 	}
 	if !r.found || r.due != due {
-		return f.add(corrupt(f.path, "entry %s is in the index, but isn't due then", store.ShortID(id)))
+		return f.add(corrupt(f.path, "entry %s is in the index with another due time than its own", store.ShortID(id)))
 	}
 	return nil
 }

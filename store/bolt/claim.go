@@ -7,17 +7,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// claimSize is what an entry claimed is taken to write, in bytes, when a batch
-// is filled.
+// claimSize is the number of bytes that a claimed entry counts in a batch.
 const claimSize = 1 << 10
 
-// Claim returns up to n entries that are due, oldest first over the whole
-// store, and puts off their Due until then; see [store.Store]. All of them are
-// written in one transaction, which is on the disk when Claim returns. Where
-// nothing is due it neither writes nor waits for a write.
+// Claim implements [store.Store]. It returns the oldest entries of the whole store
+// first, and writes them in one transaction, which is on the disk when Claim
+// returns. If nothing is due, it neither writes nor waits for a write.
 //
-// A damaged entry is passed over, as is one that the index and the entry
-// itself don't agree about. [Store.Check] finds both.
+// Claim skips damaged entries, and entries whose due time differs from that in the
+// index. [Store.Check] finds both.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	claimed, err := s.claim(ctx, now, until, n)
 	if len(claimed) > 0 {
@@ -55,7 +53,7 @@ func (t *txn) nothingDue(now int64) bool {
 }
 
 func (t *txn) claim(now, until int64, n int) ([]store.Entry, error) {
-	// All are read before the first is written: writing moves the cursor.
+	// All entries are read before the first write, because a write moves the cursor.
 	type taken struct {
 		id  string
 		due int64
@@ -90,8 +88,8 @@ func (t *txn) claim(now, until int64, n int) ([]store.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The database keeps no reference to these bytes once its transaction
-		// has ended, and until then nobody sees them.
+		// The database has no reference to these bytes after its transaction, and
+		// the caller gets them only then.
 		r := record{version: version, due: until, body: c.bytes[headerSize:]}
 		entries = append(entries, r.entry(c.id))
 	}

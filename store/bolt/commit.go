@@ -9,9 +9,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// One transaction takes at most so many operations, and begins no further one
-// when they come to so many bytes: what a commit costs in memory, and how long
-// the next in the queue waits for it, stays bounded.
+// A transaction has at most so many operations, and accepts no further one after so
+// many bytes. That bounds the memory of a commit, and the time that the next
+// operation waits for it.
 const (
 	maxBatch      = 512
 	maxBatchBytes = 8 << 20
@@ -25,24 +25,24 @@ type operation struct {
 	ctx  context.Context
 	size int // about how many bytes it writes
 
-	// run checks everything before it writes anything, so that its error
-	// leaves the transaction good for the others. It may be run again after a
-	// transaction that was rolled back.
+	// run checks everything before it writes anything, so that after its error
+	// the transaction remains usable for others. It may run again after a
+	// rollback.
 	run func(*txn) error
 
 	wake    chan bool // capacity 1: true to lead, false when err is set
 	elected bool      // guarded by Store.mu: true is in wake
 	err     error
-	// standing means that err tells of what was committed before this
-	// transaction, so that it holds even if this one fails.
+	// standing means that err depends only on earlier transactions, so it remains
+	// valid if this one fails.
 	standing bool
 }
 
-// write runs an operation in a transaction that is on the disk when write
-// returns nil. Whoever finds nobody committing leads: it commits for all that
-// have queued, itself included, and then passes the lead to the first of those
-// that have queued meanwhile. So a caller that is alone commits at once, many
-// share one commit, and nobody works for others for longer than one commit.
+// write runs an operation in a transaction that is on the disk when write returns
+// nil. If no call commits, the caller becomes the leader: it commits for all calls
+// in the queue, including its own, and then passes the lead to the first call that
+// has queued meanwhile. So a single caller commits at once, many callers share one
+// commit, and a leader works for one commit only.
 func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error {
 	op := &operation{ctx: ctx, size: size, run: run, wake: make(chan bool, 1)}
 	s.mu.Lock()
@@ -72,8 +72,8 @@ func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error
 	return op.err
 }
 
-// withdraw takes an operation out of the queue. It reports false where it is
-// too late for that: the operation is being committed, or leads.
+// withdraw takes an operation out of the queue. It reports false if the operation
+// is being committed or leads.
 func (s *Store) withdraw(op *operation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,10 +85,10 @@ func (s *Store) withdraw(op *operation) bool {
 	return true
 }
 
-// lead commits the front of the queue, where leader stands first.
+// lead commits the front of the queue, whose first operation is leader.
 func (s *Store) lead(leader *operation) {
-	// Lets those run that the last commit has just woken, so that they queue
-	// too: without it two writers alternate in commits of one.
+	// Gosched lets the callers of the last commit run, so that they can queue. Without
+	// it two writers alternate in commits of one operation.
 	runtime.Gosched()
 	batch := s.take()
 	s.commit(batch)
@@ -120,7 +120,7 @@ func (s *Store) take() []*operation {
 	return batch
 }
 
-// commit gives every operation of the batch its answer.
+// commit commits a batch and sets the answer of each operation.
 func (s *Store) commit(batch []*operation) {
 	live := make([]*operation, 0, len(batch))
 	for _, op := range batch {
@@ -134,15 +134,15 @@ func (s *Store) commit(batch []*operation) {
 	if !s.apply(live) {
 		return
 	}
-	// A page that one of them needs is damaged. Nothing was written, so each
-	// gets a transaction of its own, and only those fail that meet the damage.
+	// A page that one operation needs is damaged. Nothing was written, so each
+	// operation runs in its own transaction, and only those that read the page fail.
 	for i := range live {
 		s.apply(live[i : i+1])
 	}
 }
 
-// apply runs operations in one transaction and commits it. It reports whether
-// they shall be tried one by one; else each has its answer.
+// apply runs operations in one transaction and commits it. It reports whether the
+// caller must run them one by one; otherwise each has its answer.
 func (s *Store) apply(batch []*operation) (again bool) {
 	half := false // an operation failed after its first write
 	err, fault := s.transact(func(t *txn) error {
@@ -174,9 +174,8 @@ func (s *Store) apply(batch []*operation) (again bool) {
 	return false
 }
 
-// transact runs fn in a write transaction. It reports whether there was a
-// fault; then nothing was written, since bbolt looks at damaged pages before
-// it writes the first.
+// transact runs fn in a write transaction. It reports whether there was a fault. In
+// that case nothing was written, because bbolt reads the pages before it writes.
 func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 	if err := s.wrecked(); err != nil {
 		return err, false
@@ -197,9 +196,9 @@ func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 			return err
 		})
 	})
-	// A transaction that has ended has no ID. Where it still has one, bbolt met
-	// the damage again as it rolled back, and its writers' lock is lost; the
-	// same where it never began.
+	// A transaction that has ended has no ID. If it still has one, bbolt met the
+	// damage again in the rollback, and its writers' lock remains held; so it does
+	// if the transaction never began.
 	if escaped && (tx == nil || tx.ID() >= 0) {
 		s.setWrecked(err)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
-// The number of entries is kept as the sequence of the bucket due, plus one: it
-// is in a page that every commit writes anyway. 0 means that it isn't known, as
-// in a file that was made before it was kept.
+// The sequence of the bucket due is the number of entries plus one. It is in a page
+// that every commit writes anyway. 0 means that the number is not known, as in a
+// file of an earlier release.
 
-// Count implements [store.Counter]. In a file that was made before counts were
-// kept the first call counts the entries, and writes the number down.
+// Count implements [store.Counter]. In a file of an earlier release without a count,
+// the first call counts the entries and stores the number.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	n, err := s.count(ctx)
 	return n, store.Wrap("count", backend, "", err)
@@ -44,7 +44,7 @@ func (t *txn) walk() (n int) {
 	return n
 }
 
-// counted notes that there are so many entries more, where the number is known.
+// counted adds to the number of entries, if it is known.
 func (t *txn) counted(more int) error {
 	if known := t.due.Sequence(); known > 0 {
 		return t.setCount(int(known) - 1 + more)
@@ -59,8 +59,8 @@ func (t *txn) setCount(n int) error {
 	return nil
 }
 
-// Watch implements [store.Notifier]. Only this process has the file open, so the
-// signals are those of its own writes.
+// Watch implements [store.Notifier]. Only this process has the file open, so all
+// signals come from its own writes.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, store.Wrap("watch", backend, "", err)

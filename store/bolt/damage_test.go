@@ -223,16 +223,16 @@ func TestCheckFinds(t *testing.T) {
 		}, "not in the index", nil},
 		"moved in the index": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.Put(dueKey(at(9).UnixMilli(), "b"), nil))
-		}, "isn't due then", nil},
+		}, "in the index with another due time", nil},
 		"stranger in the index": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.Put([]byte("x"), nil))
-		}, "isn't due then", nil},
+		}, "in the index with another due time", nil},
 		"versions start again": {func(t *testing.T, entries, _ *bbolt.Bucket) {
 			must(t, entries.SetSequence(1))
 		}, "never given", nil},
 		"a wrong count": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.SetSequence(8))
-		}, "has 7 entries, and it has 3", nil},
+		}, "counts 7 entries and has 3", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, newPath(t))
@@ -278,7 +278,7 @@ func TestCheckStopsAtEnough(t *testing.T) {
 		return nil
 	}))
 	err := s.Check(t.Context())
-	if n := strings.Count(err.Error(), "isn't due then"); n != maxFindings || !errors.Is(err, errEnough) {
+	if n := strings.Count(err.Error(), "in the index with another due time"); n != maxFindings || !errors.Is(err, errEnough) {
 		t.Errorf("expected %d findings and that there may be more, got %d", maxFindings, n)
 	}
 }

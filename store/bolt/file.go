@@ -19,17 +19,17 @@ import (
 
 // Options configures a [Store]. The zero value is valid.
 type Options struct {
-	// Mode is what a new file's permissions are set to, whatever the umask. A
-	// file that is there keeps its own. Defaults to 0600.
+	// Mode is the permissions of a new file, regardless of the umask. An existing
+	// file keeps its own. Defaults to 0600.
 	Mode os.FileMode
 
-	// LockTimeout is how long Open waits for another process to let go of the
-	// file. Defaults to 1 s.
+	// LockTimeout is how long Open waits for another process to close the file.
+	// Defaults to 1 s.
 	LockTimeout time.Duration
 
-	// NoSyncForTests leaves out the syncs to the disk. What was acknowledged
-	// then survives the process but not the machine, whose loss may also leave
-	// a file that can't be opened. For tests only. Defaults to false.
+	// NoSyncForTests leaves out the syncs to the disk. Acknowledged writes then
+	// survive the process, but not a loss of power, which may also leave a file
+	// that Open refuses. For tests only. Defaults to false.
 	NoSyncForTests bool
 }
 
@@ -39,14 +39,15 @@ const (
 	lockPoll           = 20 * time.Millisecond
 )
 
-// Open opens the file at path, and makes it where there is none; its directory
-// must be there. A relative path is taken from the working directory of this
-// moment. The caller closes the store.
+// Open opens the file at path, and creates it if it does not exist. Its directory
+// must exist. A relative path is relative to the current working directory. The
+// caller closes the store.
 //
-// A file that is in use is [ErrLocked] when it stays so for
-// Options.LockTimeout; ctx may end the wait sooner. One that is damaged, cut
-// short, empty or not Latchkey's is [store.ErrCorrupt], and one of a newer
-// release [ErrFormat]; neither is changed. Bad options are [store.ErrInvalid].
+// Open returns [ErrLocked] if the file is in use during all of Options.LockTimeout;
+// ctx may end the wait sooner. It returns [store.ErrCorrupt] for a file that is
+// damaged, truncated, empty or not Latchkey's, and [ErrFormat] for a file of a newer
+// release. It does not change such a file. It returns [store.ErrInvalid] for options
+// that are not valid.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s, err := openPath(ctx, path, o)
 	return s, store.Wrap("open", backend, "", err)
@@ -61,11 +62,11 @@ func openPath(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	switch {
 	case path == "":
-		return nil, fmt.Errorf("%w: no path", store.ErrInvalid)
+		return nil, fmt.Errorf("%w: Open needs a path, got none", store.ErrInvalid)
 	case o.Mode&^os.ModePerm != 0 || o.Mode&0o600 != 0o600:
-		return nil, fmt.Errorf("%w: file mode %v: the owner must be able to read and write, and nothing but permissions can be set", store.ErrInvalid, o.Mode)
+		return nil, fmt.Errorf("%w: Options.Mode must let the owner read and write, and have permissions only, got %v", store.ErrInvalid, o.Mode)
 	case o.LockTimeout < 0:
-		return nil, fmt.Errorf("%w: a lock timeout below zero", store.ErrInvalid)
+		return nil, fmt.Errorf("%w: Options.LockTimeout must not be negative", store.ErrInvalid)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -150,8 +151,8 @@ func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// confirm looks at a file under its lock that was found damaged without it:
-// what was seen may have been another process's write, half done.
+// confirm checks a file again under its lock, after it was found damaged without
+// the lock: that may have been a write of another process.
 func confirm(path string, found error) error {
 	var file *os.File
 	err, _ := guard(path, func() error {
@@ -170,12 +171,12 @@ func confirm(path string, found error) error {
 		return errors.Join(err, db.Close())
 	})
 	if err == nil || errors.Is(err, berrors.ErrTimeout) {
-		return berrors.ErrTimeout // it is sound, or somebody's: try again
+		return berrors.ErrTimeout // it is undamaged, or another process has it: try again
 	}
 	return found
 }
 
-// opened gives what bbolt says of a file that isn't its own our sentinel.
+// opened replaces bbolt's error for a file that is not its own.
 func opened(path string, err error) error {
 	for _, bad := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum} {
 		if errors.Is(err, bad) {
@@ -185,8 +186,8 @@ func opened(path string, err error) error {
 	return err
 }
 
-// verify checks, under the lock, what bbolt takes for granted, and that the
-// file is ours and of a format that this release knows.
+// verify checks under the lock what bbolt assumes, and that the file is Latchkey's
+// and of a known format.
 func (s *Store) verify(ctx context.Context) error {
 	layout, err := pages.Inspect(s.file)
 	if err != nil {
@@ -198,13 +199,13 @@ func (s *Store) verify(ctx context.Context) error {
 	return s.raw(ctx, func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(metaBucket)
 		if meta == nil {
-			return corrupt(s.path, "a bbolt file that isn't Latchkey's")
+			return corrupt(s.path, "a bbolt file that is not Latchkey's")
 		}
 		v := meta.Get(formatKey)
 		is, err := strconv.Atoi(string(v))
 		switch {
 		case err != nil || is < 1:
-			return corrupt(s.path, "it doesn't say its format")
+			return corrupt(s.path, "it has no format number")
 		case is > format:
 			return fmt.Errorf("%w: %s has format %d, and this release knows formats up to %d: use the release that wrote it, or a later one", ErrFormat, s.path, is, format)
 		}
@@ -213,9 +214,9 @@ func (s *Store) verify(ctx context.Context) error {
 	})
 }
 
-// create makes an empty store at path, whole or not at all: a file that a
-// crash left empty could not be told from one that lost its content. It is no
-// error if another process is quicker.
+// create creates an empty store at path, complete or not at all: an empty file after
+// a crash would look like one that has lost its content. It returns nil if another
+// process has created the file meanwhile.
 func create(path string, mode os.FileMode) error {
 	err := publish(path, mode, func(f *os.File) error {
 		db, err := bbolt.Open(f.Name(), defaultMode, &bbolt.Options{Timeout: defaultLockTimeout})
@@ -244,9 +245,9 @@ func create(path string, mode os.FileMode) error {
 	return err
 }
 
-// publish makes a file at path that fill has filled: first under another name
-// beside it, and under its own once all of it is on the disk. Where there is a
-// file of that name already it is left alone, and the error is fs.ErrExist.
+// publish creates a file at path with the content from fill. It writes the file
+// under another name in the same directory, syncs it, and then links it. If path
+// exists, publish leaves it unchanged and returns fs.ErrExist.
 func publish(path string, mode os.FileMode, fill func(*os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
@@ -263,14 +264,14 @@ func publish(path string, mode os.FileMode, fill func(*os.File) error) (err erro
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	// Unlike a rename, a link never takes the place of another file.
+	// Unlike a rename, a link never replaces another file.
 	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes the names in a directory survive the loss of the machine.
+// syncDir makes the names in a directory survive a loss of power.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil // it can't sync a directory, and doesn't need to

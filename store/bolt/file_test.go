@@ -261,7 +261,7 @@ func TestBadFiles(t *testing.T) {
 		"a page short":           {write(content[:int(layoutOf(t, content).Pages-1)*size]), store.ErrCorrupt, "cut short"},
 		"both metas damaged":     {write(both(60, 0xff)), store.ErrCorrupt, "no bbolt file"},
 		"bbolt of the future":    {write(both(20, 3)), store.ErrCorrupt, ""},
-		"somebody else's":        {foreign, store.ErrCorrupt, "isn't Latchkey's"},
+		"somebody else's":        {foreign, store.ErrCorrupt, "is not Latchkey's"},
 		"no free list":           {noFreelist, store.ErrCorrupt, "bbolt compact"},
 		"newer format":           {setFormat("2"), ErrFormat, "has format 2, and this release knows formats up to 1"},
 		"unreadable format":      {setFormat("x"), store.ErrCorrupt, "format"},

@@ -8,15 +8,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A page of List has at most so many entries, and begins no further one when
-// their bodies come to so many bytes.
+// A page of List has at most so many entries, and accepts no further one after so
+// many bytes of bodies.
 const (
 	pageEntries = 256
 	pageBytes   = 1 << 20
 )
 
-// List yields the entries by ID, as [store.Store] says. It reads them in
-// pages, and none of its transactions is open while the loop's body runs.
+// List implements [store.Store]. It yields the entries in the order of their IDs. It
+// reads them in pages, and has no transaction open while the body of the loop runs.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		failed := func(err error) bool { return yield(store.Entry{}, store.Wrap("list", backend, "", err)) }
@@ -82,8 +82,8 @@ type page struct {
 	last    string  // the ID of the last one; empty where there was none
 }
 
-// page returns up to n entries that follow an ID, and begins no further one when
-// their bodies come to room bytes.
+// page returns up to n entries that follow an ID, and accepts no further one after
+// room bytes of bodies.
 func (s *Store) page(ctx context.Context, after string, n, room int) (p page, err error) {
 	err = s.view(ctx, func(t *txn) error {
 		size := 0

@@ -14,12 +14,12 @@ import (
 //
 //	latchkey  "format" → the format's number, in decimal
 //	entries   ID → checksum (4) | version (8) | due (8) | body
-//	due       due (8) | ID → nothing; entries that are due never are not in it
+//	due       due (8) | ID → empty; entries that are never due are not in it
 //
 // Due is in Unix milliseconds, 0 for never. The checksum is CRC-32C over ID,
-// body, version and due, in this order: the first two are known before the
-// write has its turn. Versions are the sequence of the bucket entries, which
-// outlives its entries.
+// body, version and due, in this order: the first two are known before the write
+// has its turn. Versions are the sequence of the bucket entries, which remains when
+// entries are deleted.
 var (
 	metaBucket  = []byte("latchkey")
 	formatKey   = []byte("format")
@@ -35,7 +35,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// record is an entry as a transaction shows it.
+// record is an entry as a transaction reads it.
 type record struct {
 	found   bool
 	version uint64
@@ -52,7 +52,7 @@ func (r record) entry(id string) store.Entry {
 	return e
 }
 
-// value is what is kept for an entry, complete but for its header.
+// value is the stored value of an entry without its header.
 type value struct {
 	bytes []byte
 	sum   uint32 // over ID and body
@@ -64,7 +64,7 @@ func newValue(id string, body []byte) value {
 	return value{bytes: b, sum: sum(id, body)}
 }
 
-// seal fills in the header. It may be done again.
+// seal sets the header. It may be called again.
 func (v value) seal(version uint64, due int64) {
 	binary.BigEndian.PutUint64(v.bytes[4:], version)
 	binary.BigEndian.PutUint64(v.bytes[12:], uint64(due))
@@ -79,7 +79,7 @@ func dueKey(due int64, id string) []byte {
 	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(id)), uint64(due)), id...)
 }
 
-// splitDueKey returns what dueKey was given; what is no such key is due never.
+// splitDueKey returns the arguments of dueKey. Other keys are never due.
 func splitDueKey(key []byte) (due int64, id string) {
 	if len(key) < 8 {
 		return never, ""
@@ -103,8 +103,8 @@ func newTxn(path string, tx *bbolt.Tx) (*txn, error) {
 	return t, nil
 }
 
-// get returns the record, with found unset where there is none. What is there
-// and doesn't agree with its checksum is ErrCorrupt.
+// get returns the record, with found unset if there is none. It returns ErrCorrupt
+// for a record that does not fit its checksum.
 func (t *txn) get(id string) (record, error) {
 	v := t.entries.Get([]byte(id))
 	if v == nil {
@@ -125,7 +125,7 @@ func parse(path, id string, v []byte) (record, error) {
 	}
 	r.sum = sum(id, r.body)
 	if crc32.Update(r.sum, castagnoli, v[4:headerSize]) != binary.BigEndian.Uint32(v) {
-		return record{}, corrupt(path, "entry %s doesn't agree with its checksum", store.ShortID(id))
+		return record{}, corrupt(path, "entry %s does not fit its checksum", store.ShortID(id))
 	}
 	return r, nil
 }
@@ -169,8 +169,8 @@ func (t *txn) reindex(id string, old, due int64) error {
 	return nil
 }
 
-// unwritable is for what bbolt refuses to write: it takes all that we write,
-// unless it finds a bucket where a key should be.
+// unwritable returns the error for a write that bbolt refuses. It refuses one only
+// if it finds a bucket in place of a key.
 func (t *txn) unwritable(err error) error { return corrupt(t.path, "%v", err) }
 
 func corrupt(path, reason string, args ...any) error {

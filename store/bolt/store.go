@@ -16,12 +16,12 @@ import (
 
 const backend = "bolt"
 
-// ErrLocked means that another process, or another Store of this one, has the
-// file open and kept it for the whole of Options.LockTimeout.
+// ErrLocked means that another process, or another Store of this process, had the
+// file open during all of Options.LockTimeout.
 var ErrLocked = errors.New("store: the file is locked by another store")
 
-// ErrFormat means that the file was written by a newer release, in a format
-// that this one doesn't know. The file is as it was.
+// ErrFormat means that a newer release has written the file, in a format that this
+// release does not know. The file is unchanged.
 var ErrFormat = errors.New("store: file format of a newer release")
 
 var (
@@ -31,15 +31,15 @@ var (
 	_ store.Notifier = (*Store)(nil)
 )
 
-// Store keeps entries in one file. Its methods may be called by any number of
-// goroutines. Get one from [Open].
+// Store is a store.Store in one file. [Open] returns one. Any number of goroutines
+// may call its methods.
 type Store struct {
 	path string
 	db   *bbolt.DB
 	file *os.File // the database's own, to check pages with
 	bell wake.Bell
 
-	// update is db.Update; tests put themselves between.
+	// update is db.Update; tests replace it.
 	update func(func(*bbolt.Tx) error) error
 
 	shut sync.Once
@@ -48,13 +48,12 @@ type Store struct {
 	mu      sync.Mutex // guards what follows, and is never held across a call of the database
 	closed  bool
 	calls   int          // under way
-	leading bool         // somebody commits, or was told to
+	leading bool         // a call commits, or was chosen to
 	queue   []*operation // writes that wait; empty unless leading
 	wreck   error        // set when a fault left the database's own locks behind
 }
 
-// Get returns the entry with this ID, or [store.ErrNotFound]. It waits for no
-// write.
+// Get implements [store.Store]. It does not wait for writes.
 func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	e, err := s.get(ctx, id)
 	return e, store.Wrap("get", backend, id, err)
@@ -72,8 +71,8 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 		if !r.found {
 			return store.ErrNotFound
 		}
-		// What a transaction shows is the file itself, and changes under
-		// whoever looks at it later.
+		// The bytes of a transaction are those of the file, which later writes
+		// change.
 		r.body = bytes.Clone(r.body)
 		e = r.entry(id)
 		return nil
@@ -81,13 +80,11 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 	return e, err
 }
 
-// Put inserts or replaces an entry, as [store.Store] says. When it returns nil
-// the entry is on the disk. It shares the disk's work with the other writes
-// that wait at the same time.
+// Put implements [store.Store]. When it returns nil, the entry is on the disk. Calls
+// at the same time share one sync.
 //
-// When ctx ends while the write still waits its turn, nothing is written, and
-// the error is the context's. When the write is being made by then, Put awaits
-// what becomes of it.
+// If ctx ends while the write waits for its turn, Put writes nothing and returns the
+// context's error. If the write has begun, Put waits for its outcome.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	version, err := s.put(ctx, e)
 	if err == nil {
@@ -104,7 +101,7 @@ func (s *Store) put(ctx context.Context, e store.Entry) (version uint64, err err
 	if !e.Due.IsZero() {
 		due = e.Due.UnixMilli()
 	}
-	// The body's part of the work is done here, where writers don't wait for
+	// The checksum of the body is computed here, where writers do not wait for
 	// each other.
 	v := newValue(e.ID, e.Body)
 	err = s.write(ctx, len(v.bytes), func(t *txn) error {
@@ -128,8 +125,7 @@ func (s *Store) put(ctx context.Context, e store.Entry) (version uint64, err err
 	return version, nil
 }
 
-// Delete removes the entry at that version, as [store.Store] says. What it
-// says of contexts is what Put does.
+// Delete implements [store.Store]. It handles contexts as Put does.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return store.Wrap("delete", backend, id, s.delete(ctx, id, version))
 }
@@ -155,8 +151,8 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 	})
 }
 
-// Close waits for the calls under way, closes the file and gives up its lock.
-// Later calls get [store.ErrClosed]; a second Close returns nil.
+// Close waits for the calls in progress, closes the file and releases its lock.
+// Later calls get [store.ErrClosed]. A second Close returns nil.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -181,7 +177,7 @@ func (s *Store) close() error {
 	return nil
 }
 
-// enter counts a call as under way, until leave. Whoever holds s.mu calls it.
+// enter counts a call as in progress, until leave. The caller holds s.mu.
 func (s *Store) enter(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -197,7 +193,7 @@ func (s *Store) leave() {
 	s.letClose()
 }
 
-// letClose lets Close go on, if it can. Whoever holds s.mu calls it.
+// letClose lets Close continue if no call is in progress. The caller holds s.mu.
 func (s *Store) letClose() {
 	if s.wreck == nil && (!s.closed || s.calls > 0) {
 		return
@@ -209,7 +205,7 @@ func (s *Store) letClose() {
 	}
 }
 
-// usable returns why a call can't begin. Whoever holds s.mu calls it.
+// usable returns the reason why a call cannot begin. The caller holds s.mu.
 func (s *Store) usable(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
@@ -232,15 +228,15 @@ func (s *Store) wrecked() error {
 	return s.wreck
 }
 
-// setWrecked gives up on the database: a lock of its own is taken for ever, and
-// whoever needs it waits as long. Those that wait here are told.
+// setWrecked gives the database up: one of its own locks is held for ever, and calls
+// that need it would hang. It wakes the calls that wait here.
 func (s *Store) setWrecked(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wreck != nil {
 		return
 	}
-	s.wreck = fmt.Errorf("%w; this store can't go on: close it, and open a sound file", err)
+	s.wreck = fmt.Errorf("%w; this store cannot continue: close it and open an undamaged file", err)
 	s.queue = slices.DeleteFunc(s.queue, func(op *operation) bool {
 		if op.elected {
 			return false // it is about to lead, and will see for itself
@@ -251,9 +247,9 @@ func (s *Store) setWrecked(err error) {
 	})
 }
 
-// view runs fn in a read transaction. It must be short, and must not call
-// anybody else's code: a write that makes the file outgrow its mapping waits
-// for it, and every read behind that write.
+// view runs fn in a read transaction. fn must be short and must not call code of
+// others: a write that makes the file outgrow its memory map waits for fn, and every
+// read waits for that write.
 func (s *Store) view(ctx context.Context, fn func(*txn) error) error {
 	return s.raw(ctx, func(tx *bbolt.Tx) error {
 		t, err := newTxn(s.path, tx)

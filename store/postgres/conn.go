@@ -75,4 +75,4 @@ func (c sqlConn) query(ctx context.Context, sql string, args ...any) (rows, erro
 
 type sqlRows struct{ *sql.Rows }
 
-func (r sqlRows) close() { _ = r.Close() } // Err has told
+func (r sqlRows) close() { _ = r.Close() } // Err has the error

@@ -1,6 +1,6 @@
-// Package postgres stores Latchkey's entries in PostgreSQL 13 or newer, where
-// any number of processes share them, and where an application can write an
-// answer in the same transaction as its own rows. It is a module of its own, on
+// Package postgres stores Latchkey's entries in PostgreSQL 13 or newer. Any number
+// of processes share them, and an application can write an answer in the same
+// transaction as its own rows. The package is a module of its own, on
 // github.com/jackc/pgx/v5.
 //
 //	if err := postgres.Migrate(ctx, postgres.Options{Pool: pool}); err != nil { … }
@@ -12,15 +12,15 @@
 //	postgres://user:password@localhost/app?schema=billing&table_prefix=answers_
 //	postgres://user:password@/app?host=db1,db2&port=5432,5432&pool_max_conns=20
 //
-// The parameters schema, table_prefix and migrate are those of
-// [Options], and whether to call [Migrate]. The others are those of pgx and of
-// its pool. Of several hosts, the one that takes writes is used.
+// The parameters schema and table_prefix are those of [Options]; migrate=true calls
+// [Migrate]. The others are those of pgx and of its pool. Of several hosts, the store
+// uses the one that accepts writes.
 //
 // # Tables
 //
-// [Migrate] makes the tables, or a migration tool does, with the SQL of
-// [Migrations]. [Open] never makes or changes a table: it returns [ErrSchema]
-// where they are missing or of another release.
+// [Migrate] creates the tables, or a migration tool does with the SQL of
+// [Migrations]. [Open] never creates or changes a table: it returns [ErrSchema] if
+// they are missing or of another release.
 //
 //	latchkey_versions         one row for each migration that was run
 //	latchkey_entries          one row for each entry
@@ -36,16 +36,15 @@
 //
 // Versions are random because a sequence goes back when a server loses its last
 // writes, in a failover to a standby that was behind or in a crash with
-// synchronous_commit off. It would then give a version twice. An entry that
-// doesn't fit its sum is store.ErrCorrupt.
+// synchronous_commit off. It would then give a version twice. An entry that does not
+// fit its sum is store.ErrCorrupt; DELETE its row to remove it.
 //
 // # Cost
 //
-// Get and Put take one round trip. So does Claim, which reads the head of an
-// index and writes nothing where nothing is due. Where other transactions have
-// locked all that is due, Claim waits for one of them, and looks again every
-// half second. Delete takes a second round trip where the entry has another
-// version or is gone.
+// Get and Put take one round trip. So does Claim, which reads the head of an index,
+// and writes nothing if nothing is due. If other transactions have locked all due
+// entries, Claim waits for one of them, and looks again every half second. Delete
+// takes a second round trip if the entry has another version or is gone.
 //
 // # Wake-ups, pages and counts
 //
@@ -55,7 +54,7 @@
 //
 // # Durability
 //
-// A Put that returned nil is on the server's disk where fsync and
-// synchronous_commit are on, which are the defaults. docs/operations.md says
-// what survives what, and how to set up vacuum, PgBouncer and logs.
+// An acknowledged write is on the server's disk if fsync and synchronous_commit are
+// on, as they are by default. docs/operations.md has the other cases, and the
+// settings for vacuum, PgBouncer and logs.
 package postgres

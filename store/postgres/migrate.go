@@ -9,12 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrSchema means that the store's tables are missing, or that another release
-// made them. The error says what to do.
-var ErrSchema = errors.New("the tables don't fit this release")
+// ErrSchema means that the store's tables are missing or of another release. The
+// error says what to do.
+var ErrSchema = errors.New("the tables do not fit this release")
 
-// migrations are the steps to the tables of this release. The first one makes
-// version 1. A step that has been released never changes.
+// migrations are the steps to the tables of this release. The first one leads to
+// version 1. A released step never changes.
 var migrations = []string{`
 CREATE TABLE {versions} (
 	version integer PRIMARY KEY,
@@ -39,11 +39,11 @@ type Migration struct {
 	SQL string
 }
 
-// Migrations returns the steps that make the tables in this schema with this
-// prefix, for a migration tool. Each step records its version, so Open and
-// Migrate know which ones were run. The arguments have the bounds and the
-// default of [Options], but an empty schema leaves the names unqualified: the
-// tool's search path decides.
+// Migrations returns the steps that create the tables in this schema with this
+// prefix, for a migration tool. Each step records its version, so that Open and
+// Migrate know which steps were run. The arguments have the bounds and the defaults
+// of [Options], except that an empty schema leaves the names unqualified, for the
+// search path of the tool.
 func Migrations(schema, tablePrefix string) ([]Migration, error) {
 	if err := checkNames(schema, tablePrefix); err != nil {
 		return nil, openError(err)
@@ -66,11 +66,11 @@ func (n names) step(version int) string {
 	return fmt.Sprintf("%s\nINSERT INTO %s (version) VALUES (%d);\n", sql, n.versions, version)
 }
 
-// Migrate makes or upgrades the store's tables in one transaction, and changes
-// nothing where they are those of this release. It makes the schema too where
-// Options.Schema names one that doesn't exist. The role needs CREATE on the
-// schema, or on the database to make the schema. Several processes may call
-// Migrate at once. Tables of a newer release are ErrSchema.
+// Migrate creates or upgrades the store's tables in one transaction. It changes
+// nothing if they are those of this release. If the schema in Options.Schema does
+// not exist, Migrate creates it. The role needs CREATE on the schema, or on the
+// database to create the schema. Several processes may call Migrate at the same
+// time. Migrate returns ErrSchema for tables of a newer release.
 func Migrate(ctx context.Context, o Options) error {
 	if err := o.validate(); err != nil {
 		return openError(err)
@@ -105,8 +105,8 @@ func (o Options) migrate(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	n := newNames(schema, o.TablePrefix)
-	// Without a look before, CREATE … IF NOT EXISTS asks for the right to
-	// create also where nothing is missing.
+	// CREATE … IF NOT EXISTS needs the right to create even if nothing is missing,
+	// so Migrate looks first.
 	var exists bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, pgx.QueryExecModeExec, schema).Scan(&exists)
 	if err != nil {

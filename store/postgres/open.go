@@ -14,10 +14,9 @@ import (
 
 const backend = "postgres"
 
-// Open opens a store whose tables are there: see [Migrate]. It connects once,
-// and refuses a server that takes no writes and tables of another release,
-// which are [ErrSchema]. Arguments outside the bounds of Options are
-// store.ErrInvalid.
+// Open opens a store whose tables exist: see [Migrate]. It connects once. It returns
+// [ErrSchema] if the tables are missing or of another release, an error if the
+// server accepts no writes, and store.ErrInvalid if the options are not valid.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := o.validate(); err != nil {
 		return nil, openError(err)
@@ -39,8 +38,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// pool returns the pool to use, and what closes it where the store has opened
-// it.
+// pool returns the pool to use, and a function that closes it if the store has
+// opened it.
 func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err error) {
 	if o.Pool != nil {
 		return o.Pool, func() {}, nil
@@ -50,8 +49,8 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 		// The error of pgx repeats the URL, which may contain a password.
 		return nil, nil, fmt.Errorf("%w: pgxpool.ParseConfig refuses the URL", store.ErrInvalid)
 	}
-	// Of several hosts this takes the one that takes writes: a standby's
-	// answers are stale.
+	// Of several hosts this chooses the one that accepts writes: the answers of a
+	// standby are stale.
 	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, err
@@ -59,7 +58,7 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 	return pool, pool.Close, nil
 }
 
-// server is what Open learns of the server.
+// server is what Open reads of the server.
 type server struct {
 	names  names
 	pooled bool // a pooler such as PgBouncer is in between
@@ -85,9 +84,9 @@ func (o Options) look(ctx context.Context, pool *pgxpool.Pool) (s server, err er
 	case version < oldest:
 		return s, fmt.Errorf("the server must be PostgreSQL 13 or newer, its version number is %d", version)
 	case readOnly:
-		return s, errors.New("the server takes no writes: it is a standby, or default_transaction_read_only is on")
+		return s, errors.New("the server must accept writes: it is a standby, or default_transaction_read_only is on")
 	}
-	// A pooler answers with a process ID of its own when a client connects.
+	// When a client connects, a pooler answers with its own process ID.
 	s.pooled = pid != conn.Conn().PgConn().PID()
 	schema := o.Schema
 	if schema == "" {
@@ -110,8 +109,8 @@ func modeFor(pool *pgxpool.Pool, pooled bool) pgx.QueryExecMode {
 	return 0
 }
 
-// Close waits for the calls under way. It closes the pool that the store has
-// opened by URL, and leaves one from Options.Pool open.
+// Close waits for the calls in progress. It closes a pool that the store has opened
+// by URL, and leaves one from Options.Pool open.
 func (s *Store) Close() error {
 	if s.calls.close() {
 		s.done()

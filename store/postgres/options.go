@@ -59,8 +59,8 @@ const (
 	maxPrefix = 40 // so that the names of all tables and indexes fit
 )
 
-// checkName refuses identifiers that are legal only in quotes. They would be
-// mistyped at a prompt sooner or later.
+// checkName refuses identifiers that are legal only in quotes, because they are
+// easily mistyped at a prompt.
 func checkName(option, name string, most int) error {
 	if len(name) > most {
 		return fmt.Errorf("%w: Options.%s must have at most %d characters, got %d", store.ErrInvalid, option, most, len(name))
@@ -73,7 +73,7 @@ func checkName(option, name string, most int) error {
 	return nil
 }
 
-// names are the quoted names of what a store keeps in its database.
+// names are the quoted names of a store's tables and indexes.
 type names struct {
 	schema   string // in clear
 	prefix   string // in clear
@@ -93,7 +93,7 @@ func newNames(schema, prefix string) names {
 	}
 }
 
-// in returns a statement with the names filled in.
+// in returns a statement with the names in place of the placeholders.
 func (n names) in(sql string) string {
 	return strings.NewReplacer("{schema}", pgx.Identifier{n.schema}.Sanitize(),
 		"{entries}", n.entries, "{due}", n.due, "{versions}", n.versions).Replace(sql)

@@ -31,22 +31,22 @@ func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, e
 	return entries, err
 }
 
-// exact is up to how many entries Count counts each one.
+// exact is the number up to which Count counts the entries.
 const exact = 10_000
 
 // countSQL counts up to one more than $1.
 const countSQL = `SELECT count(*) FROM (SELECT FROM {entries} LIMIT $1::bigint + 1) AS counted`
 
-// estimateSQL is PostgreSQL's own estimate: the number of rows a page, as
-// vacuum or analyze has found it last, times the number of pages.
+// estimateSQL is PostgreSQL's estimate: the number of rows in a page, as of the last
+// vacuum or analyze, times the number of pages.
 const estimateSQL = `SELECT CASE WHEN reltuples > 0 AND relpages > 0
 	THEN (reltuples::float8 / relpages * (pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint ELSE 0 END
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 	WHERE s.nspname = $1::text AND c.relname = $2::text`
 
-// Count implements [store.Counter]. Up to 10,000 entries it is exact. Beyond,
-// it is PostgreSQL's estimate, as of the last vacuum or analyze: counting a
-// million rows takes the server a tenth of a second and more.
+// Count implements [store.Counter]. It is exact up to 10,000 entries. Above that it
+// is PostgreSQL's estimate as of the last vacuum or analyze, because counting a
+// million rows takes the server a tenth of a second or more.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	return call(ctx, &s.calls, "count", "", nil, func() (int, error) {
 		return retried(ctx, func() (int, error) {

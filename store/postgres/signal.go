@@ -9,17 +9,17 @@ import (
 // notifyTimeout bounds how long one NOTIFY may take.
 const notifyTimeout = 5 * time.Second
 
-// notifier sends NOTIFY behind the writes, one at a time: PostgreSQL commits
-// transactions that notify one after the other, so writes that did it
-// themselves would lose their common sync.
+// notifier sends NOTIFY after writes, one at a time. PostgreSQL commits transactions
+// with NOTIFY one after the other, so writes that contained it could not share a
+// sync.
 type notifier struct {
 	mu      sync.Mutex
 	sending bool
 	again   bool // something has become due since the last one was sent
 }
 
-// send has a NOTIFY sent, of which one may be for many writes. The caller is
-// within a call of s, so s is open.
+// send sends a NOTIFY, which may be for many writes. The caller is in a call of s, so
+// s is open.
 func (n *notifier) send(s *Store) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

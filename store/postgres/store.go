@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
-// Store is a store.Store in PostgreSQL. Its methods may be called by any number
-// of goroutines.
+// Store is a store.Store in PostgreSQL. Any number of goroutines may call its
+// methods.
 type Store struct {
 	pool    *pgxpool.Pool
 	done    func() // closes the pool where the store has opened it
@@ -27,15 +27,15 @@ type Store struct {
 	notifier notifier
 }
 
-// Get takes one round trip.
+// Get implements [store.Store] with one round trip.
 func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	return call(ctx, &s.calls, "get", id, store.CheckID(id), func() (store.Entry, error) {
 		return retried(ctx, func() (store.Entry, error) { return s.entries.get(ctx, id) })
 	})
 }
 
-// Put takes one round trip. Where the entry is due soon, the hubs that watch are
-// notified, and Put doesn't wait for that.
+// Put implements [store.Store] with one round trip. If the entry is due soon, the
+// store then sends NOTIFY; Put does not wait for that.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return call(ctx, &s.calls, "put", e.ID, e.Check(), func() (uint64, error) {
 		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
@@ -46,7 +46,7 @@ func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	})
 }
 
-// signal has a NOTIFY sent where a write makes an entry due at due, if the rule
+// signal sends NOTIFY for a write that makes an entry due at that time, if the rule
 // says so.
 func (s *Store) signal(due time.Time) {
 	if s.rule.Signals(due, time.Now()) {
@@ -54,7 +54,8 @@ func (s *Store) signal(due time.Time) {
 	}
 }
 
-// Delete takes one round trip, and two where there is nothing to delete.
+// Delete implements [store.Store] with one round trip, or two if there is nothing to
+// delete at that version.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	_, err := call(ctx, &s.calls, "delete", id, store.CheckID(id), func() (struct{}, error) {
 		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })
@@ -62,9 +63,9 @@ func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// Claim takes one round trip, unless other transactions have locked all that is
-// due. Then it waits for one of them: an empty answer would say that nothing is
-// due.
+// Claim implements [store.Store] with one round trip. If other transactions have
+// locked all due entries, it waits for one of them, because an empty answer would
+// mean that nothing is due.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	return call(ctx, &s.calls, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
 		for {
@@ -89,8 +90,8 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 	})
 }
 
-// wait waits until no transaction has the entry locked. It gives up after half
-// a second without an error: something else may be due by then. It holds no
+// wait waits until no transaction has the entry locked. After half a second it
+// returns without an error, because another entry may be due by then. It holds no
 // other lock meanwhile, so it takes part in no deadlock.
 func (s *Store) wait(ctx context.Context, id string) error {
 	_, err := s.pool.Exec(ctx, s.sql.wait, pgx.QueryExecModeSimpleProtocol, id)
@@ -101,9 +102,9 @@ func (s *Store) wait(ctx context.Context, id string) error {
 	return err
 }
 
-// List reads pages in the order of the IDs, each with a call of its own: the
-// loop's body holds no connection, and Close and the end of the context are
-// noticed in between.
+// List implements [store.Store]. It yields the entries in the order of their IDs. It
+// reads each page with a call of its own, so that the body of the loop holds no
+// connection. Between pages it notices Close and the end of the context.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return list(func(after string) (found, error) {
 		return call(ctx, &s.calls, "list", "", nil, func() (found, error) {
@@ -112,8 +113,8 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	})
 }
 
-// list yields the entries of pages, and behind those of each page the damage on
-// it. An error of a page ends the list.
+// list yields the entries of each page, and then the errors of its damaged entries.
+// An error of a page ends the list.
 func list(page func(after string) (found, error)) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		for last := ""; ; {

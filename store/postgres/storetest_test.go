@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +42,29 @@ func TestConformance(t *testing.T) {
 func TestConformanceSealed(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Sealed(harness(true, newPlace)))
+}
+
+// TestSealedDumpShowsNothing copies the table out in binary form, as a dump has it,
+// and looks for what sealed entries contain.
+func TestSealedDumpShowsNothing(t *testing.T) {
+	t.Parallel()
+	const secret = "PLANTED-SECRET"
+	inner := open(t, newPlace(t))
+	s, err := store.Seal(t.Context(), inner.Store, sealWith(newKey, newKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, inner, store.Entry{ID: "plain", Body: []byte("seen-" + secret)})
+	for i := range 50 {
+		put(t, s, store.Entry{ID: fmt.Sprintf("%s-%d", secret, i), Due: at(1), Body: []byte("body " + secret)})
+	}
+	var dump bytes.Buffer
+	if _, err := connect(t, inner.place).PgConn().CopyTo(t.Context(), &dump, `COPY `+inner.place.entries()+` TO STDOUT (FORMAT binary)`); err != nil {
+		t.Fatal(err)
+	}
+	if seen, planted := bytes.Count(dump.Bytes(), []byte("seen-"+secret)), bytes.Count(dump.Bytes(), []byte(secret)); seen != 1 || planted != 1 {
+		t.Errorf("the dump has the secret %d times, %d of them in the entry that is not sealed, want it there and nowhere else", planted, seen)
+	}
 }
 
 // TestConformanceBehindPgBouncer runs the suite through PgBouncer in

@@ -13,36 +13,38 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Tx returns the entries as a transaction of pgx sees them, and writes them
-// within it: what Put has written is there when the transaction commits, and is
-// gone when it rolls back. Together with Hub.With of package async an
-// application thus writes its own row and an answer in one transaction.
+// Tx returns a store that reads and writes within a transaction of pgx. A commit
+// makes its writes durable, and a rollback undoes them. With Hub.With of package
+// async an application writes its own row and an answer in one transaction.
 //
-// Conflicts and repeats leave the transaction usable: ErrExists, ErrConflict
-// and ErrNotFound come from statements that don't fail. Any other error that
-// isn't ErrInvalid or ErrClosed may have ended the transaction; roll back then.
-// A context that ends within a call ends the transaction too.
+// ErrExists, ErrConflict and ErrNotFound leave the transaction usable, because no
+// statement has failed. So do ErrInvalid and ErrClosed. After any other error roll
+// back. A context that ends within a call ends the transaction too.
 //
-// Each entry that was written stays locked until the transaction ends, and
-// everyone who writes to it waits. So keep transactions short, and let those
-// that answer several callbacks do so in one order, by ID for example.
-// Otherwise PostgreSQL ends one of two that wait for each other with code
-// 40P01; run that one again.
+// An entry that was written stays locked until the transaction ends, and other
+// writers of the entry wait. So keep transactions short. If a transaction answers
+// several callbacks, answer them in one order everywhere, for example by ID.
+// Otherwise two transactions may wait for each other, and PostgreSQL ends one of
+// them with code 40P01; run that one again.
 //
-// Under read committed, which is PostgreSQL's default, a conflict shows what
-// others have committed meanwhile, and Hub goes on from there. Under repeatable
-// read and serializable it is PostgreSQL's error 40001, which ends the
-// transaction; run it again.
+// Inside the transaction use no call that takes another connection of the same
+// pool, such as a call of this store or of a hub on it. When transactions hold all
+// connections, such calls wait for each other for ever.
 //
-// The returned store has no Claim, which is ErrInvalid: hubs claim through the
-// store itself. Its Close ends neither the transaction nor the store.
+// Under read committed, the default of PostgreSQL, a conflict shows what other
+// transactions have committed meanwhile, and the hub continues from there. Under
+// repeatable read and serializable a conflict is PostgreSQL's error 40001, which
+// ends the transaction; run it again.
+//
+// Claim of the returned store returns ErrInvalid: hubs claim through the store
+// itself. Close of the returned store ends neither the transaction nor the store.
 func (s *Store) Tx(tx pgx.Tx) store.Store {
 	return newTx(s, pgxConn{tx, s.mode})
 }
 
-// SQLTx is Tx for a transaction of database/sql, with any driver for
-// PostgreSQL, such as github.com/jackc/pgx/v5/stdlib. Behind PgBouncer in
-// transaction mode the driver must be set not to prepare statements.
+// SQLTx is Tx for a transaction of database/sql, with any driver for PostgreSQL,
+// such as github.com/jackc/pgx/v5/stdlib. Behind PgBouncer in transaction mode,
+// configure the driver not to prepare statements.
 func (s *Store) SQLTx(tx *sql.Tx) store.Store {
 	return newTx(s, sqlConn{tx})
 }
@@ -59,7 +61,7 @@ func newTx(s *Store, c conn) *txStore {
 	return &txStore{parent: s, entries: entries{conn: c, sql: &s.sql}, calls: calls{end: func() {}}}
 }
 
-// txCall runs f as the transaction's only statement at a time.
+// txCall runs f while no other statement of the transaction runs.
 func txCall[T any](ctx context.Context, s *txStore, op, id string, invalid error, f func() (T, error)) (T, error) {
 	return call(ctx, &s.parent.calls, op, id, invalid, func() (T, error) {
 		return call(ctx, &s.calls, op, id, nil, func() (result T, err error) {
@@ -77,8 +79,8 @@ func (s *txStore) Get(ctx context.Context, id string) (store.Entry, error) {
 	return txCall(ctx, s, "get", id, store.CheckID(id), func() (store.Entry, error) { return s.entries.get(ctx, id) })
 }
 
-// Put sends the NOTIFY within the transaction: PostgreSQL delivers it when the
-// transaction commits.
+// Put sends NOTIFY within the transaction, and PostgreSQL delivers it with the
+// commit.
 func (s *txStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return txCall(ctx, s, "put", e.ID, e.Check(), func() (uint64, error) {
 		return s.entries.put(ctx, e, s.parent.rule.Signals(e.Due, time.Now()))
@@ -93,7 +95,7 @@ func (s *txStore) Delete(ctx context.Context, id string, version uint64) error {
 }
 
 func (s *txStore) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
-	invalid := fmt.Errorf("%w: a store within a transaction doesn't claim", store.ErrInvalid)
+	invalid := fmt.Errorf("%w: Claim must be called outside of the transaction", store.ErrInvalid)
 	return txCall(ctx, s, "claim", "", invalid, func() ([]store.Entry, error) { return nil, nil })
 }
 

@@ -14,8 +14,8 @@ func init() {
 	store.Register("postgresql", openURL)
 }
 
-// openURL opens a store by URL. It takes its own parameters out, and leaves the
-// others to pgx.
+// openURL opens a store by URL. It removes its own parameters, and passes the others
+// to pgx.
 func openURL(ctx context.Context, u *url.URL) (store.Store, error) {
 	o, migrate, err := optionsOf(u)
 	if err != nil {
@@ -36,7 +36,7 @@ func openURL(ctx context.Context, u *url.URL) (store.Store, error) {
 func optionsOf(u *url.URL) (o Options, migrate bool, err error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return o, false, fmt.Errorf("%w: the query of the URL can't be read", store.ErrInvalid)
+		return o, false, fmt.Errorf("%w: the query of the URL cannot be parsed", store.ErrInvalid)
 	}
 	take := func(name string) string {
 		value := query.Get(name)

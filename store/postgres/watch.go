@@ -15,21 +15,21 @@ const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 15 * time.Second
 
-	// quiet is how long the connection that listens may be silent before it is
-	// tested. A line that was cut without a word would be silent for ever.
+	// quiet is how long the listening connection may be silent before it is tested.
+	// A connection that broke without a notice would be silent for ever.
 	quiet = time.Minute
 
 	// answering is how long the server may take to connect, or to answer a test.
 	answering = 15 * time.Second
 )
 
-// errPooler means that Watch can't work.
-var errPooler = fmt.Errorf("%w: a pooler is between the store and the server, and would give LISTEN to another client", errors.ErrUnsupported)
+// errPooler means that Watch cannot work.
+var errPooler = fmt.Errorf("%w: a pooler between the store and the server would give the session of LISTEN to other clients", errors.ErrUnsupported)
 
-// Watch implements [store.Notifier] by LISTEN, on a connection of its own that
-// is not one of the pool. When the connection fails, Watch connects again, with
-// backoff; a signal then says that others may have been lost meanwhile. Behind
-// PgBouncer and other poolers it is errors.ErrUnsupported, and hubs poll.
+// Watch implements [store.Notifier] with LISTEN, on a connection that is not one of
+// the pool. If the connection fails, Watch connects again with backoff, and sends a
+// signal because others may have been lost. Behind PgBouncer and other poolers it
+// returns errors.ErrUnsupported, and hubs poll.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return call(ctx, &s.calls, "watch", "", nil, func() (<-chan struct{}, error) {
 		if s.pooled {
@@ -95,8 +95,8 @@ func (s *Store) pass(ctx context.Context, conn *pgx.Conn, signals chan<- struct{
 	}
 }
 
-// hear waits for a notification. It returns nil when there is one, and an error
-// when the connection is of no more use or ctx has ended.
+// hear waits for a notification. It returns nil when there is one, and an error when
+// the connection has failed or ctx has ended.
 func hear(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, quiet)

@@ -12,15 +12,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// maxShare is how many entries one script takes at most: while a script runs,
-// its server does nothing else.
+// maxShare is the maximum number of entries that one script takes. While a script
+// runs, its server does nothing else.
 const maxShare = 1000
 
-// Claim takes one round trip when nothing is due, and else two for each node.
-// The room for bodies is shared out among the shards as the entries are: where
-// bodies are large, an answer may stay well below store.MaxClaim. What the
-// nodes that answer give is returned even if others can't be reached; their
-// error comes once nothing else is left to claim.
+// Claim implements [store.Store]. It takes one round trip if nothing is due, and
+// otherwise two for each node. Each shard has a part of the bytes in an answer, so
+// with large bodies an answer may have far fewer than store.MaxClaim bytes. Claim
+// returns the entries of the nodes that answer. It returns the error of the others
+// when nothing else is due.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	claimed, err := s.claim(ctx, now, until, n)
 	return claimed, wrap(ctx, "claim", "", err)
@@ -34,8 +34,8 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 		return nil, err
 	}
 	defer s.calls.Done()
-	// A round may find that others were faster, or that what was due is damaged
-	// and now put off. The next one then sees what is left.
+	// In a round, other processes may have been faster, or the due entries may be
+	// damaged and were put off. The next round then sees the rest.
 	var claimed []store.Entry
 	var damaged error
 	for more := true; more && len(claimed) == 0; {
@@ -62,14 +62,14 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 	return claimed, nil
 }
 
-// share is how many entries one shard gives to a claim.
+// share is the number of entries that one shard gives to a claim.
 type share struct {
 	shard, n int
 	left     int // how many more it could give
 }
 
-// shares counts what is due in each shard. The error is that of shards that
-// didn't answer.
+// shares counts the due entries of each shard. The error is that of a shard that
+// did not answer.
 func (s *Store) shares(ctx context.Context, now time.Time, n int) ([]share, error) {
 	counts := each(ctx, s, len(s.due), func(i int) string { return s.due[i] }, func(c redis.Cmdable, i int) *redis.IntCmd {
 		return c.ZCount(ctx, s.due[i], "-inf", score(now))
@@ -88,8 +88,8 @@ func (s *Store) shares(ctx context.Context, now time.Time, n int) ([]share, erro
 	return shareOut(shares, n), err
 }
 
-// shareOut gives each share an equal part of n, and what some can't give to
-// the others. Where n is too small for all, the first ones get it.
+// shareOut gives each share an equal part of n, and the parts that some shards
+// cannot fill to the others. If n is too small for all, the first shards get it.
 func shareOut(shares []share, n int) []share {
 	for open := len(shares); open > 0 && n > 0; {
 		part := max(1, n/open)
@@ -112,9 +112,8 @@ func shareOut(shares []share, n int) []share {
 	return shares
 }
 
-// take has each shard give its share. It returns the first of the damaged
-// entries as an error of its own, and the first other error beside what was
-// claimed.
+// take claims the share of each shard. It returns an error for the first damaged
+// entry, and the first other error, with the claimed entries.
 func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) (claimed []store.Entry, damaged, err error) {
 	total := 0
 	for _, sh := range shares {
@@ -126,8 +125,8 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 		sh := shares[i]
 		atLeast := 0
 		if i == 0 {
-			// So that no body is too large to be claimed ever: each shard is
-			// the first in its turn.
+			// So that no body is too large to be claimed: each shard is the first
+			// one in turn.
 			atLeast = 1
 		}
 		return s.due[sh.shard], []any{
@@ -145,7 +144,7 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 			continue
 		}
 		if reply[0] != "" && damaged == nil {
-			damaged = store.Wrap("claim", backend, reply[0], fmt.Errorf("%w: it is put off each time", store.ErrCorrupt))
+			damaged = store.Wrap("claim", backend, reply[0], fmt.Errorf("%w: each claim puts it off: remove its key and call Delete", store.ErrCorrupt))
 		}
 		for r := reply[1:]; len(r) > 0; r = r[3:] {
 			claimed = append(claimed, store.Entry{
@@ -159,8 +158,8 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 	return claimed, damaged, err
 }
 
-// evalAll runs a script n times in one pipeline, and once more for those whose
-// server didn't know it: on a cluster each master has its own.
+// evalAll runs a script n times in one pipeline. It sends the script's text to
+// servers that do not know it: on a cluster each master has its own scripts.
 func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(i int) (key string, args []any)) []*redis.Cmd {
 	key := func(i int) string {
 		key, _ := call(i)
@@ -186,9 +185,9 @@ func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(
 	return cmds
 }
 
-// freshVersions are that many versions, drawn each time that go-redis sends
-// them. A claim whose reply was lost, and that is sent again, would else give
-// an entry that somebody has put back meanwhile a version that it had before.
+// freshVersions is a number of versions, which are drawn each time that go-redis
+// sends them. If go-redis repeats a claim whose reply was lost, an entry that
+// another process has put back meanwhile must not get a version that it had.
 type freshVersions int
 
 // MarshalBinary is called by go-redis.

@@ -16,16 +16,15 @@ import (
 
 const maxShards = 1024
 
-// Open returns a store on a client for a single node, Sentinel or a cluster.
-// The client must read from masters only, and stays the caller's: Close leaves
-// it open. Set its ContextTimeoutEnabled, or a deadline ends no call that has
-// been sent.
+// Open returns a store on a client for a single node, Sentinel or a cluster. The
+// client must read from masters only. Close leaves it open. Set its
+// ContextTimeoutEnabled; otherwise a deadline does not end a call that was sent.
 //
-// ErrConfig means that the store would not keep its contract: the options are
-// out of range, the store was created with another number of shards, a server
-// evicts keys without a lifetime (maxmemory-policy allkeys-*), or it can't
-// acknowledge as Options.Ack asks. Of a cluster the masters of this moment are
-// asked; where INFO is forbidden the policy stays unknown.
+// Open returns ErrConfig if the options are out of range, if the store was created
+// with another number of shards, if a server evicts keys without a lifetime
+// (maxmemory-policy allkeys-*), or if a server does not support Options.Ack. Of a
+// cluster, Open asks the current masters. If a server forbids INFO, Open does not
+// check the eviction policy.
 func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store, error) {
 	s, err := open(ctx, client, o)
 	return s, wrap(ctx, "open", "", err)
@@ -72,40 +71,40 @@ func open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 func (o Options) check() error {
 	switch {
 	case len(o.Prefix) > 64 || strings.ContainsFunc(o.Prefix, func(r rune) bool { return r <= ' ' || r == '{' || r == '}' || r >= 0x7f }):
-		return fmt.Errorf("%w: a prefix is 1 to 64 bytes of ASCII without braces, spaces and control characters", ErrConfig)
+		return fmt.Errorf("%w: Options.Prefix must be 1 to 64 bytes of ASCII without braces, spaces and control characters", ErrConfig)
 	case o.Shards < 1 || o.Shards > maxShards:
-		return fmt.Errorf("%w: %d shards, not 1 to %d", ErrConfig, o.Shards, maxShards)
+		return fmt.Errorf("%w: Options.Shards must be 1 to %d, got %d", ErrConfig, maxShards, o.Shards)
 	case o.Ack.Replicas < 0:
-		return fmt.Errorf("%w: Ack.Replicas is %d", ErrConfig, o.Ack.Replicas)
+		return fmt.Errorf("%w: Ack.Replicas must not be negative, got %d", ErrConfig, o.Ack.Replicas)
 	case o.Ack == Ack{}:
 		return nil
 	case o.Ack.Replicas == 0 && !o.Ack.AOF:
-		return fmt.Errorf("%w: Ack.Timeout is set, but nothing to wait for", ErrConfig)
+		return fmt.Errorf("%w: Ack.Timeout needs Ack.Replicas or Ack.AOF", ErrConfig)
 	case o.Ack.Timeout < time.Millisecond:
-		return fmt.Errorf("%w: Ack.Timeout is %v, under a millisecond", ErrConfig, o.Ack.Timeout)
+		return fmt.Errorf("%w: Ack.Timeout must be at least a millisecond, got %v", ErrConfig, o.Ack.Timeout)
 	}
 	return nil
 }
 
-// checkClient refuses clients that may read what was written from where it
-// hasn't arrived, or that give up before an acknowledgement can.
+// checkClient refuses clients that may read from replicas, and clients whose
+// timeout is too short for an acknowledgement.
 func checkClient(client redis.UniversalClient, ack Ack) error {
 	var readTimeout time.Duration
 	switch c := client.(type) {
 	case nil:
-		return fmt.Errorf("%w: the client is nil", ErrConfig)
+		return fmt.Errorf("%w: Open needs a client, got nil", ErrConfig)
 	case *redis.Ring:
-		return fmt.Errorf("%w: a Ring moves keys to another server while one is away: use a cluster", ErrConfig)
+		return fmt.Errorf("%w: a Ring moves keys to another server while one is unreachable: use a cluster", ErrConfig)
 	case *redis.ClusterClient:
 		if c.Options().ReadOnly {
-			return fmt.Errorf("%w: the client reads from replicas (ReadOnly, RouteByLatency or RouteRandomly)", ErrConfig)
+			return fmt.Errorf("%w: the client must not read from replicas: unset ReadOnly, RouteByLatency and RouteRandomly", ErrConfig)
 		}
 		readTimeout = c.Options().ReadTimeout
 	case *redis.Client:
 		readTimeout = c.Options().ReadTimeout
 	}
 	if readTimeout > 0 && ack.Timeout >= readTimeout {
-		return fmt.Errorf("%w: Ack.Timeout is %v, not under the client's ReadTimeout of %v", ErrConfig, ack.Timeout, readTimeout)
+		return fmt.Errorf("%w: Ack.Timeout must be shorter than the client's ReadTimeout of %v, got %v", ErrConfig, readTimeout, ack.Timeout)
 	}
 	return nil
 }
@@ -120,7 +119,7 @@ func (s *Store) onMasters(ctx context.Context, do func(context.Context, redis.Un
 func (s *Store) checkServer(ctx context.Context, node redis.UniversalClient) error {
 	info, err := node.Info(ctx).Result()
 	if isReply(err) {
-		// It may not be told. What else ails the server, checkLayout meets.
+		// INFO is forbidden. checkLayout finds other problems of the server.
 		return nil
 	}
 	if err != nil {
@@ -132,7 +131,7 @@ func (s *Store) checkServer(ctx context.Context, node redis.UniversalClient) err
 		case name == "maxmemory_policy" && strings.HasPrefix(value, "allkeys-"):
 			return fmt.Errorf("%w: maxmemory-policy is %s, which evicts entries: set noeviction or volatile-*", ErrConfig, value)
 		case name == "cluster_enabled" && value == "1" && s.cluster == nil:
-			return fmt.Errorf("%w: the server is a cluster's, and the client is for a single node", ErrConfig)
+			return fmt.Errorf("%w: the server belongs to a cluster and the client is for a single node: use a cluster client", ErrConfig)
 		}
 	}
 	return nil
@@ -141,13 +140,13 @@ func (s *Store) checkServer(ctx context.Context, node redis.UniversalClient) err
 func checkWaitAOF(ctx context.Context, node redis.UniversalClient) error {
 	err := node.Do(ctx, "waitaof", 1, 0, 1).Err()
 	if isReply(err) {
-		return fmt.Errorf("%w: Ack.AOF needs Redis 7.2 or Valkey, with appendonly yes: %w", ErrConfig, err)
+		return fmt.Errorf("%w: Ack.AOF needs Redis 7.2 or newer, or Valkey, with appendonly yes; on an older server leave it out and set appendfsync always: %w", ErrConfig, err)
 	}
 	return err
 }
 
-// layout is what the meta key holds: the form of keys and values, the number of
-// shards, and whether the shards have their IDs in order.
+// layout begins the value of the meta key. The number of shards follows, and
+// withPages if the shards have their IDs in order.
 const (
 	layout    = "latchkey 1 shards "
 	withPages = " pages"
@@ -168,17 +167,17 @@ func (s *Store) checkLayout(ctx context.Context) error {
 	shards, err := strconv.Atoi(number)
 	switch {
 	case !ok || err != nil:
-		return fmt.Errorf("%w: the key %q holds no layout of this release", store.ErrCorrupt, s.metaKey())
+		return fmt.Errorf("%w: the key %q has no layout of this release", store.ErrCorrupt, s.metaKey())
 	case shards != len(s.due):
-		return fmt.Errorf("%w: the store was created with %d shards, and can't be opened with %d", ErrConfig, shards, len(s.due))
+		return fmt.Errorf("%w: Options.Shards must be %d, as when the store was created, got %d", ErrConfig, shards, len(s.due))
 	case pages != (len(s.ids) > 0):
-		return fmt.Errorf("%w: the store was created with Options.Pages %t, and can't be opened with %t", ErrConfig, pages, !pages)
+		return fmt.Errorf("%w: Options.Pages must be %t, as when the store was created, got %t", ErrConfig, pages, !pages)
 	}
 	return nil
 }
 
-// Durability says in words what the store adds to the server's persistence
-// before a Put returns.
+// Durability describes what Put waits for in addition to the persistence of the
+// server.
 func (s *Store) Durability() string {
 	replicas := strconv.Itoa(s.ack.Replicas) + " replicas"
 	if s.ack.Replicas == 1 {

@@ -1,67 +1,66 @@
-// Package redis keeps Latchkey's entries in Redis or Valkey, where any number
-// of processes share them: on a single node, behind Sentinel or on a cluster.
+// Package redis stores Latchkey's entries in Redis or Valkey: on a single node,
+// behind Sentinel, or on a cluster. Any number of processes share them.
 //
-// Import it for [store.Open], with these parameters beside go-redis's own:
+// Import it for [store.Open]. Its URLs have the parameters of go-redis and these:
 //
 //	redis://localhost:6379/0?prefix=billing:&shards=32
 //	rediss://user:password@host:6380/0?replicas=1&ack_timeout=2s
 //	redis://host:7000?cluster=true&addr=host2:7000          (a cluster)
 //	redis://host:26379/0?master_name=main&addr=host2:26379  (Sentinel)
 //
-// or hand [Open] the client that the application has.
+// or pass [Open] a client of the application.
 //
-// # What is kept
+// # Keys
 //
-// Each entry is one string, prefix{shard}:e:ID: eight bytes of version, eight
-// of due time, the body. Each shard has one sorted set, prefix{shard}:due, of
-// all its entries by due time, those that are never due at +inf. The braces
-// make a shard one hash slot, so that Lua scripts change an entry and its place
-// in the set together. The number of shards is kept in prefix meta when the
-// first process opens the store; it is for the store's life. With Options.Pages
-// (pages=true in a URL), also for life, each shard has a second sorted set,
-// prefix{shard}:ids, of its IDs in order. Signals for [Store.Watch] are published
-// on the channel prefix wake.
+// Each entry is one string, prefix{shard}:e:ID. Its value is eight bytes of
+// version, eight bytes of due time, and the body. Each shard has one sorted set,
+// prefix{shard}:due, with all its entries by due time; the score of an entry that
+// is never due is +inf. The braces make a shard one hash slot, so that a Lua script
+// changes an entry and its place in the set together. The key "prefix meta" has the
+// number of shards, which is fixed when the store is created. With Options.Pages
+// (pages=true in a URL), also fixed, each shard has a second sorted set,
+// prefix{shard}:ids, with its IDs in order. The store publishes signals for
+// [Store.Watch] on the channel "prefix wake".
 //
-// Get, Put and Delete take one round trip each, Claim one when nothing is due
-// and else two for each node.
+// Get, Put and Delete take one round trip. Claim takes one if nothing is due, and
+// otherwise two for each node.
 //
 // # Durability
 //
-// A Put that returned nil is as durable as the server's persistence makes it,
-// and [Store.Durability] says what the store itself adds. With appendfsync
-// always it survives the loss of the process and of the machine's power; with
-// everysec, Redis's own default for its append-only file, up to about two
-// seconds of writes may go; without the file, everything since the last
-// snapshot. A fail-over loses what the replica hadn't received: set
-// [Ack.Replicas] to have each write wait for replicas. docs/operations.md has
-// the table.
+// An acknowledged Put is as durable as the persistence of the server, and as
+// [Options.Ack] makes it; [Store.Durability] describes the latter. With appendfsync
+// always it survives a loss of power. With everysec, Redis's default, up to about
+// two seconds of writes may be lost. Without an append-only file, all writes since
+// the last snapshot may be lost. A failover loses the writes that the replica had
+// not received: set [Ack.Replicas] to make each write wait for replicas.
+// docs/operations.md has a table.
 //
 // # Caveats
 //
 // WAIT and WAITAOF make a loss improbable, not impossible: Redis may promote a
-// replica that is not one of those that acknowledged.
+// replica that has not acknowledged. WAITAOF needs Redis 7.2 or Valkey.
 //
-// Claims aren't acknowledged, whatever [Options.Ack] says: no guarantee rests
-// on a claim, and a fleet should go on delivering while a replica is away. Nor
-// is a Delete that found nothing.
+// Claims do not wait for [Options.Ack], because no guarantee rests on a claim, and
+// a fleet should continue to deliver while a replica is down. A Delete that finds
+// no entry does not wait either.
 //
-// Versions are drawn at random, 63 bits each, since a counter kept in Redis
-// would go back in a fail-over that loses writes. That two of one entry's are
-// the same is as improbable as that two random UUIDs' halves are.
+// Versions are random, 63 bits each, because a counter in Redis would go back in a
+// failover that loses writes.
 //
-// go-redis repeats what failed on its way. Where a repeated Put finds what its
-// earlier try has stored it answers as that one would have; where another write
-// came between it answers ErrExists or ErrConflict, as [store.Store] says it
-// may. A repeated Claim leaves what its earlier try took until that lapses.
+// go-redis repeats failed commands. A repeated Put that finds the entry of its
+// first try returns what the first try would have returned. If another write came
+// in between, it returns ErrExists or ErrConflict, as [store.Store] allows. A
+// repeated Claim does not return the entries that its first try took; they are due
+// again when that claim lapses.
 //
-// While a cluster moves a slot, Redis refuses scripts whose keys are partly on
-// one node and partly on the other. They are tried again for ten seconds. List
-// needs INFO to notice that a shard's set has come to another server; where
-// access rules forbid it, a list that runs during a fail-over may miss entries.
+// While a cluster moves a slot, Redis refuses scripts whose keys are on both nodes.
+// The store retries them for ten seconds. List uses INFO to notice that a shard has
+// moved to another server. If access rules forbid INFO, a List that runs during a
+// failover may miss entries.
 //
-// Scripts name entries that they find in the due set, which servers that
-// insist on declared keys refuse. Redis and Valkey don't.
+// Scripts access keys that they find in the due set. Redis and Valkey allow that;
+// servers that require declared keys refuse it.
 //
-// An entry that is damaged is ErrCorrupt, and claims put it off again and
-// again, until somebody removes its key and calls Delete.
+// A damaged entry is ErrCorrupt, and each claim puts it off. To remove it, remove
+// its key and call Delete.
 package redis

@@ -7,14 +7,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// each issues n commands by do, on a cluster one pipeline for each node, all
-// beside each other, and returns them with their errors. Those that a node
-// refers to another one are issued again on their own, which follows.
+// each issues n commands by do and returns them with their errors. On a cluster it
+// uses one pipeline for each node, at the same time. It issues commands that a node
+// refers to another one again, and follows the reference.
 //
-// A pipeline of the cluster's client would do for that if it didn't, in
-// go-redis 9.23, run a command on two nodes at once where it is referred to
-// another one and the first of its pipeline is to be tried again: as happens
-// while slots move.
+// It does not use a pipeline of the cluster's client: go-redis 9.23 can then run a
+// command on two nodes, if a node refers it to another one while the pipeline's
+// first command is retried. That happens while slots move.
 func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) string, do func(c redis.Cmdable, i int) C) []C {
 	cmds := make([]C, n)
 	run := func(node redis.UniversalClient, indexes []int) {

@@ -15,8 +15,8 @@ import (
 // bytes of bodies at most.
 const pageSize = 500
 
-// List reads shard by shard, in pages, with three round trips for each. An
-// entry may be yielded more than once.
+// List implements [store.Store]. It reads one shard after the other in pages, with
+// three round trips for each page. It may yield an entry more than once.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		if err := s.list(ctx, yield); err != nil && err != errStopped {

@@ -13,8 +13,8 @@ import (
 )
 
 // Page implements [store.Pager], in a store that was created with Options.Pages.
-// The order is that of the IDs. It takes one round trip to each node for IDs, and
-// two more for the entries.
+// The order is that of the IDs. Page takes one round trip to each node for the IDs,
+// and two more for the entries.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	page, err := s.pageAfter(ctx, after, n)
 	return page, wrap(ctx, "page", after, err)
@@ -100,8 +100,8 @@ func (s *Store) readable(ctx context.Context, ids []string) (entries []store.Ent
 	return entries, damaged, nil
 }
 
-// Count implements [store.Counter], with one round trip to each node. A key that
-// was removed by hand counts until Delete is called for its entry.
+// Count implements [store.Counter] with one round trip to each node. An entry whose
+// key was removed by hand counts until Delete is called for it.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	n, err := s.count(ctx)
 	return n, wrap(ctx, "count", "", err)

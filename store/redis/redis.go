@@ -19,58 +19,58 @@ import (
 const backend = "redis"
 
 var (
-	// ErrConfig means that the options, the client or the server are set so
-	// that the store would not keep its contract. The text says what to change.
+	// ErrConfig means that the store could not keep its contract with these
+	// options, this client or this server. The text says what to change.
 	ErrConfig = errors.New("redis: configuration")
 
-	// ErrAck means that a write took place, but that the acknowledgements that
-	// Options.Ack asks for didn't come in time. The entry may be as it was
-	// written, or after a fail-over as it was before.
+	// ErrAck means that a write took place, and that the acknowledgements of
+	// Options.Ack did not arrive in time. After a failover the entry may be as it
+	// was before the write. Retry the call.
 	ErrAck = errors.New("redis: write not acknowledged")
 )
 
 // Options configures a [Store]. The zero value is valid.
 type Options struct {
-	// Prefix begins every key, so that several stores and other data share a
-	// server without seeing each other. 1 to 64 bytes without braces, spaces
-	// or control characters. Defaults to "latchkey:".
+	// Prefix begins every key, so that several stores and other data can share a
+	// server. It has 1 to 64 bytes without braces, spaces or control characters.
+	// Defaults to "latchkey:".
 	Prefix string
 
-	// Shards is over how many hash slots the entries are spread, from 1 to
-	// 1024. It is set for good when the store is created: every process must
-	// give the same. A cluster wants several for each node that it may grow
-	// to; each costs an idle Claim one ZCOUNT. Defaults to 16.
+	// Shards is the number of hash slots that have the entries, from 1 to 1024. It
+	// is fixed when the store is created, and all processes must give the same. A
+	// cluster needs several for each node that it may grow to. Each one costs an
+	// idle Claim one ZCOUNT. Defaults to 16.
 	Shards int
 
 	// Pages keeps the IDs of each shard in order, in a second sorted set, so that
-	// the store is a [store.Pager]. It is set for good when the store is created:
-	// every process must give the same. Without it Page returns
-	// errors.ErrUnsupported. Defaults to false.
+	// the store is a [store.Pager]. It is fixed when the store is created, and all
+	// processes must give the same. Without it Page returns errors.ErrUnsupported.
+	// Defaults to false.
 	Pages bool
 
-	// Ack is what each Put and Delete waits for. Defaults to nothing beyond
-	// the server's answer.
+	// Ack is the acknowledgement that Put and Delete wait for. Defaults to the
+	// answer of the server.
 	Ack Ack
 }
 
-// Ack says what acknowledges a write before it is reported as done.
+// Ack configures what must acknowledge a write before Put or Delete returns nil.
 type Ack struct {
-	// Replicas is how many replicas must have the write: in memory, or with
-	// AOF set in their append-only files. Defaults to 0.
+	// Replicas is the number of replicas that must have the write: in memory, or
+	// with AOF in their append-only files. Defaults to 0.
 	Replicas int
 
-	// AOF has the write wait until the master's append-only file is on disk,
-	// whatever appendfsync says. It needs Redis 7.2 or Valkey, and the file
-	// switched on.
+	// AOF makes a write wait until the append-only file of the master is on disk,
+	// whatever appendfsync is. It needs the command WAITAOF, which Redis has since
+	// 7.2 and every Valkey has, and appendonly yes. On an older server Open returns
+	// ErrConfig; set appendfsync always there. Defaults to false.
 	AOF bool
 
-	// Timeout is how long to wait, in whole milliseconds. It must be shorter
-	// than the client's ReadTimeout. Defaults to one second.
+	// Timeout is the time to wait, in whole milliseconds. It must be shorter than
+	// the ReadTimeout of the client. Defaults to one second.
 	Timeout time.Duration
 }
 
-// Store is a store.Store in Redis. Its methods may be called by any number of
-// goroutines.
+// Store is a store.Store in Redis. Any number of goroutines may call its methods.
 type Store struct {
 	client  redis.UniversalClient
 	cluster *redis.ClusterClient // the same, or nil
@@ -95,7 +95,7 @@ var (
 	_ store.Notifier = (*Store)(nil)
 )
 
-// begin counts a call, which Close then waits for.
+// begin counts a call, so that Close waits for it.
 func (s *Store) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -109,8 +109,8 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for the calls under way. It closes the client only if
-// [store.Open] made it. A second Close returns nil.
+// Close waits for the calls in progress. It closes the client only if [store.Open]
+// created it. A second Close returns nil.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -126,7 +126,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Get takes one round trip: GET.
+// Get implements [store.Store] with one round trip.
 func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	e, err := s.get(ctx, id)
 	return e, wrap(ctx, "get", id, err)
@@ -150,7 +150,8 @@ func (s *Store) get(ctx context.Context, id string) (store.Entry, error) {
 	return decode(id, value)
 }
 
-// Put takes one round trip, and with Options.Ack as long as that takes.
+// Put implements [store.Store] with one round trip. With Options.Ack it then waits
+// for the acknowledgement.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	version, err := s.put(ctx, e)
 	return version, wrap(ctx, "put", e.ID, err)
@@ -183,7 +184,8 @@ func (s *Store) put(ctx context.Context, e store.Entry) (uint64, error) {
 	}
 }
 
-// Delete takes one round trip, and with Options.Ack as long as that takes.
+// Delete implements [store.Store] with one round trip. With Options.Ack it then
+// waits for the acknowledgement.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return wrap(ctx, "delete", id, s.delete(ctx, id, version))
 }
@@ -200,8 +202,8 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// write runs a script that changes one entry, and returns its status or what
-// that means as an error.
+// write runs a script that changes one entry, and returns its status, or the error
+// for that status.
 func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...any) (string, error) {
 	sh := s.shard(id)
 	keys := []string{s.entryKey(sh, id), s.due[sh]}
@@ -220,13 +222,13 @@ func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...
 	case "CONFLICT":
 		return "", store.ErrConflict
 	case "CORRUPT":
-		return "", fmt.Errorf("%w: its value doesn't begin with a header", store.ErrCorrupt)
+		return "", fmt.Errorf("%w: the value has no header: remove its key and call Delete", store.ErrCorrupt)
 	}
 	return "", fmt.Errorf("redis: a script answered %T", reply)
 }
 
-// wrap returns err as a *store.Error. go-redis reports a deadline that passed
-// while it read as a network time-out: the context's error is added to it.
+// wrap returns err as a *store.Error. If a deadline passes while go-redis reads, it
+// returns a network timeout: wrap adds the error of the context.
 func wrap(ctx context.Context, op, id string, err error) error {
 	if err == nil {
 		return nil
@@ -252,8 +254,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// corrupt adds ErrCorrupt where Redis says that a key holds something else than
-// ours. Redis 6 has the code of an error within a script in the middle.
+// corrupt adds ErrCorrupt to Redis's error for a key of another type. Redis 6 has
+// the code of an error within a script in the middle of the text.
 func corrupt(err error) error {
 	if isReply(err) && strings.Contains(err.Error(), "WRONGTYPE") && !errors.Is(err, store.ErrCorrupt) {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
@@ -267,9 +269,8 @@ func isReply(err error) bool {
 	return ok
 }
 
-// drawVersions returns n versions of eight bytes each. They come from the
-// system's source and not from a generator of this process, which a copy of
-// its machine would share.
+// drawVersions returns n random versions of eight bytes each. They come from the
+// system's source: copies of a machine would share a generator in the process.
 func drawVersions(n int) []byte {
 	b := make([]byte, 8*n)
 	for {

@@ -2,12 +2,11 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// Versions and header times are strings of eight bytes throughout: a number in
-// Lua is a float64, which holds 53 bits. What is too short for a header, or has
-// a version or a time that no release of ours has written, is damaged. No
-// script writes before everything that could fail has been checked; a write
-// that comes after another can't. Numbers for Redis are written as strings,
-// which Lua need not format.
+// Versions and header times are strings of eight bytes: a number in Lua is a
+// float64, which has 53 bits. A value is damaged if it is too short for a header, or
+// has a version or a time that no release has written. A script checks everything
+// that can fail before its first write. Numbers for Redis are strings, so that Lua
+// does not format them.
 
 // checkHeader is the part of a script that answers CORRUPT unless its variable have
 // begins with a header.
@@ -16,8 +15,8 @@ const checkHeader = `
 			return 'CORRUPT'
 		end`
 
-// openScript keeps the store's layout when it is created, and writes it again
-// each time, so that a server that takes no writes is noticed.
+// openScript stores the layout when the store is created. It writes the layout
+// again each time, so that Open fails on a server that accepts no writes.
 //
 // KEYS[1] -> prefix meta
 // ARGV[1] -> the layout wanted
@@ -44,10 +43,10 @@ return ARGV[1]`)
 // ARGV[4] -> version that must be there; empty: no entry may be
 // ARGV[5] -> channel on which to signal the write, or ""
 //
-// Returns OK, EXISTS, CONFLICT or CORRUPT; DRAWN where the new version is the
-// present one by chance. Where value and all are the present one, this is a try
-// whose reply was lost, sent again. It is then written again, since WAIT waits
-// for the writes of its own connection.
+// Returns OK, EXISTS, CONFLICT or CORRUPT, or DRAWN if the new version is the
+// present one by chance. If the whole value is the present one, this is a repeated
+// try whose reply was lost. The script then writes it again, because WAIT waits for
+// the writes of its own connection.
 //
 // Cost: O(log n) in the shard's entries, 3 commands, with pages one more for an
 // insert, and one more for a signal. ZADD goes first: it is the one that fails
@@ -80,7 +79,7 @@ if ARGV[5] ~= '' then
 end
 return 'OK'`)
 
-// deleteScript removes an entry, and a place in the due set that has none.
+// deleteScript removes an entry, and a place in the due set without an entry.
 //
 // KEYS[1] -> prefix{shard}:e:ID
 // KEYS[2] -> prefix{shard}:due
@@ -106,11 +105,11 @@ end
 redis.call('DEL', KEYS[1])
 return 'OK'`)
 
-// claimScript takes the oldest entries of one shard that are due, and puts
-// them off. It puts off damaged ones too, so that they keep nobody waiting.
-// Those whose slot is on its way to another node, and who are not on this one,
-// it leaves alone: EXISTS over two keys fails for them where a command on one
-// would answer that they don't exist.
+// claimScript takes the oldest due entries of one shard, and puts them off. It puts
+// off damaged entries too, so that they do not delay others. It leaves entries
+// unchanged whose slot moves to another node and that are not on this one: EXISTS
+// over two keys fails for them, and a command on one key would answer that they do
+// not exist.
 //
 // KEYS[1] -> prefix{shard}:due
 // ARGV[1] -> now in Unix milliseconds

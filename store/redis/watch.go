@@ -10,13 +10,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// subscribing is how long Watch waits for the server to confirm.
+// subscribing is the time that Watch waits for the server to confirm.
 const subscribing = 5 * time.Second
 
 func (s *Store) channelName() string { return s.prefix + "wake" }
 
-// channel returns the channel on which to signal a write that makes an entry due
-// at due, or the empty string where it needs no signal.
+// channel returns the channel for the signal of a write that makes an entry due at
+// that time, or the empty string if the write needs no signal.
 func (s *Store) channel(due time.Time) string {
 	if s.signals.Signals(due, time.Now()) {
 		return s.channelName()
@@ -30,10 +30,10 @@ type watcher struct {
 	signals chan struct{}
 }
 
-// Watch implements [store.Notifier] with the channel prefix wake of Redis's
-// publish and subscribe, and a connection of its own. The user needs the rights
-// to subscribe and to publish there. go-redis connects again when the connection
-// fails; a signal then says that others may have been lost meanwhile.
+// Watch implements [store.Notifier]. It subscribes to the channel "prefix wake" on a
+// connection of its own. The user needs the rights to subscribe and to publish
+// there. If the connection fails, go-redis connects again, and Watch sends a signal
+// because others may have been lost.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	c, err := s.watch(ctx)
 	return c, wrap(ctx, "watch", "", err)

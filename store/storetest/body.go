@@ -141,7 +141,7 @@ func ownershipChecks() []check {
 		},
 		{
 			name: "Body/OfGetBelongsToTheCaller",
-			says: "Whoever gets an entry owns its Body and may change it.",
+			says: "The caller owns the Body of an entry and may change it.",
 			run: func(c *checker) {
 				s := c.open()
 				e := c.insert(s, "entry", "as it was put", at(1))
@@ -153,7 +153,7 @@ func ownershipChecks() []check {
 		},
 		{
 			name: "Body/OfClaimBelongsToTheCaller",
-			says: "Whoever gets an entry owns its Body and may change it.",
+			says: "The caller owns the Body of an entry and may change it.",
 			run: func(c *checker) {
 				s := c.open()
 				c.insert(s, "entry", "as it was put", at(1))
@@ -167,7 +167,7 @@ func ownershipChecks() []check {
 		},
 		{
 			name: "Body/OfListBelongsToTheCaller",
-			says: "Whoever gets an entry owns its Body and may change it.",
+			says: "The caller owns the Body of an entry and may change it.",
 			run: func(c *checker) {
 				s := c.open()
 				entries := numbered("entry-", 20, func(i int) time.Time { return at(i) })
@@ -185,7 +185,7 @@ func ownershipChecks() []check {
 		},
 		{
 			name: "Body/ReadStaysIntact",
-			says: "Whoever gets an entry owns its Body, whatever is written later.",
+			says: "The caller owns the Body of an entry, and later writes do not change it.",
 			run:  bodyReadStaysIntact,
 		},
 	}

@@ -38,7 +38,7 @@ func newChecker(t reporter, ctx context.Context, f Features, b backend) *checker
 
 // guarded passes on what a check reports until the check was given up. A
 // testing.T panics when it hears of something after its test has ended, so the
-// lock is held while it is told.
+// lock is held during the report.
 type guarded struct {
 	to reporter
 

@@ -53,7 +53,7 @@ func closeChecks() []check {
 						c.fatalf("List after its error: got another turn, want the loop to end")
 					}
 					if last = err; err != nil {
-						c.wantEntry(e, store.Entry{}, "entry beside an error of List")
+						c.wantEntry(e, store.Entry{}, "entry with an error of List")
 					}
 					if turns++; turns == 1 {
 						c.close(s)
@@ -69,7 +69,7 @@ func closeChecks() []check {
 		},
 		{
 			name: "Close/BesideOtherCalls",
-			says: "Calls beside Close are answered as ever, later ones get ErrClosed.",
+			says: "Calls during Close are answered as usual, later ones get ErrClosed.",
 			run:  closeBesideOtherCalls,
 		},
 		afterClose("Get", 0), afterClose("Insert", 1), afterClose("Put", 2),
@@ -107,10 +107,9 @@ func (g *gate) Err() error {
 	return g.Context.Err()
 }
 
-// closeWaits closes a store while a call is held up within it. Where Close
-// returned although the call was still there, the call has to be told
-// ErrClosed. Where Close waits, the call is let go after a moment; how long
-// that is decides nothing.
+// closeWaits closes a store while a call is held up within it. If Close returns
+// before the call has ended, the call must get ErrClosed. If Close waits, the call
+// is released after a moment, whose length does not matter.
 func closeWaits(c *checker) {
 	const moment = 20 * time.Millisecond
 	for i, name := range []string{"Get", "insert", "Put", "Delete", "Claim"} {
@@ -144,18 +143,18 @@ func closeWaits(c *checker) {
 		close(g.open)
 		err := <-answered
 		if closeErr := <-closed; closeErr != nil {
-			c.errorf("Close beside a %s: got %v, want nil", name, closeErr)
+			c.errorf("Close during a %s: got %v, want nil", name, closeErr)
 		}
 		switch {
 		case early && !errors.Is(err, store.ErrClosed):
 			c.errorf("%s that was under way when Close returned: got %v, want ErrClosed, or Close to wait for it", name, err)
 		case err != nil && !errors.Is(err, store.ErrClosed):
-			c.errorf("%s beside Close: got %v, want nil or ErrClosed", name, err)
+			c.errorf("%s during Close: got %v, want nil or ErrClosed", name, err)
 		}
 	}
 }
 
-// closeBesideOtherCalls closes a store in the midst of calls of every kind.
+// closeBesideOtherCalls closes a store during calls of every kind.
 func closeBesideOtherCalls(c *checker) {
 	s := c.open()
 	c.populate(s, numbered("entry-", 20, func(i int) time.Time { return at(i) }))
@@ -199,7 +198,7 @@ func closeBesideOtherCalls(c *checker) {
 				return nil
 			}
 			if err != nil {
-				return fmt.Errorf("a call beside Close: got %w, want nil or ErrClosed", err)
+				return fmt.Errorf("a call during Close: got %w, want nil or ErrClosed", err)
 			}
 			select {
 			case begun <- struct{}{}:

@@ -16,7 +16,7 @@ func concurrencyChecks() []check {
 	return []check{
 		{
 			name: "Concurrency/NoUpdateIsLost",
-			says: "Put replaces the entry that is there at exactly that Version, whoever writes at the same time.",
+			says: "Put replaces the entry that is there at exactly that Version, also with other writers at the same time.",
 			run: func(c *checker) {
 				s := c.open()
 				c.insert(s, "counter", "0", at(1))
@@ -37,7 +37,7 @@ func concurrencyChecks() []check {
 					e := c.insert(s, fmt.Sprintf("entry-%d", round), "body", at(1))
 					c.each(4, func(int) error {
 						if err := s.Delete(c.ctx, e.ID, e.Version); err != nil {
-							return fmt.Errorf("delete beside equal ones: got %w, want nil", err)
+							return fmt.Errorf("delete at the same time as equal ones: got %w, want nil", err)
 						}
 						return nil
 					})
@@ -75,14 +75,14 @@ func concurrencyChecks() []check {
 					}
 					_, err := s.Get(c.ctx, e.ID)
 					if deleted := errs[0] == nil; deleted != errors.Is(err, store.ErrNotFound) {
-						c.errorf("Get after a Delete that returned %v beside Puts: got %v", errs[0], err)
+						c.errorf("Get after a Delete that returned %v during Puts: got %v", errs[0], err)
 					}
 				}
 			},
 		},
 		{
 			name: "Concurrency/ReadersSeeWholeEntries",
-			says: "Body and Due are written together: nobody sees one without the other.",
+			says: "Body and Due are written together: no reader sees one without the other.",
 			run:  readersSeeWholeEntries,
 		},
 		{
@@ -187,13 +187,13 @@ func claimsLoseNoUpdate(c *checker) {
 		return nil
 	})
 	if got := c.get(s, "counter"); string(got.Body) != strconv.Itoa(times) {
-		c.errorf("%d increments beside claims: got %s, want %d", times, bodyText(got.Body), times)
+		c.errorf("%d increments during claims: got %s, want %d", times, bodyText(got.Body), times)
 	}
 }
 
-// claimsMissNothing claims the only entry there is, beside one who writes to it
-// again and again. Every write leaves it due, and a claim begins only when one
-// has returned that began after the claim before: so no claim may be empty.
+// claimsMissNothing claims the only entry while another caller writes to it. Every
+// write leaves it due, and a claim begins only after a write has returned that began
+// after the last claim. So no claim may be empty.
 func claimsMissNothing(c *checker) {
 	const claims = 40
 	s := c.open()
@@ -234,7 +234,7 @@ func claimsMissNothing(c *checker) {
 				return fmt.Errorf("claim: got %w, want nil", err)
 			}
 			if len(got) != 1 {
-				return fmt.Errorf("claim %d of an entry that is due all the time, beside Puts of it: got none, want it", n)
+				return fmt.Errorf("claim %d of an entry that is due all the time, during Puts of it: got none, want it", n)
 			}
 			claimed.Add(1)
 		}
@@ -315,10 +315,10 @@ func readersSeeWholeEntries(c *checker) {
 	body := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 2000+n) }
 	whole := func(e store.Entry, where string) error {
 		if len(e.Body) == 0 || !bytes.Equal(e.Body, body(int(e.Body[0]))) {
-			return fmt.Errorf("%s beside Puts: got body %s, want that of one Put", where, bodyText(e.Body))
+			return fmt.Errorf("%s during Puts: got body %s, want that of one Put", where, bodyText(e.Body))
 		}
 		if want := at(int(e.Body[0])); !e.Due.Equal(want) {
-			return fmt.Errorf("%s beside Puts: got due %s with the body of Put %d, want %s", where, dueText(e.Due), e.Body[0], dueText(want))
+			return fmt.Errorf("%s during Puts: got due %s with the body of Put %d, want %s", where, dueText(e.Due), e.Body[0], dueText(want))
 		}
 		return nil
 	}

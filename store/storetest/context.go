@@ -94,7 +94,7 @@ func callsOn(e store.Entry) []call {
 		{"claim", func(ctx context.Context, s store.Store) error {
 			got, err := s.Claim(ctx, e.Due, e.Due.Add(time.Hour), 5)
 			if err != nil && len(got) > 0 {
-				return fmt.Errorf("claim returned %d entries beside the error %v", len(got), err)
+				return fmt.Errorf("claim returned %d entries with the error %v", len(got), err)
 			}
 			return err
 		}},

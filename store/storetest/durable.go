@@ -121,7 +121,7 @@ func durableChecks() []check {
 }
 
 // acknowledgedBesideCloseIsKept closes a store under writers, and looks at the
-// data before it asks what they were told: what came in later doesn't count.
+// data before it reads what was acknowledged: later writes do not count.
 func acknowledgedBesideCloseIsKept(c *checker) {
 	const writers = 5
 	s := c.open()
@@ -161,7 +161,7 @@ func acknowledgedBesideCloseIsKept(c *checker) {
 	wg.Wait()
 	for _, entries := range acknowledged {
 		for _, e := range entries {
-			c.wantEntry(kept[e.ID], e, "List after reopening, of what was acknowledged beside Close")
+			c.wantEntry(kept[e.ID], e, "List after reopening, of what was acknowledged during Close")
 		}
 	}
 }

@@ -142,9 +142,9 @@ func corruptChecks() []check {
 			run: func(c *checker) {
 				s, _, others := c.damaged()
 				for i, e := range others {
-					c.wantStored(s, e, "beside a damaged entry")
+					c.wantStored(s, e, "next to a damaged entry")
 					if i%2 == 0 {
-						c.wantStored(s, c.put(s, e), "replaced beside a damaged entry")
+						c.wantStored(s, c.put(s, e), "replaced next to a damaged entry")
 					} else {
 						c.delete(s, e)
 					}
@@ -166,19 +166,19 @@ func corruptChecks() []check {
 						got, err := s.Claim(c.ctx, at(50), at(5000), n)
 						if err != nil {
 							failed++
-							c.wantErr(err, store.ErrCorrupt, "Claim beside a damaged entry")
+							c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 						}
 						for _, e := range got {
 							if e.ID == bad.ID {
-								c.errorf("Claim of %d beside a damaged entry: got the damaged one, want only others", n)
+								c.errorf("Claim of %d next to a damaged entry: got the damaged one, want only others", n)
 							} else if _, due := left[e.ID]; !due {
-								c.errorf("Claim of %d beside a damaged entry: got %s twice, want it once", n, e.ID)
+								c.errorf("Claim of %d next to a damaged entry: got %s twice, want it once", n, e.ID)
 							}
 							delete(left, e.ID)
 						}
 					}
 					for id := range left {
-						c.errorf("claims of %d beside a damaged entry, %d of them failed: got all but %s, want it too", n, failed, id)
+						c.errorf("claims of %d next to a damaged entry, %d of them failed: got all but %s, want it too", n, failed, id)
 					}
 				}
 			},
@@ -195,12 +195,12 @@ func corruptChecks() []check {
 						return
 					}
 					if err != nil {
-						c.wantErr(err, store.ErrCorrupt, "Claim beside a damaged entry")
+						c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 					}
 				}
 				// One that goes on saying ErrCorrupt hides nothing either.
 				if got, err := s.Claim(c.ctx, at(50), at(5000), 3); err == nil && len(got) > 0 {
-					c.errorf("claims beside a damaged entry: got %d entries after all others were claimed, want none", len(got))
+					c.errorf("claims next to a damaged entry: got %d entries after all others were claimed, want none", len(got))
 				}
 			},
 		},

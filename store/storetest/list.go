@@ -150,7 +150,7 @@ func listChecks() []check {
 						c.fatalf("List after its error: got another turn, want the loop to end")
 					}
 					if n++; err != nil {
-						c.wantEntry(e, store.Entry{}, "entry beside an error of List")
+						c.wantEntry(e, store.Entry{}, "entry with an error of List")
 					}
 					last = err
 					cancel()
@@ -237,7 +237,7 @@ func listWritesBesideTheLoop(c *checker) {
 				listed := make(map[string]store.Entry)
 				for e, err := range s.List(c.ctx) {
 					if err != nil {
-						return fmt.Errorf("list with writes beside it: got %w, want no error", err)
+						return fmt.Errorf("list with writes during it: got %w, want no error", err)
 					}
 					if len(listed) == 0 {
 						begin()
@@ -245,7 +245,7 @@ func listWritesBesideTheLoop(c *checker) {
 					}
 					listed[e.ID] = e
 				}
-				c.wantListed(listed, want, "with writes beside it")
+				c.wantListed(listed, want, "with writes during it")
 			}
 			return nil
 		}

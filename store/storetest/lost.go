@@ -7,10 +7,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// lostChecks hold what a write is whose reply was lost. Its caller may be told
-// that it took place, or that it failed for some reason that says nothing. Where
-// the backend's driver has sent it a second time, ErrExists and ErrConflict may
-// be against the first.
+// lostChecks hold the rules for a write whose reply was lost. Its caller may get nil,
+// or an error that leaves the outcome open. If the backend's driver has sent the
+// write a second time, ErrExists and ErrConflict may be against the first.
 func lostChecks() []check {
 	checks := []check{
 		{
@@ -182,7 +181,7 @@ func lostClaimComesBack(c *checker) {
 	})
 	c.wantUnknownOr(err, nil, "Claim whose reply was lost")
 	if err != nil && len(got) > 0 {
-		c.errorf("Claim whose reply was lost: got %d entries beside the error %v, want none", len(got), err)
+		c.errorf("Claim whose reply was lost: got %d entries with the error %v, want none", len(got), err)
 	}
 	for _, e := range got {
 		c.wantStored(b, e, "claimed by a second try")

@@ -224,7 +224,7 @@ func pageChecks() []check {
 		},
 		{
 			name:  "Page/BodyBelongsToTheCaller",
-			says:  "Whoever gets an entry owns its Body and may change it.",
+			says:  "The caller owns the Body of an entry and may change it.",
 			needs: paging,
 			run: func(c *checker) {
 				s := c.open()
@@ -303,7 +303,7 @@ func pageChecks() []check {
 		},
 		{
 			name:  "Page/PeersAreSeen",
-			says:  "Each entry is read when its page is, whoever wrote it.",
+			says:  "Each entry is read when its page is, through whichever handle it was written.",
 			needs: paging | shared,
 			run: func(c *checker) {
 				s := c.open()
@@ -404,7 +404,7 @@ func countChecks() []check {
 		},
 		{
 			name:  "Count/PeersAreCounted",
-			says:  "Count returns the number of entries, whoever wrote them.",
+			says:  "Count returns the number of entries, through whichever handle they were written.",
 			needs: counting | shared,
 			run: func(c *checker) {
 				s := c.open()

@@ -16,7 +16,7 @@ func putChecks() []check {
 				s := c.open()
 				c.wantAbsent(s, "absent", "from an empty store")
 				c.insert(s, "present", "body", at(0))
-				c.wantAbsent(s, "absent", "beside another entry")
+				c.wantAbsent(s, "absent", "next to another entry")
 			},
 		},
 		{

@@ -48,7 +48,7 @@ func sharedChecks() []check {
 		},
 		{
 			name: "Shared/PeersLoseNoUpdate",
-			says: "Features.Shared: compare-and-swap holds between handles, whoever writes at the same time.",
+			says: "Features.Shared: compare-and-swap holds between handles, also with writers at the same time.",
 			run: func(c *checker) {
 				a, b := c.pair()
 				c.insert(a, "counter", "0", at(1))

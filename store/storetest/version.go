@@ -78,7 +78,7 @@ func versionChecks() []check {
 		},
 		{
 			name: "Version/NotRepeatedByConcurrentWriters",
-			says: "No version is given twice for one ID, whoever asks at the same time.",
+			says: "No version is given twice for one ID, also with callers at the same time.",
 			run: func(c *checker) {
 				c.churn(new(versions), c.open())
 			},

@@ -352,6 +352,7 @@ func TestStatus(t *testing.T) {
 		{fmt.Errorf("%w: %w", async.ErrClosed, async.ErrExpired), 410, "closed"},
 		{completer.ErrCancelNotRequested, 409, "cancel-not-requested"},
 		{async.ErrKeyInUse, 409, "key-in-use"},
+		{async.ErrJournalFull, 409, "journal-full"},
 		{answer.ErrMediaType, 415, "media-type"},
 		{webhook.ErrBadLink, 404, "bad-link"},
 		{webhook.ErrExpiredLink, 410, "expired-link"},

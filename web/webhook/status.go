@@ -29,6 +29,7 @@ var verdicts = []verdict{
 	{async.ErrTypeMismatch, http.StatusUnprocessableEntity, "type-mismatch", false, "The activity awaits a result of another type."},
 	{completer.ErrCancelNotRequested, http.StatusConflict, "cancel-not-requested", false, "No cancellation was requested, as far as is known here."},
 	{async.ErrKeyInUse, http.StatusConflict, "key-in-use", false, "Another activity has this business key."},
+	{async.ErrJournalFull, http.StatusConflict, "journal-full", false, "As many notes as are kept have been left here, and nothing was changed."},
 	{async.ErrInvalidResult, http.StatusUnprocessableEntity, "invalid", false, "The result was refused, and the activity still waits."},
 	{async.ErrInvalidFailure, http.StatusUnprocessableEntity, "invalid", false, "The failure was refused, and the activity still waits."},
 	{async.ErrInvalidArgument, http.StatusUnprocessableEntity, "invalid-argument", false, "A key, a namespace or a reference was refused, and nothing was changed."},
@@ -65,6 +66,7 @@ var (
 //	async.ErrClosed                   410 closed
 //	completer.ErrCancelNotRequested   409 cancel-not-requested
 //	async.ErrKeyInUse                 409 key-in-use
+//	async.ErrJournalFull              409 journal-full
 //	answer.ErrMediaType               415 media-type
 //	ErrBadLink                        404 bad-link
 //	ErrExpiredLink                    410 expired-link

@@ -20,8 +20,8 @@ import (
 // a failure, one reset and one lost reply, up to a depth. Two operations are
 // under way at a time at most. Each goes on by one step, or its process dies,
 // in every order. A step is a read or a write of the store, or a call of
-// Temporal. The model of what surrounds the rules is in this one file, which is
-// therefore longer than others.
+// Temporal. This file has the model of what surrounds the rules,
+// explore_steps_test.go the steps.
 
 const (
 	maxAttempts = 2
@@ -39,6 +39,7 @@ type universe struct {
 	lastMark, endMark    string
 	closed, buffered     bool
 	resets, lost, offers int
+	votes                int
 
 	asked   []string // secrets that functions were given
 	ran     []int32  // attempts whose function has run
@@ -54,12 +55,47 @@ type op struct {
 	attempt int32
 	num     int32
 	secret  string
+	voter   string
 	out     record.Kind
 	snap    *record.Record
 	version int
 	said    Words
 	first   bool
 	verdict Verdict
+}
+
+// voters vote on the result: the votes of both decide.
+var voters = []string{"ada", "bob"}
+
+// vote has an operation add its vote, and settle where it is the second.
+func (u *universe) vote(i int, p Policy, b breaks) {
+	o := &u.ops[i]
+	n := &record.Note{At: 1, Kind: "vote", By: o.voter}
+	if o.snap == nil || string(o.snap.Secret) != o.secret || Decided(o.snap, n, true) != Accept {
+		u.drop(i)
+		return
+	}
+	AddNote(o.snap, n, true)
+	if len(o.snap.Notes) == len(voters) {
+		p.Settle(o.snap, &record.Outcome{Kind: o.out, Mark: "v" + o.secret, Fingerprint: []byte("votes")})
+		if b.noVote {
+			o.snap.Notes = o.snap.Notes[:len(voters)-1]
+		}
+	}
+	o.stage, o.first = "save", true
+}
+
+// checkNotes checks what a write does to the journal.
+func checkNotes(before, after *record.Record) string {
+	switch {
+	case before != nil && !bytes.Equal(before.Secret, after.Secret) && len(after.Notes) > 0:
+		return "journal: a round begins with notes of another"
+	case before != nil && bytes.Equal(before.Secret, after.Secret) && len(after.Notes) < len(before.Notes):
+		return "journal: a note went away within its round"
+	case after.State == record.Settled && string(after.Outcome.Fingerprint) == "votes" && len(after.Notes) != len(voters):
+		return "journal: a round was decided without its notes"
+	}
+	return ""
 }
 
 // revived is no violation but a documented gap: a reset has given the number of
@@ -73,6 +109,8 @@ type breaks struct {
 	word          func(w Word) Word
 	arriving      func(w *Word)
 	anyVersion    bool // the hand-off is written over whatever is there
+	anyVote       bool // a vote is
+	noVote        bool // the vote that decides is not written
 }
 
 func (u *universe) clone() *universe {
@@ -112,10 +150,10 @@ func (u *universe) key() [16]byte {
 		if o.snap != nil {
 			body, _ = proto.MarshalOptions{Deterministic: true}.Marshal(o.snap)
 		}
-		ops[i] = fmt.Sprint(string(o.kind), o.stage, o.attempt, o.num, o.secret, o.out, o.version == u.version, o.first, o.verdict, o.said.Arriving, string(body))
+		ops[i] = fmt.Sprint(string(o.kind), o.stage, o.attempt, o.num, o.secret, o.voter, o.out, o.version == u.version, o.first, o.verdict, o.said.Arriving, string(body))
 	}
 	slices.Sort(ops)
-	fmt.Fprint(&b, ops, u.num, u.started, u.begun, u.lastMark, u.endMark, u.closed, u.buffered, u.resets, u.lost, u.offers, u.asked, u.ran, u.accepts)
+	fmt.Fprint(&b, ops, u.num, u.started, u.begun, u.lastMark, u.endMark, u.closed, u.buffered, u.resets, u.lost, u.offers, u.votes, u.asked, u.ran, u.accepts)
 	sum := sha256.Sum256(b.Bytes())
 	return [16]byte(sum[:16])
 }
@@ -193,6 +231,9 @@ func (u *universe) save(o *op) (ok bool, wrong string) {
 
 // check checks a write by what stood there before.
 func (u *universe) check(before, after *record.Record) string {
+	if wrong := checkNotes(before, after); wrong != "" {
+		return wrong
+	}
 	secret := string(after.Secret)
 	if after.State == record.Settled {
 		mark := after.Outcome.Mark
@@ -231,236 +272,6 @@ func (u *universe) check(before, after *record.Record) string {
 
 func noticed(r, about *record.Record, kind record.NoticeKind) bool {
 	return slices.ContainsFunc(r.Notices, func(n *record.Notice) bool { return n.Kind == kind && bytes.Equal(n.Secret, about.Secret) })
-}
-
-// successor is a universe after one event more.
-type successor struct {
-	u     *universe
-	wrong string
-}
-
-// next returns what can happen.
-func (u *universe) next(b breaks) (all []successor) {
-	add := func(event string, f func(c *universe) string) {
-		c := u.clone()
-		wrong := f(c)
-		c.trace = u.trace + "\n" + event
-		all = append(all, successor{c, wrong})
-	}
-	if !u.closed {
-		if u.started == 0 && u.begun < maxAttempts {
-			add("Temporal begins an attempt", func(c *universe) string { c.begun++; c.started = c.begun; return "" })
-		}
-		if u.started > 0 {
-			add("the attempt times out", func(c *universe) string { c.started, c.lastMark = 0, ""; c.num++; return "" })
-		}
-		add("the activity times out", func(c *universe) string { c.closed, c.started = true, 0; return "" })
-		if u.resets == 0 {
-			add("a reset", func(c *universe) string { c.resets++; c.num = 1; return "" })
-		}
-	} else if u.buffered {
-		add("the end is written to history", func(c *universe) string { c.buffered = false; return "" })
-	}
-	if len(u.ops) < maxOps {
-		if u.started > 0 {
-			add("Start", func(c *universe) string {
-				c.ops = append(c.ops, op{kind: 's', stage: "load", attempt: c.started, num: c.num})
-				return ""
-			})
-		}
-		for _, secret := range u.asked {
-			if u.offers >= 2 {
-				break
-			}
-			for _, kind := range []record.Kind{record.Result, record.Failure} {
-				add("answer "+kind.String(), func(c *universe) string {
-					c.offers++
-					c.ops = append(c.ops, op{kind: 'a', stage: "load", secret: secret, out: kind})
-					return ""
-				})
-			}
-		}
-		if u.rec != nil && u.rec.State != record.Closed {
-			add("a hub claims", func(c *universe) string {
-				c.version++
-				c.ops = append(c.ops, op{kind: 'w', stage: "claimed", snap: proto.CloneOf(c.rec), version: c.version})
-				return ""
-			})
-		}
-	}
-	for i, o := range u.ops {
-		name := fmt.Sprintf("  %c %s", o.kind, o.stage)
-		add(name+": crash", func(c *universe) string { c.drop(i); return "" })
-		if o.stage == "send" {
-			add(name+": lost on its way", func(c *universe) string { c.failed(i); return "" })
-			if u.lost == 0 {
-				add(name+": the reply is lost", func(c *universe) string {
-					c.lost++
-					_, wrong := c.take(c.ops[i].snap, false)
-					c.failed(i)
-					return wrong
-				})
-			}
-		}
-		add(name, func(c *universe) string { return c.step(i, b) })
-	}
-	return all
-}
-
-func (u *universe) drop(i int) { u.ops = slices.Delete(u.ops, i, i+1) }
-
-func (u *universe) failed(i int) {
-	u.ops[i].stage, u.ops[i].verdict = "conclude", Verdict{Class: "unavailable"}
-}
-
-// step has an operation go on by one step.
-func (u *universe) step(i int, b breaks) (wrong string) {
-	o := &u.ops[i]
-	p := u.policy()
-	switch o.stage {
-	case "load":
-		o.version = u.version
-		if u.rec != nil {
-			o.snap = proto.CloneOf(u.rec)
-		}
-		if o.kind == 's' {
-			return u.arrive(i, b)
-		}
-		if o.snap == nil || string(o.snap.Secret) != o.secret || Offered(o.snap, o.out, []byte(o.out.String())) != Accept {
-			u.drop(i)
-			return ""
-		}
-		p.Settle(o.snap, &record.Outcome{Kind: o.out, Mark: o.out.String()[5:6] + o.secret, Fingerprint: []byte(o.out.String())})
-		o.stage, o.first = "save", true
-	case "describe":
-		w := u.word(o.snap.Outcome.GetMark())
-		if b.arriving != nil {
-			b.arriving(&w)
-		}
-		o.said.Arriving = &w
-		return u.arrive(i, b)
-	case "save":
-		ok, wrong := u.save(o)
-		switch {
-		case !ok:
-			u.drop(i)
-		case o.snap.State == record.Settled:
-			o.stage = "send"
-			if o.snap.Outcome.Kind == record.Failure && !o.first {
-				o.stage = "look"
-			}
-		default:
-			o.stage = "function"
-		}
-		return wrong
-	case "function":
-		u.ran = append(u.ran, o.attempt)
-		if s := string(o.snap.Secret); !slices.Contains(u.asked, s) {
-			u.asked = append(u.asked, s)
-		}
-		o.stage = "hand off"
-	case "hand off":
-		started := o.snap.Started
-		if !b.anyVersion {
-			o.snap, o.version = proto.CloneOf(u.rec), u.version
-		} else {
-			o.version = u.version
-		}
-		if b.anyVersion || o.snap.State == record.Waiting && o.snap.Started == started {
-			o.snap.HandedOffStarted = started
-			_, wrong = u.save(o)
-		}
-		u.drop(i)
-	case "claimed":
-		switch {
-		case o.snap.State == record.Waiting:
-			w := u.seen(b, "")
-			p.Answered(o.snap, &w)
-			_, wrong = u.save(o)
-			u.drop(i)
-		case o.snap.Outcome.Kind == record.Failure:
-			o.stage = "look"
-		default:
-			o.stage = "send"
-		}
-	case "look":
-		v, send := BeforeFailing(o.snap, u.seen(b, o.snap.Outcome.Mark))
-		if o.stage = "send"; !send {
-			o.stage, o.verdict = "conclude", v
-		}
-	case "send":
-		ok, wrong := u.take(o.snap, false)
-		if o.stage, o.verdict = "conclude", Delivered; !ok {
-			o.stage = "not found"
-		}
-		return wrong
-	case "not found":
-		after := AfterNotFound
-		if b.afterNotFound != nil {
-			after = b.afterNotFound
-		}
-		v, byID := after(o.snap, u.seen(b, o.snap.Outcome.Mark))
-		o.stage, o.verdict = "conclude", v
-		if byID { // the gap between the look and the call is documented
-			ok, wrong := u.take(o.snap, true)
-			if o.verdict = Delivered; !ok {
-				o.verdict = Verdict{Class: "no attempt"}
-			}
-			return wrong
-		}
-	case "conclude":
-		about, mark := o.snap, o.snap.Outcome.Mark
-		if u.rec != nil && Concerns(u.rec, about, mark) {
-			o.snap, o.version = proto.CloneOf(u.rec), u.version
-			p.Conclude(o.snap, o.verdict)
-			_, wrong = u.save(o)
-		}
-		u.drop(i)
-	}
-	return wrong
-}
-
-func (u *universe) seen(b breaks, mark string) Word {
-	w := u.word(mark)
-	if b.word != nil {
-		w = b.word(w)
-	}
-	return w
-}
-
-// arrive is Start's decision.
-func (u *universe) arrive(i int, b breaks) string {
-	o := &u.ops[i]
-	now := attempt(o.num, func(r *record.Record) { r.Started, r.Secret = startedOf(o.attempt), []byte("s1") })
-	if o.snap == nil {
-		o.snap, o.stage = now, "save"
-		return ""
-	}
-	if o.stage == "describe" { // as read before the question
-		o.stage = ""
-	}
-	a, err := u.policy().Arrive("id", o.snap, now, o.said)
-	switch {
-	case err != nil:
-		if Outrun(o.snap) {
-			_, _ = u.save(o)
-		}
-		u.drop(i)
-	case a.Next == DescribeArriving:
-		o.stage = "describe"
-	case a.Changed:
-		o.stage, o.first = "save", a.First
-	case a.Next == Run:
-		o.stage = "function"
-	default:
-		attempt := o.attempt
-		u.drop(i)
-		r := u.rec
-		if r.State == record.Waiting && r.Started == startedOf(attempt) && r.HandedOffStarted != r.Started && !slices.Contains(u.ran, attempt) {
-			return "G8: Start returned, and no function has run"
-		}
-	}
-	return ""
 }
 
 // explored is what an exploration has seen.
@@ -544,6 +355,8 @@ func TestExploreFindsBrokenRules(t *testing.T) {
 			return w
 		}}},
 		"the mark of the last failure not looked at": {"G2", true, breaks{arriving: func(w *Word) { w.LastMark = "" }}},
+		"a vote written over what is there":          {"G1", false, breaks{anyVote: true}},
+		"a round decided without its last vote":      {"journal", false, breaks{noVote: true}},
 		"the hand-off written over what is there":    {"G1", false, breaks{anyVersion: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,6 +57,9 @@ type Word struct {
 	// yet. End is EndDelivered if it ended with the outcome that was asked about.
 	Buffered bool
 	End      record.End
+
+	Details  []byte // the digest of the last heartbeat's details; nil: none
+	LastBeat int64  // when Temporal got the last heartbeat
 }
 
 // Runs reports whether the record's attempt is the one that runs: its token

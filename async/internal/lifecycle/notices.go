@@ -11,11 +11,7 @@ import (
 // that many endings doesn't get the oldest.
 const MaxNotices = 16
 
-// Notice has a hook called about the current round, by whichever hub runs.
-func (p Policy) Notice(r *record.Record, kind record.NoticeKind, why record.End) {
-	p.notice(r, kind, why)
-}
-
+// notice makes a hub that runs call a hook about the current round.
 func (p Policy) notice(r *record.Record, kind record.NoticeKind, why record.End) {
 	if !p.Listens.Has(kind) {
 		return

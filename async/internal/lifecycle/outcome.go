@@ -18,6 +18,8 @@ const (
 	Other
 	// TooLate: the activity is over without it.
 	TooLate
+	// Superseded: the round ended without an outcome.
+	Superseded
 	// Unknown: the entry is of a newer release.
 	Unknown
 )
@@ -36,12 +38,17 @@ func Offered(r *record.Record, kind record.Kind, print []byte) Answer {
 	}
 }
 
-// Judge compares an outcome with the one that was accepted for its round.
+// Judge compares an outcome with the one that was accepted for its round. A round
+// without a fingerprint ended without an outcome.
 func Judge(kind record.Kind, print []byte, offered record.Kind, offeredPrint []byte) Answer {
-	if kind == offered && bytes.Equal(print, offeredPrint) {
+	switch {
+	case len(print) == 0:
+		return Superseded
+	case kind == offered && bytes.Equal(print, offeredPrint):
 		return Repeat
+	default:
+		return Other
 	}
-	return Other
 }
 
 // Settle makes o the record's outcome. To settle is to claim: the hub that

@@ -9,14 +9,14 @@ import (
 // Retry makes due now what hubs retry with backoff: the delivery of an accepted
 // outcome, and hooks that have failed. It reports whether there is any. An early
 // result is not delivered before its activity comes, so its time is left alone.
-func (p Policy) Retry(r *record.Record) bool {
+func Retry(r *record.Record, now time.Time) bool {
 	retried := false
 	if r.State == record.Settled && !r.Early {
-		r.Delivery.Next = p.Now.UnixNano()
+		r.Delivery.Next = now.UnixNano()
 		retried = true
 	}
 	if Known(r.State) && len(r.Notices) > 0 && r.NoticeTries > 0 {
-		r.NextNotice = p.Now.UnixNano()
+		r.NextNotice = now.UnixNano()
 		retried = true
 	}
 	return retried

@@ -35,7 +35,7 @@ func blank(r *record.Record) {
 	r.State = record.Waiting
 	r.Outcome, r.Delivery = nil, nil
 	r.Ended, r.End = 0, record.NoEnd
-	r.HandedOffStarted, r.Reference = 0, ""
+	r.HandedOffStarted, r.Reference, r.Notes = 0, "", nil
 	dropSent(r)
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
+// Longer than 400 lines, since the table is one list.
+
 const (
 	sec = int64(time.Second)
 	key = "order-7"
@@ -70,6 +72,10 @@ func settledOn(kind record.Kind, change ...func(r *record.Record)) *record.Recor
 	r := attempt(1, append([]func(*record.Record){handedOff}, change...)...)
 	testPolicy().Settle(r, &record.Outcome{Kind: kind, Mark: "mark", Fingerprint: []byte("print")})
 	return r
+}
+
+func note(at int64, kind, by string) *record.Note {
+	return &record.Note{At: noon.UnixNano() + at, Kind: kind, By: by}
 }
 
 func closedBy(end record.End, r *record.Record) *record.Record {
@@ -394,6 +400,145 @@ var table = map[string]func(c *row){
 			c.t.Errorf("the next question is at %v, want it with the next look at the run", at)
 		}
 	},
+	"Waiting, beat: taken": func(c *row) {
+		c.rec = beating("old")
+		c.rec.BeatTries, c.rec.BeatPendingSince, c.rec.DetailsPendingSince = 3, 5, 5
+		c.beaten([]byte("old"), Beat{At: 7, Read: true, Details: []byte("new"), Digest: []byte("d")}, AskPump)
+		if r := c.rec; r.LastBeat != 7 || r.BeatTries != 0 || string(r.Details) != "new" || string(r.ServerDetailsDigest) != "d" ||
+			r.BeatPendingSince != 0 || r.DetailsPendingSince != 0 || NeedsDetails(r) {
+			c.t.Errorf("the record is %v", r)
+		}
+	},
+	"Waiting, beat: unavailable, again": func(c *row) {
+		c.rec = beating("old")
+		c.rec.HeartbeatTimeout = int64(time.Minute)
+		c.beaten([]byte("old"), Beat{Result: BeatFailed, Read: true}, RetryBeat)
+		if !NeedsDetails(c.rec) {
+			c.t.Error("the details that were read for it count, though they may be older by the next beat")
+		}
+		for i, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+			BeatAgain(c.rec, noon, c.p.Jitter)
+			if got := FromNano(c.rec.NextBeat).Sub(noon); got != want {
+				c.t.Errorf("try %d comes after %v, want %v", i+1, got, want)
+			}
+		}
+		BeatNow(c.rec, noon) // another hub may do better, at once
+		if c.rec.BeatTries != 3 || c.rec.NextBeat != noon.UnixNano() {
+			c.t.Errorf("a beat that is left has %d tries, and is due at %v", c.rec.BeatTries, FromNano(c.rec.NextBeat))
+		}
+	},
+	"Waiting, beat: cancellation requested, notified": func(c *row) {
+		c.rec = beating("")
+		c.beaten(nil, Beat{Heard: true, Signals: Signals{CancelRequested: true}}, AskPump)
+		c.notified(record.NoticeCancelRequested, record.NoEnd)
+	},
+	"Waiting, beat: paused, notified": func(c *row) {
+		c.rec = beating("")
+		c.beaten(nil, Beat{Heard: true, Signals: Signals{Paused: true}}, AskPump)
+		c.notified(record.NoticePaused, record.NoEnd)
+		c.rec.Notices = nil
+		c.beaten(nil, Beat{Heard: true}, AskPump)
+		if c.rec.Paused || len(c.rec.Notices) > 0 {
+			c.t.Errorf("a pause that was lifted stands: %v", c.rec)
+		}
+	},
+	"Waiting, first beat: the server's details adopted": func(c *row) {
+		c.rec = beating("ours")
+		w := *runs(c.rec)
+		for name, is := range map[string]struct {
+			theirs, known string
+			pending, beat int64
+			newer         bool
+		}{
+			"none there":                   {},
+			"known":                        {theirs: "x", known: "x"},
+			"unknown":                      {theirs: "x", known: "y", newer: true},
+			"ours are pending, and newer":  {theirs: "x", known: "y", pending: 9, beat: 8},
+			"ours are pending, and older":  {theirs: "x", known: "y", pending: 9, beat: 10, newer: true},
+			"ours are pending, none there": {known: "y", pending: 9, beat: 10},
+		} {
+			c.rec.ServerDetailsDigest, c.rec.DetailsPendingSince = []byte(is.known), is.pending
+			w.Details, w.LastBeat = []byte(is.theirs), is.beat
+			if is.theirs == "" {
+				w.Details = nil
+			}
+			if got := ServersAreNewer(c.rec, w); got != is.newer {
+				c.t.Errorf("%s: newer %t, want %t", name, got, is.newer)
+			}
+			if got, want := WorkerSends(c.rec, w), is.pending != 0 && !is.newer; got != want {
+				c.t.Errorf("%s: the worker's beat carries the record's details: %t, want %t", name, got, want)
+			}
+		}
+	},
+	"Waiting, beat NotFound: over, notified": func(c *row) {
+		c.rec = beating("")
+		c.beaten(nil, Beat{}.NotTaken(c.rec, Word{End: record.EndDelivered}), NoBeat)
+		c.is(record.Closed, record.EndOther)
+		c.notified(record.NoticeOver, record.EndOther)
+	},
+	"Waiting, beat NotFound: buffered, again": func(c *row) {
+		c.rec = beating("")
+		c.beaten(nil, Beat{}.NotTaken(c.rec, Word{Buffered: true}), RetryBeat)
+		c.is(record.Waiting, record.NoEnd)
+	},
+	"Waiting, beat NotFound: pending, none until Started changes": func(c *row) {
+		c.rec = beating("")
+		c.rec.NextBeat = 9
+		c.beaten(nil, Beat{}.NotTaken(c.rec, *runs(attempt(2))), NoBeat)
+		if !BeatAt(c.rec).IsZero() || c.rec.ResetRequested || StillBeats(c.rec, c.rec) {
+			c.t.Errorf("an attempt that is over beats on: %v", c.rec)
+		}
+	},
+	"Waiting, beat NotFound: renumbered, Reset notified": func(c *row) {
+		c.rec = beating("")
+		c.beaten(nil, Beat{}.NotTaken(c.rec, *runs(c.rec)), NoBeat)
+		c.notified(record.NoticeReset, record.NoEnd)
+	},
+	"Waiting, beat: details brought meanwhile stay, and are sent next": func(c *row) {
+		c.rec = beating("brought")
+		c.rec.DetailsPendingSince, c.rec.BeatPendingSince = 8, 8
+		c.beaten([]byte("old"), Beat{Details: []byte("old"), Digest: []byte("d")}, AskPump)
+		if string(c.rec.Details) != "brought" || c.rec.DetailsPendingSince != 8 {
+			c.t.Errorf("details that were brought meanwhile count as sent: %v", c.rec)
+		}
+		// Another process has sent them, maybe before this beat.
+		c.rec.DetailsPendingSince, c.rec.BeatPendingSince = 0, 0
+		c.beaten([]byte("old"), Beat{Details: []byte("old"), Digest: []byte("d")}, AskPump)
+		if string(c.rec.Details) != "brought" || c.rec.DetailsPendingSince != noon.UnixNano() {
+			c.t.Errorf("details that this beat may have overwritten are not sent again: %v", c.rec)
+		}
+	},
+	"Waiting, beat: the pump skips it": func(c *row) {
+		c.rec = beating("old")
+		c.rec.LastBeat, c.rec.BeatTries, c.rec.NextBeat = 3, 2, noon.UnixNano()
+		c.beaten([]byte("old"), Beat{Result: BeatSkipped}, AskPumpLater)
+		DelayBeat(c.rec, noon)
+		if c.rec.LastBeat != 3 || c.rec.BeatTries != 0 || c.rec.NextBeat != noon.Add(FirstBeatRetry).UnixNano() {
+			c.t.Errorf("the record is %v", c.rec)
+		}
+	},
+	"Settled: pending details are sent before the outcome": func(c *row) {
+		r := settledOn(record.Failure)
+		c.passing(r, true, nil, Withhold)
+		r.Details, r.DetailsPendingSince = []byte("brought"), 8
+		c.passing(r, true, nil, DescribeForDetails) // the function may have recorded some
+		c.passing(r, true, runs(r), PassOn)
+		r.DetailsReadStarted = r.Started
+		c.passing(r, true, nil, PassOn)
+		c.passing(r, false, nil, DescribeForDetails) // the token may be another attempt's
+		PassedOn(r, []byte("d"))
+		c.passing(r, true, nil, Withhold)
+	},
+	"Settled: pending details are withheld from an attempt that is over": func(c *row) {
+		r := settledOn(record.Failure)
+		r.Details, r.DetailsPendingSince = []byte("brought"), 8
+		c.passing(r, false, runs(attempt(2)), Withhold)
+		newer := runs(r)
+		newer.Details, newer.LastBeat = []byte("the function's"), 9
+		c.passing(r, false, newer, Withhold)
+		LoseToken(r)
+		c.passing(r, false, runs(r), Withhold)
+	},
 	"unknown newer state: left alone": func(c *row) {
 		c.rec = attempt(1)
 		c.rec.State = 77
@@ -496,7 +641,7 @@ var table = map[string]func(c *row){
 		c.rec = settledOn(record.Result)
 		c.rec.Outcome.Payload = []byte("payload")
 		c.p.Close(c.rec, record.EndDelivered)
-		c.p.Notice(c.rec, record.NoticeDelivered, record.EndDelivered)
+		c.p.notice(c.rec, record.NoticeDelivered, record.EndDelivered)
 		if Shrink(c.rec, false); len(c.rec.TaskToken) > 0 || c.rec.Outcome.Gone {
 			c.t.Errorf("with a notice the token has %d bytes, and the payload is gone: %v, want none, and the payload", len(c.rec.TaskToken), c.rec.Outcome.Gone)
 		}
@@ -509,7 +654,7 @@ var table = map[string]func(c *row){
 		for _, kind := range []record.Kind{record.Result, record.Failure, record.Cancellation} {
 			c.rec = settledOn(kind)
 			c.p.Conclude(c.rec, Verdict{Class: "unavailable"})
-			if !c.p.Retry(c.rec) || !Due(c.rec, time.Hour).Equal(noon) {
+			if !Retry(c.rec, noon) || !Due(c.rec, time.Hour).Equal(noon) {
 				c.t.Errorf("a %v is due at %v, want it due now", kind, Due(c.rec, time.Hour))
 			}
 			if c.is(record.Settled, record.NoEnd); c.rec.Delivery.Tries != 1 || c.rec.Delivery.LastError != "unavailable" {
@@ -521,7 +666,7 @@ var table = map[string]func(c *row){
 		c.rec = settledOn(record.Result)
 		c.p.Close(c.rec, record.EndDelivered)
 		c.p.Told(c.rec, nil, nil, true)
-		if !c.p.Retry(c.rec) || !Due(c.rec, time.Hour).Equal(noon) {
+		if !Retry(c.rec, noon) || !Due(c.rec, time.Hour).Equal(noon) {
 			c.t.Errorf("it is due at %v, want it due now", Due(c.rec, time.Hour))
 		}
 		c.is(record.Closed, record.EndDelivered)
@@ -535,9 +680,78 @@ var table = map[string]func(c *row){
 			"over": closedBy(record.EndOther, settledOn(record.Result)), "of a newer release": newer,
 		} {
 			before := proto.CloneOf(r)
-			if c.p.Retry(r) || !proto.Equal(before, r) {
+			if Retry(r, noon) || !proto.Equal(before, r) {
 				c.t.Errorf("%s: the record has changed from %v to %v", name, before, r)
 			}
+		}
+	},
+	"any: a note is added, and stays with its round": func(c *row) {
+		for _, r := range []*record.Record{attempt(1), settledOn(record.Result), closedBy(record.EndDelivered, settledOn(record.Result))} {
+			if got := AddNote(r, note(1, "vote", "ada"), true); got != NoteAdded || len(r.Notes) != 1 {
+				c.t.Errorf("%v: AddNote is %v with %d notes, want it added", r.State, got, len(r.Notes))
+			}
+		}
+		c.rec = settledOn(record.Result)
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		c.p.Close(c.rec, record.EndDelivered)
+		if Shrink(c.rec, false); len(c.rec.Notes) != 1 {
+			c.t.Error("the note goes with what a closed record drops")
+		}
+		c.rec = attempt(1)
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		if c.arrives(attempt(2), Run, false); len(c.rec.Notes) != 1 {
+			c.t.Error("the note goes with the attempt")
+		}
+	},
+	"any: an equal note is not added again": func(c *row) {
+		c.rec = attempt(1)
+		for i, next := range []struct {
+			n     *record.Note
+			dated bool
+			want  Noted
+		}{
+			{note(1, "claim", "ada"), true, NoteAdded},
+			{note(1, "claim", "ada"), true, NoteKnown},
+			{note(2, "claim", "ada"), true, NoteAdded},
+			{note(3, "claim", "ada"), false, NoteKnown}, // as her last one
+			{note(3, "claim", "bob"), false, NoteAdded},
+			{note(4, "claim", "ada"), false, NoteKnown}, // still her last one
+			{note(5, "release", "ada"), false, NoteAdded},
+			{note(6, "claim", "ada"), false, NoteAdded}, // she did something different meanwhile
+			{note(1, "claim", "ada"), true, NoteKnown},
+		} {
+			if got := AddNote(c.rec, next.n, next.dated); got != next.want {
+				c.t.Errorf("note %d: AddNote is %v, want %v", i, got, next.want)
+			}
+		}
+	},
+	"Settled, or Closed and delivered: a note that is there is repeated: nothing": func(c *row) {
+		for _, r := range []*record.Record{settledOn(record.Result), closedBy(record.EndDelivered, settledOn(record.Result))} {
+			AddNote(r, note(1, "vote", "ada"), true)
+			if got := Decided(r, note(1, "vote", "ada"), true); got != Repeat {
+				c.t.Errorf("%v: Decided is %v, want Repeat", r.State, got)
+			}
+		}
+	},
+	"Settled, or Closed and delivered: another note to decide by: ErrSettled": func(c *row) {
+		for r, want := range map[*record.Record]Answer{
+			attempt(1):                Accept,
+			settledOn(record.Failure): Other,
+			closedBy(record.EndDelivered, settledOn(record.Result)): Other,
+			closedBy(record.EndTimedOut, attempt(1)):                TooLate,
+			attempt(1, func(r *record.Record) { r.State = 77 }):     Unknown,
+		} {
+			AddNote(r, note(1, "vote", "ada"), true)
+			if got := Decided(r, note(1, "vote", "bob"), true); got != want {
+				c.t.Errorf("%v, %v: Decided is %v, want %v", r.State, r.End, got, want)
+			}
+		}
+	},
+	"any: the next round begins: the journal goes": func(c *row) {
+		c.rec = closedBy(record.EndDelivered, settledOn(record.Failure))
+		AddNote(c.rec, note(1, "vote", "ada"), true)
+		if c.arrives(attempt(2), Run, true); len(c.rec.Notes) != 0 {
+			c.t.Errorf("%d notes are carried into the next round", len(c.rec.Notes))
 		}
 	},
 	"Closed: removed after the retention": func(c *row) {
@@ -545,7 +759,7 @@ var table = map[string]func(c *row){
 		if due := Due(c.rec, time.Hour); !due.Equal(noon.Add(time.Hour)) {
 			c.t.Errorf("it is due at %v, want an hour later", due)
 		}
-		c.p.Notice(c.rec, record.NoticeDelivered, record.EndDelivered)
+		c.p.notice(c.rec, record.NoticeDelivered, record.EndDelivered)
 		if due := Due(c.rec, time.Hour); !due.Equal(noon) {
 			c.t.Errorf("with a notice it is due at %v, want now", due)
 		}
@@ -579,6 +793,28 @@ func (c *row) notFound(kind record.Kind, w Word, end record.End, byID bool) {
 		if (r.State == record.Closed) != (end != record.NoEnd) {
 			c.t.Errorf("the record is %v after %+v", r.State, v)
 		}
+	}
+}
+
+// beating is a record whose pump beats, with these details.
+func beating(details string) *record.Record {
+	r := attempt(1, handedOff)
+	r.Details = []byte(details)
+	return r
+}
+
+// beaten records a beat, and checks what decides on the next one.
+func (c *row) beaten(before []byte, b Beat, want NextBeat) {
+	c.t.Helper()
+	if got := c.p.Beaten(c.rec, before, b); got != want {
+		c.t.Errorf("after %+v the next beat is decided by %v, want %v", b, got, want)
+	}
+}
+
+func (c *row) passing(r *record.Record, settled bool, w *Word, want Passing) {
+	c.t.Helper()
+	if got := BeforeOutcome(r, settled, w); got != want {
+		c.t.Errorf("pending details: %v, want %v (settled just now: %t, Temporal's word: %+v)", got, want, settled, w)
 	}
 }
 

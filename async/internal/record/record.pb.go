@@ -307,17 +307,18 @@ type Record struct {
 	Pump string `protobuf:"bytes,37,opt,name=pump,proto3" json:"pump,omitempty"` // by name: any process may beat
 	// A temporal.api.common.v1.Payloads: what the next beat says. Encoded by the
 	// application's converter, or as the server had them.
-	Details             []byte `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
-	BeatPendingSince    int64  `protobuf:"varint,39,opt,name=beat_pending_since,json=beatPendingSince,proto3" json:"beat_pending_since,omitempty"`       // the oldest call of Heartbeat that no beat has passed on
-	LastBeat            int64  `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`                                 // that Temporal took, else when the attempt started
-	NextBeat            int64  `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`                                 // 0: none
-	BeatTries           int32  `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"`                              // in vain since last_beat
-	DetailsReadStarted  int64  `protobuf:"varint,43,opt,name=details_read_started,json=detailsReadStarted,proto3" json:"details_read_started,omitempty"` // started of the attempt whose details at the server are known
-	TokenLostStarted    int64  `protobuf:"varint,44,opt,name=token_lost_started,json=tokenLostStarted,proto3" json:"token_lost_started,omitempty"`       // started of the attempt whose token Temporal no longer takes
-	Paused              bool   `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
-	ResetRequested      bool   `protobuf:"varint,46,opt,name=reset_requested,json=resetRequested,proto3" json:"reset_requested,omitempty"`
-	DetailsPendingSince int64  `protobuf:"varint,47,opt,name=details_pending_since,json=detailsPendingSince,proto3" json:"details_pending_since,omitempty"` // when Heartbeat last stored details that no beat has sent
-	ServerDetailsDigest []byte `protobuf:"bytes,48,opt,name=server_details_digest,json=serverDetailsDigest,proto3" json:"server_details_digest,omitempty"`  // digest of the details that the server was last known to have
+	Details             []byte  `protobuf:"bytes,38,opt,name=details,proto3" json:"details,omitempty"`
+	BeatPendingSince    int64   `protobuf:"varint,39,opt,name=beat_pending_since,json=beatPendingSince,proto3" json:"beat_pending_since,omitempty"`       // the oldest call of Heartbeat that no beat has passed on
+	LastBeat            int64   `protobuf:"varint,40,opt,name=last_beat,json=lastBeat,proto3" json:"last_beat,omitempty"`                                 // that Temporal took, else when the attempt started
+	NextBeat            int64   `protobuf:"varint,41,opt,name=next_beat,json=nextBeat,proto3" json:"next_beat,omitempty"`                                 // 0: none
+	BeatTries           int32   `protobuf:"varint,42,opt,name=beat_tries,json=beatTries,proto3" json:"beat_tries,omitempty"`                              // in vain since last_beat
+	DetailsReadStarted  int64   `protobuf:"varint,43,opt,name=details_read_started,json=detailsReadStarted,proto3" json:"details_read_started,omitempty"` // started of the attempt whose details at the server are known
+	TokenLostStarted    int64   `protobuf:"varint,44,opt,name=token_lost_started,json=tokenLostStarted,proto3" json:"token_lost_started,omitempty"`       // started of the attempt whose token Temporal no longer takes
+	Paused              bool    `protobuf:"varint,45,opt,name=paused,proto3" json:"paused,omitempty"`
+	ResetRequested      bool    `protobuf:"varint,46,opt,name=reset_requested,json=resetRequested,proto3" json:"reset_requested,omitempty"`
+	DetailsPendingSince int64   `protobuf:"varint,47,opt,name=details_pending_since,json=detailsPendingSince,proto3" json:"details_pending_since,omitempty"` // when Heartbeat last stored details that no beat has sent
+	ServerDetailsDigest []byte  `protobuf:"bytes,48,opt,name=server_details_digest,json=serverDetailsDigest,proto3" json:"server_details_digest,omitempty"`  // digest of the details that the server was last known to have
+	Notes               []*Note `protobuf:"bytes,49,rep,name=notes,proto3" json:"notes,omitempty"`                                                           // the journal of the current round, oldest first
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -681,6 +682,82 @@ func (x *Record) GetServerDetailsDigest() []byte {
 	return nil
 }
 
+func (x *Record) GetNotes() []*Note {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// Note is a note in the journal of a round. It is the application's own.
+type Note struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Note) Reset() {
+	*x = Note{}
+	mi := &file_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Note) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Note) ProtoMessage() {}
+
+func (x *Note) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Note.ProtoReflect.Descriptor instead.
+func (*Note) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Note) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Note) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Note) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Note) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // Notice is a hook that has not returned nil yet.
 type Notice struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -696,7 +773,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +785,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +798,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{1}
+	return file_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Notice) GetKind() NoticeKind {
@@ -771,7 +848,7 @@ type Round struct {
 
 func (x *Round) Reset() {
 	*x = Round{}
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +860,7 @@ func (x *Round) String() string {
 func (*Round) ProtoMessage() {}
 
 func (x *Round) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +873,7 @@ func (x *Round) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Round.ProtoReflect.Descriptor instead.
 func (*Round) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{2}
+	return file_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Round) GetCallbackDigest() []byte {
@@ -843,7 +920,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +932,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +945,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{3}
+	return file_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Outcome) GetKind() Kind {
@@ -947,7 +1024,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_record_proto_msgTypes[4]
+	mi := &file_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1036,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[4]
+	mi := &file_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1049,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{4}
+	return file_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Delivery) GetDelivered() bool {
@@ -1014,7 +1091,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\xdb\r\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\x8a\x0e\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1070,10 +1147,16 @@ const file_record_proto_rawDesc = "" +
 	"\x06paused\x18- \x01(\bR\x06paused\x12'\n" +
 	"\x0freset_requested\x18. \x01(\bR\x0eresetRequested\x122\n" +
 	"\x15details_pending_since\x18/ \x01(\x03R\x13detailsPendingSince\x122\n" +
-	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x1a9\n" +
+	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x12-\n" +
+	"\x05notes\x181 \x03(\v2\x17.latchkey.async.v1.NoteR\x05notes\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"\xd4\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"N\n" +
+	"\x04Note\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\xd4\x01\n" +
 	"\x06Notice\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.latchkey.async.v1.NoticeKindR\x04kind\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.latchkey.async.v1.EndR\x06reason\x12\x16\n" +
@@ -1142,37 +1225,39 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_record_proto_goTypes = []any{
 	(NoticeKind)(0),  // 0: latchkey.async.v1.NoticeKind
 	(State)(0),       // 1: latchkey.async.v1.State
 	(Kind)(0),        // 2: latchkey.async.v1.Kind
 	(End)(0),         // 3: latchkey.async.v1.End
 	(*Record)(nil),   // 4: latchkey.async.v1.Record
-	(*Notice)(nil),   // 5: latchkey.async.v1.Notice
-	(*Round)(nil),    // 6: latchkey.async.v1.Round
-	(*Outcome)(nil),  // 7: latchkey.async.v1.Outcome
-	(*Delivery)(nil), // 8: latchkey.async.v1.Delivery
-	nil,              // 9: latchkey.async.v1.Record.LabelsEntry
+	(*Note)(nil),     // 5: latchkey.async.v1.Note
+	(*Notice)(nil),   // 6: latchkey.async.v1.Notice
+	(*Round)(nil),    // 7: latchkey.async.v1.Round
+	(*Outcome)(nil),  // 8: latchkey.async.v1.Outcome
+	(*Delivery)(nil), // 9: latchkey.async.v1.Delivery
+	nil,              // 10: latchkey.async.v1.Record.LabelsEntry
 }
 var file_record_proto_depIdxs = []int32{
 	1,  // 0: latchkey.async.v1.Record.state:type_name -> latchkey.async.v1.State
-	6,  // 1: latchkey.async.v1.Record.rounds:type_name -> latchkey.async.v1.Round
-	9,  // 2: latchkey.async.v1.Record.labels:type_name -> latchkey.async.v1.Record.LabelsEntry
-	7,  // 3: latchkey.async.v1.Record.outcome:type_name -> latchkey.async.v1.Outcome
-	8,  // 4: latchkey.async.v1.Record.delivery:type_name -> latchkey.async.v1.Delivery
+	7,  // 1: latchkey.async.v1.Record.rounds:type_name -> latchkey.async.v1.Round
+	10, // 2: latchkey.async.v1.Record.labels:type_name -> latchkey.async.v1.Record.LabelsEntry
+	8,  // 3: latchkey.async.v1.Record.outcome:type_name -> latchkey.async.v1.Outcome
+	9,  // 4: latchkey.async.v1.Record.delivery:type_name -> latchkey.async.v1.Delivery
 	3,  // 5: latchkey.async.v1.Record.end:type_name -> latchkey.async.v1.End
-	5,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
-	0,  // 7: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
-	3,  // 8: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
-	2,  // 9: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
-	2,  // 10: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
-	2,  // 11: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	6,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
+	5,  // 7: latchkey.async.v1.Record.notes:type_name -> latchkey.async.v1.Note
+	0,  // 8: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
+	3,  // 9: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
+	2,  // 10: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
+	2,  // 11: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
+	2,  // 12: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1186,7 +1271,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

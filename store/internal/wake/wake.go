@@ -1,5 +1,5 @@
-// Package wake signals, within one process, that a store has something due. It
-// also holds the rule by which all backends decide which writes they signal.
+// Package wake sends signals within one process when an entry of a store becomes
+// due. It also has the rule by which all backends decide which writes they signal.
 package wake
 
 import (
@@ -13,9 +13,8 @@ import (
 // Ahead is how far ahead of its due time a write is signaled.
 const Ahead = time.Minute
 
-// quiet is how far apart signals are for entries that are not due yet. One
-// signal keeps a hub polling for longer than Ahead, so more would tell it
-// nothing.
+// quiet is the least time between two signals for entries that are not due yet. One
+// signal keeps a hub polling for longer than Ahead, so more signals are not needed.
 const quiet = time.Second
 
 // ErrClosed means that Watch was called after Close.
@@ -83,8 +82,8 @@ func (b *Bell) leave(c chan struct{}) {
 	}
 }
 
-// Due signals all watchers that a write has made an entry due at due, if the
-// rule says so. It never blocks for long: a watcher that has not taken its last
+// Due signals all watchers that a write has made an entry due at that time, if the
+// rule says so. It does not wait for them: a watcher that has not received its last
 // signal gets no second one.
 func (b *Bell) Due(due time.Time) {
 	if b.count.Load() == 0 || !b.rule.Signals(due, time.Now()) {

@@ -65,80 +65,80 @@ const (
 
 // tend does what is due for an entry that this hub has claimed, and reports
 // what is to follow.
-func (h *Hub) tend(ctx context.Context, c claimed) (e entry, next following) {
+func (r *runner) tend(ctx context.Context, c claimed) (e entry, next following) {
 	e, err := c.entry, c.err
 	if err == nil {
-		e, next, err = h.step(ctx, e)
+		e, next, err = r.step(ctx, e)
 	}
 	if err == nil {
 		return e, next
 	}
-	h.stepFailed(ctx, c.stored, err)
+	r.stepFailed(ctx, c.stored, err)
 	return e, nothingNext
 }
 
-func (h *Hub) stepFailed(ctx context.Context, stored store.Entry, err error) {
+func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	switch {
 	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
-		h.troubles.unreadable.happened(ctx, slog.String("callback", store.ShortID(stored.ID)), slog.Any("error", err))
+		r.troubles.unreadable.happened(ctx, slog.String("callback", store.ShortID(stored.ID)), slog.Any("error", err))
 		stored.Due = time.Now().Add(unreadable)
-		if _, err := h.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
-			h.storeFailed(ctx, stored.ID, err)
+		if _, err := r.entries.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
+			r.troubles.storeFailed(ctx, stored.ID, err)
 		}
 	default:
-		h.storeFailed(ctx, stored.ID, err)
+		r.troubles.storeFailed(ctx, stored.ID, err)
 	}
 }
 
 // putOff has an entry come back soon that this hub can't do now, and not only
 // when its claim lapses.
-func (h *Hub) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
+func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
 	e.until = time.Now().Add(jitter(soon))
 	if e.held {
 		e.rec.NextNotice = e.until.UnixNano()
 	}
-	return h.save(ctx, e)
+	return r.entries.save(ctx, e)
 }
 
 // giveBack makes due again what this hub has claimed and no longer gets to.
-func (h *Hub) giveBack(ctx context.Context, c claimed) {
+func (r *runner) giveBack(ctx context.Context, c claimed) {
 	if c.err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	_, _ = h.save(ctx, c.entry) // else it comes back when its claim lapses
+	_, _ = r.entries.save(ctx, c.entry) // else it comes back when its claim lapses
 }
 
 // step takes the entry as far as it goes now, and reports what is to follow, for
 // which it stays claimed.
-func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err error) {
+func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, err error) {
 	now := time.Now()
 	switch e.rec.State {
 	case record.Waiting:
 		if at := lifecycle.QuestionAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-			return told(h.ask(ctx, e))
+			return told(r.question(ctx, e))
 		}
 		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-			return h.stepBeat(ctx, e, now)
+			return r.beater.step(ctx, e, now)
 		}
 	case record.Settled:
 		switch {
 		case !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
-			h.end(&e, record.EndTimedOut, now)
-			return told(h.saveHeld(ctx, e, now))
+			r.rules.at(now).Close(e.rec, record.EndTimedOut)
+			return told(saveHeld(ctx, r.entries, r.rules, e, now))
 		default:
-			return told(h.deliver(ctx, e, runner))
+			return told(r.deliverer.deliver(ctx, e, byRunner))
 		}
 	case record.Closed:
-		if len(e.rec.Notices) == 0 && lifecycle.IsDue(lifecycle.RemoveAt(e.rec, h.retention), now) {
-			err := h.store.Delete(ctx, e.id, e.version)
+		if len(e.rec.Notices) == 0 && lifecycle.IsDue(lifecycle.RemoveAt(e.rec, r.entries.retention), now) {
+			err := r.entries.store.Delete(ctx, e.id, e.version)
 			if errors.Is(err, store.ErrConflict) {
 				err = errConflict
 			}
@@ -147,11 +147,11 @@ func (h *Hub) step(ctx context.Context, e entry) (_ entry, next following, err e
 	}
 	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
 		// Held, so that nobody who writes meanwhile has them called a second time.
-		return told(h.saveHeld(ctx, e, now))
+		return told(saveHeld(ctx, r.entries, r.rules, e, now))
 	}
 	// Another hub saw it due that has another retention, say. The claim has
 	// moved it: back to when it is.
-	e, err = h.save(ctx, e)
+	e, err = r.entries.save(ctx, e)
 	return e, nothingNext, err
 }
 
@@ -163,28 +163,23 @@ func told(e entry, err error) (entry, following, error) {
 	return e, nothingNext, err
 }
 
-// saveHeld saves an entry, and keeps to this hub what there is to tell.
-func (h *Hub) saveHeld(ctx context.Context, e entry, now time.Time) (entry, error) {
-	e.held = h.policy(now).HoldNotices(e.rec)
-	return h.save(ctx, e)
+// saveHeld saves an entry, and keeps its notices to this hub.
+func saveHeld(ctx context.Context, s *entries, by *rules, e entry, now time.Time) (entry, error) {
+	e.held = by.at(now).HoldNotices(e.rec)
+	return s.save(ctx, e)
 }
 
 // ask asks whether an activity is over, by its turn or since its deadline has
 // passed: a pause or changed options may have moved that. An answer to a
 // question that was put since this one was due will do, so that activities of
 // one run share a call.
-func (h *Hub) ask(ctx context.Context, e entry) (entry, error) {
-	word, _ := h.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
+func (r *runner) question(ctx context.Context, e entry) (entry, error) {
+	word, _ := r.deliverer.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	now := time.Now()
-	h.policy(now).Answered(e.rec, word)
-	return h.saveHeld(ctx, e, now)
-}
-
-// end closes an entry undelivered, and has the application told.
-func (h *Hub) end(e *entry, why record.End, now time.Time) {
-	h.policy(now).Close(e.rec, why)
+	r.rules.at(now).Answered(e.rec, word)
+	return saveHeld(ctx, r.entries, r.rules, e, now)
 }
 
 // jitter spreads d by a quarter to either side, so that what failed together

@@ -21,13 +21,13 @@ func TestSoonKnowsWhatIsNoted(t *testing.T) {
 		64:   time.Hour, // the same bit as 0
 		124:  time.Hour,
 	} {
-		s := soon{span: tenth}
+		s := wheel{span: tenth}
 		s.note(at(due), at(0))
 		if got := s.left(at(0)); got != want {
 			t.Errorf("something is due in %d spans, and Run waits %v, want %v", due, got, want)
 		}
 	}
-	s := soon{span: tenth}
+	s := wheel{span: tenth}
 	if got := s.left(at(0)); got != time.Hour {
 		t.Errorf("nothing is due, and Run waits %v, want an hour", got)
 	}
@@ -43,7 +43,7 @@ func TestSoonKnowsWhatIsNoted(t *testing.T) {
 
 // A span ends at a time of its own, wherever in it something is noted or asked.
 func TestSoonWithinASpan(t *testing.T) {
-	s := soon{span: tenth}
+	s := wheel{span: tenth}
 	s.note(at(3).Add(30*time.Millisecond), at(0).Add(99*time.Millisecond))
 	for now, want := range map[time.Time]time.Duration{
 		at(0):                            4 * tenth,
@@ -60,7 +60,7 @@ func TestSoonWithinASpan(t *testing.T) {
 // The nearest is what counts, and what is over is forgotten, but not the span
 // that is not over yet.
 func TestSoonPasses(t *testing.T) {
-	s := soon{span: tenth}
+	s := wheel{span: tenth}
 	s.pass(at(0))
 	s.note(at(2), at(0))
 	s.note(at(20), at(0))
@@ -85,7 +85,7 @@ func TestSoonPasses(t *testing.T) {
 // looks seldom.
 func TestSoonGoesRound(t *testing.T) {
 	for _, step := range []int64{1, 2, 3, 4, 20, 63, 64, 65, 1000} {
-		s := soon{span: tenth}
+		s := wheel{span: tenth}
 		s.pass(at(0))
 		for now := int64(0); now < 5000; now += step {
 			s.pass(at(now))
@@ -114,7 +114,7 @@ func TestSoonGoesRound(t *testing.T) {
 
 // Whatever Run slept through makes it look once too often at most.
 func TestSoonAfterALongRest(t *testing.T) {
-	s := soon{span: tenth}
+	s := wheel{span: tenth}
 	s.pass(at(0))
 	for i := range int64(60) {
 		s.note(at(i), at(0))

@@ -1,0 +1,75 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// handOff runs ask, and records that the outside has been asked.
+func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
+	stop := s.beatMeanwhile(ctx, e.clone(), wait.heard, true)
+	returned := false
+	defer func() {
+		if !returned { // a panic, which goes on
+			s.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
+		}
+	}()
+	err = ask(ctx, s.callback(handle{id: new(e.callbackID()), entry: e.clone()}))
+	returned = true
+	if answered := s.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
+		return err
+	}
+	notePending(ctx)
+	return activity.ErrResultPending
+}
+
+// handedOff writes what came of the hand-off to the entry, as it was before
+// the function ran. It reports whether the activity has been answered, so that
+// an error of the function is no longer the activity's. While the store is away
+// it waits.
+func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
+	// The hand-off has happened, whatever has become of the activity's context.
+	ctx = context.WithoutCancel(ctx)
+	log := s.log.With(slog.String("callback", shortID(e.id)))
+	started := e.rec.Started
+	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
+		answered = false
+		switch {
+		case e.rec.State == record.Waiting && e.rec.Started != started:
+			return e, false, nil // a later attempt asks for itself
+		case e.rec.State == record.Waiting && askErr == nil:
+			e.rec.HandedOffStarted = started
+			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
+			s.beater.begin(e, wait.heard, time.Now())
+			s.rules.at(time.Now()).PlanQuestion(e.rec)
+			return e, true, nil
+		case e.rec.State == record.Waiting:
+			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
+			return e, true, nil
+		}
+		// An answer stands, unless the activity is over without it.
+		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
+		return e, false, nil
+	})
+	switch {
+	case err != nil:
+		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
+		return false
+	case answered && askErr != nil:
+		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
+	}
+	if answered {
+		ctx, cancel := context.WithTimeout(ctx, wrapUp)
+		defer cancel()
+		s.deliverer.deliverDue(ctx, e)
+	}
+	return answered
+}

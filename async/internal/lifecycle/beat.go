@@ -1,0 +1,181 @@
+package lifecycle
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// BeatResult is how a heartbeat went.
+type BeatResult int
+
+const (
+	// BeatSent: Temporal has it.
+	BeatSent BeatResult = iota
+	// BeatSkipped: the pump wants none now.
+	BeatSkipped
+	// BeatFailed: it was not sent, and is retried.
+	BeatFailed
+	// BeatLost: Temporal no longer accepts the attempt's token, though the activity
+	// is pending.
+	BeatLost
+	// BeatOver: the activity is over.
+	BeatOver
+)
+
+// Beat is what came of a heartbeat.
+type Beat struct {
+	Result  BeatResult
+	At      int64      // when it was sent
+	End     record.End // of BeatOver
+	Read    bool       // Temporal's details were read before it was sent
+	Details []byte     // that Temporal has after BeatSent
+	Digest  []byte     // of Details
+	Heard   bool       // Signals are known
+	Signals Signals
+}
+
+// NeedsDetails reports whether Temporal's details must be read before the next
+// beat: the function of this attempt, or an earlier attempt, may have recorded
+// some, and a beat would overwrite them.
+func NeedsDetails(r *record.Record) bool { return r.DetailsReadStarted != r.Started }
+
+// NotTaken says what follows if Temporal does not know the attempt's token, or
+// runs another attempt.
+func (b Beat) NotTaken(r *record.Record, w Word) Beat {
+	switch {
+	case w.Buffered && !w.Pending:
+		b.Result = BeatFailed
+	case !w.Pending:
+		b.Result, b.End = BeatOver, w.EndOfOther()
+	default:
+		s := w.Signals(r)
+		// If the record's attempt still runs, a reset has renumbered it.
+		s.Reset = s.Reset || w.Runs(r)
+		b.Result, b.Heard, b.Signals = BeatLost, true, s
+	}
+	return b
+}
+
+// BeatConcerns reports whether what came of a beat for one record is about another
+// one of the same entry: the attempt waits, and is still the same.
+func BeatConcerns(r, about *record.Record) bool {
+	return r.State == record.Waiting && r.Started == about.Started && r.HandedOffStarted == about.Started && SameActivity(about, r)
+}
+
+// StillBeats reports whether there is still something to beat for, once the pump
+// of about, the same record as it was read before, has been asked.
+func StillBeats(r, about *record.Record) bool {
+	return r.State == record.Waiting && r.Started == about.Started && r.TokenLostStarted != r.Started
+}
+
+// NextBeat says what decides when the next beat is due.
+type NextBeat int
+
+const (
+	// NoBeat: none is due.
+	NoBeat NextBeat = iota
+	// AskPump: the pump decides.
+	AskPump
+	// AskPumpLater: the pump decides, but not before FirstBeatRetry.
+	AskPumpLater
+	// RetryBeat: see [BeatAgain] and [BeatNow].
+	RetryBeat
+)
+
+// Beaten records what came of a beat. before are the record's details as they were
+// when the beat was sent.
+func (p Policy) Beaten(r *record.Record, before []byte, b Beat) NextBeat {
+	if b.Read && b.Result != BeatFailed { // after a failure they are read again
+		r.DetailsReadStarted = r.Started
+	}
+	if b.Heard {
+		p.Signalled(r, b.Signals)
+	}
+	switch b.Result {
+	case BeatOver:
+		p.Close(r, b.End)
+		return NoBeat
+	case BeatLost:
+		LoseToken(r)
+		r.NextBeat = 0
+		return NoBeat
+	case BeatFailed:
+		return RetryBeat
+	case BeatSkipped:
+		r.BeatTries = 0
+		return AskPumpLater
+	}
+	r.LastBeat, r.BeatTries, r.ServerDetailsDigest = b.At, 0, b.Digest
+	switch {
+	case bytes.Equal(r.Details, before):
+		r.Details, r.BeatPendingSince, r.DetailsPendingSince = b.Details, 0, 0
+	case r.DetailsPendingSince == 0:
+		// Newer details were brought meanwhile, and another process has sent them:
+		// maybe before this beat, which then has overwritten them at Temporal.
+		r.BeatPendingSince, r.DetailsPendingSince = p.Now.UnixNano(), p.Now.UnixNano()
+	} // otherwise newer details were brought, and the next beat sends them
+	return AskPump
+}
+
+// BeatAgain makes a beat that was not sent due again with backoff, early enough for
+// one more after it.
+func BeatAgain(r *record.Record, now time.Time, jitter func(time.Duration) time.Duration) {
+	r.BeatTries++
+	r.NextBeat = now.Add(jitter(BeatRetry(r))).UnixNano()
+}
+
+// BeatNow makes a beat due at once, for another hub: this one can't send it.
+func BeatNow(r *record.Record, now time.Time) { r.NextBeat = now.UnixNano() }
+
+// DelayBeat makes the next beat due no earlier than FirstBeatRetry from now.
+func DelayBeat(r *record.Record, now time.Time) {
+	if r.NextBeat != 0 {
+		r.NextBeat = max(r.NextBeat, now.Add(FirstBeatRetry).UnixNano())
+	}
+}
+
+// BeginBeats begins the beats of a pump, at the end of the hand-off. heard is when
+// Temporal last heard of the attempt.
+func BeginBeats(r *record.Record, heard time.Time) {
+	r.LastBeat, r.BeatTries = heard.UnixNano(), 0
+}
+
+// LeaveBeat is how long a hub leaves a beat to the hubs that know its pump.
+//
+//   - At first it is short, so that they have time left, but at least least, which
+//     is more than two polls of this hub: it would otherwise claim the entry each
+//     time.
+//   - If no hub has sent the beat so far, it is as long as the beat is late: a pump
+//     that no hub knows must not keep the store busy.
+//
+// It does not count as a try, since the pump was not asked.
+func LeaveBeat(r *record.Record, least time.Duration, now time.Time) time.Duration {
+	first, last := least, max(least, LastBeatRetry)
+	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 && now.Before(Lapses(r)) {
+		first, last = max(least, timeout/300), max(least, min(timeout/60, LastBeatRetry))
+	}
+	return min(max(first, now.Sub(FromNano(r.NextBeat))), last)
+}
+
+// LearnMeanwhile records what a beat of the worker has learned while the attempt's
+// function runs: the signals for which this hub has a hook, and the digest of
+// Temporal's details. It reports whether the record changed. Signals without a
+// hook are left to hubs that have one.
+func (p Policy) LearnMeanwhile(r *record.Record, started int64, s Signals, digest []byte) bool {
+	if r.State != record.Waiting || r.Started != started {
+		return false
+	}
+	s.CancelRequested = r.CancelRequested || s.CancelRequested && p.Listens.Has(record.NoticeCancelRequested)
+	s.Reset = r.ResetRequested || s.Reset && p.Listens.Has(record.NoticeReset)
+	if !p.Listens.Has(record.NoticePaused) {
+		s.Paused = r.Paused
+	}
+	if s == (Signals{r.CancelRequested, r.Paused, r.ResetRequested}) && bytes.Equal(digest, r.ServerDetailsDigest) {
+		return false
+	}
+	p.Signalled(r, s)
+	r.ServerDetailsDigest = digest
+	return true
+}

@@ -1,0 +1,105 @@
+package record
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+)
+
+const (
+	// SecretBytes is the length of a round's secret.
+	SecretBytes = 16
+
+	secretLen = 22 // characters of base64url: 16 bytes
+
+	// CallbackIDLen is the length of a callback ID, and KeyedCallbackIDLen that of
+	// one whose activity has a business key.
+	CallbackIDLen      = EntryIDLen + secretLen
+	KeyedCallbackIDLen = KeyedEntryIDLen + secretLen
+)
+
+// CallbackID is a callback ID, taken apart: the ID of an entry and the secret of one
+// of its rounds. It authorizes an answer, so it is never printed: only Reveal
+// returns it as text. Hold it by a pointer in a struct that fmt may print, since fmt
+// prints unexported fields without asking their String methods.
+type CallbackID struct {
+	whole  string
+	secret [SecretBytes]byte
+}
+
+// strict decodes no second spelling of a secret.
+var strict = base64.RawURLEncoding.Strict()
+
+// ParseCallbackID takes a callback ID apart. It reports whether the string has the
+// form of one.
+func ParseCallbackID(s string) (c CallbackID, ok bool) {
+	if len(s) != CallbackIDLen && len(s) != KeyedCallbackIDLen {
+		return CallbackID{}, false
+	}
+	for i := range len(s) {
+		switch b := s[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '-', b == '_':
+		default:
+			return CallbackID{}, false
+		}
+	}
+	c.whole = s
+	if _, err := strict.Decode(c.secret[:], []byte(s[len(s)-secretLen:])); err != nil {
+		return CallbackID{}, false
+	}
+	return c, true
+}
+
+// NewCallbackID returns the callback ID of an entry's round, by the round's secret.
+func NewCallbackID(entryID string, secret []byte) CallbackID {
+	b := make([]byte, 0, CallbackIDLen)
+	c := CallbackID{whole: string(base64.RawURLEncoding.AppendEncode(append(b, entryID...), secret))}
+	copy(c.secret[:], secret)
+	return c
+}
+
+// NewSecret returns a random secret.
+func NewSecret() []byte {
+	b := make([]byte, SecretBytes)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+// Reveal returns the callback ID as text.
+func (c CallbackID) Reveal() string { return c.whole }
+
+// EntryID returns the ID of the entry.
+func (c CallbackID) EntryID() string { return c.whole[:max(0, len(c.whole)-secretLen)] }
+
+// Secret returns the secret.
+func (c CallbackID) Secret() []byte { return c.secret[:] }
+
+// String says nothing of the ID.
+func (c CallbackID) String() string { return "a callback ID" }
+
+// GoString is String.
+func (c CallbackID) GoString() string { return c.String() }
+
+// Digest stands for the callback ID of a round that is over.
+func (c CallbackID) Digest() []byte { return digest("callback", c.whole) }
+
+// RoundOf reports whether the callback ID is that of the record's current round.
+// Otherwise it returns the earlier round that it belongs to, or nil. Secrets are
+// compared in constant time.
+func (c CallbackID) RoundOf(r *Record) (current bool, before *Round) {
+	if same(c.secret[:], r.Secret) {
+		return true, nil
+	}
+	if len(r.Rounds) == 0 {
+		return false, nil
+	}
+	d := c.Digest()
+	for _, over := range r.Rounds {
+		if same(d, over.CallbackDigest) {
+			return false, over
+		}
+	}
+	return false, nil
+}
+
+func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

@@ -1,0 +1,232 @@
+package async
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// Note is one entry in the journal of a round: something that happened while
+// the activity waited, such as a vote, a comment or the reason of an operator.
+//
+// Latchkey gives notes no meaning. A note is at most 16 KiB. A round has at most
+// 256 notes, and 64 KiB of them. The store keeps them in clear, unless it is
+// sealed.
+type Note struct {
+	// At is when it happened. Defaults to the time of the call.
+	At time.Time
+
+	// Kind says what it is, such as "vote". Required.
+	Kind string
+
+	// By says who wrote it.
+	By string
+
+	// Data is any JSON value. Defaults to none.
+	Data json.RawMessage
+}
+
+// Notes returns the journal of the callback's round, oldest first, as it was when
+// the callback was opened. It is empty for a callback ID of an earlier round.
+//
+// A journal lives as long as its round. It stays with a delivered outcome until
+// the entry is removed, and goes when the next round begins.
+func (c Callback) Notes() []Note {
+	if c.entry.rec == nil || c.isCurrent(c.entry) != nil {
+		return nil
+	}
+	return notesOf(c.entry.rec)
+}
+
+func notesOf(r *record.Record) []Note {
+	notes := make([]Note, len(r.Notes))
+	for i, n := range r.Notes {
+		notes[i] = Note{At: fromNano(n.At), Kind: n.Kind, By: n.By, Data: slices.Clone(n.Data)}
+	}
+	return notes
+}
+
+// Note adds a note to the journal of the callback's round, in any state of the
+// activity. A note that is there already is not added again: one with the same
+// time, kind, author and data. If At is zero, only the author's last note is
+// compared, by kind and data.
+//
+// Errors: ErrInvalidArgument for a note that is too large or malformed,
+// ErrJournalFull, ErrSuperseded if the round is over, and ErrNotFound. Any other
+// error leaves open whether the note was added; retry with the same note.
+func (c Callback) Note(ctx context.Context, n Note) error {
+	return failed("note", c.entryID(), c.note(ctx, n))
+}
+
+func (c Callback) note(ctx context.Context, n Note) error {
+	if c.hub == nil {
+		return errZero
+	}
+	note, err := newNote(n)
+	if err != nil {
+		return err
+	}
+	_, err = c.update(ctx, func(e entry) (entry, bool, error) {
+		e.until = e.due // a hub that has claimed it keeps it
+		if !lifecycle.Known(e.rec.State) {
+			return e, false, errNewer
+		}
+		added, err := addNote(e.rec, note, !n.At.IsZero())
+		return e, added, err
+	})
+	return err
+}
+
+// newNote checks a note, and returns it as it is stored.
+func newNote(n Note) (*record.Note, error) {
+	now := time.Now()
+	if n.At.IsZero() {
+		n.At = now
+	}
+	switch {
+	case n.Kind == "" || !utf8.ValidString(n.Kind) || !utf8.ValidString(n.By):
+		return nil, fmt.Errorf("%w: Note.Kind is required, and Kind and By must be UTF-8", ErrInvalidArgument)
+	case n.At.Year() <= 1970 || n.At.Year() > 2261:
+		return nil, fmt.Errorf("%w: Note.At must be a year from 1971 to 2261, got %d", ErrInvalidArgument, n.At.Year())
+	}
+	note := &record.Note{At: n.At.UnixNano(), Kind: n.Kind, By: n.By}
+	if len(n.Data) > 0 && len(n.Data) <= lifecycle.MaxNote {
+		var data bytes.Buffer
+		if json.Compact(&data, n.Data) != nil || !utf8.Valid(n.Data) {
+			return nil, fmt.Errorf("%w: Note.Data must be one JSON value", ErrInvalidArgument)
+		}
+		note.Data = data.Bytes()
+	}
+	if size := max(len(n.Data), lifecycle.NoteSize(note)); size > lifecycle.MaxNote {
+		return nil, fmt.Errorf("%w: a note must be at most %d bytes, got %d", ErrInvalidArgument, lifecycle.MaxNote, size)
+	}
+	return note, nil
+}
+
+// addNote reports whether the record has changed.
+func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err error) {
+	switch lifecycle.AddNote(r, n, dated) {
+	case lifecycle.NoteAdded:
+		return true, nil
+	case lifecycle.NoteKnown:
+		return false, nil
+	default:
+		return false, fmt.Errorf("%w: it has %d notes; at most %d notes and %d bytes of them are kept", ErrJournalFull, len(r.Notes), lifecycle.MaxNotes, lifecycle.MaxJournal)
+	}
+}
+
+// Decide adds a note to the journal and, if f says so, completes the activity
+// with f's result. Note and result are one write: after a crash either both are
+// there or neither is. It reports whether the round has its outcome.
+//
+// f gets the journal with the new note in it, and returns the result once the
+// notes decide. If f returns an error, nothing is written and Decide returns the
+// error. f must depend on the notes only. It runs again whenever another process
+// has written in between, so of any number of callers exactly one completes.
+//
+// Repeats are recognised by the note, as in [Callback.Note]. A repeat of a note
+// that is in the journal of a decided round returns true and changes nothing. Set
+// At, so that a repeat is known. For a note that comes after the outcome, Decide
+// returns ErrSettled, and the note is not added.
+//
+// A result is checked, accepted and delivered as in [Pending.Complete], which
+// lists the errors; those of Note apply too.
+func (p Pending[T]) Decide(ctx context.Context, n Note, f func(notes []Note) (result T, done bool, err error)) (done bool, err error) {
+	done, err = p.decide(ctx, n, f)
+	return done, failed("decide", p.entryID(), err)
+}
+
+func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool, error)) (done bool, err error) {
+	if p.hub == nil {
+		return false, errZero
+	}
+	if f == nil {
+		return false, fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
+	}
+	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
+	if err := checkKey(idempotency); err != nil {
+		return false, fmt.Errorf("the idempotency key: %w", err)
+	}
+	name, err := resultType[T]()
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrTypeMismatch, err)
+	}
+	note, err := newNote(n)
+	if err != nil {
+		return false, err
+	}
+	dated := !n.At.IsZero()
+	var tried [][]byte // fingerprints of results that may have been accepted
+	for range maxConflicts {
+		e, before, err := p.read(ctx, p.hub.entries)
+		switch {
+		case err != nil:
+			return false, err
+		case answeredBefore(e.rec, tried...):
+			return true, nil // the reply to a try of this call was lost
+		case before != nil:
+			return answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
+		}
+		if a := lifecycle.Decided(e.rec, note, dated); a != lifecycle.Accept {
+			return answered(a, e.rec.Outcome.GetKind(), e.rec)
+		}
+		if e.rec.ResultType != name {
+			return false, &TypeMismatchError{Want: e.rec.ResultType, Got: name}
+		}
+		added, err := addNote(e.rec, note, dated)
+		if err != nil {
+			return false, err
+		}
+		result, done, err := runDecision(e.rec, f)
+		switch {
+		case err != nil:
+			return false, err
+		case !done && !added:
+			return false, nil
+		case !done:
+			e.until = e.due // a hub that has claimed it keeps it
+			_, err = p.hub.entries.save(ctx, e)
+		default:
+			var fp []byte
+			if fp, err = p.settleOn(ctx, e, result, idempotency); errors.Is(err, errConflict) {
+				tried = append(tried, fp)
+			}
+		}
+		if !errors.Is(err, errConflict) {
+			return done && err == nil, err
+		}
+	}
+	return false, errConflicts
+}
+
+// runDecision has the application judge the journal.
+func runDecision[T any](r *record.Record, f func([]Note) (T, bool, error)) (result T, done bool, err error) {
+	_, err = guarded("the function that decides", func() (struct{}, error) {
+		var err error
+		result, done, err = f(notesOf(r))
+		return struct{}{}, err
+	})
+	return result, done, err
+}
+
+// settleOn settles the round of an entry that waits on a result. It returns the
+// result's fingerprint.
+func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency string) ([]byte, error) {
+	o, err := p.offer(ctx, result)
+	if err != nil {
+		return nil, err
+	}
+	out := &record.Outcome{Kind: o.kind, Mark: newMark(o.kind), Fingerprint: o.fingerprintFor(e, p.handle, idempotency)}
+	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
+		return nil, err
+	}
+	return out.Fingerprint, p.hub.deliverer.accept(ctx, p.handle, e, o, out)
+}

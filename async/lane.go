@@ -1,0 +1,63 @@
+package async
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// laneQueue is how many calls may wait for each slot of a lane.
+	laneQueue = 16
+
+	// laneSlow is how long a call has a slot.
+	laneSlow = time.Second
+)
+
+// lane bounds the calls of one part of the application.
+type lane struct{ slots, queue chan struct{} }
+
+func newLane(n int) *lane {
+	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, laneQueue*n)}
+}
+
+// do calls f once there is a slot, or reports that there was none for so long, or
+// before stop was closed; with zero patience it waits as long as it takes. A call
+// that is slow goes on, but not in the way of others.
+func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
+	var enough <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		enough = timer.C
+		select {
+		case l.queue <- struct{}{}:
+		default:
+			return false
+		}
+	} else {
+		select {
+		case l.queue <- struct{}{}:
+		case <-stop:
+			return false
+		}
+	}
+	defer func() { <-l.queue }()
+	select {
+	case <-stop:
+		return false
+	default:
+	}
+	select {
+	case l.slots <- struct{}{}:
+	case <-enough:
+		return false
+	case <-stop:
+		return false
+	}
+	release := sync.OnceFunc(func() { <-l.slots })
+	timer := time.AfterFunc(laneSlow, release)
+	defer timer.Stop()
+	defer release()
+	f()
+	return true
+}

@@ -1,0 +1,238 @@
+package async
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"time"
+	"unicode/utf8"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/heartbeat"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// callMargin is how long before the end of its claim a call of Temporal ends.
+const callMargin = time.Second
+
+// Options configures a [Hub].
+type Options struct {
+	// Store keeps what waits. The hub doesn't close it. Required.
+	Store store.Store
+
+	// Completer reports to Temporal; see [completer.New]. A hub without one
+	// settles only: another hub on the same store delivers what it accepts.
+	// Defaults to none.
+	Completer completer.Completer
+
+	// DataConverter encodes results and details. It must be the workers' own;
+	// New refuses one that is not equal to that of a [completer.Converting].
+	// Defaults to that one, otherwise to the SDK's.
+	//
+	// A converter that implements workflow.ContextAware gets the context of
+	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
+	// the details of a pump the one that Beat got.
+	DataConverter converter.DataConverter
+
+	// FailureConverter encodes failures, as DataConverter does results.
+	// Defaults to that of a [completer.Converting], otherwise to the SDK's.
+	//
+	// The SDK knows no failure converter that is aware of contexts. Latchkey
+	// calls its method WithContext(context.Context) converter.FailureConverter,
+	// if it has one.
+	FailureConverter converter.FailureConverter
+
+	// Pumps say when activities heartbeat while they wait, and what, by the
+	// name in [StartOptions].Pump. All hubs of a store that run should have the
+	// same. A hub that meets a pump it does not know leaves the activity's
+	// heartbeats to other hubs and logs an error; for the next minute it claims
+	// every entry one and a half PollIntervals late, after the other hubs. Under
+	// "" it is heartbeat.KeepAlive unless set. Defaults to that one.
+	Pumps map[string]heartbeat.Pump
+
+	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
+	Retention time.Duration
+
+	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
+	// for [Pending.Outcome]. Otherwise a delivered entry keeps only what answers
+	// repeats, and its payload goes as soon as the Delivered hook, if there is
+	// one, has returned nil. Give all hubs of a store the same. Defaults to
+	// false.
+	KeepOutcomes bool
+
+	// Hooks are told what became of the callbacks. Defaults to none.
+	Hooks Hooks
+
+	// Concurrency is how many entries Run and Work tend at once, and as many
+	// calls of hooks and of each pump beside. Defaults to 64.
+	Concurrency int
+
+	// Rate bounds the calls of Temporal a second, of this hub. Defaults to no
+	// limit.
+	Rate float64
+
+	// PollInterval is how often Run looks for entries that have become due. A
+	// store that implements store.Notifier wakes Run as soon as another process
+	// makes an entry due; without a signal for a minute Run then looks only every
+	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
+	PollInterval time.Duration
+
+	// BlobLimit is the largest result, failure or details, in bytes as encoded,
+	// after codecs. Set it to that of the namespace; with external storage it may
+	// be larger, at most 3.5 MiB. A store that is a store.Limiter lowers the
+	// maximum: an entry must have room for an outcome and details of that size.
+	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
+	BlobLimit int
+
+	// ClaimTime is for how long a hub has an entry to itself while it calls
+	// Temporal, and so how soon another takes over from one that died. A call
+	// is given up a second before. At least 2 s. Defaults to 10 s.
+	ClaimTime time.Duration
+
+	// StoreWait is how long Start waits for a store that is away. It never waits
+	// for more than half of what is left of its attempt, keeps the attempt's
+	// heartbeats going meanwhile, and then fails with an error that Temporal
+	// retries. A negative value doesn't wait. At most 1 h. Defaults to 30 s.
+	StoreWait time.Duration
+
+	// WatchInterval is how often Run and Work ask Temporal whether a waiting
+	// activity still exists that doesn't heartbeat. So the Over hook learns of a
+	// terminated workflow within that time. Activities of one run share a call;
+	// a million runs cost 278 calls a second at the default. Between 1 s and
+	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
+	WatchInterval time.Duration
+
+	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
+	// for Temporal once the store has the outcome; a negative value doesn't wait.
+	// The delivery goes on when the wait is over, and is retried. While Temporal
+	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
+	DeliveryWait time.Duration
+
+	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
+	// Between 1 s and 24 h. Defaults to 1 min.
+	StatsAge time.Duration
+
+	// Logger gets what no caller learns. Defaults to slog.Default.
+	Logger *slog.Logger
+}
+
+// settings are checked options with their defaults.
+type settings struct {
+	completer    completer.Completer // nil: none
+	encoder      encoder
+	pumps        map[string]heartbeat.Pump
+	hooks        Hooks
+	keepOutcomes bool
+	concurrency  int
+	rate         float64 // zero: no limit
+
+	retention, claimTime, pollInterval time.Duration
+	storeWait, watch                   time.Duration // zero: none
+	deliveryWait                       time.Duration // not above zero: none
+	statsAge                           time.Duration
+
+	log *slog.Logger
+}
+
+// settings checks the options, and applies the defaults.
+func (o Options) settings() (s settings, err error) {
+	if isNilInterface(o.Store) {
+		return s, errors.New("async: Options.Store is required")
+	}
+	if o.Completer != nil && isNilInterface(o.Completer) {
+		return s, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
+	}
+	s = settings{
+		completer: o.Completer, hooks: o.Hooks, keepOutcomes: o.KeepOutcomes,
+		concurrency: cmp.Or(o.Concurrency, 64), rate: o.Rate,
+		retention: cmp.Or(o.Retention, 24*time.Hour), claimTime: cmp.Or(o.ClaimTime, 10*time.Second),
+		pollInterval: cmp.Or(o.PollInterval, time.Second), deliveryWait: cmp.Or(o.DeliveryWait, defaultDeliveryWait),
+		encoder: encoder{data: o.DataConverter, failure: o.FailureConverter},
+		log:     o.Logger,
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.encoder.limit, err = blobLimit(o.BlobLimit, o.Store); err != nil {
+		return s, err
+	}
+	if s.pumps, err = checkPumps(o.Pumps); err != nil {
+		return s, err
+	}
+	if s.storeWait, err = checkStoreWait(o.StoreWait); err != nil {
+		return s, err
+	}
+	if s.watch, err = checkWatch(o.WatchInterval); err != nil {
+		return s, err
+	}
+	if s.statsAge, err = checkStatsAge(o.StatsAge); err != nil {
+		return s, err
+	}
+	if err := s.checkNumbers(); err != nil {
+		return s, err
+	}
+	return s, s.encoder.agree(s.completer)
+}
+
+// checkNumbers checks the options that are numbers and durations.
+func (s settings) checkNumbers() error {
+	switch {
+	case s.retention < 0:
+		return fmt.Errorf("async: Options.Retention must not be negative, got %v", s.retention)
+	case s.claimTime < 2*callMargin:
+		return fmt.Errorf("async: Options.ClaimTime must be at least %v, got %v", 2*callMargin, s.claimTime)
+	case s.pollInterval < 0:
+		return fmt.Errorf("async: Options.PollInterval must not be negative, got %v", s.pollInterval)
+	case s.concurrency < 0:
+		return fmt.Errorf("async: Options.Concurrency must not be negative, got %d", s.concurrency)
+	case s.deliveryWait > maxDeliveryWait:
+		return fmt.Errorf("async: Options.DeliveryWait must be at most %v, or negative not to wait, got %v", maxDeliveryWait, s.deliveryWait)
+	case s.rate < 0:
+		return fmt.Errorf("async: Options.Rate must not be negative, got %v", s.rate)
+	}
+	return nil
+}
+
+// checkPumps checks Options.Pumps, and adds the default pump.
+func checkPumps(given map[string]heartbeat.Pump) (map[string]heartbeat.Pump, error) {
+	pumps := map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})}
+	for name, pump := range given {
+		if isNilInterface(pump) {
+			return nil, fmt.Errorf("async: Options.Pumps[%q] is nil", name)
+		}
+		if len(name) > maxPump || !utf8.ValidString(name) {
+			return nil, fmt.Errorf("async: a name in Options.Pumps must be at most %d bytes of UTF-8, got %d bytes", maxPump, len(name))
+		}
+	}
+	maps.Copy(pumps, given)
+	return pumps, nil
+}
+
+// agree takes the converters of the completer's clients where none are set,
+// and refuses others than those.
+func (e *encoder) agree(c completer.Completer) error {
+	theirs, known := c.(completer.Converting)
+	if known {
+		data, failure := theirs.Converters()
+		if e.data != nil && !reflect.DeepEqual(e.data, data) {
+			return errors.New("async: Options.DataConverter is not that of the completer's clients: workflows could not read what it encodes")
+		}
+		if e.failure != nil && !reflect.DeepEqual(e.failure, failure) {
+			return errors.New("async: Options.FailureConverter is not that of the completer's clients: workflows could not read what it encodes")
+		}
+		e.data, e.failure = data, failure
+	}
+	if e.data == nil {
+		e.data = converter.GetDefaultDataConverter()
+	}
+	if e.failure == nil {
+		e.failure = temporal.GetDefaultFailureConverter()
+	}
+	return nil
+}

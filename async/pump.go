@@ -1,0 +1,78 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+	"github.com/latchkey-go/latchkey/heartbeat"
+)
+
+// activityOf returns what a pump is given.
+func activityOf(e entry) heartbeat.Activity {
+	r := e.rec
+	return heartbeat.Activity{
+		ID: record.NewCallbackID(e.id, r.Secret).Reveal(), Type: r.ActivityType, WorkflowID: r.WorkflowId,
+		Reference: r.Reference, Labels: maps.Clone(r.Labels), Attempt: r.Attempt,
+		Timeout: time.Duration(r.HeartbeatTimeout), Deadline: fromNano(r.Deadline),
+		LastBeat: fromNano(r.LastBeat), Relayed: fromNano(r.BeatPendingSince),
+	}
+}
+
+// atOnce reports whether the entry's pump asks nobody.
+func (b *beater) atOnce(e entry) bool {
+	p, may := b.pumps[e.rec.Pump].(heartbeat.Asker)
+	if !may {
+		return false
+	}
+	asks, err := guarded("the pump's Asks", func() (bool, error) { return p.Asks(), nil })
+	return err == nil && !asks
+}
+
+// answer is what a pump has said, with the details as they are sent.
+type answer struct {
+	skip    bool
+	details []byte // encoded; nil: none
+	unsent  error  // why the pump's details can't be encoded
+	dead    error  // why the job is dead
+}
+
+// consult asks the pump. The details are encoded here, with the context that the
+// pump had, and in the goroutine that is given up where the application hangs.
+func (b *beater) consult(ctx context.Context, e entry) (answer, error) {
+	said, err := b.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
+	return b.answerOf(ctx, e, said, err)
+}
+
+func (b *beater) answerOf(ctx context.Context, e entry, beat heartbeat.Beat, err error) (said answer, _ error) {
+	switch {
+	case errors.Is(err, heartbeat.ErrDead):
+		return answer{dead: readable(beatCall, err)}, nil
+	case err != nil:
+		return answer{}, err
+	}
+	said.skip = beat.Skip
+	if beat.Details != nil && !beat.Skip {
+		enc, err := b.encoder.in(ctx)
+		if err == nil {
+			said.details, err = enc.details(e.rec, []any{beat.Details})
+		}
+		said.unsent = err
+	}
+	return said, nil
+}
+
+const beatCall = "the pump's Beat"
+
+// sayAtOnce is askPump for a pump that asks nobody.
+func (b *beater) sayAtOnce(ctx context.Context, e entry) (answer, error) {
+	return guarded(beatCall, func() (answer, error) { return b.consult(ctx, e) })
+}
+
+// askPump asks what a beat says, in a goroutine that is given up where the pump
+// hangs.
+func (b *beater) askPump(ctx context.Context, e entry) (answer, error) {
+	return outside(ctx, &b.asking, e.id, beatCall, func() (answer, error) { return b.consult(ctx, e) })
+}

@@ -1,0 +1,154 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// runner does what has become due.
+type runner struct {
+	entries      *entries
+	rules        *rules
+	health       *health
+	backlog      *backlog
+	wheel        *wheel
+	deliverer    *deliverer
+	beater       *beater
+	notifier     *notifier
+	recorder     *recorder
+	courier      *courier
+	strange      *strange // whether it meets pumps that it doesn't know
+	pulse        *pulse
+	troubles     *troubles
+	log          *slog.Logger
+	claimTime    time.Duration
+	pollInterval time.Duration
+	concurrency  int
+}
+
+// Run does what becomes due in the store: it delivers outcomes, sends heartbeats,
+// asks Temporal whether activities still exist, calls hooks, and removes ended
+// entries. Any number of processes may run hubs on one store. If one dies, another
+// takes over what it held after ClaimTime.
+//
+// Run blocks until ctx ends. It then finishes the calls under way, deliveries of
+// callers included, each of which ends within ClaimTime. It records for at most ten
+// seconds more what was delivered, and returns context.Cause(ctx). It logs errors
+// of the store and retries. Without a completer it returns an error at once.
+func (h *Hub) Run(ctx context.Context) error {
+	if h.completer == nil {
+		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
+	}
+	return h.runner.run(ctx)
+}
+
+const (
+	// lastPoll bounds how far failures of the store stretch the poll interval.
+	lastPoll = 30 * time.Second
+
+	// busyPoll is how much sooner a hub polls again that has just found something.
+	// At once, it would claim few entries at a time.
+	busyPoll = 20
+)
+
+// Work does all that is due now, waits for the deliveries of callers that are
+// under way, and returns how many entries were due. It is Run for tests, and for
+// processes that live for one request. Without a completer it returns an error.
+func (h *Hub) Work(ctx context.Context) (n int, err error) {
+	if h.completer == nil {
+		return 0, errors.New("async: Work needs Options.Completer: a hub without one settles only")
+	}
+	return h.runner.work(ctx)
+}
+
+// run is Run.
+func (r *runner) run(ctx context.Context) error {
+	pool := r.newPool(ctx)
+	defer r.pulse.begin()()
+	defer r.recorder.run(ctx)()
+	defer r.courier.rest()
+	defer pool.wait()
+	defer r.courier.join(pool)()
+	wakeups := newWakeups(r.entries.store)
+	failures := 0
+	for {
+		// Before the claim, so that no entry becomes due in between.
+		wakeups.watch(ctx, time.Now(), r.log)
+		begun := time.Now()
+		r.wheel.pass(r.claimsUntil(begun))
+		pool.resume()
+		n, asked, err := pool.claim(ctx, begun)
+		idle := r.pollInterval
+		var signals <-chan struct{} // nil after a failure, or while the hub is busy
+		if err == nil {
+			r.pulse.beat(time.Now())
+			r.troubles.settle(time.Now())
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			failures++
+			idle = min(idle<<min(failures, 5), max(idle, lastPoll))
+			r.troubles.storeFailed(ctx, "", err)
+		case n > asked/2, r.backlog.left():
+			failures, idle = 0, 0
+		case n > 0:
+			failures, idle = 0, wakeups.breath(idle/busyPoll)
+		default:
+			failures, idle, signals = 0, wakeups.idle(idle, time.Now()), wakeups.signals
+		}
+		if err == nil {
+			r.pulse.pauses(idle)
+		}
+		if signaled, open := r.idle(ctx, idle, signals); signaled {
+			now := time.Now()
+			wakeups.signaled(open, now)
+			if r.claimsUntil(now).Before(now) {
+				r.wheel.note(now, now) // it claims the entry when the others have had their turn
+			}
+			pause(ctx, time.Until(begun.Add(apart)))
+		}
+	}
+}
+
+// idle waits until ctx ends, something may be due, or the store sends a signal. It
+// reports whether there was a signal, and whether more may come.
+func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan struct{}) (signaled, open bool) {
+	if rest := r.health.rest(time.Now()); rest > 0 {
+		pause(ctx, rest)
+	} else if most == 0 {
+		return false, false
+	}
+	timer := time.NewTimer(min(jitter(most), r.wheel.left(r.claimsUntil(time.Now()))))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-r.wheel.woken:
+	case _, open = <-signals:
+		return true, open
+	case <-timer.C:
+	}
+	return false, false
+}
+
+// work is Work.
+func (r *runner) work(ctx context.Context) (n int, err error) {
+	pool := r.newPool(ctx)
+	pool.patient = true
+	now := time.Now()
+	for {
+		claimed, _, err := pool.claim(ctx, now)
+		n += claimed
+		if err != nil || claimed == 0 {
+			pool.wait()
+			r.courier.rest()
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return n, err
+		}
+	}
+}

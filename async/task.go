@@ -1,0 +1,35 @@
+package async
+
+import "time"
+
+// kind is what a task is about.
+type kind int
+
+const (
+	aBeat    kind = iota // or anything else but
+	anAnswer             // that is delivered
+)
+
+// task is something to do in a slot.
+type task struct {
+	kind     kind
+	deadline time.Time
+	do       func() (after func())
+	putOff   func() // of an answer
+	carried  bool   // it is a caller's, who may wait
+}
+
+// tasks is a heap, the nearest deadline on top.
+type tasks []task
+
+func (t tasks) Len() int           { return len(t) }
+func (t tasks) Less(i, j int) bool { return t[i].deadline.Before(t[j].deadline) }
+func (t tasks) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *tasks) Push(x any)        { *t = append(*t, x.(task)) }
+func (t *tasks) Pop() any {
+	last := len(*t) - 1
+	x := (*t)[last]
+	(*t)[last] = task{}
+	*t = (*t)[:last]
+	return x
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/web/answer"
+	"github.com/latchkey-go/latchkey/web/board"
+)
+
+type Decision struct {
+	Approved bool   `json:"approved"`
+	By       string `json:"by,omitempty"`
+}
+
+func (Decision) ResultType() string { return "expenses.Decision" }
+
+const (
+	token  = "t0ken-of-ada"
+	secret = "s3cret-answer"
+)
+
+// rig is a board over HTTP, and all that the board and the command line have said.
+type rig struct {
+	t        *testing.T
+	temporal *asynctest.Completer
+	hub      *async.Hub
+	server   *httptest.Server
+	dir      string
+
+	mu     sync.Mutex
+	refuse func(a board.Action, c async.Callback) error
+	said   bytes.Buffer
+	secret []string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, temporal: new(asynctest.Completer), dir: t.TempDir(), secret: []string{token, secret}}
+	logger := slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.hub = asynctest.NewHub(t, async.Options{Completer: r.temporal, Logger: logger})
+	typ, err := answer.For[Decision](answer.TypeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := board.New(r.hub, board.Options{Types: []answer.Type{typ}, Logger: logger, Authorize: func(_ context.Context, q *http.Request, a board.Action, c async.Callback) (string, error) {
+		if q.Header.Get("Authorization") != "Bearer "+token {
+			return "", board.ErrSignIn
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.refuse != nil {
+			if err := r.refuse(a, c); err != nil {
+				return "", err
+			}
+		}
+		return "ada", nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/ops/", http.StripPrefix("/ops", b))
+	r.server = httptest.NewServer(mux)
+	t.Cleanup(r.server.Close)
+	t.Cleanup(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, s := range r.secret {
+			if strings.Contains(r.said.String(), s) {
+				t.Errorf("the board, the command line or the log says %q", s)
+			}
+		}
+	})
+	return r
+}
+
+// Write takes what was said.
+func (r *rig) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said.Write(p)
+}
+
+// entry starts an activity that waits.
+func (r *rig) entry(o async.StartOptions) (c async.Callback, id string) {
+	r.t.Helper()
+	run := func(ctx context.Context) (Decision, error) {
+		return async.Start(ctx, r.hub, o, func(_ context.Context, p async.Pending[Decision]) error {
+			c = p.Callback
+			return nil
+		})
+	}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivityWithOptions(run, activity.RegisterOptions{Name: "approve"})
+	if _, err := env.ExecuteActivity("approve"); err != activity.ErrResultPending {
+		r.t.Fatalf("the activity returned %v, want activity.ErrResultPending", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secret = append(r.secret, c.ID())
+	return c, c.Info().ID
+}
+
+// refused is an entry with an outcome that Temporal refuses.
+func (r *rig) refused() string {
+	r.t.Helper()
+	c, id := r.entry(async.StartOptions{})
+	r.temporal.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrRefused }
+	defer func() { r.temporal.CompleteFunc = nil }()
+	if err := (async.Pending[Decision]{Callback: c}).Complete(r.t.Context(), Decision{By: secret}); err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+func (r *rig) state(id string) async.State {
+	r.t.Helper()
+	c, err := r.hub.Find(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.Info().State
+}
+
+// result is what a run of the program has left.
+type result struct {
+	code     int
+	out, err string
+}
+
+// latchkey runs the program with the board's address and the token.
+func (r *rig) latchkey(args ...string) result { r.t.Helper(); return r.with(nil, "", args...) }
+
+// with runs the program with more environment and an input.
+func (r *rig) with(env map[string]string, in string, args ...string) result {
+	r.t.Helper()
+	all := map[string]string{"LATCHKEY_URL": r.server.URL + "/ops", "LATCHKEY_TOKEN": token, "HOME": r.dir}
+	for name, value := range env {
+		all[name] = value
+	}
+	return r.bare(all, in, args...)
+}
+
+func (r *rig) bare(env map[string]string, in string, args ...string) result {
+	r.t.Helper()
+	var out, err bytes.Buffer
+	code := run(r.t.Context(), args, world{in: strings.NewReader(in), out: io.MultiWriter(&out, r), err: io.MultiWriter(&err, r), env: func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}})
+	return result{code, out.String(), err.String()}
+}
+
+func (x result) want(t *testing.T, what string, code int, texts ...string) {
+	t.Helper()
+	if x.code != code {
+		t.Errorf("%s: exit code %d, want %d\n%s%s", what, x.code, code, x.out, x.err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(x.out+x.err, text) {
+			t.Errorf("%s: the output lacks %q:\n%s%s", what, text, x.out, x.err)
+		}
+	}
+}
+
+// file writes a file of the user's.
+func (r *rig) file(name, text string, mode os.FileMode) string {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
+}
+
+var errNo = errors.New("not on your shift")

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// addresses are those of the lists.
+var addresses = map[string][]string{"attention": nil, "waiting": {"waiting"}, "settled": {"settled"}, "ended": {"ended"}, "all": {"all"}}
+
+// page is a page of a list.
+type page struct {
+	Entries []entry `json:"entries"`
+	Next    string  `json:"next"`
+	Looked  int     `json:"looked"`
+	Skipped int     `json:"skipped"`
+}
+
+// list returns the address and the parameters of the list that is asked for.
+func (c *call) list() (parts []string, query url.Values, err error) {
+	name := "attention"
+	if len(c.args) > 1 {
+		name = c.args[1]
+	}
+	parts, ok := addresses[name]
+	if !ok {
+		return nil, nil, usage("there is no list %q: it must be attention, waiting, settled, ended or all", clean(name))
+	}
+	query = url.Values{}
+	for parameter, v := range map[string]string{
+		"type": c.typ, "namespace": c.namespace, "workflow": c.workflow, "result": c.result, "key": c.key, "class": c.class, "age": c.age, "state": c.state, "after": c.after,
+	} {
+		if v != "" {
+			query.Set(parameter, v)
+		}
+	}
+	for _, l := range c.labels {
+		query.Add("label", l)
+	}
+	if c.limit != 0 {
+		query.Set("limit", strconv.Itoa(c.limit))
+	}
+	return parts, query, nil
+}
+
+func runList(ctx context.Context, c *call) error {
+	parts, query, err := c.list()
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	skipped, next := 0, ""
+	for {
+		b, err := c.get(ctx, query, parts...)
+		if err != nil {
+			return err
+		}
+		var p page
+		if err := json.Unmarshal(b, &p); err != nil {
+			return fmt.Errorf("the board's list can't be read: %w", err)
+		}
+		skipped, next = skipped+p.Skipped, p.Next
+		switch {
+		case c.quiet:
+			for _, e := range p.Entries {
+				_, _ = fmt.Fprintln(c.out, word(e.ID))
+			}
+		case c.settings.json:
+			if err := c.printJSON(b); err != nil {
+				return err
+			}
+		default:
+			rows = append(rows, rowsOf(p.Entries, time.Now())...)
+		}
+		if next == "" || !c.all {
+			break
+		}
+		query.Set("after", next)
+	}
+	if !c.quiet && !c.settings.json {
+		if err := table(c.out, entryHead, rows); err != nil {
+			return err
+		}
+	}
+	if skipped > 0 {
+		_, _ = fmt.Fprintf(c.err, "latchkey: %d entries could not be read: they are damaged, or a newer release wrote them\n", skipped)
+	}
+	if next != "" && !c.settings.json {
+		_, _ = fmt.Fprintf(c.err, "latchkey: there may be more: -after %s, or -all\n", word(next))
+	}
+	return nil
+}
+
+// printJSON writes a document, for people if there is a terminal.
+func (c *call) printJSON(b []byte) error {
+	if c.terminal {
+		var out bytes.Buffer
+		if err := json.Indent(&out, b, "", "  "); err == nil {
+			b = []byte(clean(out.String()))
+		}
+	}
+	_, err := fmt.Fprintf(c.out, "%s\n", bytes.TrimSpace(b))
+	return err
+}
+
+// id is the argument that names an entry. It isn't repeated in errors, since it
+// may be a callback ID.
+func id(arg string) (string, error) {
+	if arg == "" || len(arg) > 100 || strings.ContainsAny(arg, "/?#") || arg == "." || arg == ".." {
+		return "", usage("the argument must be the ID of an entry: list prints them")
+	}
+	return arg, nil
+}
+
+func runShow(ctx context.Context, c *call) error {
+	id, err := id(c.args[1])
+	if err != nil {
+		return err
+	}
+	b, err := c.get(ctx, nil, "entries", id)
+	if err != nil {
+		return err
+	}
+	if c.settings.json {
+		return c.printJSON(b)
+	}
+	return c.printEntry(b)
+}
+
+// facts are the fields of an entry in the order in which show prints them. What
+// isn't listed is printed behind, so that a newer board loses nothing.
+var facts = []string{
+	"id", "state", "class", "attention", "evidence", "end", "outcome", "delivered", "namespace", "workflowId", "workflowType", "runId", "activityId", "activityType",
+	"activityRunId", "taskQueue", "attempt", "resultType", "key", "reference", "labels", "signals", "deliveries", "lastError", "pump", "heartbeatTimeout", "heartbeatTries",
+	"hooks", "hookTries", "scheduled", "created", "started", "deadline", "settled", "nextDelivery", "lastHeartbeat", "nextHeartbeat", "nextHook", "late", "due", "ended", "since",
+	"round", "actions",
+}
+
+func (c *call) printEntry(b []byte) error {
+	var fields map[string]json.RawMessage
+	var e entry
+	if json.Unmarshal(b, &fields) != nil || json.Unmarshal(b, &e) != nil {
+		return fmt.Errorf("the board's entry can't be read")
+	}
+	names := slices.Clone(facts)
+	var others []string
+	for name := range fields {
+		if !slices.Contains(facts, name) && !slices.Contains([]string{"journal", "links", "resultSchema"}, name) {
+			others = append(others, name)
+		}
+	}
+	slices.Sort(others)
+	var rows [][]string
+	for _, name := range append(names, others...) {
+		if raw, ok := fields[name]; ok {
+			rows = append(rows, []string{name, plain(raw)})
+		}
+	}
+	for _, l := range e.Links {
+		rows = append(rows, []string{"link", l.URL})
+	}
+	if err := table(c.out, nil, rows); err != nil {
+		return err
+	}
+	if len(e.Journal) > 0 {
+		_, _ = fmt.Fprintln(c.out, "\njournal")
+		rows = nil
+		for _, n := range e.Journal {
+			rows = append(rows, []string{"  " + n.At.Format(time.RFC3339), n.Kind, cmp(n.By, "-"), string(n.Data)})
+		}
+		return table(c.out, nil, rows)
+	}
+	return nil
+}
+
+// plain is a JSON value as text: strings without quotes, lists with commas.
+func plain(raw json.RawMessage) string {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return string(raw)
+	}
+	switch v := v.(type) {
+	case string:
+		return v
+	case []any:
+		texts := make([]string, len(v))
+		for i, item := range v {
+			texts[i] = fmt.Sprint(item)
+		}
+		return strings.Join(texts, ", ")
+	case map[string]any:
+		var texts []string
+		for name, item := range v {
+			texts = append(texts, fmt.Sprintf("%s=%v", name, item))
+		}
+		slices.Sort(texts)
+		return strings.Join(texts, ", ")
+	default:
+		return string(raw)
+	}
+}
+
+func runStats(ctx context.Context, c *call) error {
+	b, err := c.get(ctx, nil, "counts")
+	if err != nil {
+		return err
+	}
+	if c.settings.json {
+		return c.printJSON(b)
+	}
+	var s struct {
+		At         time.Time
+		Took       string
+		Unreadable int
+		Groups     []struct {
+			State, ActivityType, Class string
+			Entries                    int
+			Oldest                     time.Time
+		}
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("the board's counts can't be read: %w", err)
+	}
+	var rows [][]string
+	for _, g := range s.Groups {
+		rows = append(rows, []string{g.State, cmp(g.ActivityType, "-"), cmp(g.Class, "-"), strconv.Itoa(g.Entries), ago(g.Oldest, time.Now())})
+	}
+	if s.Unreadable > 0 {
+		rows = append(rows, []string{"unreadable", "-", "-", strconv.Itoa(s.Unreadable), "-"})
+	}
+	if err := table(c.out, []string{"STATE", "ACTIVITY", "CLASS", "ENTRIES", "OLDEST"}, rows); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "snapshot of %s, took %s\n", s.At.Format(time.RFC3339), word(s.Took))
+	return err
+}
+
+// runTail prints what changes in a list. An error of the board that may pass is
+// printed, and the next look tries again.
+func runTail(ctx context.Context, c *call) error {
+	every, err := time.ParseDuration(c.interval)
+	if err != nil || every < time.Second {
+		return usage("-interval must be at least 1s, got %q", clean(c.interval))
+	}
+	parts, query, err := c.list()
+	if err != nil {
+		return err
+	}
+	query.Set("limit", "500")
+	seen := make(map[string]entry)
+	for n := 1; ; n++ {
+		now, err := c.look(ctx, query, parts)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && codeOf(err) != exitUnavailable:
+			return err
+		case err != nil:
+			_, _ = fmt.Fprintf(c.err, "latchkey: %s\n", clean(err.Error()))
+		default:
+			if err := c.printChanges(seen, now); err != nil {
+				return err
+			}
+			seen = now
+		}
+		if n == c.polls {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// look reads the first page of a list.
+func (c *call) look(ctx context.Context, query url.Values, parts []string) (map[string]entry, error) {
+	b, err := c.get(ctx, query, parts...)
+	if err != nil {
+		return nil, err
+	}
+	var p page
+	if err := json.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("the board's list can't be read: %w", err)
+	}
+	entries := make(map[string]entry)
+	for _, e := range p.Entries {
+		entries[e.ID] = e
+	}
+	return entries, nil
+}
+
+// printChanges prints a line for each entry that is new, changed or gone.
+func (c *call) printChanges(before, now map[string]entry) error {
+	print := func(change string, e entry) error {
+		if c.settings.json {
+			b, err := json.Marshal(map[string]any{"change": change, "at": time.Now().UTC(), "entry": e})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.out, "%s\n", b)
+			return err
+		}
+		_, err := fmt.Fprintf(c.out, "%s  %-7s  %s  %s  %s  %s\n", time.Now().UTC().Format("15:04:05Z"), change, word(e.ID), word(e.happens()), word(e.ActivityType), word(e.subject()))
+		return err
+	}
+	for _, id := range sorted(now) {
+		old, known := before[id]
+		var err error
+		switch e := now[id]; {
+		case !known:
+			err = print("new", e)
+		case old.happens() != e.happens() || old.Round != e.Round:
+			err = print("changed", e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, id := range sorted(before) {
+		if _, known := now[id]; !known {
+			if err := print("left", before[id]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sorted(entries map[string]entry) (ids []string) {
+	for id := range entries {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// readAll reads what complete and the bulk actions get from a file.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = usage("the input must be at most %d bytes", limit)
+	}
+	return b, err
+}

@@ -1,0 +1,248 @@
+package board
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/answer"
+)
+
+const (
+	// noteKind is the kind of the notes that the board writes.
+	noteKind = "operator"
+	maxWhy   = 1000 // characters
+	maxBulk  = 100
+	actTime  = 10 * time.Second // for one entry
+	bulkTime = 30 * time.Second
+)
+
+// order is what a caller wants done with one entry.
+type order struct {
+	verb    string
+	why     string
+	round   string          // that the caller has seen, or ""
+	result  json.RawMessage // of complete
+	message string          // of fail and reject
+	kind    string          // of fail and reject: the failure's type
+}
+
+// check refuses an order without a reason, whatever it is about.
+func (o order) check() error {
+	if why := strings.TrimSpace(o.why); why == "" || !utf8.ValidString(why) || utf8.RuneCountInString(why) > maxWhy {
+		return errWhy
+	}
+	return nil
+}
+
+// line says what came of an order for one entry.
+type line struct {
+	ID     string `json:"id"`
+	OK     bool   `json:"ok"`
+	Code   string `json:"code" jsonschema:"ok, or the code of the problem"`
+	Detail string `json:"detail" jsonschema:"for people"`
+	State  string `json:"state,omitempty" jsonschema:"of the entry now"`
+}
+
+// carryOut performs an order on the entry with this ID. Each way in goes through
+// it: pages, JSON and the command line, one entry and several.
+func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o order) (async.Callback, error) {
+	v := verbs[o.verb]
+	c, err := b.hub.Find(ctx, id)
+	if err != nil {
+		return async.Callback{}, err
+	}
+	by, err := b.permit(ctx, r, v.action, c)
+	if err == nil {
+		err = b.perform(ctx, v, c, by, o)
+	}
+	code := "ok"
+	if err != nil {
+		code = problemOf(err).Code
+	}
+	b.log.InfoContext(ctx, "board: action", "action", o.verb, "by", by, "entry", c.Info().ID, "code", code)
+	if errors.Is(err, async.ErrNotFound) {
+		return async.Callback{}, err
+	}
+	return c, err
+}
+
+// perform checks an order, audits and notes it, and acts.
+func (b *Board) perform(ctx context.Context, v verb, c async.Callback, by string, o order) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.round != "" && o.round != roundOf(c) {
+		return errRound
+	}
+	if v.action == Retry && c.Info().Early {
+		return errEarly
+	}
+	if o.verb == "complete" {
+		if err := b.decodes(c, o); err != nil {
+			return err // before anything is noted
+		}
+	}
+	if err := b.audited(ctx, by, v.action, c, o.why); err != nil {
+		return err
+	}
+	useful := v.useful(c.Info())
+	if useful {
+		if err := b.note(ctx, c, by, o, ""); err != nil {
+			return err
+		}
+	}
+	err := v.do(b, ctx, c, o)
+	if p := problemOf(err); useful && err != nil && !p.Retry {
+		_ = b.note(ctx, c, by, o, p.Code) // the error at hand says more
+	}
+	return err
+}
+
+// operatorNote is the data of the notes that the board writes.
+type operatorNote struct {
+	Action  string `json:"action"`
+	Why     string `json:"why"`
+	Refused string `json:"refused,omitempty"` // the code of the problem
+}
+
+// note keeps the reason in the journal. A full journal does not keep an operator
+// from acting: the log then has the line.
+func (b *Board) note(ctx context.Context, c async.Callback, by string, o order, refused string) error {
+	data, err := json.Marshal(operatorNote{o.verb, strings.TrimSpace(o.why), refused})
+	if err != nil {
+		return err
+	}
+	err = c.Note(ctx, async.Note{Kind: noteKind, By: strings.ToValidUTF8(by, "\uFFFD"), Data: data})
+	if errors.Is(err, async.ErrJournalFull) {
+		b.log.WarnContext(ctx, "board: the journal is full, so it does not have the reason of an action", "action", o.verb, "by", by, "entry", c.Info().ID)
+		return nil
+	}
+	return err
+}
+
+// decodes reports whether the result is one of the type that the entry awaits.
+func (b *Board) decodes(c async.Callback, o order) error {
+	t, ok := b.types[c.Info().ResultType]
+	if !ok {
+		return fmt.Errorf("%w: %q", errUnknownType, c.Info().ResultType)
+	}
+	_, err := t.Decode("application/json", resultOf(t, o))
+	return err
+}
+
+// resultOf is the body of a result. An activity without a result needs none.
+func resultOf(t answer.Type, o order) []byte {
+	if name, _ := async.ResultType[async.None](); t.Name() == name && len(bytes.TrimSpace(o.result)) == 0 {
+		return []byte("{}")
+	}
+	return o.result
+}
+
+func (b *Board) complete(ctx context.Context, c async.Callback, o order) error {
+	t := b.types[c.Info().ResultType]
+	return t.Complete(ctx, c, "application/json", resultOf(t, o))
+}
+
+func (b *Board) fail(ctx context.Context, c async.Callback, o order) error {
+	return c.Fail(ctx, temporal.NewApplicationError(o.message, o.kind))
+}
+
+func (b *Board) reject(ctx context.Context, c async.Callback, o order) error {
+	return c.Reject(ctx, temporal.NewApplicationError(o.message, o.kind))
+}
+
+// lineOf describes what came of an order.
+func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callback, err error) line {
+	if err != nil {
+		p, id := problemOf(err), ""
+		if id = c.Info().ID; id == "" {
+			id = shown(given)
+		}
+		return line{ID: id, Code: p.Code, Detail: p.Detail}
+	}
+	l := line{ID: c.Info().ID, OK: true, Code: "ok", Detail: doneText[o.verb]}
+	if now, err := b.hub.Find(ctx, c.Info().ID); err == nil {
+		i := now.Info()
+		l.State = i.State.String()
+		if verbs[o.verb].action == Answer && i.State == async.Settled {
+			l.Detail += " Temporal does not have it yet; running hubs deliver it."
+		}
+	}
+	return l
+}
+
+// shown is as much of an ID that is no entry's as may be repeated: it may be a
+// callback ID.
+func shown(id string) string {
+	const show = 8
+	if len(id) <= show || !utf8.ValidString(id) {
+		return "?"
+	}
+	return strings.ToValidUTF8(id[:show], "") + "…"
+}
+
+var doneText = map[string]string{
+	"retry":    "Due now. A running hub tries at once, unless it cannot reach Temporal for the namespace.",
+	"abandon":  "Abandoned. Nothing is delivered, and the activity goes on in Temporal until it times out.",
+	"complete": "Accepted as the activity's result.",
+	"fail":     "Accepted as the attempt's failure. Temporal retries the activity by its retry policy.",
+	"reject":   "Accepted as the activity's failure, without retries.",
+}
+
+// actOnOne serves the actions on one entry.
+func (b *Board) actOnOne(x *exchange) {
+	o, typed, err := b.readOrder(x)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), actTime)
+	defer cancel()
+	var c async.Callback
+	if err == nil {
+		c, err = b.carryOut(ctx, x.r, x.id, o)
+	}
+	switch {
+	case err == nil && x.json:
+		x.replyJSON(http.StatusOK, b.lineOf(ctx, x.id, o, c, nil))
+	case err == nil:
+		b.showResults(x, o.verb, []line{b.lineOf(ctx, x.id, o, c, nil)})
+	case x.json:
+		b.refuse(x, err)
+	default:
+		b.showFailed(x, typed, err)
+	}
+}
+
+// actOnSeveral serves the actions on ticked rows.
+func (b *Board) actOnSeveral(x *exchange) {
+	o, rows, err := b.readBulk(x)
+	if err != nil {
+		b.refuse(x, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), bulkTime)
+	defer cancel()
+	lines := make([]line, 0, len(rows))
+	for _, row := range rows {
+		o.round = row.Round
+		c, err := b.carryOut(ctx, x.r, row.ID, o)
+		lines = append(lines, b.lineOf(ctx, row.ID, o, c, err))
+	}
+	if x.json {
+		x.replyJSON(http.StatusOK, results{lines})
+		return
+	}
+	b.showResults(x, o.verb, lines)
+}
+
+// results is the response to an action on several entries.
+type results struct {
+	Results []line `json:"results"`
+}
