@@ -2,7 +2,7 @@
 
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
-MODULES = . store/postgres examples examples/jetstream
+MODULES = . otel store/postgres examples examples/jetstream
 
 .PHONY: help test check newest bench fuzz soak proto
 
@@ -20,6 +20,7 @@ test: ## all tests of all modules, and a list of those that were skipped; instal
 	$(GO) $(TEST) ./... || echo 'FAIL: go test'; \
 	echo 'without the race detector: ten times the histories, and each row of the state table'; \
 	$(GO) test -json -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle || echo 'FAIL: go test'; \
+	$(GO) -C otel $(TEST) ./... || echo 'FAIL: go test in otel'; \
 	$(GO) -C store/postgres $(TEST) ./... || echo 'FAIL: go test in store/postgres'; \
 	$(GO) -C examples $(TEST) ./... || echo 'FAIL: go test in examples'; \
 	$(GO) -C examples/jetstream $(TEST) ./... || echo 'FAIL: go test in examples/jetstream'; \

@@ -148,6 +148,25 @@ func TestPostgresArrows(t *testing.T) {
 	}
 }
 
+// TestOTelImportsTheAPIOnly: the application chooses OpenTelemetry's SDK.
+func TestOTelImportsTheAPIOnly(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd.Dir = "otel"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps in otel: %v", err)
+	}
+	list := strings.Fields(string(out))
+	if !slices.Contains(list, "go.opentelemetry.io/otel/metric") {
+		t.Errorf("otel is built from %d packages, without OpenTelemetry's metric API: is the list right?", len(list))
+	}
+	for _, d := range list {
+		if strings.HasPrefix(d, "go.opentelemetry.io/otel/sdk") || strings.HasPrefix(d, "go.temporal.io/sdk/contrib/") || strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/store/internal/") {
+			t.Errorf("otel is built from %s", d)
+		}
+	}
+}
+
 // TestRequirements keeps go.mod lean: what it requires directly, every
 // application gets.
 func TestRequirements(t *testing.T) {

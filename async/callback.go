@@ -210,6 +210,7 @@ type Info struct {
 	Hooks            []string      // that have not returned nil yet: "Delivered", "Over", …
 	HookTries        int           // in vain
 	NextHook         time.Time
+	Asked            time.Time // when the function of the round was first about to run
 	Since            time.Time // when the entry came into its state
 	Late             time.Time // since when it needs a hub; zero: it needs none now
 	Due              time.Time // when a hub takes it next; a hub that works on it moves it ahead

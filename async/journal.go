@@ -140,7 +140,11 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 // A result is checked, accepted and delivered as in [Pending.Complete], which
 // lists the errors; those of Note apply too.
 func (p Pending[T]) Decide(ctx context.Context, n Note, f func(notes []Note) (result T, done bool, err error)) (done bool, err error) {
-	done, err = p.decide(ctx, n, f)
+	if f == nil {
+		err = fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
+	} else {
+		done, err = p.decide(ctx, n, f)
+	}
 	return done, failed("decide", p.entryID(), err)
 }
 
@@ -148,12 +152,9 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	if p.hub == nil {
 		return false, errZero
 	}
-	if f == nil {
-		return false, fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
-	}
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return false, fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return false, err
 	}
 	name, err := resultType[T]()
 	if err != nil {
@@ -228,5 +229,11 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
 		return nil, err
 	}
-	return out.Fingerprint, p.hub.deliverer.accept(ctx, p.handle, e, o, out)
+	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
+	seen.keep(e.rec)
+	err = p.hub.deliverer.accept(ctx, p.handle, e, o, out, &seen)
+	if seen.done != nil { // it was not accepted
+		seen.end(Done{Class: verdictClass(err)})
+	}
+	return out.Fingerprint, err
 }

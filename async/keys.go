@@ -109,3 +109,12 @@ type idempotencyKey struct{}
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }
+
+// idempotencyKeyOf returns the key that the context carries, if any.
+func idempotencyKeyOf(ctx context.Context) (string, error) {
+	key, _ := ctx.Value(idempotencyKey{}).(string)
+	if err := checkKey(key); err != nil {
+		return "", fmt.Errorf("the idempotency key: %w", err)
+	}
+	return key, nil
+}

@@ -121,7 +121,12 @@ type Options struct {
 	// and 24 h. Defaults to 1 min.
 	StatsAge time.Duration
 
-	// Logger gets what no caller can be returned. Defaults to slog.Default.
+	// Observer is notified of what the hub does, for metrics and traces: see [Metrics].
+	// Defaults to none.
+	Observer Observer
+
+	// Logger gets problems that cannot be returned to a caller. Defaults to
+	// slog.Default.
 	Logger *slog.Logger
 }
 
@@ -131,6 +136,7 @@ type settings struct {
 	encoder      encoder
 	pumps        map[string]heartbeat.Pump
 	hooks        Hooks
+	observer     Observer // nil: none
 	keepOutcomes bool
 	concurrency  int
 	rate         float64 // zero: no limit
@@ -152,7 +158,7 @@ func (o Options) settings() (s settings, err error) {
 		return s, errors.New("async: Options.Completer is a nil pointer: leave it out for a hub that settles only")
 	}
 	s = settings{
-		completer: o.Completer, hooks: o.Hooks, keepOutcomes: o.KeepOutcomes,
+		completer: o.Completer, hooks: o.Hooks, observer: o.Observer, keepOutcomes: o.KeepOutcomes,
 		concurrency: cmp.Or(o.Concurrency, 64), rate: o.Rate,
 		retention: cmp.Or(o.Retention, 24*time.Hour), claimTime: cmp.Or(o.ClaimTime, 10*time.Second),
 		pollInterval: cmp.Or(o.PollInterval, time.Second), deliveryWait: cmp.Or(o.DeliveryWait, defaultDeliveryWait),

@@ -21,6 +21,9 @@ type runner struct {
 	courier      *courier
 	strange      *strange // whether it meets pumps that it doesn't know
 	pulse        *pulse
+	lookout      *lookout
+	stats        func(ctx context.Context) (Stats, error)
+	statsAge     time.Duration
 	troubles     *troubles
 	log          *slog.Logger
 	claimTime    time.Duration
@@ -67,6 +70,7 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 func (r *runner) run(ctx context.Context) error {
 	pool := r.newPool(ctx)
 	defer r.pulse.begin()()
+	defer r.showStats(ctx)()
 	defer r.recorder.run(ctx)()
 	defer r.courier.rest()
 	defer pool.wait()
