@@ -55,6 +55,9 @@ func TestImportArrows(t *testing.T) {
 		"/async/asynctest": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},
+		"/web/inbox": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer" || d == module+"/web/webhook")
+		},
 		"/web/webhook": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer")
 		},
@@ -117,7 +120,7 @@ func TestModulesAreChecked(t *testing.T) {
 		if !slices.Contains(listed, module) {
 			t.Errorf("the Makefile's MODULES lacks %s", module)
 		}
-		if module != "." && !strings.Contains(string(makefile), "$(GO) -C "+module+" test -race -shuffle=on") {
+		if module != "." && !strings.Contains(string(makefile), "$(GO) -C "+module+" $(TEST) ./...") {
 			t.Errorf("make test doesn't run the tests of %s", module)
 		}
 		return nil
@@ -144,6 +147,25 @@ func TestPostgresArrows(t *testing.T) {
 		ours := d == module+"/store" || strings.HasPrefix(d, module+"/store/internal/") || d == module+"/store/postgres"
 		if strings.HasPrefix(d, module) && !ours || strings.HasPrefix(d, "go.temporal.io/") {
 			t.Errorf("store/postgres is built from %s", d)
+		}
+	}
+}
+
+// TestOTelImportsTheAPIOnly: the application chooses OpenTelemetry's SDK.
+func TestOTelImportsTheAPIOnly(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd.Dir = "otel"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps in otel: %v", err)
+	}
+	list := strings.Fields(string(out))
+	if !slices.Contains(list, "go.opentelemetry.io/otel/metric") {
+		t.Errorf("otel is built from %d packages, without OpenTelemetry's metric API: is the list right?", len(list))
+	}
+	for _, d := range list {
+		if strings.HasPrefix(d, "go.opentelemetry.io/otel/sdk") || strings.HasPrefix(d, "go.temporal.io/sdk/contrib/") || strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/store/internal/") {
+			t.Errorf("otel is built from %s", d)
 		}
 	}
 }

@@ -34,7 +34,10 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 			}
 			e = fresh
 		}
-		did = b.send(ctx, e, said, did)
+		call, seen := b.lookout.observe(ctx, OpBeat, e.rec.Pump, e)
+		due := lifecycle.BeatAt(e.rec)
+		did = b.send(call, e, said, did)
+		seen.end(Done{Class: beatClass(did), Lag: lag(due, fromNano(did.At))})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -55,7 +58,7 @@ func (b *beater) stillWaits(ctx context.Context, e entry) (entry, bool) {
 
 // beatFailed logs that a beat was not sent.
 func (b *beater) beatFailed(ctx context.Context, e entry, what string, err error) {
-	b.troubles.beat.happened(ctx, append(aboutEntry(e.id, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
+	b.troubles.beat.happened(ctx, append(fields(e.id, e.rec, OpBeat, classFailed, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
 // send sends a beat with the pump's details, otherwise with the newest that are
@@ -87,7 +90,7 @@ func (b *beater) send(ctx context.Context, e entry, said answer, did lifecycle.B
 	}
 	details, err := payloadsOf(did.Details)
 	if err != nil {
-		b.log.ErrorContext(ctx, "async: heartbeat details can't be read", slog.String("callback", shortID(e.id)))
+		b.log.ErrorContext(ctx, "async: heartbeat details can't be read", anys(fields(e.id, e.rec, OpBeat, classFailed, err))...)
 	}
 	did.Digest = digestOf(details)
 	signals, err := b.completer.Heartbeat(ctx, target(r), details)
@@ -138,7 +141,7 @@ func (b *beater) record(ctx context.Context, e entry, did lifecycle.Beat) (entry
 
 // jobDead fails the attempt that the pump was asked about.
 func (b *beater) jobDead(ctx context.Context, e entry, why error) {
-	log := b.log.With(slog.String("callback", shortID(e.id)))
+	log := b.log.With(anys(fields(e.id, e.rec, OpBeat, "", nil))...)
 	enc, err := b.encoder.in(ctx)
 	var o offer
 	if err == nil {

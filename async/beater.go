@@ -26,6 +26,7 @@ type beater struct {
 	pollInterval time.Duration
 	strange      *strange // whether it meets pumps that it doesn't know
 	asking       sync.Map // the IDs of entries whose pump is being asked
+	lookout      *lookout
 }
 
 // begin is the end of the hand-off: from here on the pump decides, and no longer
@@ -63,7 +64,7 @@ func (b *beater) next(e entry, now time.Time) (at time.Time, known bool) {
 	}
 	at, err := guarded("the pump's Next", func() (time.Time, error) { return pump.Next(activityOf(e), now), nil })
 	if err != nil {
-		b.log.Error("async: a pump's Next panicked", slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)), slog.Any("error", err))
+		b.log.Error("async: a pump's Next panicked", anys(append(fields(e.id, e.rec, OpBeat, classPanicked, err), slog.String("pump", e.rec.Pump), slog.Any("error", err)))...)
 		at = now.Add(lifecycle.LastBeatRetry)
 	}
 	return at, true
@@ -105,5 +106,5 @@ func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, follo
 
 func (b *beater) unknownPump(ctx context.Context, e entry) {
 	b.strange.met(time.Now())
-	b.troubles.pump.happened(ctx, slog.String("pump", e.rec.Pump), slog.String("callback", shortID(e.id)))
+	b.troubles.pump.happened(ctx, append(fields(e.id, e.rec, OpBeat, ClassUnknownPump, nil), slog.String("pump", e.rec.Pump))...)
 }

@@ -19,18 +19,9 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 	defer timer.Stop()
 	calls := context.WithoutCancel(ctx)
 	places := c.places()
-	select {
-	case places <- struct{}{}:
-	default:
-		select {
-		case places <- struct{}{}:
-		case <-timer.C:
-			d.handBack(calls, e)
-			return entry{}, false
-		case <-ctx.Done():
-			d.handBack(calls, e)
-			return entry{}, false
-		}
+	if !takePlace(ctx, places, timer.C) {
+		d.handBack(calls, e)
+		return entry{}, false
 	}
 	done := make(chan entry, 1)
 	release := sync.OnceFunc(func() {
@@ -69,6 +60,23 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 	default:
 		return entry{}, false
 	}
+}
+
+// takePlace takes a place for a delivery. It reports false if there is none before
+// the wait or ctx ends.
+func takePlace(ctx context.Context, places chan<- struct{}, waited <-chan time.Time) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-waited:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // carried makes the delivery. It reports false where the outcome is to be handed

@@ -24,6 +24,7 @@ type deliverer struct {
 	wheel     *wheel
 	troubles  *troubles
 	log       *slog.Logger
+	lookout   *lookout
 }
 
 // verdict is what is known after a try to deliver, and the error of the last
@@ -62,10 +63,12 @@ func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error
 	}
 	o, err := outcome(e.rec)
 	if err != nil {
-		d.troubles.unreadable.happened(ctx, append(aboutEntry(e.id, err), slog.String("what", "its outcome"))...)
+		d.troubles.unreadable.happened(ctx, append(fields(e.id, e.rec, OpDeliver, "unreadable", err), slog.String("what", "its outcome"))...)
 		return e, err
 	}
-	e, v := d.attempt(ctx, e, o, as)
+	call, seen := d.lookout.observe(ctx, OpDeliver, kindName(e.rec.Outcome.GetKind()), e)
+	e, v := d.attempt(call, e, o, as)
+	seen.delivery(e, v)
 	d.logVerdict(ctx, e, o, v)
 	if as == bySettler && v.End == record.EndDelivered && o.Result != nil && d.recorder.offer(delivery{e, o.Mark}) {
 		return entry{}, nil // it is the recorder's now
@@ -79,14 +82,15 @@ func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error
 // attempt makes the calls: it sends heartbeat details that are still pending, and
 // then reports the outcome.
 func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
-	most := d.claimTime - callMargin
-	ctx, cancel := context.WithTimeout(ctx, most)
+	ctx, cancel := d.withinClaim(ctx)
 	defer cancel()
-	early, stop := context.WithTimeout(ctx, most/3)
-	err := d.passOn(early, e.rec, as)
-	stop()
-	if err != nil && e.rec.Delivery.GetTries() == 0 {
-		return e, undelivered(err) // once: an outcome doesn't hang on its details
+	if lifecycle.DetailsPending(e.rec) {
+		early, stop := context.WithTimeout(ctx, (d.claimTime-callMargin)/3)
+		err := d.passOn(early, e.rec, as)
+		stop()
+		if err != nil && e.rec.Delivery.GetTries() == 0 {
+			return e, undelivered(err) // once: an outcome doesn't hang on its details
+		}
 	}
 	begun := time.Now()
 	e, v := d.report(ctx, e, o, as)
@@ -97,14 +101,18 @@ func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, a
 }
 
 func (d *deliverer) logVerdict(ctx context.Context, e entry, o completer.Outcome, v verdict) {
-	about := append(aboutEntry(e.id, v.err), slog.String("outcome", o.String()))
+	about := func(class string) []slog.Attr {
+		return append(fields(e.id, e.rec, OpDeliver, class, v.err), slog.String("outcome", o.String()))
+	}
 	switch {
 	case v.End == record.EndDelivered:
-		d.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about...)
+		if d.log.Enabled(ctx, slog.LevelDebug) {
+			d.log.LogAttrs(ctx, slog.LevelDebug, "async: delivered", about(ClassDelivered)...)
+		}
 	case v.End != record.NoEnd:
-		d.troubles.lost.happened(ctx, append(about, slog.Any("reason", endError(v.End)))...)
+		d.troubles.lost.happened(ctx, append(about(endClass(v.End)), slog.Any("reason", endError(v.End)))...)
 	default:
-		d.troubles.undelivered.happened(ctx, append(about, slog.String("class", v.Class))...)
+		d.troubles.undelivered.happened(ctx, about(v.Class)...)
 	}
 }
 

@@ -39,7 +39,7 @@ var errConflict = errors.New("async: the entry changed meanwhile")
 // own first try, so the bodies are compared before it is believed.
 func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
-		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", slog.String("callback", shortID(e.id)))
+		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", anys(fields(e.id, e.rec, OpNotify, "dropped", nil))...)
 	}
 	lifecycle.Shrink(e.rec, s.keepOutcomes)
 	if e.due = lifecycle.Due(e.rec, s.retention); !e.until.IsZero() {

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,16 +13,18 @@ import (
 )
 
 // handOff runs ask, and records that the outside has been asked.
-func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask func(context.Context, Callback) error) (err error) {
-	stop := s.beatMeanwhile(ctx, e.clone(), wait.heard, true)
+func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, seen observation, ask func(context.Context, Callback) error) (err error) {
+	stop := s.beatMeanwhile(ctx, e, wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on
+			seen.end(Done{Class: classPanicked, Info: seen.after(e)})
 			s.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
 	}()
 	err = ask(ctx, s.callback(handle{id: new(e.callbackID()), entry: e.clone()}))
 	returned = true
+	seen.end(Done{Class: handOffClass(err), Info: seen.after(e)})
 	if answered := s.handedOff(ctx, e, wait.afterwards(ctx, stop()), err); err != nil && !answered {
 		return err
 	}
@@ -38,7 +39,7 @@ func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, ask fun
 func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
 	// The hand-off has happened, whatever has become of the activity's context.
 	ctx = context.WithoutCancel(ctx)
-	log := s.log.With(slog.String("callback", shortID(e.id)))
+	before := e
 	started := e.rec.Started
 	e, err := wait.entries().update(ctx, e, func(e entry) (entry, bool, error) {
 		answered = false
@@ -61,10 +62,11 @@ func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askEr
 	})
 	switch {
 	case err != nil:
-		log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt", slog.Any("error", err))
+		s.log.WarnContext(ctx, "async: the hand-off could not be recorded: answers are taken, but no hub heartbeats for this attempt",
+			anys(append(fields(before.id, before.rec, OpHandOff, classFailed, err), slog.Any("error", err)))...)
 		return false
 	case answered && askErr != nil:
-		log.WarnContext(ctx, "async: the function failed after the answer had been accepted", slog.String("error_type", fmt.Sprintf("%T", askErr)))
+		s.log.WarnContext(ctx, "async: the function failed after the answer had been accepted", anys(fields(e.id, e.rec, OpHandOff, classFailed, askErr))...)
 	}
 	if answered {
 		ctx, cancel := context.WithTimeout(ctx, wrapUp)

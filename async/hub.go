@@ -38,6 +38,7 @@ type Hub struct {
 	runner    *runner
 	census    census // the snapshot of Stats
 	pulse     pulse  // of Run
+	lookout   *lookout
 }
 
 // New returns a hub, or an error that names the wrong option.
@@ -56,7 +57,10 @@ func New(o Options) (*Hub, error) {
 // assemble makes the parts of a hub.
 func assemble(s store.Store, o settings) *Hub {
 	troubles := newTroubles(o.log)
+	lookout := newLookout(o.observer, &troubles.observer)
+	s = lookout.store(s)
 	h := &Hub{
+		lookout:  lookout,
 		settings: o, encoder: o.encoder,
 		entries: &entries{store: s, retention: o.retention, keepOutcomes: o.keepOutcomes, log: o.log},
 		health:  &health{log: o.log},
@@ -70,34 +74,35 @@ func assemble(s store.Store, o settings) *Hub {
 		h.wheel.wake()
 	}
 	if o.completer != nil {
-		h.completer = newThrottle(o.completer, o.rate, h.health)
+		h.completer = newThrottle(o.completer, o.rate, h.health, lookout)
 	}
 	h.rules = &rules{health: h.health, policy: lifecycle.Policy{
 		Watch: o.watch, Retention: o.retention, ClaimTime: o.claimTime, Listens: o.hooks.listens(), CanAsk: h.completer != nil,
 		NewSecret: record.NewSecret, Digest: roundDigest, Jitter: jitter,
 	}}
 	callback := func(c handle) Callback { return Callback{h, c} }
+	lookout.info = func(e entry) Info { return callback(handle{entry: e}).Info() }
 	ask := describer{completer: h.completer, claimTime: o.claimTime}
 	h.recorder = new(recorder)
 	h.deliverer = &deliverer{
 		describer: ask, entries: h.entries, rules: h.rules, health: h.health, backlog: backlog, courier: h.courier,
-		recorder: h.recorder, wheel: h.wheel, troubles: troubles, log: o.log,
+		recorder: h.recorder, wheel: h.wheel, troubles: troubles, log: o.log, lookout: lookout,
 	}
 	h.recorder.write = h.deliverer.record
 	h.beater = &beater{
 		describer: ask, pumps: o.pumps, encoder: o.encoder, entries: h.entries, rules: h.rules, health: h.health,
-		wheel: h.wheel, deliverer: h.deliverer, troubles: troubles, log: o.log, pollInterval: o.pollInterval, strange: strange,
+		wheel: h.wheel, deliverer: h.deliverer, troubles: troubles, log: o.log, pollInterval: o.pollInterval, strange: strange, lookout: lookout,
 	}
 	h.notifier = &notifier{
-		hooks: o.hooks, entries: h.entries, rules: h.rules, troubles: troubles, claimTime: o.claimTime, callback: callback,
+		hooks: o.hooks, entries: h.entries, rules: h.rules, troubles: troubles, claimTime: o.claimTime, callback: callback, lookout: lookout,
 	}
 	h.starter = &starter{
 		describer: ask, entries: h.entries, encoder: o.encoder, rules: h.rules, deliverer: h.deliverer,
-		beater: h.beater, wheel: h.wheel, troubles: troubles, log: o.log, storeWait: o.storeWait, callback: callback,
+		beater: h.beater, wheel: h.wheel, troubles: troubles, log: o.log, storeWait: o.storeWait, callback: callback, lookout: lookout,
 	}
 	h.runner = &runner{
 		entries: h.entries, rules: h.rules, health: h.health, backlog: backlog, wheel: h.wheel, deliverer: h.deliverer,
-		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles, strange: strange, log: o.log, pulse: &h.pulse,
+		beater: h.beater, notifier: h.notifier, recorder: h.recorder, courier: h.courier, troubles: troubles, strange: strange, log: o.log, pulse: &h.pulse, lookout: lookout, stats: h.Stats, statsAge: o.statsAge,
 		claimTime: o.claimTime, pollInterval: o.pollInterval, concurrency: o.concurrency,
 	}
 	return h

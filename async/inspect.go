@@ -28,6 +28,7 @@ func (c Callback) inspect(i *Info, now time.Time) {
 	if c.hub != nil {
 		retention = c.hub.entries.retention
 	}
+	i.Asked = fromNano(r.RoundBegan)
 	i.Since = lifecycle.StateSince(r)
 	i.Late = lifecycle.LateSince(r, retention, now)
 	i.Due = c.entry.due

@@ -140,7 +140,11 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 // A result is checked, accepted and delivered as in [Pending.Complete], which
 // lists the errors; those of Note apply too.
 func (p Pending[T]) Decide(ctx context.Context, n Note, f func(notes []Note) (result T, done bool, err error)) (done bool, err error) {
-	done, err = p.decide(ctx, n, f)
+	if f == nil {
+		err = fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
+	} else {
+		done, err = p.decide(ctx, n, f)
+	}
 	return done, failed("decide", p.entryID(), err)
 }
 
@@ -148,12 +152,9 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	if p.hub == nil {
 		return false, errZero
 	}
-	if f == nil {
-		return false, fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
-	}
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return false, fmt.Errorf("the idempotency key: %w", err)
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return false, err
 	}
 	name, err := resultType[T]()
 	if err != nil {
@@ -166,17 +167,9 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	dated := !n.At.IsZero()
 	var tried [][]byte // fingerprints of results that may have been accepted
 	for range maxConflicts {
-		e, before, err := p.read(ctx, p.hub.entries)
-		switch {
-		case err != nil:
-			return false, err
-		case answeredBefore(e.rec, tried...):
-			return true, nil // the reply to a try of this call was lost
-		case before != nil:
-			return answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
-		}
-		if a := lifecycle.Decided(e.rec, note, dated); a != lifecycle.Accept {
-			return answered(a, e.rec.Outcome.GetKind(), e.rec)
+		e, again, err := p.undecided(ctx, note, dated, tried)
+		if err != nil || again {
+			return again, err
 		}
 		if e.rec.ResultType != name {
 			return false, &TypeMismatchError{Want: e.rec.ResultType, Got: name}
@@ -207,6 +200,24 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	return false, errConflicts
 }
 
+// undecided reads the entry of a round that a note may decide. again reports that
+// the round has its outcome, and that the note is a repeat. tried are fingerprints
+// of results that may have been accepted.
+func (p Pending[T]) undecided(ctx context.Context, note *record.Note, dated bool, tried [][]byte) (e entry, again bool, err error) {
+	e, before, err := p.read(ctx, p.hub.entries)
+	switch {
+	case err != nil:
+		return e, false, err
+	case answeredBefore(e.rec, tried...):
+		return e, true, nil // the reply to a try of this call was lost
+	case before != nil:
+		again, err = answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
+	default:
+		again, err = answered(lifecycle.Decided(e.rec, note, dated), e.rec.Outcome.GetKind(), e.rec)
+	}
+	return e, again, err
+}
+
 // runDecision has the application judge the journal.
 func runDecision[T any](r *record.Record, f func([]Note) (T, bool, error)) (result T, done bool, err error) {
 	_, err = guarded("the function that decides", func() (struct{}, error) {
@@ -228,5 +239,11 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
 		return nil, err
 	}
-	return out.Fingerprint, p.hub.deliverer.accept(ctx, p.handle, e, o, out)
+	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
+	seen.keep(e.rec)
+	err = p.hub.deliverer.accept(ctx, p.handle, e, o, out, &seen)
+	if seen.done != nil { // it was not accepted
+		seen.end(Done{Class: verdictClass(err)})
+	}
+	return out.Fingerprint, err
 }

@@ -21,6 +21,7 @@ type notifier struct {
 	troubles  *troubles
 	claimTime time.Duration
 	callback  func(c handle) Callback
+	lookout   *lookout
 	hanging   sync.Map // the IDs of entries for which a hook is running
 }
 
@@ -34,7 +35,7 @@ func (n *notifier) notify(ctx context.Context, e entry) {
 	case failure == errBusy && len(done) == 0:
 		return // it comes back when the claim lapses
 	case failure != nil:
-		n.troubles.hook.happened(ctx, aboutEntry(e.id, failure)...)
+		n.troubles.hook.happened(ctx, fields(e.id, e.rec, OpNotify, hookClass(failure), failure)...)
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -60,7 +61,7 @@ func (n *notifier) callAll(ctx context.Context, e entry) (done []*record.Notice,
 			done = append(done, notice)
 		case lifecycle.IsSignal(notice.Kind) && !lifecycle.StandsFor(e.rec, notice) && err != errBusy:
 			done = append(done, notice) // the hook was called, and its round is over
-			n.troubles.hook.happened(ctx, append(aboutEntry(e.id, err), slog.Bool("retried", false))...)
+			n.troubles.hook.happened(ctx, append(fields(e.id, e.rec, OpNotify, hookClass(err), err), slog.Bool("retried", false))...)
 		default: // the other notices are called all the same
 			if failure = err; ctx.Err() != nil {
 				late = notice
@@ -83,7 +84,9 @@ func (n *notifier) call(ctx context.Context, e entry, notice *record.Notice) err
 	e = e.clone()
 	lifecycle.OfNotice(e.rec, notice) // as it was when the round of the notice ended
 	c := n.callback(handle{id: new(record.NewCallbackID(e.id, notice.Secret)), entry: e})
+	ctx, seen := n.lookout.observe(ctx, OpNotify, hookName(notice.Kind), e)
 	_, err := outside(ctx, &n.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, n.invoke(ctx, c, notice) })
+	seen.end(Done{Class: hookClass(err)})
 	return err
 }
 

@@ -79,7 +79,9 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	if !p.patient {
 		now = p.runner.claimsUntil(now)
 	}
-	entries, err := p.runner.entries.store.Claim(ctx, now, until, asked)
+	call, seen := p.runner.lookout.observe(ctx, OpClaim, "", entry{})
+	entries, err := p.runner.entries.store.Claim(call, now, until, asked)
+	seen.end(Done{Class: storeClass(err), Count: len(entries)})
 	for _, stored := range entries {
 		c := read(stored)
 		if c.err == nil && !p.patient && p.leaves(c.entry, until) {

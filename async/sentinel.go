@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -57,8 +56,7 @@ func (s *starter) lookForWrapped(ctx context.Context, r *record.Record) {
 			"the activity or an interceptor wraps the error that Start returns; "+
 			"return that error as it is, and put async.Interceptor() first in worker.Options.Interceptors, "+
 			"or first in client.Options.Interceptors if an interceptor of the client wraps it",
-			slog.String("activity_type", r.ActivityType), slog.Int("attempt", int(r.Attempt)),
-			slog.String("callback", shortID(record.EntryID(r))))
+			anys(fields(record.EntryID(r), r, OpHandOff, "", nil))...)
 	})
 }
 

@@ -30,17 +30,28 @@ type settlement struct {
 	payload []byte                                 // the outcome, encoded
 	in      converter.ActivitySerializationContext // what payload was encoded for
 	early   bool                                   // payload was encoded for no activity
+	seen    *observation
 }
 
 // settle accepts an outcome durably, and delivers it. It waits for the delivery
 // for at most Options.DeliveryWait. Of all outcomes that are offered for a round
 // at most one is accepted: the store's compare-and-swap decides.
 func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
-	idempotency, _ := ctx.Value(idempotencyKey{}).(string)
-	if err := checkKey(idempotency); err != nil {
-		return fmt.Errorf("the idempotency key: %w", err)
+	ctx, seen := d.lookout.observeSettle(ctx, to.entry, o.kind)
+	err := d.offered(ctx, to, o, &seen)
+	if seen.done != nil { // it was not accepted
+		seen.end(Done{Class: verdictClass(err)})
 	}
-	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency}
+	return err
+}
+
+// offered is settle. It ends seen if the outcome is accepted.
+func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *observation) error {
+	idempotency, err := idempotencyKeyOf(ctx)
+	if err != nil {
+		return err
+	}
+	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, seen: seen}
 	for tries := range maxConflicts {
 		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
@@ -68,9 +79,10 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 	if err := s.encode(e.rec); err != nil {
 		return err
 	}
+	s.seen.keep(e.rec)
 	err = s.d.accept(ctx, s.to, e, s.offer, &record.Outcome{
 		Kind: s.offer.kind, Payload: s.payload, Mark: s.mark, Fingerprint: fp, NonRetryable: s.offer.nonRetryable,
-	})
+	}, s.seen)
 	if errors.Is(err, errConflict) {
 		s.tried = append(s.tried, fp)
 	}
@@ -144,7 +156,7 @@ func (s *settlement) encode(r *record.Record) (err error) {
 // accept settles the entry's round on an outcome, and has it delivered. It returns
 // errConflict if the entry has changed meanwhile, and another error if the caller
 // learns that the activity ended without the outcome.
-func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome) error {
+func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome, seen *observation) error {
 	now := time.Now()
 	d.rules.at(now).Settle(e.rec, out)
 	admitted, probe := true, false
@@ -161,6 +173,7 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 	if err != nil {
 		return err
 	}
+	seen.accepted(e, now)
 	known := false
 	switch {
 	case d.completer == nil || e.rec.Early:

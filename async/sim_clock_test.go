@@ -78,7 +78,7 @@ func shift(r *record.Record, by time.Duration) {
 	if by == 0 {
 		return
 	}
-	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice, &r.LastBeat, &r.NextBeat, &r.BeatPendingSince, &r.DetailsPendingSince} {
+	for _, t := range []*int64{&r.Deadline, &r.Created, &r.Ended, &r.NextQuestion, &r.NextNotice, &r.LastBeat, &r.NextBeat, &r.BeatPendingSince, &r.DetailsPendingSince, &r.RoundBegan} {
 		if *t != 0 {
 			*t += int64(by)
 		}

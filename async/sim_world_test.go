@@ -189,6 +189,9 @@ func (w *simWorld) newProc(i int) *simProc {
 			o.Completer = w.broken.completer(c)
 		}
 	}
+	if w.made%2 == 0 {
+		o.Observer = simObserver{&simRand{uint64(w.made)}} // what it does changes nothing
+	}
 	if w.broken.options != nil {
 		w.broken.options(&o)
 	}

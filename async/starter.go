@@ -25,6 +25,7 @@ type starter struct {
 	wheel     *wheel
 	troubles  *troubles
 	log       *slog.Logger
+	lookout   *lookout
 	storeWait time.Duration // zero: none
 	callback  func(c handle) Callback
 	warned    sync.Map // the activity types with a short heartbeat timeout
@@ -33,18 +34,21 @@ type starter struct {
 
 func (s *starter) startActivity(ctx context.Context, info activity.Info, o StartOptions, resultType string, ask func(context.Context, Callback) error) error {
 	r := recordOf(info, o, resultType)
+	ctx, seen := s.lookout.observeHandOff(ctx, r)
 	s.warnOfBeats(ctx, r)
 	id := record.EntryID(r)
 	wait := s.newStoreWait(id, r)
 	e, next, err := s.begin(ctx, id, r, wait)
 	if err != nil {
+		seen.end(Done{Class: classFailed})
 		return failed("start", id, err)
 	}
 	if next == lifecycle.Nothing {
+		seen.end(Done{Class: classNotRun, Info: seen.after(e)})
 		notePending(ctx)
 		return activity.ErrResultPending
 	}
-	return s.handOff(ctx, e, wait, ask)
+	return s.handOff(ctx, e, wait, seen, ask)
 }
 
 // maxUnresolved is how often Start asks Temporal again what became of an earlier
@@ -77,6 +81,9 @@ func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *
 		}
 		if a.Changed {
 			now := time.Now()
+			if a.Next == lifecycle.Run {
+				s.rules.at(now).BeginHandOff(e.rec, r)
+			}
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				s.beater.begin(e, begun(e.rec, now), now) // the function of an attempt before has returned
 			}
@@ -141,7 +148,7 @@ func (s *starter) arrive(ctx context.Context, stored *entries, id string, now *r
 		default:
 			if a.Mismatch {
 				s.log.ErrorContext(ctx, "async: an accepted outcome was not delivered, because the activity now awaits another type",
-					slog.String("callback", shortID(id)), slog.String("awaits", now.ResultType))
+					anys(append(fields(id, e.rec, OpHandOff, "type mismatch", nil), slog.String("awaits", now.ResultType)))...)
 			}
 			if a.Renamed {
 				var enc encoder

@@ -83,7 +83,7 @@ func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) 
 	switch {
 	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
-		r.troubles.unreadable.happened(ctx, slog.String("callback", store.ShortID(stored.ID)), slog.Any("error", err))
+		r.troubles.unreadable.happened(ctx, append(fields(stored.ID, nil, OpClaim, "unreadable", err), slog.Any("error", err))...)
 		stored.Due = time.Now().Add(unreadable)
 		if _, err := r.entries.store.Put(ctx, stored); err != nil && !errors.Is(err, store.ErrConflict) {
 			r.troubles.storeFailed(ctx, stored.ID, err)

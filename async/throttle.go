@@ -14,17 +14,18 @@ import (
 // health how each call ends.
 type throttle struct {
 	completer.Completer
-	limit  *rate.Limiter
-	health *health
-	slow   bool // whether a call that takes long counts as failed
+	limit   *rate.Limiter // nil: no limit
+	health  *health
+	lookout *lookout // nil: none
+	slow    bool     // whether a call that takes long counts as failed
 }
 
-func newThrottle(c completer.Completer, perSecond float64, health *health) *throttle {
-	limit := rate.NewLimiter(rate.Inf, 1)
+func newThrottle(c completer.Completer, perSecond float64, health *health, lookout *lookout) *throttle {
+	var limit *rate.Limiter
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
-	return &throttle{Completer: c, limit: limit, health: health, slow: true}
+	return &throttle{Completer: c, limit: limit, health: health, lookout: lookout, slow: true}
 }
 
 func (t *throttle) Complete(ctx context.Context, target completer.Target, o completer.Outcome) error {
@@ -40,10 +41,12 @@ func (t *throttle) Heartbeat(ctx context.Context, target completer.Target, detai
 }
 
 func (t *throttle) Describe(ctx context.Context, target completer.Target, mark string) (s completer.Status, err error) {
+	ctx, seen := t.lookout.query(ctx, target)
 	err = t.call(ctx, target, questionCall, func() (err error) {
 		s, err = t.Completer.Describe(ctx, target, mark)
 		return err
 	})
+	seen.end(Done{Class: callClass(err)})
 	return s, err
 }
 
@@ -56,7 +59,11 @@ var (
 )
 
 func (t *throttle) call(ctx context.Context, target completer.Target, kinds []kind, f func() error) error {
-	if err := t.limit.Wait(ctx); err != nil {
+	if t.limit != nil {
+		if err := t.limit.Wait(ctx); err != nil {
+			return err
+		}
+	} else if err := ctx.Err(); err != nil {
 		return err
 	}
 	begun := time.Now()

@@ -2,7 +2,6 @@ package async
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -78,7 +77,7 @@ func (t *trouble) settle(now time.Time) {
 
 // troubles are the kinds of trouble that a hub logs.
 type troubles struct {
-	store, undelivered, lost, unreadable, hook, beat, pump, clock trouble
+	store, undelivered, lost, unreadable, hook, beat, pump, clock, observer trouble
 }
 
 // newTroubles names the kinds of trouble. The quiet time of each is longer than
@@ -97,6 +96,7 @@ func newTroubles(log *slog.Logger) *troubles {
 		&t.hook:        {slog.LevelWarn, "async: a hook failed, and the hub retries", 13 * time.Minute},
 		&t.beat:        {slog.LevelWarn, "async: a heartbeat was not sent, and the hub retries", 2 * time.Minute},
 		&t.pump:        {slog.LevelError, "async: this hub does not know the pump of an activity, and leaves its heartbeats to other hubs: add it to Options.Pumps", 2 * time.Minute},
+		&t.observer:    {slog.LevelWarn, "async: the observer panicked, did not return in time, or returned what it must not; the operation is not observed", 10 * time.Minute},
 		&t.clock:       {slog.LevelWarn, "async: this machine's clock is far from Temporal's: hubs may heartbeat too late for its activities", 10 * time.Minute},
 	} {
 		of.log, of.level, of.what, of.quiet = log, is.level, is.what, is.quiet
@@ -106,26 +106,12 @@ func newTroubles(log *slog.Logger) *troubles {
 
 // settle logs which kinds of trouble are over.
 func (t *troubles) settle(now time.Time) {
-	for _, one := range []*trouble{&t.store, &t.undelivered, &t.lost, &t.unreadable, &t.hook, &t.beat, &t.pump, &t.clock} {
+	for _, one := range []*trouble{&t.store, &t.undelivered, &t.lost, &t.unreadable, &t.hook, &t.beat, &t.pump, &t.clock, &t.observer} {
 		one.settle(now)
 	}
 }
 
-// aboutEntry are the attributes of what happened to one entry. The error is named
-// by its type: its text may have anything.
-func aboutEntry(id string, err error) []slog.Attr {
-	attrs := []slog.Attr{slog.String("callback", shortID(id))}
-	if err != nil {
-		attrs = append(attrs, slog.String("error_type", fmt.Sprintf("%T", err)))
-	}
-	return attrs
-}
-
 // storeFailed logs that the store failed for an entry, or for none.
 func (t *troubles) storeFailed(ctx context.Context, id string, err error) {
-	attrs := []slog.Attr{slog.Any("error", err)}
-	if id != "" {
-		attrs = append(attrs, slog.String("callback", shortID(id)))
-	}
-	t.store.happened(ctx, attrs...)
+	t.store.happened(ctx, append(fields(id, nil, OpStore, storeClass(err), err), slog.Any("error", err))...)
 }

@@ -95,7 +95,7 @@ func LateSince(r *record.Record, retention time.Duration, now time.Time) time.Ti
 }
 
 // StateSince is when an entry came into its state. One that waits does so since
-// it was made, or since its activity was scheduled where it has changed hands.
+// its round began.
 func StateSince(r *record.Record) time.Time {
 	switch r.State {
 	case record.Settled:
@@ -103,6 +103,9 @@ func StateSince(r *record.Record) time.Time {
 	case record.Closed:
 		return FromNano(r.Ended)
 	default:
-		return FromNano(max(r.Created, r.Scheduled))
+		if r.RoundBegan != 0 {
+			return FromNano(r.RoundBegan)
+		}
 	}
+	return FromNano(r.Created)
 }

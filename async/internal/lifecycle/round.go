@@ -36,7 +36,19 @@ func blank(r *record.Record) {
 	r.Outcome, r.Delivery = nil, nil
 	r.Ended, r.End = 0, record.NoEnd
 	r.HandedOffStarted, r.Reference, r.Notes = 0, "", nil
+	r.RoundBegan, r.Carry = 0, nil
 	dropSent(r)
+}
+
+// BeginHandOff notes that the function of an attempt is about to run. What an
+// observer keeps is that of the latest attempt that ran it.
+func (p Policy) BeginHandOff(r, arriving *record.Record) {
+	if r.RoundBegan == 0 {
+		r.RoundBegan = p.Now.UnixNano()
+	}
+	if len(arriving.Carry) > 0 {
+		r.Carry = arriving.Carry
+	}
 }
 
 // OfNotice makes a copy of a record what it was when the round of a notice

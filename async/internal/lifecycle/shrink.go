@@ -16,11 +16,15 @@ import (
 //   - The payload goes once the outcome is delivered and the Delivered hook, if
 //     there is one, has returned nil. An outcome that was not delivered keeps
 //     its payload, since the activity may turn out not to be over.
+//   - What an observer has kept goes when no hook is to be called any more.
 func Shrink(r *record.Record, keepOutcomes bool) {
 	if r.State != record.Closed {
 		return
 	}
 	r.TaskToken = nil
+	if len(r.Notices) == 0 {
+		r.Carry = nil
+	}
 	if r.End != record.EndDelivered || r.Outcome == nil {
 		return
 	}

@@ -319,8 +319,12 @@ type Record struct {
 	DetailsPendingSince int64   `protobuf:"varint,47,opt,name=details_pending_since,json=detailsPendingSince,proto3" json:"details_pending_since,omitempty"` // when Heartbeat last stored details that no beat has sent
 	ServerDetailsDigest []byte  `protobuf:"bytes,48,opt,name=server_details_digest,json=serverDetailsDigest,proto3" json:"server_details_digest,omitempty"`  // digest of the details that the server was last known to have
 	Notes               []*Note `protobuf:"bytes,49,rep,name=notes,proto3" json:"notes,omitempty"`                                                           // the journal of the current round, oldest first
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What an observer keeps with the round, such as a W3C traceparent: at most
+	// 1 KiB. Dropped when the entry is closed and no hook is to be called any more.
+	Carry         map[string]string `protobuf:"bytes,60,rep,name=carry,proto3" json:"carry,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	RoundBegan    int64             `protobuf:"varint,61,opt,name=round_began,json=roundBegan,proto3" json:"round_began,omitempty"` // when the function of the round was first about to run
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
@@ -687,6 +691,20 @@ func (x *Record) GetNotes() []*Note {
 		return x.Notes
 	}
 	return nil
+}
+
+func (x *Record) GetCarry() map[string]string {
+	if x != nil {
+		return x.Carry
+	}
+	return nil
+}
+
+func (x *Record) GetRoundBegan() int64 {
+	if x != nil {
+		return x.RoundBegan
+	}
+	return 0
 }
 
 // Note is a note in the journal of a round. It is the application's own.
@@ -1091,7 +1109,7 @@ var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x11latchkey.async.v1\"\x8a\x0e\n" +
+	"\frecord.proto\x12\x11latchkey.async.v1\"\xa1\x0f\n" +
 	"\x06Record\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x02 \x01(\tR\n" +
@@ -1148,8 +1166,15 @@ const file_record_proto_rawDesc = "" +
 	"\x0freset_requested\x18. \x01(\bR\x0eresetRequested\x122\n" +
 	"\x15details_pending_since\x18/ \x01(\x03R\x13detailsPendingSince\x122\n" +
 	"\x15server_details_digest\x180 \x01(\fR\x13serverDetailsDigest\x12-\n" +
-	"\x05notes\x181 \x03(\v2\x17.latchkey.async.v1.NoteR\x05notes\x1a9\n" +
+	"\x05notes\x181 \x03(\v2\x17.latchkey.async.v1.NoteR\x05notes\x12:\n" +
+	"\x05carry\x18< \x03(\v2$.latchkey.async.v1.Record.CarryEntryR\x05carry\x12\x1f\n" +
+	"\vround_began\x18= \x01(\x03R\n" +
+	"roundBegan\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"CarryEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x1f\x10 \"N\n" +
 	"\x04Note\x12\x0e\n" +
@@ -1225,7 +1250,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_record_proto_goTypes = []any{
 	(NoticeKind)(0),  // 0: latchkey.async.v1.NoticeKind
 	(State)(0),       // 1: latchkey.async.v1.State
@@ -1238,6 +1263,7 @@ var file_record_proto_goTypes = []any{
 	(*Outcome)(nil),  // 8: latchkey.async.v1.Outcome
 	(*Delivery)(nil), // 9: latchkey.async.v1.Delivery
 	nil,              // 10: latchkey.async.v1.Record.LabelsEntry
+	nil,              // 11: latchkey.async.v1.Record.CarryEntry
 }
 var file_record_proto_depIdxs = []int32{
 	1,  // 0: latchkey.async.v1.Record.state:type_name -> latchkey.async.v1.State
@@ -1248,16 +1274,17 @@ var file_record_proto_depIdxs = []int32{
 	3,  // 5: latchkey.async.v1.Record.end:type_name -> latchkey.async.v1.End
 	6,  // 6: latchkey.async.v1.Record.notices:type_name -> latchkey.async.v1.Notice
 	5,  // 7: latchkey.async.v1.Record.notes:type_name -> latchkey.async.v1.Note
-	0,  // 8: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
-	3,  // 9: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
-	2,  // 10: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
-	2,  // 11: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
-	2,  // 12: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 8: latchkey.async.v1.Record.carry:type_name -> latchkey.async.v1.Record.CarryEntry
+	0,  // 9: latchkey.async.v1.Notice.kind:type_name -> latchkey.async.v1.NoticeKind
+	3,  // 10: latchkey.async.v1.Notice.reason:type_name -> latchkey.async.v1.End
+	2,  // 11: latchkey.async.v1.Notice.outcome:type_name -> latchkey.async.v1.Kind
+	2,  // 12: latchkey.async.v1.Round.kind:type_name -> latchkey.async.v1.Kind
+	2,  // 13: latchkey.async.v1.Outcome.kind:type_name -> latchkey.async.v1.Kind
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1271,7 +1298,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

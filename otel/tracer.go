@@ -1,0 +1,81 @@
+package otel
+
+import (
+	"context"
+	"errors"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+)
+
+// Tracer returns a tracer for interceptor.NewTracingInterceptor that doesn't mark
+// the span of an activity that waits as an error. Temporal's contrib packages mark
+// it, because activity.ErrResultPending is an error to them. Pass it the tracer of
+// go.temporal.io/sdk/contrib/opentelemetry. Tracer panics if t is nil.
+func Tracer(t interceptor.Tracer) interceptor.Tracer {
+	if t == nil {
+		panic("otel: Tracer needs a tracer, got nil")
+	}
+	return tracer{t}
+}
+
+type tracer struct{ interceptor.Tracer }
+
+// span is a span of the tracer below.
+type span struct{ interceptor.TracerSpan }
+
+// Finish ends the span, with no error where the activity waits.
+func (s span) Finish(o *interceptor.TracerFinishSpanOptions) {
+	if errors.Is(o.Error, activity.ErrResultPending) {
+		o = &interceptor.TracerFinishSpanOptions{}
+	}
+	s.TracerSpan.Finish(o)
+}
+
+// StartSpan starts a span of the tracer below.
+func (t tracer) StartSpan(o *interceptor.TracerStartSpanOptions) (interceptor.TracerSpan, error) {
+	below := *o
+	below.Parent = under(o.Parent)
+	s, err := t.Tracer.StartSpan(&below)
+	if err != nil || s == nil {
+		return s, err
+	}
+	return span{s}, nil
+}
+
+// MarshalSpan passes a span on as the tracer below knows it, as do the others.
+func (t tracer) MarshalSpan(s interceptor.TracerSpan) (map[string]string, error) {
+	return t.Tracer.MarshalSpan(spanUnder(s))
+}
+
+// ContextWithSpan sets the span of the tracer below.
+func (t tracer) ContextWithSpan(ctx context.Context, s interceptor.TracerSpan) context.Context {
+	return t.Tracer.ContextWithSpan(ctx, spanUnder(s))
+}
+
+// GetLogger returns the logger of the tracer below.
+func (t tracer) GetLogger(l log.Logger, ref interceptor.TracerSpanRef) log.Logger {
+	return t.Tracer.GetLogger(l, under(ref))
+}
+
+// SpanName returns the name that the tracer below gives.
+func (t tracer) SpanName(o *interceptor.TracerStartSpanOptions) string {
+	below := *o
+	below.Parent = under(o.Parent)
+	return t.Tracer.SpanName(&below)
+}
+
+func under(ref interceptor.TracerSpanRef) interceptor.TracerSpanRef {
+	if s, ours := ref.(span); ours {
+		return s.TracerSpan
+	}
+	return ref
+}
+
+func spanUnder(s interceptor.TracerSpan) interceptor.TracerSpan {
+	if ours, is := s.(span); is {
+		return ours.TracerSpan
+	}
+	return s
+}
