@@ -276,7 +276,7 @@ func TestWhatIsPrinted(t *testing.T) {
 	}
 	for how, want := range map[string]string{
 		"option": "asynctest.NewHub: async: Options.ClaimTime must be at least 2s, got 1s",
-		"list":   "asynctest.Pending: what waits could not be listed: async: list: the disk is gone",
+		"list":   "asynctest.Pending: could not list the entries: async: list: the disk is gone",
 		"call":   `activity "0" of workflow "default-test-workflow-id", by token`,
 	} {
 		t.Run(how, func(t *testing.T) {
