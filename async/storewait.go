@@ -47,6 +47,7 @@ type storeWait struct {
 	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
 	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
 	until   time.Time       // when the wait ends; zero: no call has failed yet
+	plain   bool            // it doesn't wait: the caller is no activity
 }
 
 // newStoreWait returns the wait of an attempt that begins.
@@ -102,6 +103,9 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 
 // entries are those of the hub, behind a store that is waited for.
 func (w *storeWait) entries() *entries {
+	if w.plain {
+		return w.starter.entries
+	}
 	patient := *w.starter.entries
 	patient.store = patientStore{patient.store, w}
 	return &patient
