@@ -55,6 +55,9 @@ func TestImportArrows(t *testing.T) {
 		"/async/asynctest": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && !strings.HasPrefix(d, module+"/web/")
 		},
+		"/web/inbox": func(d string) bool {
+			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer" || d == module+"/web/webhook")
+		},
 		"/web/webhook": func(d string) bool {
 			return !strings.HasPrefix(d, module+"/store/") && (!strings.HasPrefix(d, module+"/web/") || d == module+"/web/answer")
 		},

@@ -3,11 +3,13 @@ package async_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -59,13 +61,20 @@ func TestHealthy(t *testing.T) {
 		time.Sleep(time.Minute)
 		says()
 
-		w.completer.CompleteFunc = unavailable
+		var away atomic.Bool
+		away.Store(true)
+		w.completer.CompleteFunc = func(ctx context.Context, at completer.Target, o completer.Outcome) error {
+			if away.Load() {
+				return unavailable(ctx, at, o)
+			}
+			return nil
+		}
 		id := w.start(1, async.StartOptions{})
 		wantNil(t, w.open(id).Complete(t.Context(), Decision{}))
 		time.Sleep(10 * time.Second)
 		says("unreachable", `answers of namespace "default"`)
 		wantNil(t, w.hub.Ready(t.Context()))
-		w.completer.CompleteFunc = nil
+		away.Store(false)
 		time.Sleep(time.Minute)
 		says()
 		cancel()

@@ -68,6 +68,8 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 
 // run is Run.
 func (r *runner) run(ctx context.Context) error {
+	wakeups := newWakeups(r.entries.store)
+	defer wakeups.calls.Wait() // last: Watch ends with ctx
 	pool := r.newPool(ctx)
 	defer r.pulse.begin()()
 	defer r.showStats(ctx)()
@@ -75,11 +77,9 @@ func (r *runner) run(ctx context.Context) error {
 	defer r.courier.rest()
 	defer pool.wait()
 	defer r.courier.join(pool)()
-	wakeups := newWakeups(r.entries.store)
 	failures := 0
 	for {
-		// Before the claim, so that no entry becomes due in between.
-		wakeups.watch(ctx, time.Now(), r.log)
+		wakeups.watch(ctx, time.Now())
 		begun := time.Now()
 		r.wheel.pass(r.claimsUntil(begun))
 		pool.resume()
@@ -107,7 +107,7 @@ func (r *runner) run(ctx context.Context) error {
 		if err == nil {
 			r.pulse.pauses(idle)
 		}
-		if signaled, open := r.idle(ctx, idle, signals); signaled {
+		if signaled, open := r.idle(ctx, idle, signals, wakeups); signaled {
 			now := time.Now()
 			wakeups.signaled(open, now)
 			if r.claimsUntil(now).Before(now) {
@@ -118,9 +118,9 @@ func (r *runner) run(ctx context.Context) error {
 	}
 }
 
-// idle waits until ctx ends, something may be due, or the store sends a signal. It
-// reports whether there was a signal, and whether more may come.
-func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan struct{}) (signaled, open bool) {
+// idle waits until ctx ends, something may be due, the store sends a signal, or Watch
+// returns. It reports whether there was a signal, and whether more may come.
+func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan struct{}, wakeups *wakeups) (signaled, open bool) {
 	if rest := r.health.rest(time.Now()); rest > 0 {
 		pause(ctx, rest)
 	} else if most == 0 {
@@ -131,6 +131,8 @@ func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan st
 	select {
 	case <-ctx.Done():
 	case <-r.wheel.woken:
+	case result := <-wakeups.opening: // Run claims again: no signal announced what became due before
+		wakeups.opened(ctx, result, time.Now(), r.log)
 	case _, open = <-signals:
 		return true, open
 	case <-timer.C:

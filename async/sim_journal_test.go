@@ -101,6 +101,23 @@ func (w *simWorld) opDecide() {
 	}
 }
 
+// opRefresh has somebody look at a request.
+func (w *simWorld) opRefresh() {
+	if len(w.asks) == 0 {
+		return
+	}
+	ask := w.asks[w.rng.n(len(w.asks))]
+	p := w.proc()
+	w.push("refresh", p)
+	defer w.pop()
+	c, err := p.hub.Open(context.Background(), ask.id)
+	if err == nil {
+		c, err = c.Refresh(context.Background())
+	}
+	w.logf("%s: Refresh: %v, %v", p.name, c.Info().State, err)
+	w.shownError("Refresh", err)
+}
+
 // isNoted reports whether a note is in the journal of the round that was asked.
 func isNoted(ask *simAsk, r *record.Record, n Note) bool {
 	return r != nil && record.NewCallbackID(ask.entry, r.Secret).Reveal() == ask.id && slices.ContainsFunc(r.Notes, func(m *record.Note) bool {

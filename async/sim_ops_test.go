@@ -62,6 +62,7 @@ func simOps() []simOp {
 		{"retry", 3, (*simWorld).opRetry},
 		{"note", 4, (*simWorld).opNote},
 		{"decide", 6, (*simWorld).opDecide},
+		{"refresh", 2, (*simWorld).opRefresh},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/latchkey-go/latchkey/store"
@@ -30,8 +31,16 @@ const (
 type wakeups struct {
 	store   store.Notifier  // nil if the store sends no signals
 	signals <-chan struct{} // nil while it isn't watched
+	opening chan watched    // the result of a call of Watch that is in progress, or nil
+	calls   sync.WaitGroup  // of Watch
 	again   time.Time       // when to watch it again after a failure
 	busy    time.Time       // until when entries may become due that signals have announced
+}
+
+// watched is the result of Watch.
+type watched struct {
+	signals <-chan struct{}
+	err     error
 }
 
 func newWakeups(s store.Store) *wakeups {
@@ -39,20 +48,31 @@ func newWakeups(s store.Store) *wakeups {
 	return &wakeups{store: n}
 }
 
-// watch starts to watch the store, unless it does so already.
-func (w *wakeups) watch(ctx context.Context, now time.Time, log *slog.Logger) {
-	if w.store == nil || w.signals != nil || now.Before(w.again) {
+// watch starts to watch the store, unless it does so already. It does not wait for
+// the store: a connection that hangs must not keep Run from claiming.
+func (w *wakeups) watch(ctx context.Context, now time.Time) {
+	if w.store == nil || w.signals != nil || w.opening != nil || now.Before(w.again) {
 		return
 	}
 	w.again = now.Add(idlePoll)
-	signals, err := w.store.Watch(ctx)
+	opening := make(chan watched, 1)
+	w.opening = opening
+	w.calls.Go(func() {
+		signals, err := w.store.Watch(ctx)
+		opening <- watched{signals, err}
+	})
+}
+
+// opened notes the result of Watch.
+func (w *wakeups) opened(ctx context.Context, r watched, now time.Time, log *slog.Logger) {
+	w.opening = nil
 	switch {
-	case err == nil:
-		w.signals, w.busy = signals, now.Add(store.WatchAhead)
-	case errors.Is(err, errors.ErrUnsupported):
+	case r.err == nil:
+		w.signals, w.busy = r.signals, now.Add(store.WatchAhead)
+	case errors.Is(r.err, errors.ErrUnsupported):
 		w.store = nil
 	case ctx.Err() == nil:
-		log.WarnContext(ctx, "async: cannot watch the store; Run polls at Options.PollInterval and tries again", slog.Any("error", err))
+		log.WarnContext(ctx, "async: cannot watch the store; Run polls at Options.PollInterval and tries again", slog.Any("error", r.err))
 	}
 }
 

@@ -27,6 +27,7 @@ type signaling struct {
 	mu      sync.Mutex
 	fail    error
 	lose    bool
+	hang    bool
 	watches int
 }
 
@@ -41,6 +42,12 @@ func (s *signaling) Watch(ctx context.Context) (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watches++
+	if s.hang {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return nil, ctx.Err()
+	}
 	switch {
 	case s.fail != nil:
 		return nil, s.fail
@@ -189,6 +196,24 @@ func TestWatchingThatFails(t *testing.T) {
 		s.set(func(s *signaling) {
 			if s.watches > 32 {
 				t.Errorf("Watch was called %d times in five minutes, want once every 10 s", s.watches)
+			}
+		})
+	})
+}
+
+// A hub whose Watch hangs polls every PollInterval meanwhile, and Run ends with its
+// context.
+func TestWatchingThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s, settler := newWatchWorld(t, func(s *signaling) { s.hang = true })
+		id := w.waiting(1)
+		pass(5 * time.Minute)
+		settle(t, settler, id)
+		pass(longestPoll)
+		w.wantSent(1)
+		s.set(func(s *signaling) {
+			if s.watches != 1 {
+				t.Errorf("Watch was called %d times while its first call hangs, want once", s.watches)
 			}
 		})
 	})

@@ -44,7 +44,7 @@ func dial(url string, options ...nats.Option) (*line, error) {
 		return nil, err
 	}
 	l.Conn, l.maxMessage = conn, int(conn.MaxPayload())
-	close(l.up)
+	l.set(true)
 	return l, nil
 }
 

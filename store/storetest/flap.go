@@ -9,13 +9,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// flapChecks hold that a store goes on when its connection was cut while a call
-// was under way, and came back.
+// flapChecks hold that a store works again after its connection was cut during a
+// call and came back.
 func flapChecks() []check {
 	checks := []check{
 		{
 			name: "Flap/ClaimRecovers",
-			says: "What a claim that fails had taken comes back at until: also where its connection was cut.",
+			says: "What an unacknowledged claim took is due again at until.",
 			run: func(c *checker) {
 				s := c.open()
 				entries := numbered("entry-", 20, func(i int) time.Time { return at(i) })
@@ -90,7 +90,7 @@ func flapChecks() []check {
 		},
 		{
 			name: "Flap/NoWriteComesLater",
-			says: "No write takes effect after its caller was given an error and a later call has returned.",
+			says: "An unacknowledged write takes effect before the next call of the same caller returns, or never.",
 			run:  flapNoWriteComesLater,
 		},
 	}
@@ -100,8 +100,8 @@ func flapChecks() []check {
 	return checks
 }
 
-// cutWhile makes a call whose connection is cut meanwhile. It may fail, but not
-// with an answer.
+// cutWhile makes a call and cuts the connection during it. The call may fail, but
+// not with an answer.
 func (c *checker) cutWhile(s store.Store, doing string, call func(ctx context.Context) error) {
 	c.t.to.Helper()
 	c.backend.flap(s)
@@ -112,15 +112,15 @@ func (c *checker) cutWhile(s store.Store, doing string, call func(ctx context.Co
 	}
 }
 
-// took removes what was claimed from what is left.
+// took removes claimed entries from those that are left.
 func (c *checker) took(left map[string]store.Entry, got []store.Entry) {
 	for _, e := range got {
 		delete(left, e.ID)
 	}
 }
 
-// flapNoWriteComesLater has writes fail, and looks whether one of them arrives
-// after a later call has seen that it had not.
+// flapNoWriteComesLater makes writes fail. It fails if one of them takes effect
+// after a later call has read the entry without it.
 func flapNoWriteComesLater(c *checker) {
 	s := c.open()
 	for round := range 5 {
@@ -159,8 +159,8 @@ func flapNoWriteComesLater(c *checker) {
 	}
 }
 
-// ignoreOwn leaves out what a driver that sends a write again may answer to its
-// own earlier try.
+// ignoreOwn returns nil for the error that a driver which repeats a write may get
+// against its own first try.
 func ignoreOwn(err, own error) error {
 	if errors.Is(err, own) {
 		return nil
@@ -168,8 +168,8 @@ func ignoreOwn(err, own error) error {
 	return err
 }
 
-// recovered calls until there is no error. The connection is back, so that must
-// be soon; a driver may need a few tries to notice.
+// recovered calls until there is no error. The connection is back, so a few tries
+// must be enough for a driver to notice.
 func recovered[T any](c *checker, doing string, call func(ctx context.Context) (T, error)) T {
 	c.t.to.Helper()
 	var last error

@@ -48,6 +48,16 @@ func Invalids(err error) []Invalid {
 	return nil
 }
 
+// Join returns an error with these problems, in this order, or nil for none. It is
+// for code that checks a part of an answer itself, such as a form.
+func Join(list []Invalid) error {
+	all := make([]*Invalid, len(list))
+	for i := range list {
+		all[i] = &list[i]
+	}
+	return join(all)
+}
+
 // many is several problems of one body.
 type many []*Invalid
 

@@ -33,6 +33,8 @@ type Type struct {
 	schema   json.RawMessage
 	decode   func(mediaType string, body []byte) (any, error)
 	complete func(ctx context.Context, c async.Callback, value any) error
+	decide   func(ctx context.Context, c async.Callback, n async.Note, f func(notes []async.Note) (any, bool, error)) (bool, error)
+	goType   reflect.Type
 }
 
 // For returns the Type of T. It returns an error where T can't be a result, and
@@ -53,6 +55,16 @@ func For[T any](o TypeOptions) (Type, error) {
 		complete: func(ctx context.Context, c async.Callback, value any) error {
 			return async.Pending[T]{Callback: c}.Complete(ctx, value.(T))
 		},
+		decide: func(ctx context.Context, c async.Callback, n async.Note, f func([]async.Note) (any, bool, error)) (bool, error) {
+			return async.Pending[T]{Callback: c}.Decide(ctx, n, func(notes []async.Note) (result T, done bool, err error) {
+				value, done, err := f(notes)
+				if done && err == nil {
+					result = value.(T)
+				}
+				return result, done, err
+			})
+		},
+		goType: reflect.TypeFor[T](),
 	}, nil
 }
 
@@ -87,6 +99,19 @@ func (t Type) Complete(ctx context.Context, c async.Callback, mediaType string, 
 	}
 	return t.complete(ctx, c, value)
 }
+
+// Decide adds a note to the journal of c's round and, if f says so, completes the
+// activity with the value that f returns: see async.Pending.Decide. The value must
+// be of the Go type, as Decode returns it.
+func (t Type) Decide(ctx context.Context, c async.Callback, n async.Note, f func(notes []async.Note) (value any, done bool, err error)) (done bool, err error) {
+	if t.decide == nil {
+		return false, errors.New("answer: the zero Type decides nothing: make one with For")
+	}
+	return t.decide(ctx, c, n, f)
+}
+
+// GoType returns the Go type that the Type was made of.
+func (t Type) GoType() reflect.Type { return t.goType }
 
 // decoder reads values of one Go type.
 type decoder struct {

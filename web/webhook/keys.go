@@ -38,8 +38,9 @@ const (
 	Fail
 	Cancel
 	Heartbeat
+	Decide // on a page of package web/inbox; a Handler takes no such link
 
-	everything = Look | Complete | Fail | Cancel | Heartbeat
+	everything = Look | Complete | Fail | Cancel | Heartbeat | Decide
 )
 
 const (
@@ -121,7 +122,7 @@ func (k *Keys) Seal(c Claims) (token string, err error) {
 	case c.ID == "" || len(c.ID) > 128 || store.CheckID(c.ID) != nil:
 		return "", errors.New("webhook: Claims.ID must be a callback ID")
 	case c.Allow == 0 || c.Allow&^everything != 0:
-		return "", fmt.Errorf("webhook: Claims.Allow must be a set of Look, Complete, Fail, Cancel and Heartbeat, got %#x", uint8(c.Allow))
+		return "", fmt.Errorf("webhook: Claims.Allow must be a set of Look, Complete, Fail, Cancel, Heartbeat and Decide, got %#x", uint8(c.Allow))
 	case c.Expires.IsZero() || c.Expires.Unix() <= 0:
 		return "", errors.New("webhook: Claims.Expires is required")
 	case len(c.For) > maxFor || !utf8.ValidString(c.For):

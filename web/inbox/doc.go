@@ -1,0 +1,43 @@
+// Package inbox serves pages on which people decide what activities wait for.
+//
+// The activity posts a request in the function of async.Start:
+//
+//	func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
+//		return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
+//			_, err := a.inbox.Post(ctx, p.Callback, inbox.Request{
+//				Title: "Expense of " + e.Amount(),
+//				For:   []string{"finance"},
+//				NotBy: []string{e.Employee},
+//				Needs: 2,
+//			})
+//			return err
+//		})
+//	}
+//
+// The request is a note in the journal of the round, and so is everything that
+// people do with it: votes, claims, delegations and comments. The vote that
+// decides and the outcome are one write. There is no other place that keeps state.
+//
+// # Ways in
+//
+// A person acts on a page after sign-in (Options.Identify), through the same
+// addresses with JSON, by a sealed link without sign-in (Inbox.Link), or through
+// an adapter that calls Inbox.Decide, such as one for a chat. One function decides
+// for all of them what a person may do. GET and HEAD never act.
+//
+// # Rules
+//
+//   - Request.For lists people and groups. Only they, and people to whom one of
+//     them has delegated the request, may look at it and decide.
+//   - Request.NotBy lists people and groups who may not decide, such as the person
+//     who filed the expense. It is stronger than For and than a delegation.
+//   - Request.Needs people must give the same answer. People may change their
+//     answer until then.
+//   - Options.May is the application's own rule.
+//   - With Needs of 1 a person may claim a request. Others can't answer until it is
+//     released; they may take the claim over, and the journal shows it.
+//
+// A link is for its addressee: it counts as that person in For, NotBy and Needs,
+// however many people it was forwarded to. The journal says "link for
+// ada@example.com, says Ada".
+package inbox

@@ -1,0 +1,110 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/webhook"
+)
+
+// Post puts a request into the inbox, and returns its path below the address of
+// the inbox, such as "i/…". Call it in the function of async.Start. It may be
+// called again for the same round, as later attempts do: an equal request is not
+// posted twice, and one that differs takes the place of the earlier one, whose
+// votes stay.
+//
+// An invalid request fails the activity without a retry. Any other error is for
+// the function to return, so that the next attempt posts again.
+func (x *Inbox) Post(ctx context.Context, c async.Callback, r Request) (path string, err error) {
+	if err := r.check(x.o.Links != nil); err != nil {
+		return "", unretried(err)
+	}
+	if _, err := x.formOf(c); err != nil {
+		return "", fmt.Errorf("inbox: post: %w", err)
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return "", unretried(fmt.Errorf("%w: %w", ErrInvalidRequest, err))
+	}
+	err = c.Note(ctx, async.Note{Kind: noteRequest, By: noteRequest, Data: data})
+	if errors.Is(err, async.ErrInvalidArgument) { // it is larger than a note
+		return "", unretried(fmt.Errorf("%w: %w", ErrInvalidRequest, err))
+	}
+	if err != nil {
+		return "", fmt.Errorf("inbox: post: %w", err)
+	}
+	path = "i/" + itemOf(c)
+	return path, x.announce(ctx, c, r, r.For)
+}
+
+// announce sends the messages about a request that have not been sent.
+func (x *Inbox) announce(ctx context.Context, c async.Callback, r Request, to []string) error {
+	if x.o.OnPost == nil {
+		return nil
+	}
+	c, err := x.hub.Open(ctx, c.ID())
+	if err != nil {
+		return fmt.Errorf("inbox: post: %w", err)
+	}
+	j := read(c.Notes())
+	for _, who := range to {
+		if slices.Contains(j.sent, who) {
+			continue
+		}
+		if err := x.send(ctx, c, r, who); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends one message, and notes that it was sent.
+func (x *Inbox) send(ctx context.Context, c async.Callback, r Request, who string) error {
+	link, err := url.JoinPath(x.o.Base, "i", itemOf(c))
+	if x.o.Links != nil {
+		link, err = x.Link(x.o.Base, c, who, time.Now().Add(x.o.LinkAge))
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.o.OnPost(ctx, who, r, link); err != nil {
+		return fmt.Errorf("inbox: OnPost: %w", err)
+	}
+	data, err := json.Marshal(note{To: who})
+	if err == nil {
+		err = c.Note(ctx, async.Note{Kind: noteSent, By: noteSent + " " + who, Data: data})
+	}
+	if err != nil {
+		return fmt.Errorf("inbox: the message was sent, and that could not be noted: %w", err)
+	}
+	return nil
+}
+
+// Link returns a link with which its addressee answers without sign-in, where the
+// inbox is mounted at base. It is bound to the round: it answers nothing else. Who
+// has the link may answer, so send it to the addressee only.
+func (x *Inbox) Link(base string, c async.Callback, to string, expires time.Time) (string, error) {
+	if x.o.Links == nil {
+		return "", errors.New("inbox: a link needs Options.Links")
+	}
+	if err := checkBase(base); err != nil {
+		return "", fmt.Errorf("inbox: the base of a link %w", err)
+	}
+	if problem := checkWho(to); problem != "" {
+		return "", fmt.Errorf("inbox: the addressee of a link %s", problem)
+	}
+	if !time.Now().Before(expires) {
+		return "", fmt.Errorf("inbox: a link must expire in the future, got %v", expires)
+	}
+	token, err := x.o.Links.Seal(webhook.Claims{ID: c.ID(), Allow: webhook.Decide, Expires: expires, For: to})
+	if err != nil {
+		return "", err
+	}
+	return url.JoinPath(base, "l", token)
+}

@@ -1,0 +1,62 @@
+package inbox
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// markup is the beginning of an HTML tag, comment or declaration.
+var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
+
+// hides reports whether a character can make text look like other text: control
+// characters and those that override the direction of what follows.
+func hides(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case unicode.IsControl(r), r == '\u2028', r == '\u2029', r == '\ufeff':
+		return true
+	}
+	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
+
+// visible shows the characters that hide, so that pages can show any text.
+func visible(s string) string {
+	if !strings.ContainsFunc(s, hides) && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(s, "\ufffd") {
+		if hides(r) {
+			fmt.Fprintf(&b, "[U+%04X]", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// checkText reports what is wrong with text that the application or a person
+// wrote for others to read, or "".
+func checkText(s string, most int, lines bool) string {
+	switch {
+	case !utf8.ValidString(s):
+		return "must be UTF-8"
+	case utf8.RuneCountInString(s) > most:
+		return fmt.Sprintf("must be at most %d characters, got %d", most, utf8.RuneCountInString(s))
+	case !lines && strings.ContainsAny(s, "\n\r"):
+		return "must be one line"
+	case strings.ContainsFunc(s, hides):
+		return "must not have control characters or characters that override the direction of text"
+	default:
+		return ""
+	}
+}
+
+// newlines is text of a form with the line ends of Go.
+func newlines(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+}
