@@ -104,7 +104,7 @@ func (h *Hub) adopt(ctx context.Context, o AdoptOptions, resultType string) (Cal
 		return Callback{}, err
 	}
 	wait := h.starter.newStoreWait(id, r)
-	wait.plain = true
+	wait.stored = *h.entries // the caller is no activity: it gets the error of a store that is away
 	e, next, err := h.starter.begin(ctx, id, r, wait)
 	if err != nil {
 		return Callback{}, err

@@ -82,14 +82,15 @@ func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error
 // attempt makes the calls: it sends heartbeat details that are still pending, and
 // then reports the outcome.
 func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
-	most := d.claimTime - callMargin
-	ctx, cancel := context.WithTimeout(ctx, most)
+	ctx, cancel := d.withinClaim(ctx)
 	defer cancel()
-	early, stop := context.WithTimeout(ctx, most/3)
-	err := d.passOn(early, e.rec, as)
-	stop()
-	if err != nil && e.rec.Delivery.GetTries() == 0 {
-		return e, undelivered(err) // once: an outcome doesn't hang on its details
+	if lifecycle.DetailsPending(e.rec) {
+		early, stop := context.WithTimeout(ctx, (d.claimTime-callMargin)/3)
+		err := d.passOn(early, e.rec, as)
+		stop()
+		if err != nil && e.rec.Delivery.GetTries() == 0 {
+			return e, undelivered(err) // once: an outcome doesn't hang on its details
+		}
 	}
 	begun := time.Now()
 	e, v := d.report(ctx, e, o, as)

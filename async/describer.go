@@ -19,9 +19,19 @@ type describer struct {
 // describe returns what Temporal knows of the record's activity. The call ends
 // before the claim of its entry does.
 func (d describer) describe(ctx context.Context, r *record.Record, mark string) (completer.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.claimTime-callMargin)
+	ctx, cancel := d.withinClaim(ctx)
 	defer cancel()
 	return d.completer.Describe(ctx, target(r).ByID(), mark)
+}
+
+// withinClaim returns a context that ends before a claim made now does. It is ctx
+// itself if that ends sooner.
+func (d describer) withinClaim(ctx context.Context) (context.Context, context.CancelFunc) {
+	most := d.claimTime - callMargin
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= most {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, most)
 }
 
 // word is describe for the rules.

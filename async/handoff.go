@@ -14,7 +14,7 @@ import (
 
 // handOff runs ask, and records that the outside has been asked.
 func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, seen observation, ask func(context.Context, Callback) error) (err error) {
-	stop := s.beatMeanwhile(ctx, e.clone(), wait.heard, true)
+	stop := s.beatMeanwhile(ctx, e, wait.heard, true)
 	returned := false
 	defer func() {
 		if !returned { // a panic, which goes on

@@ -35,7 +35,7 @@ func (s *starter) beatMeanwhile(ctx context.Context, e entry, heard time.Time, r
 	if timeout == 0 {
 		return func() time.Time { return heard }
 	}
-	k := handoffBeats{starter: s, e: e, every: min(timeout/3, longestGap), reads: reads}
+	k := handoffBeats{starter: s, e: e.clone(), every: min(timeout/3, longestGap), reads: reads}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	began := time.Now()

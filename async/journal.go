@@ -167,17 +167,9 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	dated := !n.At.IsZero()
 	var tried [][]byte // fingerprints of results that may have been accepted
 	for range maxConflicts {
-		e, before, err := p.read(ctx, p.hub.entries)
-		switch {
-		case err != nil:
-			return false, err
-		case answeredBefore(e.rec, tried...):
-			return true, nil // the reply to a try of this call was lost
-		case before != nil:
-			return answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
-		}
-		if a := lifecycle.Decided(e.rec, note, dated); a != lifecycle.Accept {
-			return answered(a, e.rec.Outcome.GetKind(), e.rec)
+		e, again, err := p.undecided(ctx, note, dated, tried)
+		if err != nil || again {
+			return again, err
 		}
 		if e.rec.ResultType != name {
 			return false, &TypeMismatchError{Want: e.rec.ResultType, Got: name}
@@ -206,6 +198,24 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 		}
 	}
 	return false, errConflicts
+}
+
+// undecided reads the entry of a round that a note may decide. again reports that
+// the round has its outcome, and that the note is a repeat. tried are fingerprints
+// of results that may have been accepted.
+func (p Pending[T]) undecided(ctx context.Context, note *record.Note, dated bool, tried [][]byte) (e entry, again bool, err error) {
+	e, before, err := p.read(ctx, p.hub.entries)
+	switch {
+	case err != nil:
+		return e, false, err
+	case answeredBefore(e.rec, tried...):
+		return e, true, nil // the reply to a try of this call was lost
+	case before != nil:
+		again, err = answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
+	default:
+		again, err = answered(lifecycle.Decided(e.rec, note, dated), e.rec.Outcome.GetKind(), e.rec)
+	}
+	return e, again, err
 }
 
 // runDecision has the application judge the journal.

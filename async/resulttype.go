@@ -36,7 +36,8 @@ func resultType[T any]() (string, error) {
 		return "", fmt.Errorf("%s is an interface: name the type that the result has, or async.None", t)
 	}
 	name := ""
-	if n, ok := reflect.New(t).Interface().(typeNamer); ok {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[typeNamer]()) {
+		n := reflect.New(t).Interface().(typeNamer)
 		var err error
 		if name, err = guarded("the method ResultType", func() (string, error) { return n.ResultType(), nil }); err != nil {
 			return "", fmt.Errorf("%s: %w", t, err)

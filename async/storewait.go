@@ -38,28 +38,66 @@ func checkStoreWait(d time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// storeWait repeats the calls of the store that a call of Start makes, while
-// the store is away, and keeps the attempt alive meanwhile. It is used by one
-// goroutine.
+// storeWait is the store as a call of Start uses it. It repeats Get and Put while the
+// store is away, and keeps the attempt alive meanwhile. It is used by one goroutine.
 type storeWait struct {
+	store.Store
 	starter *starter
-	attempt entry           // as it began; never changed
+	stored  entries         // through this store
+	attempt entry           // what a heartbeat needs to know of the attempt; never changed
 	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
 	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
 	until   time.Time       // when the wait ends; zero: no call has failed yet
-	plain   bool            // it doesn't wait: the caller is no activity
 }
 
 // newStoreWait returns the wait of an attempt that begins.
 func (s *starter) newStoreWait(id string, r *record.Record) *storeWait {
-	e := entry{id: id, rec: r}.clone()
-	return &storeWait{starter: s, attempt: e, heard: begun(e.rec, time.Now())}
+	w := &storeWait{
+		Store: s.entries.store, starter: s, stored: *s.entries,
+		attempt: entry{id: id, rec: attemptOf(r)}, heard: begun(r, time.Now()),
+	}
+	w.stored.store = w
+	return w
 }
 
-// afterwards returns the wait of an attempt whose function has returned: it
-// outlives the activity's context, for wrapUp at most.
+// attemptOf returns a record of an attempt that no rule has applied to yet: it
+// stays as it is while those of the entry change.
+func attemptOf(r *record.Record) *record.Record {
+	return &record.Record{
+		Namespace: r.Namespace, WorkflowId: r.WorkflowId, WorkflowType: r.WorkflowType, RunId: r.RunId,
+		ActivityId: r.ActivityId, ActivityType: r.ActivityType, ActivityRunId: r.ActivityRunId, TaskQueue: r.TaskQueue,
+		TaskToken: r.TaskToken, Scheduled: r.Scheduled, Attempt: r.Attempt, Started: r.Started,
+		Deadline: r.Deadline, HeartbeatTimeout: r.HeartbeatTimeout, State: record.Waiting,
+	}
+}
+
+// afterwards makes w the wait of an attempt whose function has returned: it outlives
+// the activity's context, by wrapUp at most.
 func (w *storeWait) afterwards(ctx context.Context, heard time.Time) *storeWait {
-	return &storeWait{starter: w.starter, attempt: w.attempt, ended: ctx.Done(), heard: heard}
+	w.ended, w.heard, w.until = ctx.Done(), heard, time.Time{}
+	return w
+}
+
+// entries reads and writes through w.
+func (w *storeWait) entries() *entries { return &w.stored }
+
+// Get repeats Get.
+func (w *storeWait) Get(ctx context.Context, id string) (e store.Entry, err error) {
+	err = w.do(ctx, func(ctx context.Context) (err error) {
+		e, err = w.Store.Get(ctx, id)
+		return err
+	})
+	return e, err
+}
+
+// Put repeats Put. After a lost reply it meets its own write, which entries
+// recognizes by its body.
+func (w *storeWait) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
+	err = w.do(ctx, func(ctx context.Context) (err error) {
+		version, err = w.Store.Put(ctx, e)
+		return err
+	})
+	return version, err
 }
 
 // do calls f until the store answers, or the wait ends. Every call of f is
@@ -99,39 +137,6 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 		}
 		w.pause(ctx, min(jitter(pause), time.Until(w.until)))
 	}
-}
-
-// entries are those of the hub, behind a store that is waited for.
-func (w *storeWait) entries() *entries {
-	if w.plain {
-		return w.starter.entries
-	}
-	patient := *w.starter.entries
-	patient.store = patientStore{patient.store, w}
-	return &patient
-}
-
-// patientStore repeats Get and Put. A Put whose reply was lost meets its own
-// write then, which entries knows by its body.
-type patientStore struct {
-	store.Store
-	wait *storeWait
-}
-
-func (s patientStore) Get(ctx context.Context, id string) (e store.Entry, err error) {
-	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
-		e, err = s.Store.Get(ctx, id)
-		return err
-	})
-	return e, err
-}
-
-func (s patientStore) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
-	err = s.wait.do(ctx, func(ctx context.Context) (err error) {
-		version, err = s.Store.Put(ctx, e)
-		return err
-	})
-	return version, err
 }
 
 // limit is for how long Start waits in all: never more than half of what is

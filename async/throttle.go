@@ -17,14 +17,14 @@ import (
 // health how each call ends.
 type throttle struct {
 	completer.Completer
-	limit   *rate.Limiter
+	limit   *rate.Limiter // nil: no limit
 	health  *health
 	lookout *lookout // nil: none
 	slow    bool     // whether a call that takes long counts as failed
 }
 
 func newThrottle(c completer.Completer, perSecond float64, health *health, lookout *lookout) *throttle {
-	limit := rate.NewLimiter(rate.Inf, 1)
+	var limit *rate.Limiter
 	if perSecond > 0 {
 		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/10)))
 	}
@@ -78,7 +78,11 @@ var (
 )
 
 func (t *throttle) call(ctx context.Context, target completer.Target, kinds []kind, f func() error) error {
-	if err := t.limit.Wait(ctx); err != nil {
+	if t.limit != nil {
+		if err := t.limit.Wait(ctx); err != nil {
+			return err
+		}
+	} else if err := ctx.Err(); err != nil {
 		return err
 	}
 	begun := time.Now()
