@@ -4,26 +4,42 @@ GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 MODULES = . otel store/postgres examples examples/jetstream
 
-.PHONY: help test check bench fuzz soak proto
+.PHONY: help test check newest bench fuzz soak proto
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-test: ## all tests of all modules, with the race detector and in random order, and the long simulation
-	$(GO) test -race -shuffle=on -timeout 30m ./...
-	$(GO) test -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle # without the race detector: ten times the histories, and no row of the state table is left out
-	$(GO) -C otel test -race -shuffle=on -timeout 30m ./...
-	$(GO) -C store/postgres test -race -shuffle=on -timeout 30m ./...
-	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
-	$(GO) -C examples test -race -shuffle=on -timeout 30m ./...
-	$(GO) -C examples/jetstream test -race -shuffle=on -timeout 30m ./...
+# The race detector needs a C compiler.
+RACE := $(shell { command -v gcc || command -v clang; } >/dev/null 2>&1 && echo -race)
+TEST = test -json $(RACE) -shuffle=on -timeout 30m
 
-check: ## formatting, vet, staticcheck, go fix, tidy modules
+test: ## all tests of all modules, and a list of those that were skipped; installs what is missing on Debian and Ubuntu as root
+	@.ci/setup
+	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time
+	@{ [ -n "$(RACE)" ] || echo 'NOT TESTED: the race detector, which needs a C compiler'; \
+	$(GO) $(TEST) ./... || echo 'FAIL: go test'; \
+	echo 'without the race detector: ten times the histories, and each row of the state table'; \
+	$(GO) test -json -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle || echo 'FAIL: go test'; \
+	$(GO) -C otel $(TEST) ./... || echo 'FAIL: go test in otel'; \
+	$(GO) -C store/postgres $(TEST) ./... || echo 'FAIL: go test in store/postgres'; \
+	$(GO) -C examples $(TEST) ./... || echo 'FAIL: go test in examples'; \
+	$(GO) -C examples/jetstream $(TEST) ./... || echo 'FAIL: go test in examples/jetstream'; \
+	} | $(GO) run ./internal/testreport
+
+check: ## formatting, vet, staticcheck, go fix, tidy modules, other systems
 	@test -z "$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go') | tee /dev/stderr)"
 	@for m in $(MODULES); do echo "check $$m"; \
 		( cd $$m && $(GO) vet ./... && $(GO) fix -diff ./... && $(GO) mod tidy -diff && \
 		  $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... ) || exit 1; done
 	@cd tools && $(GO) mod tidy -diff
+	@for os in windows darwin; do for m in . store/postgres; do echo "vet $$m for $$os"; \
+		( cd $$m && GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... ) || exit 1; done; done
+
+NEWEST = $(shell sed -n 's/^\tgo.temporal.io\/sdk \(v[^ ]*\)$$/\1/p' examples/go.mod)
+newest: ## build and test with the newest SDK that is supported, that of examples/go.mod; go.mod has the oldest
+	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && cp go.mod $$dir/newest.mod && cp go.sum $$dir/newest.sum && \
+	$(GO) mod edit -require=go.temporal.io/sdk@$(NEWEST) $$dir/newest.mod && echo "SDK $(NEWEST)" && \
+	$(GO) test -mod=mod -modfile=$$dir/newest.mod ./async/completer ./async/asynctest ./docs
 
 bench: ## speeds and sizes, each beside the bare library where there is one
 	$(GO) test -run '^$$' -bench . -count 1 ./...

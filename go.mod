@@ -8,7 +8,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	go.etcd.io/bbolt v1.5.0
 	go.temporal.io/api v1.63.5
-	go.temporal.io/sdk v1.50.0
+	go.temporal.io/sdk v1.42.0
 	golang.org/x/time v0.16.0
 	google.golang.org/protobuf v1.36.11
 )

@@ -13,20 +13,20 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Callback is a handle for one activity that waits for an external system,
-// whatever its result type: what other SDKs call an async activity handle. It is
-// a small value, safe for concurrent use. Accessors report the state at the time
-// the callback was opened; methods act on the current entry.
+// Callback is a handle of one activity that waits for an external system,
+// whatever its result type. Other SDKs call it an async activity handle. It is
+// a small value, safe for concurrent use. Accessors report the state at the
+// time the callback was opened; methods act on the current entry.
 //
-// The zero Callback answers ErrNotFound.
+// The zero Callback returns ErrNotFound from every method.
 type Callback struct {
 	hub *Hub
 	handle
 }
 
 // ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
-// business key, none for a key that no activity has yet. Who has it
-// may answer, so it is to be sent only to those, and not to be logged.
+// business key, and none for a key that no activity has yet. Anyone who has the
+// ID can answer. Send it only to the system that should, and do not log it.
 func (c Callback) ID() string {
 	if c.id == nil {
 		return ""
@@ -34,34 +34,35 @@ func (c Callback) ID() string {
 	return c.id.Reveal()
 }
 
-// Reference returns what Remember kept, or "".
+// Reference returns the reference that Remember stored, or "".
 func (c Callback) Reference() string { return c.entry.rec.GetReference() }
 
-// String names the callback by its shortened ID, which is safe in a log.
+// String returns the shortened callback ID, which is safe in a log.
 func (c Callback) String() string { return "callback " + shortID(c.entryID()) }
 
-// GoString is String, so that %#v doesn't print the task token.
+// GoString returns String, so that %#v does not print the task token.
 func (c Callback) GoString() string { return c.String() }
 
-// LogValue is the shortened ID.
+// LogValue returns the shortened callback ID.
 func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.entryID())) }
 
-// Fail has the attempt fail with err, and the activity retried by its retry
-// policy: the next attempt asks again, under a new callback ID. An error that
-// is itself a non-retryable temporal.ApplicationError stays one.
+// Fail fails the attempt with err. Temporal retries the activity by its retry
+// policy, and the next attempt asks again under a new callback ID. If err is a
+// non-retryable temporal.ApplicationError, the activity ends.
 //
-// Nil means that the failure is accepted: it will be delivered. See
-// [Pending.Complete] for that, for repeats and for what is answered else.
-// A nil error and activity.ErrResultPending are refused with
+// Nil means that the failure is stored and that a hub will deliver it. See
+// [Pending.Complete] for repeats and for errors. A nil error,
+// activity.ErrResultPending and an error that cannot be encoded are
 // ErrInvalidFailure. A failure over the blob limit is cut (stack traces, then
-// details, then messages), and keeps its retryability. A cancellation among
-// its causes is sent as a failure of type "Canceled": the SDK's own client
-// would send the whole as a cancellation, and lose it.
+// details, then messages) and keeps its retryability. If a cancellation is
+// among the causes, Latchkey sends a failure of type "Canceled"; the SDK's own
+// client would send a cancellation, which Temporal refuses.
 func (c Callback) Fail(ctx context.Context, err error) error {
 	return failed("fail", c.entryID(), c.fail(ctx, err, true))
 }
 
-// Reject is Fail without retries: the activity ends with err.
+// Reject fails the activity with err, without retries. Otherwise it is like
+// Fail.
 func (c Callback) Reject(ctx context.Context, err error) error {
 	return failed("reject", c.entryID(), c.fail(ctx, err, false))
 }
@@ -82,11 +83,12 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 }
 
 // ReportCanceled ends the activity as cancelled, with these details. Temporal
-// takes that only where a cancellation was requested: unless it was,
-// ReportCanceled returns ErrCancelNotRequested and changes nothing. It asks
-// Temporal where that isn't known yet, so it needs a hub with a completer.
+// accepts this only after a request for cancellation. Without one,
+// ReportCanceled returns ErrCancelNotRequested and changes nothing. If the
+// store does not know of a request, ReportCanceled asks Temporal, so it needs a
+// hub with a completer.
 //
-// It is ReportCanceled and not Cancel, which in Temporal's SDK requests a
+// It is not called Cancel because Cancel, in Temporal's SDK, requests a
 // cancellation.
 func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
 	return failed("report canceled", c.entryID(), c.reportCanceled(ctx, details))
@@ -107,9 +109,9 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 	return c.hub.deliverer.settle(ctx, c.handle, o)
 }
 
-// Remember keeps the outside's own reference, such as a job's number, for
-// later attempts of this round: they find it with Reference, and submit
-// nothing twice. At most 4 KiB of UTF-8; "" forgets.
+// Remember stores a reference of the external system, such as a job number, for
+// later attempts of this round. They read it with Reference and do not submit
+// the job again. At most 4 KiB of UTF-8; "" removes the reference.
 func (c Callback) Remember(ctx context.Context, ref string) error {
 	return failed("remember", c.entryID(), c.remember(ctx, ref))
 }
@@ -140,19 +142,19 @@ func (c Callback) update(ctx context.Context, change func(e entry) (_ entry, wri
 // errZero answers a callback that no hub gave.
 var errZero = fmt.Errorf("%w: the zero Callback", ErrNotFound)
 
-// State is where an entry stands.
+// State is the state of an entry.
 type State int
 
 const (
-	// Waiting for an answer.
+	// Waiting means that no answer has been accepted.
 	Waiting State = iota + 1
-	// Settled: an outcome is accepted, and will be delivered.
+	// Settled means that an outcome is accepted and will be delivered.
 	Settled
-	// Closed: the activity is over.
+	// Closed means that the activity is over.
 	Closed
 )
 
-// String names the state in lower case.
+// String returns the name of the state in lower case.
 func (s State) String() string {
 	switch s {
 	case Waiting:
@@ -166,8 +168,8 @@ func (s State) String() string {
 	}
 }
 
-// Info is what is known of a callback. It holds neither the task token, nor the
-// outcome, nor the callback ID, and is safe to show to operators.
+// Info describes a callback for operators. It contains neither the task token,
+// nor the outcome, nor the callback ID.
 type Info struct {
 	ID         string // of the entry in the store: nothing can be answered with it
 	ResultType string
@@ -215,7 +217,7 @@ type Info struct {
 	Class            string    // what goes wrong: LastError, "hook", "heartbeat" or "late"; "": nothing
 }
 
-// Info returns what was known when the callback was opened.
+// Info returns the state of the entry at the time the callback was opened.
 func (c Callback) Info() Info {
 	r := c.entry.rec
 	if r == nil {

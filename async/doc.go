@@ -1,20 +1,45 @@
-// Package async finishes Temporal activities from outside the worker.
+// Package async completes Temporal activities from outside the worker.
 //
-// An activity hands itself over with [Start], which keeps its task token in a
-// store and gives the outside a callback ID. Whoever has that ID answers with
-// [Open] and a method of [Pending]: from another process, on another day. The
-// answer is accepted by the store, checked against the type that the activity
-// awaits, and reported to Temporal by the hub's [completer.Completer].
+// # Overview
+//
+// An activity calls [Start]. Start stores the activity's task token and runs a
+// function, which sends a short callback ID to an external system. Then the
+// activity returns, and no goroutine waits. The external system, or a handler
+// that it calls, passes the callback ID to [Open] and answers with a method of
+// [Pending]: Complete, Fail, Reject or ReportCanceled. That can happen in
+// another process and on another day.
+//
+// The answer is checked against the type that the activity awaits, and stored.
+// A [Hub] delivers it to Temporal through a [completer.Completer] and retries
+// until Temporal has accepted it.
+//
+// # Types
+//
+//   - [Hub] starts, opens and delivers. [New] creates one from [Options];
+//     [Hub.Run] delivers, heartbeats and calls [Hooks].
+//   - [Pending] is a waiting activity whose result type is known; [Callback] is
+//     one whose type is not. [Info] describes it for operators.
+//   - [StartOptions] and [KeyOptions] configure one activity. [OpenKey] finds
+//     an activity by a business key.
+//   - [None] is the result of an activity that returns only an error.
+//
+// # Errors
+//
+// Methods return errors that wrap one of the variables of this package: use
+// errors.Is. Each variable says whether the answer was accepted. After any
+// other error the outcome is unknown; retry with the same value.
 //
 // # Caveats
 //
-// The callback ID lets whoever has it answer. The task token, the outcome and
-// the secret of the callback ID are in the store's entries in clear.
+// Anyone who has a callback ID can answer with it. The entries of a store
+// contain the task token, the outcome and the secret of the callback ID in
+// clear, unless the store is sealed.
 //
-// An activity ID must not be used twice in one run of a workflow: Temporal
-// takes an answer by ID for whichever activity bears it. Latchkey looks before
-// it answers by ID, but can't hold the workflow still meanwhile.
+// Do not use an activity ID twice in one run of a workflow. Temporal delivers
+// an answer by ID to whichever activity has that ID. Latchkey checks before it
+// answers by ID, but the workflow can continue between the check and the
+// answer.
 //
-// An activity of a workflow that is reset is another one, in a new run: it
-// asks again, under a new callback ID.
+// After a workflow reset, an activity runs as another one in a new run. It asks
+// again under a new callback ID.
 package async

@@ -22,21 +22,64 @@ type Approval struct {
 	By       string
 }
 
-// ResultType names the type for good: renaming it in Go breaks nothing.
+// ResultType names the type in the store.
 func (Approval) ResultType() string { return "expenses.Approval" }
 
-// Activities hold what the activities need.
+// Activities holds what the activities need.
 type Activities struct {
-	hub  *async.Hub
-	mail chan<- string
+	hub    *async.Hub
+	mailer mailer
 }
 
-// Approve asks somebody, and ends when they answer.
+// Approve asks a person for a decision and returns at once.
 func (a *Activities) Approve(ctx context.Context, expense string) (Approval, error) {
 	return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Approval]) error {
-		a.mail <- p.ID() // what the outside needs to answer
-		return nil
+		return a.mailer.Ask(ctx, expense, p.ID())
 	})
+}
+
+// mailer stands for whatever reaches the external system. It keeps the last
+// callback ID.
+type mailer struct{ id *string }
+
+func (m mailer) Ask(_ context.Context, expense, id string) error {
+	*m.id = id
+	return nil
+}
+
+// office is a hub with a mailer, and without a Temporal server.
+type office struct {
+	hub      *async.Hub
+	temporal *asynctest.Completer // in production: the client's
+	mailed   string               // the last callback ID
+}
+
+func newOffice(o async.Options) *office {
+	x := &office{temporal: new(asynctest.Completer)}
+	o.Store, o.Completer = store.NewMemory(), x.temporal
+	var err error
+	if x.hub, err = async.New(o); err != nil {
+		panic(err)
+	}
+	return x
+}
+
+// approve runs the activity Approve up to where it waits, and returns the
+// callback ID.
+func (x *office) approve() string {
+	a := &Activities{hub: x.hub, mailer: mailer{&x.mailed}}
+	_ = runActivity(a.Approve, "train ticket")
+	return x.mailed
+}
+
+// runActivity runs an activity as a worker does, and returns its error.
+func runActivity(activity any, args ...any) error {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	w := suite.NewTestActivityEnvironment()
+	w.RegisterActivity(activity)
+	_, err := w.ExecuteActivity(activity, args...)
+	return err
 }
 
 func Example() {
@@ -47,18 +90,14 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	mail := make(chan string, 1)
 
-	// The worker runs the activity, which hands itself over.
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(slog.New(slog.DiscardHandler))
-	worker := suite.NewTestActivityEnvironment()
-	worker.RegisterActivity(&Activities{hub: hub, mail: mail})
-	_, err = worker.ExecuteActivity((&Activities{hub: hub, mail: mail}).Approve, "train ticket")
+	// The worker runs the activity, which sends the callback ID and waits.
+	var id string
+	a := &Activities{hub: hub, mailer: mailer{&id}}
+	err = runActivity(a.Approve, "train ticket")
 	fmt.Println("pending:", err == activity.ErrResultPending)
 
-	// Wherever the answer arrives, on whatever day.
-	id := <-mail
+	// Wherever the answer arrives: any process on the same store, any day.
 	_, err = async.Open[string](ctx, hub, id)
 	fmt.Println("as another type:", errors.Is(err, async.ErrTypeMismatch))
 
@@ -81,27 +120,75 @@ func Example() {
 	// delivered: 1
 }
 
-func ExampleHub_List() {
-	ctx := context.Background()
-	hub, err := async.New(async.Options{Store: store.NewMemory()})
-	if err != nil {
-		fmt.Println(err)
-		return
+func ExampleNew() {
+	_, err := async.New(async.Options{Completer: new(asynctest.Completer)})
+	fmt.Println("without a store:", err != nil)
+
+	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
+	fmt.Println("with one:", hub != nil, err)
+
+	// Output:
+	// without a store: true
+	// with one: true <nil>
+}
+
+func ExampleStart() {
+	office := newOffice(async.Options{})
+	var asked []string
+	approve := func(ctx context.Context, expense string) (Approval, error) {
+		return async.Start(ctx, office.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Approval]) error {
+			asked = append(asked, p.ID()) // a mail, a job, a message
+			return nil
+		})
 	}
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(slog.New(slog.DiscardHandler))
-	worker := suite.NewTestActivityEnvironment()
-	ship := func(ctx context.Context) error {
-		_, err := async.Start(ctx, hub, async.StartOptions{Labels: map[string]string{"desk": "returns"}},
-			func(ctx context.Context, p async.Pending[async.None]) error {
-				return p.Remember(ctx, "parcel-17")
-			})
+
+	err := runActivity(approve, "train ticket")
+	fmt.Println("waits:", err == activity.ErrResultPending)
+	fmt.Println("asked:", len(asked), "with an ID of", len(asked[0]), "characters")
+
+	// Output:
+	// waits: true
+	// asked: 1 with an ID of 54 characters
+}
+
+// An activity that submits a job remembers the number of the job. A later
+// attempt finds it, and does not submit the job again.
+func ExampleCallback_Remember() {
+	office := newOffice(async.Options{})
+	submitted := 0
+	render := func(ctx context.Context, film string) error {
+		_, err := async.Start(ctx, office.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[async.None]) error {
+			if p.Reference() != "" {
+				return nil // an earlier attempt has submitted it
+			}
+			submitted++
+			return p.Remember(ctx, fmt.Sprint("job-", submitted))
+		})
 		return err
 	}
-	worker.RegisterActivity(ship)
-	_, _ = worker.ExecuteActivity(ship)
+	_ = runActivity(render, "intro.mov")
 
-	for c, err := range hub.List(ctx) {
+	for c, err := range office.hub.List(context.Background()) {
+		fmt.Println(c.Reference(), err)
+	}
+
+	// Output:
+	// job-1 <nil>
+}
+
+func ExampleHub_List() {
+	ctx := context.Background()
+	office := newOffice(async.Options{})
+	ship := func(ctx context.Context) error {
+		o := async.StartOptions{Labels: map[string]string{"desk": "returns"}}
+		_, err := async.Start(ctx, office.hub, o, func(ctx context.Context, p async.Pending[async.None]) error {
+			return p.Remember(ctx, "parcel-17")
+		})
+		return err
+	}
+	_ = runActivity(ship)
+
+	for c, err := range office.hub.List(ctx) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -109,89 +196,17 @@ func ExampleHub_List() {
 		i := c.Info()
 		fmt.Println(i.State, i.ResultType, i.Reference, i.Labels["desk"])
 	}
+
 	// Output:
 	// waiting none parcel-17 returns
 }
 
-// Verdict was called Decision and lived in package expenses. Its ResultType
-// returns the old name, so that activities which wait since before the change
-// can still be answered.
-type Verdict struct{ Approved bool }
-
-func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
-
-func ExampleOpen_renamedType() {
-	ctx := context.Background()
-	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	id := waitsSinceBefore(ctx, hub)
-	p, err := async.Open[Verdict](ctx, hub, id)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(p.Info().ResultType, p.Complete(ctx, Verdict{Approved: true}))
-
-	type Decision struct{ Approved bool } // without the method, elsewhere
-	_, err = async.Open[Decision](ctx, hub, id)
-	fmt.Println(errors.Is(err, async.ErrTypeMismatch))
-	// Output:
-	// example.com/shop/expenses.Decision <nil>
-	// true
-}
-
-// before is the type as it was: its name is the one that the store keeps.
-type before struct{ Approved bool }
-
-func (before) ResultType() string { return "example.com/shop/expenses.Decision" }
-
-// waitsSinceBefore runs an activity that awaits the type under its old name.
-func waitsSinceBefore(ctx context.Context, hub *async.Hub) (id string) {
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(slog.New(slog.DiscardHandler))
-	worker := suite.NewTestActivityEnvironment()
-	approve := func(ctx context.Context) (before, error) {
-		return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[before]) error {
-			id = p.ID()
-			return nil
-		})
-	}
-	worker.RegisterActivity(approve)
-	_, _ = worker.ExecuteActivity(approve)
-	return id
-}
-
-func ExampleCallback_Fail() {
-	ctx := context.Background()
-	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	_, err = hub.Open(ctx, "not-a-callback-id")
-	fmt.Println(err)
-
-	var none async.Callback
-	fmt.Println(errors.Is(none.Fail(ctx, errors.New("declined")), async.ErrNotFound))
-	// Output:
-	// async: open: no such callback: not a callback ID, which has 54 characters of A-Z a-z 0-9 - _ (44 with a business key)
-	// true
-}
-
-// Interceptors that wrap errors are common. Interceptor, put first, keeps an
-// activity waiting all the same.
+// An interceptor that wraps every error would end the wait. Interceptor, put
+// first, prevents that.
 func ExampleInterceptor() {
-	temporal := new(asynctest.Completer) // in production: completer.New
-	hub, err := async.New(async.Options{Store: store.NewMemory(), Completer: temporal})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	office := newOffice(async.Options{})
 	wrap := &wrapping{wrap: func(err error) error { return fmt.Errorf("activity failed: %w", err) }}
-	a := &Activities{hub: hub, mail: make(chan string, 2)}
+	a := &Activities{hub: office.hub, mailer: mailer{&office.mailed}}
 
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(slog.New(slog.DiscardHandler))
@@ -202,9 +217,10 @@ func ExampleInterceptor() {
 		w := suite.NewTestActivityEnvironment()
 		w.SetWorkerOptions(worker.Options{Interceptors: interceptors})
 		w.RegisterActivity(a)
-		_, err = w.ExecuteActivity(a.Approve, "train ticket")
+		_, err := w.ExecuteActivity(a.Approve, "train ticket")
 		fmt.Println("pending:", err == activity.ErrResultPending)
 	}
+
 	// Output:
 	// pending: false
 	// pending: true

@@ -7,37 +7,46 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Hooks tell an application what became of its callbacks. Each is called at
-// least once, by a hub that runs, for what a hub with that hook has learned;
-// all hubs of a store should have the same. A hook that returns an error, panics
-// or outlives its context is retried with backoff. Hooks may run concurrently.
-// The context ends within ClaimTime. A signal (CancelRequested, Paused, Reset) is
-// retried as long as its round goes on. A hook that doesn't return delays only
-// the other hooks of the same entry. The callback is that of the round that the
-// hook is about.
+// Hooks are functions that a hub calls when something happens to a callback.
+// All are optional.
+//
+// A running hub calls each hook at least once for each event that a hub with
+// that hook has learned of. Give all hubs of a store the same hooks. A hook
+// that returns an error, panics or outlives its context is retried with
+// backoff; the hook of a signal (CancelRequested, Paused, Reset) only until its
+// round ends. Hooks may run concurrently. Their context ends within ClaimTime.
+// A hook that does not return delays only the other hooks of the same entry.
+// The callback that a hook gets is that of the round of the event.
 type Hooks struct {
-	// Delivered: Temporal has taken the outcome. [Pending.Outcome] still reads
-	// it, unless the hook has returned nil before or, after a failure, the next
-	// attempt has asked.
+	// Delivered is called when Temporal has accepted the outcome.
+	// [Pending.Outcome] can still read it, unless the hook has returned nil
+	// before or, after a failure, the next attempt has asked.
 	Delivered func(ctx context.Context, c Callback) error
 
-	// CancelRequested: somebody wants the activity cancelled. It goes on, and
-	// is answered by ReportCanceled, Complete or Fail. It may be told before
-	// Remember was called: return an error, to be called again.
+	// CancelRequested is called when cancellation of the activity was requested.
+	// The activity continues until ReportCanceled, Complete or Fail answers it.
+	// The hook may be called before Remember was: return an error to be called
+	// again.
 	CancelRequested func(ctx context.Context, c Callback) error
 
-	// Paused: no further attempt begins until somebody lifts the pause; told
-	// again for the next pause. An answer is taken all the same.
+	// Paused is called when the activity was paused, so that no further attempt
+	// begins. It is called again for the next pause. Answers are still accepted.
 	Paused func(ctx context.Context, c Callback) error
 
-	// Reset: the activity is to begin anew. This attempt is the last that began
-	// before, and may be answered, or failed so that the next begins at once.
+	// Reset is called when the activity was reset. The waiting attempt is the
+	// last one that began before the reset. Answer it, or fail it so that the
+	// next one begins at once.
 	Reset func(ctx context.Context, c Callback) error
 
-	// Over: the activity ended without an outcome of ours. The reason is
-	// ErrExpired where it timed out, or its early answer did; ErrUnknownEnd;
-	// ErrTypeMismatch where what was accepted was dropped, since the activity
-	// awaits another type now; ErrAbandoned; else ErrOver.
+	// Over is called when the activity ended without an outcome from Latchkey.
+	// The reason is one of these:
+	//
+	//   - ErrExpired: the activity, or its early result, timed out.
+	//   - ErrUnknownEnd: it cannot be determined how the activity ended.
+	//   - ErrTypeMismatch: an accepted outcome was dropped, since the activity
+	//     now awaits another type.
+	//   - ErrAbandoned: an operator abandoned the entry.
+	//   - [completer.ErrOver]: any other end.
 	Over func(ctx context.Context, c Callback, reason error) error
 
 	// Refused is called for an outcome that is accepted and that Temporal refuses.

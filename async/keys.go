@@ -16,11 +16,11 @@ const maxKey = 1 << 10
 
 // KeyOptions configures [OpenKey].
 type KeyOptions struct {
-	// Namespace is that of the activity. Required.
+	// Namespace is the namespace of the activity. Required.
 	Namespace string
 
-	// Early is how long a result waits for its activity where none has asked
-	// yet. Defaults to 0: ErrNotFound.
+	// Early is how long a result is stored for an activity that does not wait
+	// yet. Defaults to 0: OpenKey then returns ErrNotFound.
 	Early time.Duration
 }
 
@@ -31,16 +31,19 @@ type keyed struct {
 	resultType string
 }
 
-// OpenKey opens the activity that has this business key, where it awaits a T.
-// It stands for the round that is current whenever something is done with it:
-// a repeat of an answer to an earlier round is an answer to this one, unless
-// both carry an idempotency key ([WithIdempotencyKey]).
+// OpenKey opens the activity that has this business key. It returns a
+// [*TypeMismatchError] if the activity does not await a T, and ErrNotFound if
+// no activity has the key.
 //
-// Where there is none it is ErrNotFound; with Early set, it may be answered all
-// the same: Complete then keeps the result for the activity, whose Start
-// delivers it and doesn't run its function. Only a result may come early: Fail,
-// Reject and ReportCanceled need an activity. The Over hook gets ErrExpired for
-// an early result whose activity doesn't come in time.
+// A key does not identify a round: each method acts on the round that is
+// current when it is called. A repeat of an answer to an earlier round is
+// therefore an answer to the current one, unless both carry an idempotency key
+// ([WithIdempotencyKey]).
+//
+// With Early set, OpenKey also succeeds before there is an activity. Complete
+// then stores the result; Start delivers it and does not run its function.
+// Fail, Reject and ReportCanceled need an activity. If no activity comes in
+// time, the Over hook gets ErrExpired.
 func OpenKey[T any](ctx context.Context, h *Hub, key string, o KeyOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {

@@ -23,7 +23,7 @@ const callMargin = time.Second
 
 // Options configures a [Hub].
 type Options struct {
-	// Store keeps what waits. The hub doesn't close it. Required.
+	// Store persists the entries. The hub does not close it. Required.
 	Store store.Store
 
 	// Completer reports to Temporal; see [completer.New]. A hub without one
@@ -31,13 +31,13 @@ type Options struct {
 	// Defaults to none.
 	Completer completer.Completer
 
-	// DataConverter encodes results and details. It must be the workers' own;
+	// DataConverter encodes results and details. It must be the workers' own.
 	// New refuses one that is not equal to that of a [completer.Converting].
 	// Defaults to that one, otherwise to the SDK's.
 	//
-	// A converter that implements workflow.ContextAware gets the context of
-	// each call: that of Complete, ReportCanceled, Heartbeat or Start, and for
-	// the details of a pump the one that Beat got.
+	// A converter that implements workflow.ContextAware gets the context of each
+	// call: of Complete, ReportCanceled, Heartbeat or Start, and for the details
+	// of a pump the context of Beat.
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
@@ -48,33 +48,35 @@ type Options struct {
 	// if it has one.
 	FailureConverter converter.FailureConverter
 
-	// Pumps say when activities heartbeat while they wait, and what, by the
-	// name in [StartOptions].Pump. All hubs of a store that run should have the
-	// same. A hub that meets a pump it does not know leaves the activity's
-	// heartbeats to other hubs and logs an error; for the next minute it claims
-	// every entry one and a half PollIntervals late, after the other hubs. Under
-	// "" it is heartbeat.KeepAlive unless set. Defaults to that one.
+	// Pumps decide when waiting activities heartbeat, and with which details, by
+	// the name in [StartOptions].Pump. Give all running hubs of a store the same
+	// pumps. A hub that meets a pump it does not know leaves the heartbeats of
+	// that activity to other hubs and logs an error; for the next minute it
+	// claims every entry one and a half PollIntervals late, after the other
+	// hubs. The name "" is heartbeat.KeepAlive unless set. Defaults to that one.
 	Pumps map[string]heartbeat.Pump
 
-	// Retention is how long an ended entry answers repeats. Defaults to 24 h.
+	// Retention is how long an entry is kept after its end to answer repeats.
+	// Defaults to 24 h.
 	Retention time.Duration
 
 	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
-	// for [Pending.Outcome]. Otherwise a delivered entry keeps only what answers
-	// repeats, and its payload goes as soon as the Delivered hook, if there is
-	// one, has returned nil. Give all hubs of a store the same. Defaults to
-	// false.
+	// for [Pending.Outcome]. Without it, a delivered entry keeps only what is
+	// needed to answer repeats, and drops its payload when the Delivered hook,
+	// if there is one, has returned nil. Give all hubs of a store the same
+	// value. Defaults to false.
 	KeepOutcomes bool
 
-	// Hooks are told what became of the callbacks. Defaults to none.
+	// Hooks are called when something happens to a callback. Defaults to none.
 	Hooks Hooks
 
-	// Concurrency is how many entries Run and Work tend at once, and as many
-	// calls of hooks and of each pump beside. Defaults to 64.
+	// Concurrency is the maximum number of entries that Run and Work handle at a
+	// time. The same number of calls of hooks, and of each pump, may run in
+	// addition. Defaults to 64.
 	Concurrency int
 
-	// Rate bounds the calls of Temporal a second, of this hub. Defaults to no
-	// limit.
+	// Rate is the maximum number of calls to Temporal a second, of this hub.
+	// Defaults to no limit.
 	Rate float64
 
 	// PollInterval is how often Run looks for entries that have become due. A
@@ -90,39 +92,41 @@ type Options struct {
 	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
 	BlobLimit int
 
-	// ClaimTime is for how long a hub has an entry to itself while it calls
-	// Temporal, and so how soon another takes over from one that died. A call
-	// is given up a second before. At least 2 s. Defaults to 10 s.
+	// ClaimTime is how long a hub reserves an entry while it calls Temporal. If
+	// the hub dies, another hub takes the entry over after that time. A call to
+	// Temporal ends a second before. At least 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
 	// StoreWait is how long Start waits for a store that is away. It never waits
-	// for more than half of what is left of its attempt, keeps the attempt's
-	// heartbeats going meanwhile, and then fails with an error that Temporal
-	// retries. A negative value doesn't wait. At most 1 h. Defaults to 30 s.
+	// for more than half of the attempt's remaining time, and keeps the
+	// attempt's heartbeats going. After that Start returns an error that
+	// Temporal retries. A negative value does not wait. At most 1 h. Defaults to
+	// 30 s.
 	StoreWait time.Duration
 
 	// WatchInterval is how often Run and Work ask Temporal whether a waiting
-	// activity still exists that doesn't heartbeat. So the Over hook learns of a
+	// activity that does not heartbeat still exists. The Over hook learns of a
 	// terminated workflow within that time. Activities of one run share a call;
 	// a million runs cost 278 calls a second at the default. Between 1 s and
 	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
 	WatchInterval time.Duration
 
 	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
-	// for Temporal once the store has the outcome; a negative value doesn't wait.
-	// The delivery goes on when the wait is over, and is retried. While Temporal
-	// cannot be reached no call waits. At most 1 min. Defaults to 1 s.
+	// for Temporal after the store has the outcome. A negative value does not
+	// wait. The delivery continues after that time and is retried. While
+	// Temporal cannot be reached no call waits. At most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
-	// StatsAge is how long a snapshot that [Hub.Stats] has made is returned again.
-	// Between 1 s and 24 h. Defaults to 1 min.
+	// StatsAge is how long [Hub.Stats] returns the same snapshot. Between 1 s
+	// and 24 h. Defaults to 1 min.
 	StatsAge time.Duration
 
-	// Observer is shown what the hub does, for metrics and traces: see [Metrics].
+	// Observer is notified of what the hub does, for metrics and traces: see [Metrics].
 	// Defaults to none.
 	Observer Observer
 
-	// Logger gets what no caller learns. Defaults to slog.Default.
+	// Logger gets problems that cannot be returned to a caller. Defaults to
+	// slog.Default.
 	Logger *slog.Logger
 }
 

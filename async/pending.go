@@ -7,16 +7,16 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Pending is a [Callback] whose activity awaits a T. Only it can complete the
-// activity, so an outcome of another type never reaches Temporal.
+// Pending is a [Callback] whose activity awaits a T. Only a Pending can
+// complete the activity, so an outcome of another type never reaches Temporal.
 //
-// The zero Pending answers ErrNotFound.
+// The zero Pending returns ErrNotFound from every method.
 type Pending[T any] struct{ Callback }
 
-// Open returns the activity that waits under this callback ID, where it awaits
-// a T; else a [*TypeMismatchError] that names both types, or ErrNotFound. It
-// opens ended ones too: their Info tells, and repeats of what ended them
-// succeed.
+// Open returns the activity with this callback ID. It returns a
+// [*TypeMismatchError] if the activity does not await a T, and ErrNotFound if
+// nothing is known under the ID. It also opens an activity that is over: Info
+// reports that, and a repeat of the outcome that ended it returns nil.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 	callback, ok := record.ParseCallbackID(id)
 	p, err := open[T](ctx, h, callback, ok)
@@ -41,31 +41,30 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 
 // Complete ends the activity with this result.
 //
-// Nil means that the result is accepted, in the store, and will be delivered
-// to Temporal; usually it has been within the call. On a durable store it is
-// then not lost, whatever dies. The same result again succeeds and changes
-// nothing, also long after; once another outcome was accepted, it is
-// ErrSettled.
+// Nil means that the store has the result and that a hub will deliver it to
+// Temporal; in most cases it has been delivered when Complete returns. On a
+// durable store the result survives the end of every process. The same result
+// again returns nil and changes nothing, also after the activity has ended.
 //
-// These errors are definite; retrying the same value gives the same error:
+// These errors are definite; retrying with the same value gives the same error:
 //
 //   - ErrInvalidResult (a nil pointer, a failed Validate method, a value that
-//     can't be encoded), ErrTooLarge and ErrTypeMismatch: the value was refused,
-//     and the activity still waits.
+//     cannot be encoded), ErrTooLarge and ErrTypeMismatch: the value was
+//     refused, and the activity still waits.
 //   - ErrSettled: another outcome was accepted before.
-//   - ErrSuperseded: this round is over, and another is under way.
+//   - ErrSuperseded: this round is over, and another one waits.
 //   - ErrClosed: the activity is over without this result.
 //   - ErrNotFound: nothing is known under the callback ID.
 //
 // Any other error leaves the outcome unknown; retry with the same value.
 //
-// Two results are the same where their encoded values are. If the sender can
-// repeat a message, don't add the current time or a random number to the result:
-// the repeat would be ErrSettled. If you must, pass the message's ID with
-// [WithIdempotencyKey]: then a result with the same key counts as the same.
+// Two results are the same if their encoded values are. If the sender can
+// repeat a message, do not add the current time or a random number to the
+// result: the repeat would get ErrSettled. If you must, pass the message's ID
+// with [WithIdempotencyKey]; results with the same key count as the same.
 //
-// If cancellation was requested (see [Info].CancelRequested), the workflow may no
-// longer be waiting for this result. Temporal still accepts it, and Complete
+// If cancellation was requested (see [Info].CancelRequested), the workflow may
+// no longer be waiting for this result. Temporal still accepts it, and Complete
 // returns nil.
 func (p Pending[T]) Complete(ctx context.Context, result T) error {
 	return failed("complete", p.entryID(), p.complete(ctx, result))

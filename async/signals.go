@@ -25,21 +25,19 @@ func standing(r *record.Record) error {
 	return errors.Join(signals...)
 }
 
-// Heartbeat says that the outside is at work, with these details in place of
-// those before, and returns the signals that stand: ErrCancelRequested,
-// ErrPaused and ErrReset, joined where there are several, as the last heartbeat
-// at Temporal learned of them. With a signal the details are taken all the
-// same. Without details it is those before that are sent again.
+// Heartbeat reports that the external system is at work. It stores details,
+// which replace the earlier ones; without arguments, the earlier details are
+// sent again. A running hub sends them, usually at once, and always before the
+// activity's outcome. Calls less than a second apart are sent together. A later
+// attempt reads the details with activity.GetHeartbeatDetails.
 //
-// Nil, or a signal, means that the details are in the store: a hub that runs
-// sends them, usually at once, those of calls less than a second apart together,
-// and before the activity's outcome. A later attempt finds them with
-// activity.GetHeartbeatDetails.
+// Heartbeat returns nil, or the signals that the last heartbeat at Temporal
+// learned of: ErrCancelRequested, ErrPaused and ErrReset, joined if there are
+// several. With a signal the details are stored too.
 //
-// ErrClosed means that the activity is over, ErrSettled that it has been
-// answered, ErrSuperseded that a later asking is under way, and ErrTooLarge that
-// the details were refused, since Temporal would have failed the activity for
-// them.
+// Other errors: ErrClosed if the activity is over, ErrSettled if it was
+// answered, ErrSuperseded if a later round waits, and ErrTooLarge if the
+// details were refused, since Temporal would have failed the activity.
 func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
 	return failed("heartbeat", c.entryID(), c.heartbeat(ctx, details))
 }

@@ -15,24 +15,24 @@ import (
 
 // StartOptions configures [Start]. The zero value is valid.
 type StartOptions struct {
-	// Key is a business key, such as an order's number, unique in the
-	// namespace while its activity waits: [OpenKey] finds the activity by it. A
+	// Key is a business key, such as an order number. [OpenKey] finds the
+	// activity by it. It is unique in the namespace while its activity waits. A
 	// later activity of the same workflow takes the key over. At most 1 KiB.
 	// Defaults to none.
 	Key string
 
-	// Once asks once for each round, not for each attempt: an attempt that
-	// finds that the outside has been asked, or that a reference is
-	// remembered, doesn't run the function. Defaults to false.
+	// Once runs the function once for each round instead of once for each
+	// attempt. A later attempt does not run it if it has returned nil before, or
+	// if a reference is remembered. Defaults to false.
 	Once bool
 
-	// Labels are shown to operators, at most 4 KiB in all. No secrets.
-	// Defaults to none.
+	// Labels are shown to operators. They must not contain secrets. At most 4
+	// KiB in all. Defaults to none.
 	Labels map[string]string
 
-	// Pump is who heartbeats while the activity waits: a name in
-	// [Options].Pumps, of a hub that runs. Defaults to "", which is KeepAlive
-	// unless the options say otherwise.
+	// Pump is the name of the heartbeat pump, as in [Options].Pumps of the hubs
+	// that run. Defaults to "", which is KeepAlive unless Options.Pumps has
+	// another pump under "".
 	Pump string
 }
 
@@ -49,8 +49,8 @@ const (
 // activity. It isn't retried, since the next attempt would make it again.
 const misuse = "latchkey.Misuse"
 
-// Start hands an activity over to the outside. It is called in an activity's
-// function, which returns what Start returns:
+// Start hands an activity over to an external system. Call it in the activity's
+// function, and return what it returns:
 //
 //	func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
 //		return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
@@ -58,27 +58,30 @@ const misuse = "latchkey.Misuse"
 //		})
 //	}
 //
-// It saves the task token first, then runs ask, which tells the outside the
-// callback ID, and returns activity.ErrResultPending, bare: the SDK compares it
-// with ==, so it must not be wrapped. Whoever has the callback ID answers with
-// [Open], from any process that shares the store; the answer may come while
-// ask still runs.
+// Start stores the task token, runs ask, and returns activity.ErrResultPending.
+// Do not wrap that error: the SDK compares it with ==. The function ask sends
+// the callback ID to the external system. The answer may arrive while ask still
+// runs.
 //
-// ask is run at least once for each round, and again by a later attempt unless
-// Once is set: what it does should be safe to repeat, and the callback ID is
-// the same, so that it can serve as the outside's idempotency key. An error of
-// ask goes to the worker as the activity's own, and a panic goes on; the entry
-// stays, since the outside may have been told. Where an answer was accepted
-// before, ask doesn't run or its error is only logged, and the answer is
-// delivered.
+// Start runs ask at least once in each round, and again in a later attempt
+// unless Once is set. So ask should be safe to repeat. The callback ID stays
+// the same within the round and can serve as an idempotency key of the request.
 //
-// An error that is not ask's own means that the store failed, that the key is
-// in use (ErrKeyInUse), that Temporal couldn't be asked what became of an
-// earlier answer, or that Start was misused: outside an activity, in a local activity, without a hub or a
-// function, or with a T that is an interface or has no name. Misuse within an
-// activity fails it without retries.
+// If ask returns an error, the attempt fails with it; if ask panics, the panic
+// continues. The entry stays in either case, since the external system may have
+// the callback ID. If an answer was accepted before, Start delivers it: it does
+// not run ask, or only logs the error of ask.
+//
+// Any other error means one of the following:
+//
+//   - the store failed;
+//   - the key is in use (ErrKeyInUse);
+//   - Temporal could not be asked what became of an earlier answer;
+//   - Start was misused: outside an activity, in a local activity, with a nil
+//     hub or function, or with a T that is an interface or has no name. In an
+//     activity, misuse fails the activity without retries.
 func Start[T any](ctx context.Context, h *Hub, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) (T, error) {
-	var none T // what an activity returns beside an error isn't read
+	var none T // a worker ignores the result that comes with an error
 	name, err := resultType[T]()
 	if err == nil && ask == nil {
 		err = errors.New("the function is nil")
@@ -96,7 +99,7 @@ func start(ctx context.Context, h *Hub, o StartOptions, resultType string, wrong
 	case h == nil:
 		wrong = errors.New("the hub is nil")
 	case info.IsLocalActivity:
-		wrong = errors.New("a local activity ends with its function, and can't be answered from outside")
+		wrong = errors.New("a local activity ends with its function, so it cannot wait for an answer")
 	case len(info.TaskToken) == 0:
 		wrong = errors.New("the activity has no task token")
 	case checkKey(o.Key) != nil:

@@ -1,9 +1,15 @@
-// Package heartbeat says when an activity that waits for the outside
-// heartbeats, and what the heartbeat says. A [Pump] decides; the hubs of
-// package async, which name their pumps in their options, send.
+// Package heartbeat decides when a waiting activity heartbeats, and with which
+// details. A [Pump] decides; the hubs of package async send. Hubs name their
+// pumps in async.Options.Pumps, and activities choose one by name in
+// async.StartOptions.Pump.
 //
-// [KeepAlive] beats for as long as somebody runs a hub, [Probe] for as long as
-// the outside says that its job lives, and [Relay] whenever the outside beats.
+// There are three pumps:
+//
+//   - [KeepAlive] heartbeats as long as the activity waits and a hub runs. It
+//     is the default.
+//   - [Probe] asks the external system, and heartbeats as long as the job
+//     lives.
+//   - [Relay] heartbeats when the external system calls Callback.Heartbeat.
 package heartbeat
 
 import (
@@ -13,11 +19,11 @@ import (
 	"time"
 )
 
-// Activity is what a [Pump] knows of an activity that waits.
+// Activity describes a waiting activity to a [Pump].
 type Activity struct {
-	ID        string `json:"-"` // callback ID, for the outside only: not to be logged
+	ID        string `json:"-"` // callback ID: a secret, not to be logged
 	Type      string // activity type
-	Reference string // what Pending.Remember kept
+	Reference string // set by Pending.Remember
 	Labels    map[string]string
 
 	WorkflowID string // empty for a standalone activity
@@ -28,48 +34,47 @@ type Activity struct {
 	Relayed    time.Time     // the oldest Pending.Heartbeat not sent yet; zero: none
 }
 
-// String tells which activity it is, without its callback ID.
+// String names the activity without its callback ID.
 func (a Activity) String() string { return "activity " + a.Type + " of workflow " + a.WorkflowID }
 
-// GoString is String, so that %#v doesn't print the callback ID.
+// GoString returns String, so that %#v does not print the callback ID.
 func (a Activity) GoString() string { return a.String() }
 
-// LogValue is String.
+// LogValue returns String.
 func (a Activity) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-// Beat is what a heartbeat says.
+// Beat is the content of a heartbeat.
 type Beat struct {
 	Skip    bool // send nothing this time
 	Details any  // nil: the details sent last, again
 }
 
-// ErrDead says that the outside will never answer: the attempt fails with a
-// retryable failure of type [JobDead]. It may be wrapped; the whole text
-// becomes the failure's message.
+// ErrDead means that the external job will never answer. The attempt fails with
+// a retryable failure of type [JobDead]. ErrDead may be wrapped; the text of
+// the error becomes the message of the failure.
 var ErrDead = errors.New("heartbeat: the external job is dead")
 
-// JobDead is the type of the application failure that ErrDead becomes, for
-// retry policies and for workflows that look at their activities' errors.
+// JobDead is the type of the application failure for ErrDead. Retry policies
+// and workflows can test for it.
 const JobDead = "JobDead"
 
-// Pump decides when an activity that waits heartbeats, and what that says. It
-// is called in whichever process claimed the activity's entry, so it keeps
-// nothing of an activity itself. Its methods are called by any number of
-// goroutines.
+// Pump decides when a waiting activity heartbeats, and with which details. The
+// process that has claimed the activity's entry calls it, so a Pump must not
+// keep state about an activity. Its methods must be safe for concurrent use.
 //
 // A Pump may also implement [Asker].
 type Pump interface {
-	// Next returns when Beat is due, which may be past; the zero time means
-	// not until something changes: the next Pending.Heartbeat, or attempt. It
-	// is pure and quick: the same arguments give the same time, in every
-	// process.
+	// Next returns when Beat is due. A time in the past means now. The zero time
+	// means not before something changes: the next Callback.Heartbeat, or the
+	// next attempt. Next must be pure and quick: the same arguments give the
+	// same time in every process.
 	Next(a Activity, now time.Time) time.Time
 
-	// Beat returns what the heartbeat says, which is then sent. It may ask the
-	// outside, and is given up when its context ends, at the latest in half a
-	// claim time. With ErrDead the attempt fails. After any other error nothing is sent,
-	// and Beat is called again soon: if that goes on for the heartbeat
-	// timeout, the attempt ends by it. The same follows a panic.
+	// Beat returns the content of a heartbeat, which the hub then sends. It may
+	// ask the external system. Its context ends after half a claim time at the
+	// latest. If Beat returns ErrDead, the attempt fails. After any other error
+	// or a panic nothing is sent, and Beat is called again soon; if that
+	// continues for the heartbeat timeout, Temporal times the attempt out.
 	Beat(ctx context.Context, a Activity) (Beat, error)
 }
 

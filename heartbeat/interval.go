@@ -30,8 +30,8 @@ func interval(set, timeout time.Duration) time.Duration {
 	}
 }
 
-// next is when a beat is due that comes every d, or sooner for what the outside
-// has brought.
+// next is when a beat is due that comes every d, or sooner if Callback.Heartbeat
+// has brought details.
 func next(a Activity, d time.Duration) time.Time {
 	var at time.Time
 	if d > 0 {

@@ -7,20 +7,20 @@ import (
 
 // KeepAliveOptions configures [KeepAlive].
 type KeepAliveOptions struct {
-	// Interval is the time from beat to beat, at most a third of the heartbeat
-	// timeout. Set, it also beats where there is no heartbeat timeout: a slow
-	// watch, which learns of a cancellation. Defaults to a third of the
+	// Interval is the time between two heartbeats, at most a third of the
+	// heartbeat timeout. If it is set, KeepAlive also heartbeats where there is
+	// no heartbeat timeout, to learn of cancellation. Defaults to a third of the
 	// heartbeat timeout, at most a minute; without a heartbeat timeout, to no
-	// beats.
+	// heartbeats.
 	Interval time.Duration
 }
 
-// KeepAlive beats for as long as an activity waits and some hub runs. It says
-// nothing of whether the outside still works: Temporal learns that Latchkey
-// does, and Latchkey of cancellation, pause, reset and the end.
+// KeepAlive heartbeats as long as an activity waits and a hub runs. It does not
+// ask whether the external system still works. Temporal learns that Latchkey
+// lives, and Latchkey learns of cancellation, pause, reset and the end.
 //
-// Beats are up to a fifth of the interval early, so that what began together
-// doesn't stay together.
+// Heartbeats are up to a fifth of the interval early, so that activities which
+// began together do not stay together.
 func KeepAlive(o KeepAliveOptions) Pump { return keepAlive{o} }
 
 type keepAlive struct{ o KeepAliveOptions }

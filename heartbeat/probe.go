@@ -9,26 +9,28 @@ import (
 
 // ProbeOptions configures [Probe].
 type ProbeOptions struct {
-	// Interval is the time from question to question, at most a third of the
-	// heartbeat timeout. Defaults to a third of the heartbeat timeout, at most
-	// a minute; without a heartbeat timeout, to a minute.
+	// Interval is the time between two calls of ask, at most a third of the
+	// heartbeat timeout. Defaults to a third of the heartbeat timeout, at most a
+	// minute; without a heartbeat timeout, to a minute.
 	Interval time.Duration
 
-	// Timeout bounds one question. The hub gives up after half a claim time at
-	// the latest. Defaults to 5 s.
+	// Timeout is the maximum duration of a call of ask, at most half a claim
+	// time of the hub. Defaults to 5 s.
 	Timeout time.Duration
 }
 
-// Probe asks the outside about its job, and beats where it lives, with the
-// details that ask returns, in place of those of Pending.Heartbeat; nil details
-// are those sent last. An error that is
-// [ErrDead] fails the attempt. After any other error it isn't known how the job
-// is: nothing is sent, and ask is called again soon. The heartbeat timeout is
-// the patience: if nobody can say for so long that the job lives, the attempt
-// times out, and the next one finds the job by what Pending.Remember kept.
+// Probe asks the external system about its job and heartbeats as long as the
+// job lives. The details that ask returns replace those of Callback.Heartbeat;
+// nil details repeat the last ones.
 //
-// ask is called by any number of goroutines, in any process that runs a hub
-// with this pump, and may be called twice for one beat. It panics for a nil ask.
+// If ask returns [ErrDead], the attempt fails. After any other error the state
+// of the job is unknown: nothing is sent, and ask is called again soon. If that
+// continues for the heartbeat timeout, Temporal times the attempt out. The next
+// attempt finds the job by the reference that Pending.Remember stored.
+//
+// ask must be safe for concurrent use. Any process that runs a hub with this
+// pump may call it, and it may be called twice for one heartbeat. Probe panics
+// if ask is nil.
 func Probe(ask func(ctx context.Context, a Activity) (details any, err error), o ProbeOptions) Pump {
 	if ask == nil {
 		panic("heartbeat: Probe with a nil ask")

@@ -7,14 +7,14 @@ import (
 
 // RelayOptions configures [Relay].
 type RelayOptions struct {
-	// MinInterval is the least time from beat to beat; what the outside brings
-	// meanwhile is coalesced, and the last of it sent. At most a third of the
-	// heartbeat timeout. Defaults to 1 s.
+	// MinInterval is the least time between two heartbeats. Calls of
+	// Callback.Heartbeat in that time are sent together, with the details of the
+	// last. At most a third of the heartbeat timeout. Defaults to 1 s.
 	MinInterval time.Duration
 }
 
-// Relay beats only when the outside does, by Pending.Heartbeat: an outside that
-// falls silent for the heartbeat timeout ends the attempt.
+// Relay heartbeats only when the external system calls Callback.Heartbeat. If
+// it is silent for the heartbeat timeout, Temporal times the attempt out.
 func Relay(o RelayOptions) Pump {
 	if o.MinInterval <= 0 {
 		o.MinInterval = coalesce

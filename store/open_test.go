@@ -142,18 +142,3 @@ func TestCheckClaim(t *testing.T) {
 		}
 	}
 }
-
-func ExampleOpen() {
-	s, err := store.Open(context.Background(), "memory:")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer s.Close()
-	_, err = s.Get(context.Background(), "nobody")
-	fmt.Println(err)
-	fmt.Println(errors.Is(err, store.ErrNotFound))
-	// Output:
-	// store: memory get nobody: not found
-	// true
-}

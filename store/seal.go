@@ -81,14 +81,33 @@ func seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed := &Sealed{inner: s, seals: keys}
-	sealed.pager, _ = s.(Pager)
-	sealed.count, _ = s.(Counter)
-	sealed.watch, _ = s.(Notifier)
+	sealed := newSealed(s, keys)
 	if err := sealed.checkCanary(ctx); err != nil {
 		return nil, err
 	}
 	return sealed, nil
+}
+
+func newSealed(inner Store, keys *seals) *Sealed {
+	s := &Sealed{inner: inner, seals: keys}
+	s.pager, _ = inner.(Pager)
+	s.count, _ = inner.(Counter)
+	s.watch, _ = inner.(Notifier)
+	return s
+}
+
+// Over returns a store with the keys of s on inner, another handle to the data of s,
+// such as a transaction of store/postgres:
+//
+//	hub.With(sealed.Over(s.Tx(tx)))
+//
+// Unlike [Seal], Over reads nothing and checks nothing. It panics if inner is nil.
+// Closing the returned store closes inner.
+func (s *Sealed) Over(inner Store) *Sealed {
+	if inner == nil {
+		panic("store: Sealed.Over needs a store, got nil")
+	}
+	return newSealed(inner, s.seals)
 }
 
 // outer replaces the ID and the backend in an error of the inner store.

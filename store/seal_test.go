@@ -497,3 +497,33 @@ func TestSealedOverABareStore(t *testing.T) {
 		}
 	}
 }
+
+// untouched is a store whose methods panic.
+type untouched struct{ Store }
+
+// TestOver shows that Over opens and seals with the same keys, and calls the store
+// only for the methods.
+func TestOver(t *testing.T) {
+	inner := NewMemory()
+	s := mustSeal(t, inner, sealing("key-1"))
+	_ = s.Over(untouched{}) // any call would panic
+	over := s.Over(inner)
+	e := mustPut(t, over, Entry{ID: timed, Due: time.UnixMilli(1_900_000_000_000), Body: []byte("over")})
+	for name, s := range map[string]Store{"the sealed store": s, "Over": over} {
+		if got, err := s.Get(t.Context(), timed); err != nil || got.Version != e.Version || string(got.Body) != "over" {
+			t.Errorf("Get through %s: got version %d, body %q and %v, want what Over wrote", name, got.Version, got.Body, err)
+		}
+	}
+	if got, err := inner.Get(t.Context(), timed); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Get of the own ID in the inner store: got %v and %v, want ErrNotFound: it is sealed", got, err)
+	}
+	if n, err := over.Count(t.Context()); n != 1 || err != nil {
+		t.Errorf("Count through Over: got %d and %v, want 1", n, err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Over with nil did not panic")
+		}
+	}()
+	s.Over(nil)
+}

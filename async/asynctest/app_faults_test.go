@@ -28,7 +28,7 @@ func TestTemporalIsAway(t *testing.T) {
 
 		away.Store(true)
 		if err := p.Complete(t.Context(), Decision{Approved: true}); err != nil {
-			t.Errorf("the answer: %v, want that it is accepted all the same", err)
+			t.Errorf("the answer: %v, want nil: it is stored", err)
 		}
 		if n := len(temporal.Completed()); n != 0 {
 			t.Errorf("%d outcomes were delivered, want none yet", n)
@@ -45,7 +45,7 @@ func TestTemporalIsAway(t *testing.T) {
 	})
 }
 
-// lossy takes the outcome, and then the connection breaks, once.
+// lossy accepts an outcome, and loses the reply once.
 type lossy struct {
 	asynctest.Completer
 	broken atomic.Bool
@@ -62,15 +62,15 @@ func (l *lossy) Complete(ctx context.Context, t completer.Target, o completer.Ou
 func TestLostReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		temporal := new(lossy)
-		var told int
+		var called int
 		hub := asynctest.NewHub(t, async.Options{Completer: temporal, Hooks: async.Hooks{
 			Delivered: func(context.Context, async.Callback) error {
-				told++
+				called++
 				return nil
 			},
 		}})
 		p := approval(t, hub)
-		for range 3 { // whoever answers repeats itself, too
+		for range 3 { // the sender repeats the answer, too
 			if err := p.Complete(t.Context(), Decision{Approved: true}); err != nil {
 				t.Errorf("the answer: %v", err)
 			}
@@ -86,13 +86,13 @@ func TestLostReply(t *testing.T) {
 		if c, err := hub.Open(t.Context(), p.ID()); err != nil || !c.Info().Delivered {
 			t.Errorf("after Work: %v, %v, want delivered", c.Info().State, err)
 		}
-		if n := len(temporal.Completed()); n != 1 || told != 1 {
-			t.Errorf("%d outcomes were taken, and the hook told %d times, want once each", n, told)
+		if n := len(temporal.Completed()); n != 1 || called != 1 {
+			t.Errorf("%d outcomes were delivered and the hook was called %d times, want once each", n, called)
 		}
 	})
 }
 
-// flaky is a store that can be made to fail, before it writes or after.
+// flaky is a store that can fail before it writes, or after.
 type flaky struct {
 	store.Store
 	before, after atomic.Pointer[error]
@@ -118,7 +118,7 @@ func TestStoreFails(t *testing.T) {
 		for _, fault := range []*atomic.Pointer[error]{&database.before, &database.after} {
 			fault.Store(new(errors.New("the database is away")))
 			if err := p.Complete(t.Context(), Decision{Approved: true}); err == nil {
-				t.Error("the answer was accepted, want an error: nobody knows whether it was")
+				t.Error("the answer was accepted, want an error, since the outcome is unknown")
 			}
 			fault.Store(nil)
 		}
@@ -126,7 +126,7 @@ func TestStoreFails(t *testing.T) {
 			t.Errorf("the same answer again: %v", err)
 		}
 
-		time.Sleep(time.Minute) // of the bubble's time: what the failed call had claimed is due
+		time.Sleep(time.Minute) // of the bubble's time, after which the claim of the failed call has lapsed
 		if _, err := hub.Work(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 
 // This is the application that docs/testing.md tests.
 
-// Decision is what somebody says to an expense.
+// Decision is the answer to an expense.
 type Decision struct {
 	Approved bool
 	By       string
@@ -43,7 +43,7 @@ func ExpenseWorkflow(ctx workflow.Context, expense string) (string, error) {
 	err := workflow.ExecuteActivity(ctx, a.Approve, expense).Get(ctx, &d)
 	switch {
 	case isTimeout(err):
-		return "nobody answered", nil
+		return "no answer in time", nil
 	case err != nil:
 		return "", err
 	case !d.Approved:

@@ -41,7 +41,7 @@ func TestExpenseWorkflow(t *testing.T) {
 	}
 }
 
-func TestExpenseWorkflowNobodyAnswers(t *testing.T) {
+func TestExpenseWorkflowTimesOut(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterActivityWithOptions(func(context.Context, string) (Decision, error) {
@@ -50,7 +50,7 @@ func TestExpenseWorkflowNobodyAnswers(t *testing.T) {
 	env.ExecuteWorkflow(ExpenseWorkflow, "train ticket")
 
 	var result string
-	if err := env.GetWorkflowResult(&result); err != nil || result != "nobody answered" {
+	if err := env.GetWorkflowResult(&result); err != nil || result != "no answer in time" {
 		t.Errorf("the workflow returned %q, %v", result, err)
 	}
 }

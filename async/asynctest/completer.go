@@ -13,20 +13,20 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// Call is an outcome that a [Completer] has taken.
+// Call is an outcome that a [Completer] has accepted.
 type Call struct {
 	Target  completer.Target
 	Outcome completer.Outcome
 }
 
-// Completer is a completer.Completer in memory. It takes every first outcome of
-// an attempt and answers a second one, and one for an activity that it has
-// seen completed, with completer.ErrOver, as a server does; the SDK's own test
-// environment takes it and says nothing. What a func of its own answers comes
-// first, and is remembered where it is nil.
+// Completer is a completer.Completer in memory. It accepts the first outcome of
+// an attempt. It answers a second one, and any outcome for an activity that it
+// has seen completed, with completer.ErrOver, as a server does. (The SDK's own
+// test environment accepts a second outcome silently.) If a func field is set,
+// its answer comes first, and an outcome that it accepts is remembered.
 //
-// The zero Completer is ready. It may be used by any number of goroutines; its
-// funcs must not be changed once it is, and are called without a lock.
+// The zero Completer is ready to use and safe for concurrent use. The func
+// fields must not change after the first call; they are called without a lock.
 type Completer struct {
 	CompleteFunc  func(ctx context.Context, t completer.Target, o completer.Outcome) error
 	HeartbeatFunc func(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error)
@@ -36,8 +36,8 @@ type Completer struct {
 	calls []*call
 }
 
-// call is one that was taken, or that CompleteFunc is asked about just now: no
-// other is let through beside it.
+// call is an outcome that was accepted, or for which CompleteFunc is being
+// called; no other one is accepted meanwhile.
 type call struct {
 	Call
 	taken bool
@@ -45,7 +45,7 @@ type call struct {
 
 var _ completer.Completer = (*Completer)(nil)
 
-// Complete takes the outcome.
+// Complete accepts the outcome.
 func (c *Completer) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -94,8 +94,8 @@ func sameActivity(a, b completer.Target) bool {
 		a.ActivityID == b.ActivityID && a.ActivityRunID == b.ActivityRunID && a.Scheduled.Equal(b.Scheduled)
 }
 
-// Heartbeat says that nothing is the matter, or completer.ErrOver where the
-// target has an outcome.
+// Heartbeat returns no signals, or completer.ErrOver if the target has an
+// outcome.
 func (c *Completer) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	if err := ctx.Err(); err != nil {
 		return completer.Signals{}, err
@@ -112,9 +112,9 @@ func (c *Completer) Heartbeat(ctx context.Context, t completer.Target, details *
 	return completer.Signals{}, nil
 }
 
-// Describe tells of the activity what follows from the outcomes taken: it ends
-// with anything but a retryable failure, and another attempt is in back-off
-// after such a one.
+// Describe returns the state that follows from the accepted outcomes: a
+// retryable failure is followed by an attempt in backoff, and any other outcome
+// ends the activity.
 func (c *Completer) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return completer.Status{}, err
@@ -140,7 +140,7 @@ func (c *Completer) Describe(ctx context.Context, t completer.Target, mark strin
 	return s, nil
 }
 
-// Completed returns what was taken, oldest first.
+// Completed returns the accepted outcomes, the oldest first.
 func (c *Completer) Completed() []Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()

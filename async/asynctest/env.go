@@ -17,15 +17,14 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// EnvCompleter returns a completer that reports to the SDK's test environment
-// of a workflow. It answers as a server would, where the environment itself
-// says nothing: a second outcome, and one for a workflow that is over, get
-// completer.ErrOver.
+// EnvCompleter returns a completer that delivers to the SDK's test environment
+// of a workflow. A second outcome, and one for a workflow that is over, get
+// completer.ErrOver, as from a server; the environment itself would ignore
+// them.
 //
-// The environment skips time as soon as the workflow waits, to whatever timer
-// is next: in the end to the workflow's own time-out. So the answer comes from
-// a callback of env.RegisterDelayedCallback, which sets the day on which it is
-// given:
+// As soon as the workflow waits, the environment skips time to the next timer,
+// and finally to the timeout of the workflow. So give the answer in a callback
+// of env.RegisterDelayedCallback, which also sets the time of the answer:
 //
 //	hub := asynctest.NewHub(t, async.Options{Completer: asynctest.EnvCompleter(env)})
 //	env.RegisterDelayedCallback(func() {
@@ -33,25 +32,26 @@ import (
 //	}, 3*24*time.Hour)
 //	env.ExecuteWorkflow(ExpenseWorkflow, "train ticket")
 //
-// The answer is handed to the environment within the call, and the workflow
-// goes on when the callback returns. As with the environment's own methods,
-// calls come from such callbacks, from activities, or when ExecuteWorkflow
-// isn't running; a hub in a goroutine of its own would race with the workflow.
+// The environment gets the answer within the call, and the workflow continues
+// when the callback returns. As with the environment's own methods, calls must
+// come from such callbacks, from activities, or while ExecuteWorkflow is not
+// running. A hub in a goroutine of its own would race with the workflow.
 //
-// What the environment does otherwise than a server:
+// The environment differs from a server:
 //
 //   - A failure ends the activity, whatever its retry policy. Only an error
 //     that the activity's function returns is retried.
-//   - An activity that waits never times out, and its heartbeats aren't missed.
-//   - When the workflow cancels an activity, it goes on at once, and the
-//     activity is gone. To the outside it is as with a server: the request
-//     shows in heartbeats, and a cancellation is taken, or still a result.
-//     EnvCompleter learns of it as the environment's listener of cancelled
-//     activities; a test that sets its own after it takes that away, and
-//     cancellation is unknown then.
-//   - An activity whose function has failed for good still seems to wait.
-//   - Its codec is run over the answer. So where env.SetDataConverter sets one
-//     with a codec, the hub's is the same without the codec.
+//   - A waiting activity never times out, with or without heartbeats.
+//   - If the workflow cancels an activity, the workflow continues at once. The
+//     external system sees the same as with a server: the request shows in
+//     heartbeats, and a cancellation or a result is accepted. EnvCompleter
+//     learns of the request as the environment's listener of cancelled
+//     activities. A test that sets its own listener afterwards replaces it.
+//   - An activity whose function has failed without a retry still seems to
+//     wait.
+//   - The environment runs its codec over the answer. If env.SetDataConverter
+//     sets a converter with a codec, give the hub the same converter without
+//     the codec.
 func EnvCompleter(env *testsuite.TestWorkflowEnvironment) completer.Completer {
 	e := &envCompleter{env: env, cancelled: make(map[envActivity]time.Time), beats: make(map[envActivity]beat)}
 	e.taken.CompleteFunc = e.report
@@ -134,15 +134,15 @@ const rootRunID = "default-test-run-id"
 // and leaves nothing behind.
 func (e *envCompleter) wake(workflowID string) {
 	// An error says that the child is over.
-	_ = e.env.UpdateWorkflowByID(workflowID, "latchkey: wake up", rand.Text(), nobody{})
+	_ = e.env.UpdateWorkflowByID(workflowID, "latchkey: wake up", rand.Text(), ignored{})
 }
 
-// nobody is told of an update's end, and doesn't care.
-type nobody struct{}
+// ignored ignores how an update ends.
+type ignored struct{}
 
-func (nobody) Accept()             {}
-func (nobody) Reject(error)        {}
-func (nobody) Complete(any, error) {}
+func (ignored) Accept()             {}
+func (ignored) Reject(error)        {}
+func (ignored) Complete(any, error) {}
 
 // cancelRequested reports whether the workflow has cancelled the activity,
 // and not one before it with the same ID.

@@ -10,15 +10,16 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// NewHub returns a hub for one test. Where o has no Store it gets one in
-// memory, which is closed when the test ends; where it has no Completer it
-// gets a [Completer] of its own, which takes everything. A wrong option ends
-// the test.
+// NewHub returns a hub for one test. Without o.Store the hub gets a store in
+// memory, which is closed when the test ends. Without o.Completer it gets a
+// [Completer] of its own, which accepts everything. A wrong option ends the
+// test.
 //
-// The hub doesn't run: an answer is delivered within the call that gives it,
-// unless that takes longer than Options.DeliveryWait, and everything else that is due, such as a delivery that failed at first or
-// a hook, when the test calls Work. A test that looks at what was delivered
-// brings its own Completer; one of a hub that settles only calls async.New.
+// The hub does not run in the background. An answer is delivered within the
+// call that gives it, unless that takes longer than Options.DeliveryWait.
+// Everything else that is due, such as a second delivery or a hook, happens
+// when the test calls Work. A test that looks at deliveries passes its own
+// Completer. For a hub that only settles, call async.New.
 func NewHub(t testing.TB, o async.Options) *async.Hub {
 	t.Helper()
 	made := o.Store == nil
@@ -42,18 +43,18 @@ func NewHub(t testing.TB, o async.Options) *async.Hub {
 	return h
 }
 
-// Pending returns the callbacks that wait for an answer, those that were
-// started first at the front, and those of one instant by their ID. Answered
-// ones are not among them, delivered or not. An error of the store ends the
-// test, as does an entry that can't be read.
+// Pending returns the callbacks that wait for an answer, the oldest first, and
+// those of the same instant by their ID. It leaves out answered callbacks,
+// delivered or not. An error of the store, or an entry that cannot be read,
+// ends the test.
 //
-// It reads the whole store, which makes it a tool for tests. The outside knows
-// a callback by the ID that it was given.
+// Pending reads the whole store, so it is for tests only. An external system
+// finds a callback by the ID that it was given.
 func Pending(t testing.TB, h *async.Hub) []async.Callback {
 	t.Helper()
 	waiting, err := pending(t.Context(), h)
 	if err != nil {
-		t.Fatalf("asynctest.Pending: what waits could not be listed: %v", err)
+		t.Fatalf("asynctest.Pending: could not list the entries: %v", err)
 	}
 	return waiting
 }

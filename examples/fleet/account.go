@@ -59,10 +59,10 @@ func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]
 	return read, nil
 }
 
-// long is a wait that no activity outlives of which nobody heartbeats.
+// long is a wait that an activity survives only with heartbeats.
 const long = heartbeatTimeout * 3 / 2
 
-// account compares what the outside was promised with what Temporal has. It
+// account compares what the survey system was promised with what Temporal has. It
 // returns an error that names all that is not as it should be.
 func account(books map[int]question, read []reading) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf("  "+format, args...)) }
@@ -94,7 +94,7 @@ func account(books map[int]question, read []reading) (lines []string, err error)
 		case q.refused != (r.number%rivalEvery == 0):
 			wrong(r.number, "a rival's answer was refused: %t", q.refused)
 		case r.answer != q.answer:
-			wrong(r.number, "the outside answered %q, the workflow has read %q", q.answer.Text, r.answer.Text)
+			wrong(r.number, "the survey system answered %q, the workflow has read %q", q.answer.Text, r.answer.Text)
 		case r.completions != 1:
 			wrong(r.number, "it was completed %d times", r.completions)
 		default:
@@ -110,7 +110,7 @@ func account(books map[int]question, read []reading) (lines []string, err error)
 		err = errors.Join(err, fmt.Errorf("%d activities and %d questions, not %d each", len(read), len(books), total))
 	}
 	if kept == 0 {
-		err = errors.Join(err, errors.New("no activity has outlived its heartbeat timeout: nobody has kept any alive"))
+		err = errors.Join(err, errors.New("no activity has outlived its heartbeat timeout, so no hub has kept one alive"))
 	}
 	return lines, err
 }

@@ -9,7 +9,7 @@
 // ends with an account: the exit code is 0 if nothing is lost.
 //
 // Where to read on: survey.go has the activity, member.go what each process
-// has, callbacks.go the one that takes answers. The rest plays the outside,
+// has, callbacks.go the one that takes answers. The rest plays the survey system,
 // which is asked and answers, kills, and counts.
 package main
 

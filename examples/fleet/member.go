@@ -47,8 +47,8 @@ func join(ctx context.Context, storeURL string) (m member, err error) {
 	if err != nil {
 		return member{}, err
 	}
-	// Without pumps all is kept alive by heartbeat.KeepAlive: the outside is
-	// people, of whom nobody can be asked whether they are still at it.
+	// Without pumps all is kept alive by heartbeat.KeepAlive: the
+	// answers come from people, who cannot be asked whether they are at work.
 	hub, err := async.New(async.Options{Store: entries, Completer: reporter, ClaimTime: claimTime})
 	if err != nil {
 		return member{}, errors.Join(err, entries.Close())

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// askTime is how long the outside takes to be asked.
+	// askTime is how long the survey system takes to accept a question.
 	askTime = 100 * time.Millisecond
 
-	// longestWait is within what the outside answers. Many answers take longer
+	// longestWait is the longest time until an answer. Many answers take longer
 	// than the heartbeat timeout.
 	longestWait = 2 * heartbeatTimeout
 
@@ -161,7 +161,7 @@ func (o *outside) look(number int) question {
 	return o.asked[number]
 }
 
-// books returns what the outside knows.
+// books returns what the survey system knows.
 func (o *outside) books() map[int]question {
 	o.mu.Lock()
 	defer o.mu.Unlock()

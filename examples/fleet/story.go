@@ -108,7 +108,7 @@ func (s *story) spawn(ctx context.Context, name string, args ...string) (p *chil
 }
 
 func (s *story) run(ctx context.Context, directory, outside string) error {
-	queue := "latchkey-fleet-" + rand.Text() // nobody else's worker takes part
+	queue := "latchkey-fleet-" + rand.Text() // no other worker takes part
 	_, store, err := s.spawn(ctx, "Redis", "redis", directory)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (s *story) run(ctx context.Context, directory, outside string) error {
 	}
 
 	s.Say("Two workers, two processes that take answers, and a Redis that they share.")
-	s.Say("%d activities ask the outside, which answers each within %v. Their heartbeat timeout is %v.", total, longestWait, heartbeatTimeout)
+	s.Say("%d activities ask the survey system, which answers each within %v. Their heartbeat timeout is %v.", total, longestWait, heartbeatTimeout)
 	var runs []client.WorkflowRun
 	for n := range surveys {
 		run, err := s.server.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: queue}, Survey, n*each, each)

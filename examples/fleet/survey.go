@@ -14,20 +14,20 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Answer is what the outside answers.
+// Answer is the answer of the survey system.
 type Answer struct{ Text string }
 
 // ResultType names the type in the store. Types of package main need that,
 // since every program's is called main.
 func (Answer) ResultType() string { return "fleet.Answer" }
 
-// Question is what the outside is asked.
+// Question is what the survey system is asked.
 type Question struct {
 	Number     int
 	CallbackID string
 }
 
-// heartbeatTimeout is how soon Temporal notices that nobody looks after an
+// heartbeatTimeout is how soon Temporal notices that no hub looks after an
 // activity. Three claim times leave room for one hub to die.
 const heartbeatTimeout = 3 * claimTime
 
@@ -59,7 +59,7 @@ type Activities struct {
 	outside string // its URL
 }
 
-// Ask asks the outside, and returns without an answer. A worker that dies
+// Ask asks the survey system, and returns without an answer. A worker that dies
 // before it has asked stops to heartbeat, and another asks. One that dies
 // afterwards isn't missed: any process of the fleet keeps the activity alive.
 func (a *Activities) Ask(ctx context.Context, number int) (Answer, error) {
@@ -78,7 +78,7 @@ func (a *Activities) Ask(ctx context.Context, number int) (Answer, error) {
 		}
 		defer func() { _ = answer.Body.Close() }()
 		if answer.StatusCode >= 300 {
-			return fmt.Errorf("the outside answers %s", answer.Status)
+			return fmt.Errorf("the survey system answers %s", answer.Status)
 		}
 		return nil
 	})

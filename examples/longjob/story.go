@@ -69,7 +69,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	s.runner = jobs.NewClient(base)
 
-	queue := "latchkey-longjob-" + rand.Text() // nobody else's worker takes part
+	queue := "latchkey-longjob-" + rand.Text() // no other worker takes part
 	s.spawn = func() (*child.Process, error) {
 		return child.Start(child.Options{
 			Name: "worker", Args: []string{"worker", base, directory, queue}, Server: server, Ended: fail,
@@ -123,7 +123,7 @@ func (s *story) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Say("The runner loses index, as if a machine had failed. Whoever wants to heartbeat finds that.")
+	s.Say("The runner loses index, as if a machine had failed. The next heartbeat finds that.")
 	if _, err := s.runner.Crash(ctx, lost); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (w *Watcher) Look(ctx context.Context, a heartbeat.Activity) (details any, 
 		w.say("%s has crashed: the attempt fails, and the next one starts another job", job.ID)
 		return nil, fmt.Errorf("%w: it has crashed at %d%%", heartbeat.ErrDead, job.Percent)
 	case job.State == jobs.Done:
-		// This runner tells nobody that a job is done, so whoever looks answers.
+		// This runner reports nothing when a job is done, so this probe answers.
 		// One that calls back would be given a URL with the callback ID, and its
 		// handler would do the same.
 		if err := w.complete(ctx, a, job); err != nil {
@@ -49,7 +49,7 @@ func (w *Watcher) complete(ctx context.Context, a heartbeat.Activity, job jobs.J
 	return err
 }
 
-// Cancel is the hook that is called when somebody cancels the workflow. A
+// Cancel is the hook that is called when the workflow is cancelled. A
 // heartbeat learns of that, and nothing else would.
 func (w *Watcher) Cancel(ctx context.Context, c async.Callback) error {
 	if c.Reference() == "" {
@@ -67,7 +67,7 @@ func (w *Watcher) Cancel(ctx context.Context, c async.Callback) error {
 }
 
 // Over is the hook that is called when the activity has ended without us: its
-// workflow was terminated, say. Nobody wants the job any more.
+// workflow was terminated, for example. The job is no longer needed.
 func (w *Watcher) Over(ctx context.Context, c async.Callback, _ error) error {
 	if c.Reference() == "" {
 		return nil

@@ -26,7 +26,7 @@ type Result struct {
 // since every program's is called main.
 func (Result) ResultType() string { return "longjob.Result" }
 
-// heartbeatTimeout is how soon Temporal notices that nobody looks after a job
+// heartbeatTimeout is how soon Temporal notices that no hub looks after a job
 // any more. Hours would be as good; this is short, so that the story is.
 const heartbeatTimeout = 3 * claimTime
 

@@ -79,7 +79,7 @@ default_pool_size = 20
 		return nil, "", err
 	} else if user != nil {
 		for _, path := range []string{dir, path} {
-			if err := os.Chown(path, int(user.Uid), int(user.Gid)); err != nil {
+			if err := os.Chown(path, user.uid, user.gid); err != nil {
 				return nil, "", err
 			}
 		}

@@ -109,7 +109,7 @@ func (s *Server) create() error {
 	}
 	if user != nil {
 		for _, path := range []string{s.dir, password} {
-			if err := os.Chown(path, int(user.Uid), int(user.Gid)); err != nil {
+			if err := os.Chown(path, user.uid, user.gid); err != nil {
 				return err
 			}
 		}

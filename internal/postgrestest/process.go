@@ -28,7 +28,8 @@ func command(dir, program string, args ...string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
-	cmd.SysProcAttr.Credential, _ = unprivileged() // create has looked
+	user, _ := unprivileged() // create has looked
+	runAs(cmd.SysProcAttr, user)
 	return cmd
 }
 

@@ -5,13 +5,15 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"syscall"
 )
 
-// unprivileged returns whom to run the server's programs as, or nil for
-// whoever runs the tests. Root may not: it is the user that Debian's package
-// makes for them then, or nobody.
-func unprivileged() (*syscall.Credential, error) {
+// account is a user of this machine.
+type account struct{ uid, gid int }
+
+// unprivileged returns the user for the server's programs, or nil for the user
+// that runs the tests. Root may not run PostgreSQL: then it is the user that
+// Debian's package creates, else the system's least privileged one.
+func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
@@ -20,15 +22,15 @@ func unprivileged() (*syscall.Credential, error) {
 		u, err = user.Lookup("nobody")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("root may not run PostgreSQL, and there is nobody else: %w", err)
+		return nil, fmt.Errorf("root may not run PostgreSQL, and there is no other user: %w", err)
 	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
 		return nil, err
 	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
 		return nil, err
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	return &account{uid, gid}, nil
 }

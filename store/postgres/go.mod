@@ -7,7 +7,7 @@ replace github.com/latchkey-go/latchkey => ../../
 require (
 	github.com/jackc/pgx/v5 v5.10.0
 	github.com/latchkey-go/latchkey v0.0.0
-	go.temporal.io/sdk v1.50.0
+	go.temporal.io/sdk v1.42.0
 )
 
 require (

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -110,7 +111,7 @@ func properties(schema json.RawMessage) (raw map[string]json.RawMessage, order [
 }
 
 func fieldOf(name string, s *jsonschema.Schema, raw json.RawMessage) field {
-	f := field{Name: name, Label: s.Title, Help: s.Description, Kind: isJSON}
+	f := field{Name: name, Label: s.Title, Help: sentence(s.Description), Kind: isJSON}
 	if f.Label == "" {
 		f.Label = words(name)
 	}
@@ -156,6 +157,15 @@ func fieldOf(name string, s *jsonschema.Schema, raw json.RawMessage) field {
 		}
 	}
 	return f
+}
+
+// sentence makes a sentence of a description.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + strings.TrimRight(text[size:], ". ") + "."
 }
 
 // words makes a label of a name: "costCentre" is "Cost centre".

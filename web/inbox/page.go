@@ -48,7 +48,7 @@ func when(t time.Time) string {
 type page struct {
 	Root   string // of the inbox, relative to this page
 	Title  string
-	Person Person // zero: nobody is signed in
+	Person Person // zero: no person is signed in
 }
 
 // root is the inbox relative to the address of a request.

@@ -2,7 +2,7 @@
 //
 // There are two handlers, because two kinds of sender need opposite statuses.
 //
-//   - [Handler] serves one callback's own address. Whoever has the address may
+//   - [Handler] serves one callback's own address. Anyone who has the address can
 //     answer. The sender gets an honest status: 404, 409, 410, 422.
 //   - [Receive] serves the one address to which a third party sends all its
 //     webhooks. Such senders disable an address that answers 410, and repeat
@@ -13,8 +13,8 @@
 //
 // Without [Options].Keys the token of an address is the callback ID. With Keys it
 // is a sealed link, which has an expiry, a set of allowed actions and an
-// addressee. Nobody can read or change these without the key, and the callback
-// ID alone opens nothing. Send links to people; keep callback IDs between
+// addressee. Without the key a link can be neither read nor changed, and the
+// callback ID alone opens nothing. Send links to people; keep callback IDs between
 // services.
 //
 // Mail scanners and link previews open links, and some run scripts and submit
@@ -37,5 +37,5 @@
 //
 // [Standard], [Stripe], [GitHub] and [Slack] check signatures in constant time,
 // and refuse short secrets, old messages and more than 16 signatures. The ID of a
-// [Message] is something that was signed, never a header beside it.
+// [Message] is something that was signed, never a header that was not signed.
 package webhook

@@ -52,8 +52,8 @@ const (
 	linkContext = "latchkey link\x00"
 )
 
-// Claims is what a sealed link says. Nobody without the key can read or change
-// it.
+// Claims is the content of a sealed link. Without the key it can be neither read
+// nor changed.
 type Claims struct {
 	// ID is the callback ID. Required.
 	ID string

@@ -49,7 +49,7 @@ type Process struct {
 	silence chan struct{} // closed when it is dead, and all that it said was heard
 }
 
-// grace is how long a child that was told to stop may take.
+// grace is how long a child may take to stop.
 const grace = 10 * time.Second
 
 // Start starts the process. The caller ends it with Kill or Stop.

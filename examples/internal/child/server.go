@@ -80,7 +80,7 @@ func silent(o client.Options) client.Options {
 	return o
 }
 
-// notices passes on what whoever waits should know, such as that the server is
+// notices passes on what a waiting user should know, such as that the server is
 // being built and that this takes minutes, and not what the server logs.
 type notices struct{ w io.Writer }
 

@@ -58,7 +58,7 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if used(program) { // whoever had the lock has built it
+	if used(program) { // the process that had the lock has built it
 		return program, nil
 	}
 	fresh := filepath.Join(dir, fmt.Sprintf("fresh-%d", os.Getpid()))

@@ -64,7 +64,7 @@ type Server struct {
 // attempts is how often a start is tried while ports turn out to be taken.
 const attempts = 5
 
-// grace is how long a server that was told to stop may take.
+// grace is how long a server may take to stop.
 const grace = 5 * time.Minute
 
 // Start builds the server, where that hasn't been done yet, and runs it. It

@@ -13,7 +13,7 @@ import (
 // TEMPORAL_CONFIG_FILE. The rest of the TEMPORAL_* variables and of the file
 // are then read as every Temporal SDK and its command line do. Without one of
 // the three, an address in the user's own configuration file isn't used: an
-// example shouldn't reach for a server that nobody named.
+// example should not use a server that was not named for it.
 func FromEnv() (options client.Options, found bool, err error) {
 	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
 		found = found || os.Getenv(name) != ""

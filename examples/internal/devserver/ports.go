@@ -15,7 +15,7 @@ const (
 	highestPort = 32_000
 )
 
-// freeAddresses finds addresses that nobody listens on. Another process may
+// freeAddresses finds addresses without a listener. Another process may
 // take one until it is used; so the start is tried again then.
 func freeAddresses(n int) ([]string, error) {
 	const tries = 1_000
@@ -25,7 +25,7 @@ func freeAddresses(n int) ([]string, error) {
 	)
 	defer func() {
 		for _, l := range listeners {
-			_ = l.Close() // nobody has connected: there is nothing to lose
+			_ = l.Close() // no client has connected: there is nothing to lose
 		}
 	}()
 	for range tries {

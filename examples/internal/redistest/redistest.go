@@ -40,7 +40,7 @@ func New(tb testing.TB) *Server {
 	}
 	s := &Server{tb: tb, path: path, dir: tb.TempDir()}
 	tb.Cleanup(s.Kill)
-	const attempts = 5 // somebody else may have taken the port
+	const attempts = 5 // another process may have taken the port
 	for range attempts {
 		s.address = freeAddress(tb)
 		if s.start() {

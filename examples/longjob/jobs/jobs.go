@@ -1,4 +1,4 @@
-// Package jobs is somebody else's job runner: it starts jobs, tells how far
+// Package jobs is another team's job runner: it starts jobs, reports how far
 // they are, and stops them. It knows nothing of Temporal, nor of Latchkey.
 //
 //	POST   /jobs             starts a job, or finds the one with this Idempotency-Key
@@ -15,8 +15,8 @@ type State string
 const (
 	Running State = "running"
 	Done    State = "done"
-	Stopped State = "stopped" // somebody wanted that
-	Crashed State = "crashed" // nobody did: there will be no result
+	Stopped State = "stopped" // as requested
+	Crashed State = "crashed" // there will be no result
 )
 
 // Job is what the runner tells of a job.

@@ -72,7 +72,7 @@ func (s *Shared) Server(t testing.TB) *devserver.Server {
 }
 
 // Client returns a client in the server's first namespace, with the SDK's
-// defaults. It is shared; nobody closes it.
+// defaults. It is shared: do not close it.
 func (s *Shared) Client(t testing.TB) client.Client {
 	t.Helper()
 	s.Server(t)
