@@ -48,7 +48,7 @@ func (b *backlog) park(w way, p parked) {
 	of[p.id] = p
 }
 
-// recall has what a breaker has kept back done, the oldest first.
+// recall makes what a breaker has kept back ready, the oldest first.
 func (b *backlog) recall(w way) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +58,8 @@ func (b *backlog) recall(w way) {
 	delete(b.parked, w)
 }
 
-// queue has an answer that was claimed done in its turn, if older ones are
-// recalled. It reports whether that is so.
+// queue puts a claimed answer behind older ones that are recalled. It reports whether
+// there are any.
 func (b *backlog) queue(p parked) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,13 +141,13 @@ func (p *pool) resume() {
 	}
 }
 
-// resumeOne takes an entry back that is still as this hub left it.
+// resumeOne claims an entry that is still as this hub left it.
 func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
 	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
 	defer cancel()
 	stored, err := p.runner.entries.store.Get(ctx, left.id)
 	if err != nil || stored.Version != left.version {
-		return nil // it is due by itself, or somebody has it
+		return nil // it is due by itself, or another hub has it
 	}
 	stored.Due = until
 	if stored.Version, err = p.runner.entries.store.Put(ctx, stored); err != nil {

@@ -42,7 +42,7 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	saved, err := b.record(ctx, e, did)
-	saved, next, err := told(saved, err)
+	saved, next, err := thenHooks(saved, err)
 	if err != nil && !errors.Is(err, errConflict) {
 		b.troubles.storeFailed(ctx, e.id, err)
 	}

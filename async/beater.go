@@ -86,7 +86,7 @@ func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, follo
 	at, known := b.next(e, now)
 	switch {
 	case !known && len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now):
-		return told(saveHeld(ctx, b.entries, b.rules, e, now))
+		return thenHooks(saveHeld(ctx, b.entries, b.rules, e, now))
 	case !known:
 		b.unknownPump(ctx, e)
 		e.until = now.Add(jitter(lifecycle.LeaveBeat(e.rec, 2*b.pollInterval/busyPoll, now)))

@@ -49,7 +49,7 @@ func (c *courier) places() chan struct{} {
 	return c.own
 }
 
-// join has a pool make the deliveries until it leaves.
+// join makes a pool take the deliveries until it leaves.
 func (c *courier) join(p *pool) (leave func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ func (c *courier) join(p *pool) (leave func()) {
 	}
 }
 
-// start starts a delivery: in a pool where there is one.
+// start starts a delivery, in a pool if there is one.
 func (c *courier) start(inPool func(p *pool) task, alone func()) {
 	if c.submit(inPool) {
 		return

@@ -183,9 +183,9 @@ func undelivered(err error) verdict {
 // both over meanwhile.
 func (d *deliverer) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
-	untold := false
+	unnotified := false
 	saved, err := d.entries.update(ctx, e, func(e entry) (entry, bool, error) {
-		if untold = false; !lifecycle.Concerns(e.rec, about, mark) {
+		if unnotified = false; !lifecycle.Concerns(e.rec, about, mark) {
 			return e, false, nil
 		}
 		now := time.Now()
@@ -195,11 +195,11 @@ func (d *deliverer) conclude(ctx context.Context, e entry, mark string, v verdic
 		if as == byRunner {
 			e.held = p.HoldNotices(e.rec)
 		} else {
-			untold = len(e.rec.Notices) > 0
+			unnotified = len(e.rec.Notices) > 0
 		}
 		return e, true, nil
 	})
-	if err == nil && untold {
+	if err == nil && unnotified {
 		d.wheel.wake()
 	}
 	return saved, err

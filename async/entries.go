@@ -30,7 +30,7 @@ func (s *entries) load(ctx context.Context, id string) (entry, error) {
 	return decodeEntry(e)
 }
 
-// errConflict means that somebody else wrote: read again, and decide again.
+// errConflict means that another process has written: read again, and decide again.
 var errConflict = errors.New("async: the entry changed meanwhile")
 
 // save writes an entry, due when its record is, if no other process has written
@@ -76,10 +76,10 @@ const maxConflicts = 100
 
 var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
 
-// update is the compare-and-swap loop: it has change change the entry, and saves
-// it, until no other process has written in between. change reports whether
-// there is something to write. It begins with the entry as it was read, or reads
-// it where it has no record yet.
+// update is the compare-and-swap loop. It calls change and saves the entry, until no
+// other process has written in between. change reports whether there is something to
+// write. update begins with the entry as it was read, or reads it if it has no record
+// yet.
 func (s *entries) update(ctx context.Context, e entry, change func(e entry) (changed entry, write bool, err error)) (entry, error) {
 	var err error
 	for tries := range maxConflicts {

@@ -20,7 +20,7 @@ type entry struct {
 	version uint64
 	due     time.Time
 	rec     *record.Record
-	held    bool      // what is untold is this hub's to tell, now
+	held    bool      // its notices are this hub's now: it calls the hooks
 	until   time.Time // set: due then, and not when the record is
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// handOff runs ask, and records that the outside has been asked.
+// handOff runs the function, and records that it has returned.
 func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, seen observation, ask func(context.Context, Callback) error) (err error) {
 	stop := s.beatMeanwhile(ctx, e, wait.heard, true)
 	returned := false

@@ -103,7 +103,7 @@ func (h *health) of(w way) *breaker {
 	return b
 }
 
-// exhausted has the hub rest where the server is out of resources.
+// exhausted makes the hub rest if the server is out of resources.
 func (h *health) exhausted(err error, now time.Time) {
 	if is[*serviceerror.ResourceExhausted](err) {
 		h.mu.Lock()

@@ -20,9 +20,9 @@ func newLane(n int) *lane {
 	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, laneQueue*n)}
 }
 
-// do calls f once there is a slot, or reports that there was none for so long, or
-// before stop was closed; with zero patience it waits as long as it takes. A call
-// that is slow goes on, but not in the way of others.
+// do calls f once there is a slot. It reports false if there is none within patience,
+// or before stop is closed. With zero patience it waits without a limit. A slow call
+// loses its slot after laneSlow and goes on, so that others can begin.
 func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
 	var enough <-chan time.Time
 	if patience > 0 {

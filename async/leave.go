@@ -12,8 +12,8 @@ import (
 
 const (
 	// maxLeave bounds how long a hub leaves an entry alone because a breaker is
-	// open, and maxLeaveQuestion how long where only a question is due: millions
-	// of entries may have one.
+	// open. maxLeaveQuestion is the bound if only a question is due: millions of
+	// entries may have one.
 	maxLeave         = 10 * time.Second
 	maxLeaveQuestion = 5 * time.Minute
 
@@ -113,8 +113,8 @@ func probeUntil(until time.Time, claimTime time.Duration) time.Time {
 	return until
 }
 
-// leave leaves an entry alone that this hub can do nothing for now, since the
-// breaker of its namespace is open. What there is to notify is not left.
+// leave leaves an entry alone for which this hub can do nothing now, since the
+// breaker of its namespace is open. Hooks are called all the same.
 func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -122,7 +122,7 @@ func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, fo
 	n, since := e.needs(now)
 	reported := n == callToDeliver && r.rules.forAnswer(e.rec.Namespace, now).ReportRefusal(e.rec)
 	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
-		held, next, err := told(saveHeld(ctx, r.entries, r.rules, e, now))
+		held, next, err := thenHooks(saveHeld(ctx, r.entries, r.rules, e, now))
 		if err != nil && !errors.Is(err, errConflict) {
 			r.troubles.storeFailed(ctx, e.id, err)
 		}
@@ -138,7 +138,7 @@ func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, fo
 			due = other
 		}
 	}
-	if reported || due.Before(until) || n == callToAsk { // else its claim lapses about then
+	if reported || due.Before(until) || n == callToAsk { // otherwise its claim lapses about then
 		e.until = due
 		var err error
 		if e, err = r.entries.save(ctx, e); err != nil {

@@ -21,16 +21,16 @@ const (
 	staleEntry = 100 * time.Millisecond
 )
 
-// pool does what has been claimed: the calls of Temporal in so many slots, the
-// most urgent first, and the calls of the application in lanes beside them. It
-// has one goroutine for each entry that it has in hand, and it has a bounded
-// number of those, however many wait in the store.
+// pool works on claimed entries. It makes the calls of Temporal in a bounded number
+// of slots, the most urgent first, and the calls of the application in lanes of
+// their own. It has one goroutine for each of its entries, and takes a bounded
+// number of entries, however many wait in the store.
 type pool struct {
 	runner *runner
 	calls  context.Context // of what is under way: ends with its claims, not with Run
 	stop   <-chan struct{}
 
-	patient bool // nobody comes back for what has to wait
+	patient bool // under Work: what has to wait is not put off
 	slots   chan struct{}
 	begun   chan struct{} // there may be room
 	hooks   *lane
@@ -42,7 +42,7 @@ type pool struct {
 	ready   [2]tasks // by kind
 	answers int      // in slots
 	carried int      // answers of callers that wait for a slot
-	asking  int      // pumps, that have been asked a moment ago; under Work, all that lanes have
+	asking  int      // pumps that were asked a moment ago; under Work, all that the lanes have
 }
 
 func (r *runner) newPool(ctx context.Context) *pool {
@@ -59,11 +59,11 @@ func (r *runner) newPool(ctx context.Context) *pool {
 
 func (p *pool) wait() { p.tasks.Wait() }
 
-// claim takes what is due at now, as much as there is room for, and has it
-// done. It waits for room, so that the store keeps what the server is too slow
-// for, and other hubs may take it.
+// claim claims what is due at now, as much as there is room for, and submits it. It
+// waits for room, so that the store keeps what Temporal is too slow for, and other
+// hubs may take it.
 func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err error) {
-	// Not in driblets: half of what there is room for.
+	// At least half of what there is room for, so that claims are few.
 	for asked = p.room(); asked < p.runner.concurrency; asked = p.room() {
 		patience := time.NewTimer(stuckPool)
 		select {
@@ -149,10 +149,11 @@ func (p *pool) shed() {
 	}
 }
 
-// takeRoom takes room for an entry whose pump is asked, until answered or,
-// so that a slow pump takes nothing from others, a moment later. Without it a
-// claim would run ahead of pumps that are quick, and their lanes overflow. Under
-// Work, where lanes refuse nothing, it takes room as long as it takes.
+// takeRoom takes room for an entry whose pump is asked. It gives the room back when
+// the pump has answered, or after quickPump, so that a slow pump takes no room from
+// others. Without it a claim would run ahead of quick pumps, and their lanes would
+// overflow. Under Work, where lanes refuse nothing, it keeps the room until the
+// answer.
 func (p *pool) takeRoom() (answered func()) {
 	p.mu.Lock()
 	p.asking++
@@ -173,7 +174,7 @@ func (p *pool) takeRoom() (answered func()) {
 	}
 }
 
-// vacated has claim look whether there is room.
+// vacated wakes claim, since there may be room.
 func (p *pool) vacated() {
 	select {
 	case p.begun <- struct{}{}:
@@ -181,7 +182,7 @@ func (p *pool) vacated() {
 	}
 }
 
-// submit has do called in a slot, and after it, outside of the slot, what it
+// submit calls the task's do in a slot, and after that, outside of the slot, what do
 // returns.
 func (p *pool) submit(t task) {
 	p.mu.Lock()
@@ -204,8 +205,8 @@ func (p *pool) submit(t task) {
 	})
 }
 
-// next takes the most urgent task. Answers get no more than three slots of four:
-// where the server of one namespace hangs, heartbeats for others go on.
+// next takes the most urgent task. Answers get at most three of four slots: if the
+// server of one namespace hangs, heartbeats for others go on.
 func (p *pool) next() (t task, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -216,7 +217,7 @@ func (p *pool) next() (t task, more bool) {
 		kind = anAnswer
 		p.answers++
 	case len(beats) == 0:
-		return task{}, false // what is left is for who has an answer in hand now
+		return task{}, false // the goroutines that deliver answers take what is left
 	}
 	t = heap.Pop(&p.ready[kind]).(task)
 	if t.carried {
@@ -274,7 +275,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 		}
 		return func() {
 			defer answered()
-			if !p.hooks.do(p.stop, p.patience(p.runner.claimTime/2), func() { p.tell(e, p.renewed(until)) }) {
+			if !p.hooks.do(p.stop, p.patience(p.runner.claimTime/2), func() { p.notify(e, p.renewed(until)) }) {
 				p.runner.putOff(p.calls, e, lifecycle.FirstBeatRetry)
 			}
 		}
@@ -290,9 +291,9 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	return nil
 }
 
-// renewed is until when an entry is this hub's. Under Work, where things wait as
-// long as it takes, another may have it as well by now; what this one writes is
-// guarded by its version.
+// renewed is until when an entry is this hub's. Under Work, where tasks wait without
+// a limit, another hub may have it too by now; the entry's version guards what this
+// hub writes.
 func (p *pool) renewed(until time.Time) time.Time {
 	if p.patient {
 		return time.Now().Add(p.runner.claimTime)
@@ -300,8 +301,8 @@ func (p *pool) renewed(until time.Time) time.Time {
 	return until
 }
 
-// patience is how long something waits for its lane: under Work without end,
-// since nobody comes back for it.
+// patience is how long a call waits for its lane; 0 means without a limit, as under
+// Work.
 func (p *pool) patience(d time.Duration) time.Duration {
 	if p.patient {
 		return 0
@@ -309,8 +310,8 @@ func (p *pool) patience(d time.Duration) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// tell calls the hooks for as long as the entry is this hub's.
-func (p *pool) tell(e entry, until time.Time) {
+// notify calls the hooks for as long as the entry is this hub's.
+func (p *pool) notify(e entry, until time.Time) {
 	if held := fromNano(e.rec.NextNotice); held.After(until) {
 		until = held
 	}
@@ -319,7 +320,7 @@ func (p *pool) tell(e entry, until time.Time) {
 	p.runner.notifier.notify(ctx, e)
 }
 
-// beat asks the pump, and has the beat sent.
+// beat asks the pump, and submits the beat.
 func (p *pool) beat(e entry, until time.Time) {
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(p.calls, min(p.runner.claimTime/2, time.Until(until)-callMargin))

@@ -21,7 +21,7 @@ func activityOf(e entry) heartbeat.Activity {
 	}
 }
 
-// atOnce reports whether the entry's pump asks nobody.
+// atOnce reports whether the entry's pump answers without asking an external system.
 func (b *beater) atOnce(e entry) bool {
 	p, may := b.pumps[e.rec.Pump].(heartbeat.Asker)
 	if !may {
@@ -39,8 +39,8 @@ type answer struct {
 	dead    error  // why the job is dead
 }
 
-// consult asks the pump. The details are encoded here, with the context that the
-// pump had, and in the goroutine that is given up where the application hangs.
+// consult asks the pump. It also encodes the details, with the context that the pump
+// had, and in the goroutine that is given up if the application hangs.
 func (b *beater) consult(ctx context.Context, e entry) (answer, error) {
 	said, err := b.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
 	return b.answerOf(ctx, e, said, err)
@@ -66,13 +66,12 @@ func (b *beater) answerOf(ctx context.Context, e entry, beat heartbeat.Beat, err
 
 const beatCall = "the pump's Beat"
 
-// sayAtOnce is askPump for a pump that asks nobody.
+// sayAtOnce is askPump for a pump that answers at once.
 func (b *beater) sayAtOnce(ctx context.Context, e entry) (answer, error) {
 	return guarded(beatCall, func() (answer, error) { return b.consult(ctx, e) })
 }
 
-// askPump asks what a beat says, in a goroutine that is given up where the pump
-// hangs.
+// askPump asks what a beat says, in a goroutine that is given up if the pump hangs.
 func (b *beater) askPump(ctx context.Context, e entry) (answer, error) {
 	return outside(ctx, &b.asking, e.id, beatCall, func() (answer, error) { return b.consult(ctx, e) })
 }

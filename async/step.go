@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// triedBefore is how much time an answer has that was tried before: what
-	// can't be reached must not take the heartbeats' time.
+	// triedBefore is how much time an answer has that was tried before: a namespace
+	// that can't be reached must not delay heartbeats.
 	triedBefore = 30 * time.Second
 
-	// unreadable is how long an entry is left alone that can't be read, or that
+	// unreadable is how long a hub leaves an entry alone that it can't read, or that
 	// a newer release has written.
 	unreadable = time.Hour
 )
@@ -38,9 +38,9 @@ func read(stored store.Entry) claimed {
 	return claimed{stored, e, err}
 }
 
-// urgency is by when the entry should be done, where not all can be at once: an
-// answer goes before heartbeats, and a heartbeat that has little time left
-// before an answer that couldn't be delivered when it was new.
+// urgency is by when the entry should be done if not all can be at once. A new answer
+// goes before heartbeats. A heartbeat that has little time left goes before an
+// answer that could not be delivered when it was new.
 func (c claimed) urgency() time.Time {
 	switch {
 	case c.err != nil:
@@ -59,7 +59,7 @@ type following int
 
 const (
 	nothingNext following = iota
-	hooksNext             // there is something to tell
+	hooksNext             // hooks are to be called
 	pumpNext              // a beat is due
 )
 
@@ -81,7 +81,7 @@ func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	switch {
-	case errors.Is(err, errConflict): // who wrote has made the entry due as it needs
+	case errors.Is(err, errConflict): // the other writer has made the entry due when it needs a hub
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
 		r.troubles.unreadable.happened(ctx, append(fields(stored.ID, nil, OpClaim, "unreadable", err), slog.Any("error", err))...)
 		stored.Due = time.Now().Add(unreadable)
@@ -93,8 +93,8 @@ func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) 
 	}
 }
 
-// putOff has an entry come back soon that this hub can't do now, and not only
-// when its claim lapses.
+// putOff makes an entry due soon that this hub can't do now. Otherwise it would come
+// back when its claim lapses.
 func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
@@ -105,14 +105,14 @@ func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry
 	return r.entries.save(ctx, e)
 }
 
-// giveBack makes due again what this hub has claimed and no longer gets to.
+// giveBack makes an entry due again that this hub has claimed and no longer gets to.
 func (r *runner) giveBack(ctx context.Context, c claimed) {
 	if c.err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	_, _ = r.entries.save(ctx, c.entry) // else it comes back when its claim lapses
+	_, _ = r.entries.save(ctx, c.entry) // otherwise it comes back when its claim lapses
 }
 
 // step takes the entry as far as it goes now, and reports what is to follow, for
@@ -122,7 +122,7 @@ func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, er
 	switch e.rec.State {
 	case record.Waiting:
 		if at := lifecycle.QuestionAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
-			return told(r.question(ctx, e))
+			return thenHooks(r.question(ctx, e))
 		}
 		if at := lifecycle.BeatAt(e.rec); !at.IsZero() && lifecycle.IsDue(at, now) {
 			return r.beater.step(ctx, e, now)
@@ -132,9 +132,9 @@ func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, er
 		case !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now):
 		case e.rec.Early: // and its activity has not come
 			r.rules.at(now).Close(e.rec, record.EndTimedOut)
-			return told(saveHeld(ctx, r.entries, r.rules, e, now))
+			return thenHooks(saveHeld(ctx, r.entries, r.rules, e, now))
 		default:
-			return told(r.deliverer.deliver(ctx, e, byRunner))
+			return thenHooks(r.deliverer.deliver(ctx, e, byRunner))
 		}
 	case record.Closed:
 		if len(e.rec.Notices) == 0 && lifecycle.IsDue(lifecycle.RemoveAt(e.rec, r.entries.retention), now) {
@@ -146,17 +146,17 @@ func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, er
 		}
 	}
 	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
-		// Held, so that nobody who writes meanwhile has them called a second time.
-		return told(saveHeld(ctx, r.entries, r.rules, e, now))
+		// Held, so that no other writer has them called a second time.
+		return thenHooks(saveHeld(ctx, r.entries, r.rules, e, now))
 	}
-	// Another hub saw it due that has another retention, say. The claim has
-	// moved it: back to when it is.
+	// It was due for another hub, which may have another retention. The claim has
+	// changed its due time; save computes it anew.
 	e, err = r.entries.save(ctx, e)
 	return e, nothingNext, err
 }
 
-// told has the hooks follow where this hub has something to tell.
-func told(e entry, err error) (entry, following, error) {
+// thenHooks says that the hooks are called next if this hub holds notices.
+func thenHooks(e entry, err error) (entry, following, error) {
 	if err == nil && e.held {
 		return e, hooksNext, nil
 	}
@@ -169,10 +169,10 @@ func saveHeld(ctx context.Context, s *entries, by *rules, e entry, now time.Time
 	return s.save(ctx, e)
 }
 
-// ask asks whether an activity is over, by its turn or since its deadline has
-// passed: a pause or changed options may have moved that. An answer to a
-// question that was put since this one was due will do, so that activities of
-// one run share a call.
+// question asks Temporal whether an activity is over, because its turn has come or
+// its deadline has passed: a pause or changed options may have moved the deadline.
+// Activities of one run share a call: an answer to a question that was put after
+// this one was due is enough.
 func (r *runner) question(ctx context.Context, e entry) (entry, error) {
 	word, _ := r.deliverer.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)

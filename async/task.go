@@ -6,8 +6,8 @@ import "time"
 type kind int
 
 const (
-	aBeat    kind = iota // or anything else but
-	anAnswer             // that is delivered
+	aBeat    kind = iota // a heartbeat, or anything else but an answer
+	anAnswer             // the delivery of an outcome
 )
 
 // task is something to do in a slot.
@@ -16,7 +16,7 @@ type task struct {
 	deadline time.Time
 	do       func() (after func())
 	putOff   func() // of an answer
-	carried  bool   // it is a caller's, who may wait
+	carried  bool   // of a caller that may wait for it
 }
 
 // tasks is a heap, the nearest deadline on top.

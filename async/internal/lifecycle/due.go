@@ -22,7 +22,7 @@ func Due(r *record.Record, retention time.Duration) time.Time {
 		due = RemoveAt(r, retention)
 	}
 	if len(r.Notices) > 0 {
-		// Nothing is removed before it was told.
+		// No entry is removed before its hooks have been called.
 		next := FromNano(r.NextNotice)
 		if due.IsZero() || next.Before(due) || r.State == record.Closed {
 			due = next

@@ -7,8 +7,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// MaxNotices bounds what an entry has untold at once: a hook that has failed for
-// that many endings doesn't get the oldest.
+// MaxNotices is the maximum number of notices of an entry. If a hook fails for more
+// endings than that, it is not called for the oldest.
 const MaxNotices = 16
 
 // notice makes a hub that runs call a hook about the current round.
@@ -33,8 +33,8 @@ func TrimNotices(r *record.Record) bool {
 	return n > 0
 }
 
-// HoldNotices keeps what is untold, and due to be told, to the hub that has the
-// entry claimed. It reports whether there is something.
+// HoldNotices keeps the notices that are due to the hub that has claimed the entry.
+// It reports whether there are any.
 func (p Policy) HoldNotices(r *record.Record) bool {
 	if len(r.Notices) == 0 || !IsDue(FromNano(r.NextNotice), p.Now) {
 		return false

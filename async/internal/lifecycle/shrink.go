@@ -31,10 +31,10 @@ func Shrink(r *record.Record, keepOutcomes bool) {
 	if r.Outcome.Kind != record.Failure || r.Outcome.NonRetryable {
 		r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0
 	}
-	untold := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
+	unnotified := slices.ContainsFunc(r.Notices, func(n *record.Notice) bool {
 		return n.Kind == record.NoticeDelivered && bytes.Equal(n.Secret, r.Secret)
 	})
-	if !keepOutcomes && !untold {
+	if !keepOutcomes && !unnotified {
 		r.Outcome.Payload, r.Outcome.Gone = nil, true
 	}
 }
