@@ -48,7 +48,7 @@ func when(t time.Time) string {
 type page struct {
 	Root   string // of the inbox, relative to this page
 	Title  string
-	Person Person // zero: nobody is signed in
+	Person Person // zero: no person is signed in
 }
 
 // root is the inbox relative to the address of a request.
@@ -275,7 +275,7 @@ func after(comment string) string {
 }
 
 // remark says what came of what was sent. Someone who answers after the decision
-// is told what stands.
+// sees what stands.
 func (v *requestView) remark(j *journal, p Person, s sent) {
 	if s.err == nil {
 		v.Notice = map[string]string{

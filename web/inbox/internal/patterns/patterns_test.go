@@ -61,7 +61,7 @@ func (a *Activities) Approve(ctx context.Context, e Expense, r inbox.Request) (D
 func Escalate(ctx workflow.Context, e Expense) (Decision, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{ScheduleToCloseTimeout: 14 * 24 * time.Hour, WaitForCancellation: false})
 	ctx, cancel := workflow.WithCancel(ctx)
-	defer cancel() // the request that nobody decided is no longer wanted
+	defer cancel() // the request without a decision is no longer wanted
 	var a *Activities
 	ask := func(group string) workflow.Future {
 		return workflow.ExecuteActivity(ctx, a.Approve, e, inbox.Request{For: []string{group}, NotBy: []string{e.Employee}})
@@ -170,7 +170,7 @@ func (u *users) SendMessage(_ context.Context, _ string, _ inbox.Request, link s
 	return nil
 }
 
-// TestApprove: the activity posts a request, and somebody gets a link.
+// TestApprove: the activity posts a request, and its addressee gets a link.
 func TestApprove(t *testing.T) {
 	hub := asynctest.NewHub(t, async.Options{})
 	u := new(users)
