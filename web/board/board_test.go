@@ -211,7 +211,7 @@ func TestMounts(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)
-	for path, want := range map[string]bool{"/": false, "/waiting": false, "/waiting?watch=1": true, "/counts": true, "/entries/" + id: false} {
+	for path, want := range map[string]bool{"/": false, "/waiting": false, "/waiting?watch=1": true, "/counts": false, "/counts?watch=1": true, "/entries/" + id: false} {
 		a := r.page(path)
 		if got := strings.Contains(a.body, `http-equiv="refresh"`); got != want {
 			t.Errorf("%s refreshes itself: %v, want %v", path, got, want)

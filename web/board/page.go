@@ -139,7 +139,7 @@ func (p entryPage) Times() []fact {
 		{"Next try to deliver", "", e.NextDelivery},
 		{"Next call of a hook", "", e.NextHook},
 		{"Needs a hub since", "", e.Late},
-		{"A hub takes it", "", e.Due},
+		{"Next look of a hub", "", e.Due},
 		{"Ended", "", e.Ended},
 	})
 }

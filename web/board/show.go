@@ -109,7 +109,7 @@ func (b *Board) whole(x *exchange, c async.Callback) entryView {
 		may[a] = err == nil
 	}
 	t, known := b.types[i.ResultType]
-	for _, name := range []string{"retry", "abandon", "complete", "fail", "reject"} {
+	for _, name := range []string{"retry", "complete", "fail", "reject", "abandon"} {
 		if verb := verbs[name]; may[verb.action] && verb.useful(i) && (name != "complete" || known) {
 			v.Actions = append(v.Actions, name)
 			if name == "complete" {
@@ -156,6 +156,11 @@ type groupView struct {
 // showCounts serves the shared snapshot of the hub. It is not narrowed to the
 // entries that the caller may view: Authorize decides about the board as a whole.
 func (b *Board) showCounts(x *exchange) {
+	watch, other := x.r.URL.RawQuery == "watch=1", x.r.URL.RawQuery != ""
+	if other && !watch {
+		b.refuse(x, bad("The only parameter of the counts is watch=1."))
+		return
+	}
 	s, err := b.hub.Stats(x.r.Context())
 	if err != nil {
 		b.refuse(x, err)
@@ -170,7 +175,9 @@ func (b *Board) showCounts(x *exchange) {
 		return
 	}
 	p := countsPage{page: x.page("Counts", "counts"), View: v}
-	p.Refresh = 60
+	if watch {
+		p.Refresh = 60
+	}
 	x.render(http.StatusOK, "counts", p)
 }
 

@@ -1,0 +1,53 @@
+package board_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// However many entries a filter matches or misses, a page is bounded: it looks at
+// 10,000 entries at most, and says where to continue.
+func TestBounded(t *testing.T) {
+	r := newRig(t)
+	_, id := r.entry(nil)
+	one, err := r.store.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entries = 25_000
+	for n := range entries {
+		e := store.Entry{ID: fmt.Sprintf("%s%022d", id[:len(id)-22], n), Due: time.Now().Add(time.Hour), Body: one.Body}
+		if _, err := r.store.Put(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/waiting", "/all", "/waiting?type=approve"} {
+		if a := r.get(path); len(a.Entries) != 50 || a.Next == "" || a.Looked > 10_000 {
+			t.Errorf("%s: %d entries, %d looked at, next %q", path, len(a.Entries), a.Looked, a.Next)
+		}
+	}
+	for _, path := range []string{"/", "/all?type=none", "/all?class=none", "/settled"} {
+		looked, pages, after := 0, 0, ""
+		for {
+			sep := "?"
+			if len(path) > 5 && path[4] == '?' {
+				sep = "&"
+			}
+			a := r.get(path + sep + "after=" + after)
+			if a.status != 200 || len(a.Entries) != 0 || a.Looked > 10_000 {
+				t.Fatalf("%s: %d with %d entries, %d looked at", path, a.status, len(a.Entries), a.Looked)
+			}
+			looked, pages, after = looked+a.Looked, pages+1, a.Next
+			if after == "" {
+				break
+			}
+		}
+		if looked != entries+1 || pages < 3 {
+			t.Errorf("%s: %d entries looked at on %d pages, want %d on 3 or more", path, looked, pages, entries+1)
+		}
+	}
+	r.page("/all?type=none").wantPage(t, "a page with nothing yet", 200, "None so far", "Look further")
+}
