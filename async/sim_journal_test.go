@@ -39,7 +39,7 @@ func votersIn(notes []Note) (voters []string) {
 	return voters
 }
 
-// opNote has somebody add a note.
+// opNote adds a note.
 func (w *simWorld) opNote() {
 	if len(w.asks) == 0 {
 		return
@@ -64,7 +64,7 @@ func (w *simWorld) opNote() {
 	}
 }
 
-// opDecide has somebody vote, where two votes decide.
+// opDecide votes, where two votes decide.
 func (w *simWorld) opDecide() {
 	if len(w.asks) == 0 {
 		return
@@ -101,7 +101,7 @@ func (w *simWorld) opDecide() {
 	}
 }
 
-// opRefresh has somebody look at a request.
+// opRefresh looks at a request.
 func (w *simWorld) opRefresh() {
 	if len(w.asks) == 0 {
 		return

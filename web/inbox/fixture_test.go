@@ -136,7 +136,7 @@ func (r *rig) lookup(_ context.Context, id string) (inbox.Person, error) {
 	defer r.mu.Unlock()
 	p, ok := r.people[id]
 	if !ok {
-		return p, fmt.Errorf("nobody has the ID %q", id)
+		return p, fmt.Errorf("no person has the ID %q", id)
 	}
 	return p, nil
 }
@@ -264,7 +264,7 @@ var ways = []way{
 	}},
 	{"link", func(r *rig, p posted, person string, form url.Values) string {
 		form = url.Values(http.Header(form).Clone())
-		form.Set("_name", "Somebody")
+		form.Set("_name", "Someone")
 		w := r.send("POST", r.link(p, person), "", form.Encode(), "Content-Type", asForm)
 		return codeOf(w.Code, w.Body.String())
 	}, func(r *rig, p posted, person string) string {

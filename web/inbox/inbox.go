@@ -109,7 +109,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 	case len(o.Types) == 0:
 		return nil, errors.New("inbox: Options.Types is required")
 	case o.Identify == nil && o.Links == nil:
-		return nil, errors.New("inbox: Options.Identify is required unless Options.Links is set: otherwise no person could decide")
+		return nil, errors.New("inbox: Options.Identify is required unless Options.Links is set: without both, no person could decide")
 	case o.Wait < 0 || o.LinkAge < 0:
 		return nil, fmt.Errorf("inbox: Options.Wait and Options.LinkAge must be positive, got %v and %v", o.Wait, o.LinkAge)
 	case o.OnPost != nil && o.Base == "":

@@ -185,7 +185,7 @@ func TestVoteAfterCancellation(t *testing.T) {
 	}
 }
 
-// TestVotesAreLimited: nobody fills the journal, so that others can still decide.
+// TestVotesAreLimited: a person can't fill the journal and keep others from deciding.
 func TestVotesAreLimited(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -348,6 +348,6 @@ func TestForwardedLink(t *testing.T) {
 	}
 	delete(r.people, "ada")
 	if w := r.send("GET", link, "", ""); w.Code != 403 {
-		t.Errorf("a link for somebody who is gone: %d, want 403", w.Code)
+		t.Errorf("a link for a person who is gone: %d, want 403", w.Code)
 	}
 }

@@ -275,7 +275,7 @@ func after(comment string) string {
 }
 
 // remark says what came of what was sent. Someone who answers after the decision
-// is told what stands.
+// sees what stands.
 func (v *requestView) remark(j *journal, p Person, s sent) {
 	if s.err == nil {
 		v.Notice = map[string]string{

@@ -136,7 +136,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestIdentify: whoever isn't known gets what Identify answers, or 401.
+// TestIdentify: a request without a known person gets what Identify answers, or 401.
 func TestIdentify(t *testing.T) {
 	for name, c := range map[string]struct {
 		identify func(w http.ResponseWriter, r *http.Request) (inbox.Person, error)
@@ -216,7 +216,7 @@ func TestLinksAreOfOneKind(t *testing.T) {
 	r.wantState(p, async.Waiting)
 }
 
-// TestSecondPerson: who answers after the decision is told what stands.
+// TestSecondPerson: a person who answers after the decision sees what stands.
 func TestSecondPerson(t *testing.T) {
 	for form, want := range map[string]string{"approved=true": "your answer is the same", "approved=false": "your answer is a different one"} {
 		r := newRig(t)

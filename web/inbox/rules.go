@@ -81,7 +81,7 @@ func (j *journal) allows(p Person, a action, to *Person, may error) error {
 		return nil
 	case claim:
 		if r.needs() > 1 {
-			return refuse("not-offered", "This request needs %d people, so nobody can claim it.", r.needs())
+			return refuse("not-offered", "This request needs %d people, so it can't be claimed.", r.needs())
 		}
 	case release:
 		if j.holder == nil || held {

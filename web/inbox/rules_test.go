@@ -129,7 +129,7 @@ func TestLinksOnlyAnswer(t *testing.T) {
 	}
 }
 
-// TestDelegationRefused: nobody is passed a request who may not decide.
+// TestDelegationRefused: a request is not passed on to a person who may not decide.
 func TestDelegationRefused(t *testing.T) {
 	for _, way := range ways {
 		if way.name == "link" {

@@ -50,7 +50,7 @@ func say(err error) string {
 	case errors.Is(err, async.ErrSettled):
 		return "This request was decided before. Your answer was not counted."
 	case errors.Is(err, async.ErrClosed):
-		return "This request is over, and nobody's answer is wanted any more."
+		return "This request is over. An answer is no longer wanted."
 	case errors.Is(err, async.ErrInvalidArgument), errors.Is(err, async.ErrTooLarge):
 		return "Your answer is too long. Nothing was changed."
 	case errors.Is(err, async.ErrInvalidResult):
@@ -62,7 +62,7 @@ func say(err error) string {
 	case status == http.StatusNotFound, code == "not-allowed":
 		return "There is nothing at this address. The link may have lost a character, or the request may be long over."
 	case code == "unknown-person":
-		return "This link is for somebody who is not known here any more."
+		return "The person that this link is for is no longer known here."
 	case code == "signed-out":
 		return "Please sign in first."
 	case status == http.StatusRequestEntityTooLarge:

@@ -170,7 +170,7 @@ func (u *users) SendMessage(_ context.Context, _ string, _ inbox.Request, link s
 	return nil
 }
 
-// TestApprove: the activity posts a request, and somebody gets a link.
+// TestApprove: the activity posts a request, and its addressee gets a link.
 func TestApprove(t *testing.T) {
 	hub := asynctest.NewHub(t, async.Options{})
 	u := new(users)
