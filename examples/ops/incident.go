@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/latchkey-go/latchkey/examples/internal/live"
+)
+
+// incident plays three faults. It looks at the board and mends with the command
+// line, as an operator does.
+func (f *fleet) incident(ctx context.Context, story *live.Story) error {
+	program := filepath.Join(f.directory, "latchkey")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/latchkey-go/latchkey/cmd/latchkey").CombinedOutput(); err != nil {
+		return fmt.Errorf("the command line can't be built: %w\n%s", err, out)
+	}
+	o := operator{program, f, story}
+
+	story.Say("\nTemporal goes away. Answers are accepted all the same.")
+	if err := f.server.Stop(); err != nil {
+		return err
+	}
+	approvals := f.asked("Approve")
+	if err := f.answer(ctx, approvals[:20]); err != nil {
+		return err
+	}
+	if err := o.show(ctx, "list", "settled", "-type", "Approve", "-limit", "3"); err != nil {
+		return err
+	}
+	if n, err := o.count(ctx, "settled", "-type", "Approve"); err != nil || n != 20 {
+		return fmt.Errorf("the board has %d answers that Temporal does not have, want 20: %w", n, err)
+	}
+	story.Say("Temporal is back. The hub delivers what it has accepted.")
+	if err := f.server.Restart(ctx); err != nil {
+		return err
+	}
+	if err := o.until(ctx, 0, "settled", "-type", "Approve"); err != nil {
+		return err
+	}
+
+	story.Say("\nPayments are answered. The hub has no client for their namespace.")
+	payments := f.asked("Capture")
+	if err := f.answer(ctx, payments); err != nil {
+		return err
+	}
+	if err := o.atLeast(ctx, 1, "attention", "-class", "refused"); err != nil {
+		return err
+	}
+	if err := o.show(ctx, "list", "-class", "refused", "-limit", "3"); err != nil {
+		return err
+	}
+	story.Say("Jobs wait for a pump that the hub does not know.")
+	if err := o.show(ctx, "stats"); err != nil {
+		return err
+	}
+
+	story.Say("\nThe hub is replaced by one with the client and the pump. What waits is retried.")
+	if err := f.runHub(true); err != nil {
+		return err
+	}
+	ids, err := o.run(ctx, nil, "list", "settled", "-all", "-q")
+	if err != nil {
+		return err
+	}
+	if len(bytes.Fields(ids)) > 0 {
+		if _, err := o.run(ctx, ids, "retry", "-", "-why", "the hub has a client for the namespace now"); err != nil {
+			return err
+		}
+	}
+	if err := o.until(ctx, 0, "settled"); err != nil {
+		return err
+	}
+
+	story.Say("\nA person answers by telephone. The operator completes the activity.")
+	ids, err = o.run(ctx, nil, "list", "waiting", "-q", "-type", "Approve", "-limit", "1")
+	if err != nil {
+		return err
+	}
+	id := strings.TrimSpace(string(ids))
+	if _, err := o.run(ctx, []byte(`{"aproved": true}`), "complete", id, "-f", "-", "-why", "by telephone"); exitCode(err) != 5 {
+		return fmt.Errorf("a misspelt answer: %w, want exit code 5", err)
+	}
+	if _, err := o.run(ctx, []byte(`{"approved": true}`), "complete", id, "-f", "-", "-why", "by telephone"); err != nil {
+		return err
+	}
+	if err := o.show(ctx, "show", id); err != nil {
+		return err
+	}
+	if err := o.until(ctx, 0, "attention"); err != nil {
+		return err
+	}
+	if out, err := o.run(ctx, nil, "stats"); err != nil || strings.Contains(string(out), "unknown pump") {
+		return fmt.Errorf("the pump is still missing: %w\n%s", err, out)
+	}
+	if err := o.show(ctx, "stats"); err != nil {
+		return err
+	}
+	story.Say("\nAll as it should be: nothing needs attention.")
+	return nil
+}
+
+// operator uses the command line.
+type operator struct {
+	program string
+	fleet   *fleet
+	story   *live.Story
+}
+
+// run runs the command line, and returns what it has printed.
+func (o operator) run(ctx context.Context, in []byte, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, o.program, args...)
+	cmd.Env = append(os.Environ(), "LATCHKEY_URL="+o.fleet.board, "LATCHKEY_TOKEN="+o.fleet.token, "LATCHKEY_CONFIG="+os.DevNull)
+	cmd.Stdin = bytes.NewReader(in)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return out, fmt.Errorf("latchkey %s: %w: %s", args[0], err, stderr.Bytes())
+	}
+	return out, nil
+}
+
+func exitCode(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// show prints a command and what it has printed.
+func (o operator) show(ctx context.Context, args ...string) error {
+	out, err := o.run(ctx, nil, args...)
+	if err != nil {
+		return err
+	}
+	o.story.Say("$ latchkey %s\n  %s", strings.Join(args, " "), strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "\n  "))
+	return nil
+}
+
+// count is the number of entries in a list.
+func (o operator) count(ctx context.Context, list ...string) (int, error) {
+	out, err := o.run(ctx, nil, append([]string{"list", "-all", "-q"}, list...)...)
+	return len(bytes.Fields(out)), err
+}
+
+// until waits until a list has so many entries.
+func (o operator) until(ctx context.Context, want int, list ...string) error {
+	return o.wait(ctx, func(n int) bool { return n == want }, list)
+}
+
+func (o operator) atLeast(ctx context.Context, want int, list ...string) error {
+	return o.wait(ctx, func(n int) bool { return n >= want }, list)
+}
+
+func (o operator) wait(ctx context.Context, enough func(int) bool, list []string) error {
+	for {
+		n, err := o.count(ctx, list...)
+		if err != nil {
+			return err
+		}
+		if enough(n) {
+			return nil
+		}
+		o.story.Progress(fmt.Sprintf("%d entries in the list %s", n, strings.Join(list, " ")))
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
