@@ -8,11 +8,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Abandon ends the entry undelivered, by an operator's word: what was
-// accepted is not delivered, Temporal isn't called, and the Over hook gets
-// ErrAbandoned. The activity goes on as far as Temporal is concerned; a later
-// attempt of it asks again. It is nil where the entry was abandoned before, and
-// ErrClosed where the activity is over.
+// Abandon ends the entry by an operator's decision. An accepted outcome is not
+// delivered, Temporal is not called, and the Over hook gets ErrAbandoned. In
+// Temporal the activity continues; its next attempt asks again. Abandon returns
+// nil if the entry was abandoned before, and ErrClosed if the activity is over.
 func (c Callback) Abandon(ctx context.Context) error {
 	return failed("abandon", c.entryID(), c.abandon(ctx))
 }

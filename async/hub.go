@@ -13,14 +13,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Hub keeps what waits, accepts outcomes and reports them. Any number of hubs,
-// in any number of processes, may share a store. Its methods may be called
-// concurrently. It needs no closing.
+// Hub stores waiting activities, accepts outcomes and delivers them. Any number
+// of hubs, in any number of processes, may share a store. Its methods may be
+// called concurrently. It needs no closing.
 //
-// It has goroutines of its own while Run, Work or Start runs, one while Stats scans
-// the store, which ends with its last caller, and one for each delivery that a
-// caller has begun and no longer waits for. Those are bounded by Concurrency, end
-// within ClaimTime, and Run and Work wait for them.
+// A hub has goroutines of its own while Run, Work or Start runs; one while
+// Stats scans the store, which ends with its last caller; and one for each
+// delivery whose caller no longer waits. The number of deliveries is bounded by
+// Concurrency. Each ends within ClaimTime, and Run and Work wait for them.
 type Hub struct {
 	settings  settings
 	completer completer.Completer // behind the throttle; nil: the hub settles only
@@ -118,9 +118,9 @@ func isNilInterface(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// Open returns the callback with this ID, whatever its result, also where the
-// activity is over: its Info tells. ErrNotFound means that nothing is known
-// under the ID. It says the same of a wrong secret.
+// Open returns the callback with this ID, whatever its result type. It also
+// opens an activity that is over: Info reports that. ErrNotFound means that
+// nothing is known under the ID, or that its secret is wrong.
 func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
 	callback, ok := record.ParseCallbackID(id)
 	c, err := h.open(ctx, callback, ok)
@@ -162,10 +162,10 @@ func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback
 // errUnknown is the same for an unknown ID and a wrong secret.
 var errUnknown = fmt.Errorf("%w: it is not in this store, or its retention is over", ErrNotFound)
 
-// List yields a callback for each entry of the store, in no order, ended ones
-// included. An entry that can't be read is yielded as an error that names it,
-// and the loop goes on; an error of the store ends it. The loop's body may use
-// the hub.
+// List yields a callback for each entry of the store, ended ones included, in
+// no particular order. If an entry cannot be read, List yields an error that
+// names it and continues. An error of the store ends the loop. The body of the
+// loop may use the hub.
 func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
 	return func(yield func(Callback, error) bool) {
 		for stored, err := range h.entries.store.List(ctx) {

@@ -102,10 +102,11 @@ func (k *keyed) early(id string, now time.Time) entry {
 
 type idempotencyKey struct{}
 
-// WithIdempotencyKey returns a context with which outcomes of one kind are the
-// same where their keys are, whatever their values: the second is accepted as
-// a repeat of the first. Opened by business key, it also tells a repeat of an
-// answer to an earlier round from an answer to this one. At most 1 KiB.
+// WithIdempotencyKey returns a context that carries an idempotency key. Two
+// outcomes of the same kind and with the same key count as the same answer,
+// whatever their values: the second is accepted as a repeat. With a callback
+// that was opened by business key, the key also distinguishes the repeat of an
+// answer to an earlier round from an answer to the current one. At most 1 KiB.
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }

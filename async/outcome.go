@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Accepted is the outcome that a round was answered with. It has the
-// application's content: don't log it.
+// Accepted is the outcome that was accepted in a round. It contains the
+// application's data: do not log it.
 type Accepted[T any] struct {
 	Result T // set where Failure is nil
 
@@ -24,19 +24,19 @@ type Accepted[T any] struct {
 	Failure error
 }
 
-// Outcome returns the outcome that was accepted for this callback's round,
-// decoded with the converters of the hub and the context of the call. It reads
-// the store; [Callback.Info] tells from a new Open whether Temporal has the
-// outcome.
+// Outcome returns the outcome that was accepted in the callback's round,
+// decoded with the hub's converters and the context of the call. It reads the
+// store. To learn whether Temporal has the outcome, open the callback again and
+// see Info.
 //
 // An outcome can be read until it is delivered and the Delivered hook, if there
-// is one, has returned nil, or with [Options].KeepOutcomes until its entry is
-// removed. One that ended undelivered can be read until its entry is removed.
-// A failure can be read only until the next attempt asks.
+// is one, has returned nil. With [Options].KeepOutcomes, and after an end
+// without delivery, it can be read until the entry is removed. A failure can be
+// read only until the next attempt asks.
 //
-// Errors: ErrNoOutcome while nothing is accepted, ErrOutcomeGone where it is no
-// longer kept, ErrClosed where the activity ended without any outcome,
-// ErrSuperseded where the round did, and ErrNotFound.
+// Errors: ErrNoOutcome before an outcome is accepted, ErrOutcomeGone after its
+// content was dropped, ErrClosed if the activity ended without an outcome,
+// ErrSuperseded if the round did, and ErrNotFound.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)
 	return a, failed("outcome", p.entryID(), err)

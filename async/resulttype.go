@@ -12,10 +12,10 @@ type typeNamer interface{ ResultType() string }
 // maxTypeName bounds what is kept with each entry, in bytes.
 const maxTypeName = 255
 
-// ResultType returns the name under which Latchkey stores the result type T:
-// what T's method ResultType returns, or the import path and name of T. A
-// pointer has the name of the type that it points to. It returns an error for a
-// type that can't be a result, such as an interface or an unnamed struct.
+// ResultType returns the name of the result type T in the store: what T's
+// method ResultType returns, otherwise the import path and name of T. A pointer
+// has the name of the type that it points to. ResultType returns an error if T
+// cannot be a result, for example an interface or an unnamed struct.
 func ResultType[T any]() (string, error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -103,9 +103,9 @@ func isNil(v any) bool {
 	return false
 }
 
-// None is the result of an activity that returns only an error. It is sent as
-// no payload.
+// None is the result of an activity that returns only an error. It is sent
+// without a payload.
 type None struct{}
 
-// ResultType keeps the name short and for good.
+// ResultType returns "none".
 func (None) ResultType() string { return "none" }
