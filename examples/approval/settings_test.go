@@ -26,7 +26,7 @@ func TestSettings(t *testing.T) {
 		"no port":          {[]string{"-auto", "-addr", "127.0.0.1"}, "port"},
 		"an argument":      {[]string{"auto"}, "no arguments"},
 		"another flag":     {[]string{"-automatic"}, "not defined"},
-		"another store":    {[]string{"-auto", "-store", "paper:"}, `no backend for scheme "paper"`},
+		"another store":    {[]string{"-auto", "-store", "paper:"}, `no backend is registered for the scheme "paper"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
