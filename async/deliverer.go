@@ -131,7 +131,10 @@ func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as
 		}
 	}
 	t := target(r)
-	err := d.completer.Complete(ctx, t, o)
+	err := completer.ErrNotStarted // as far as can be known without a token
+	if len(t.TaskToken) > 0 {
+		err = d.completer.Complete(ctx, t, o)
+	}
 	if !errors.Is(err, completer.ErrOver) && !errors.Is(err, completer.ErrNotStarted) {
 		return e, undelivered(err)
 	}

@@ -18,7 +18,7 @@ func TestNoObserverCostsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, wrapped := h.entries.store.(observedStore); wrapped {
-		t.Error("the store is wrapped, and nobody observes it")
+		t.Error("the store is wrapped, and there is no observer")
 	}
 	ctx := context.Background()
 	e := entry{id: "x", rec: &record.Record{State: record.Waiting, Labels: map[string]string{"a": "b"}}}

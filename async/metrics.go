@@ -40,7 +40,7 @@ type metrics struct {
 	tagged  sync.Map // handlers with tags, by tags
 }
 
-// tags are what a series is told by. An empty one is left out.
+// tags identify a series. Empty ones are left out.
 type tags struct{ op, state, activityType, resultType, kind, verdict, class, hook string }
 
 // Blocks reports that the SDK's handlers don't block: the SDK calls them inline
@@ -142,7 +142,7 @@ type metricsWithGauges struct {
 	shown map[gauge]bool // in the snapshot before
 }
 
-// gauge is what a group of [Stats] is told by.
+// gauge identifies a group of [Stats].
 type gauge struct {
 	state               State
 	activityType, class string

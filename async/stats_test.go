@@ -78,7 +78,7 @@ func TestStatsClasses(t *testing.T) {
 			return s.Groups[0].Class
 		}
 		w := newWorld(t)
-		w.start(1, async.StartOptions{Pump: "nobody has it"})
+		w.start(1, async.StartOptions{Pump: "unknown"})
 		if got := class(w); got != async.ClassUnknownPump {
 			t.Errorf("the class is %q, want %q", got, async.ClassUnknownPump)
 		}

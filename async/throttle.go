@@ -1,7 +1,10 @@
 package async
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -48,6 +51,22 @@ func (t *throttle) Describe(ctx context.Context, target completer.Target, mark s
 	})
 	seen.end(Done{Class: callClass(err)})
 	return s, err
+}
+
+// Find implements completer.Finder where the completer does.
+func (t *throttle) Find(ctx context.Context, target completer.Target) (f completer.Found, err error) {
+	finder, ok := t.Completer.(completer.Finder)
+	if !ok {
+		return f, fmt.Errorf("%w: the hub's completer does not implement completer.Finder", errors.ErrUnsupported)
+	}
+	bad := error(nil) // what is wrong with the token says nothing about the way to Temporal
+	err = t.call(ctx, target, questionCall, func() (err error) {
+		if f, err = finder.Find(ctx, target); errors.Is(err, completer.ErrBadToken) {
+			bad, err = err, nil
+		}
+		return err
+	})
+	return f, cmp.Or(err, bad)
 }
 
 // answerCall, heartbeatCall and questionCall are which breakers a call is for. Answers ask

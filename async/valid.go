@@ -42,14 +42,14 @@ func checkRecord(r *record.Record) error {
 			return corrupt("it waits and has an outcome")
 		case r.Early:
 			return corrupt("an early answer does not wait")
-		case len(r.TaskToken) == 0:
+		case len(r.TaskToken) == 0 && !withoutToken(r):
 			return corrupt("it waits without a task token")
 		}
 	case record.Settled:
 		switch {
 		case r.Outcome == nil:
 			return corrupt("it is settled without an outcome")
-		case !r.Early && len(r.TaskToken) == 0:
+		case !r.Early && len(r.TaskToken) == 0 && !withoutToken(r):
 			return corrupt("it is settled without a task token")
 		}
 	case record.Closed:
@@ -61,6 +61,12 @@ func checkRecord(r *record.Record) error {
 		}
 	}
 	return nil
+}
+
+// withoutToken reports whether the attempt is one that Adopt has registered by its
+// IDs: it counts as one whose token Temporal no longer takes.
+func withoutToken(r *record.Record) bool {
+	return r.Started != 0 && r.TokenLostStarted == r.Started
 }
 
 func corrupt(what string) error {

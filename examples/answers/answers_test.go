@@ -11,6 +11,7 @@ import (
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
@@ -76,6 +77,8 @@ type config struct {
 	interceptors []interceptor.WorkerInterceptor
 	// during runs in the activity's function.
 	during func(ctx context.Context, w *world, p async.Pending[Decision]) error
+	// byHand has first attempts wait without Start, as before Latchkey was used.
+	byHand bool
 }
 
 func newWorld(t *testing.T, c config) *world {
@@ -99,6 +102,9 @@ func newWorld(t *testing.T, c config) *world {
 	w.Rig = rig.New(t, rig.Options{
 		Client: connection, Namespace: o.Namespace, Worker: worker.Options{Interceptors: c.interceptors},
 		Function: func(ctx context.Context) (any, error) {
+			if c.byHand && activity.GetInfo(ctx).Attempt == 1 {
+				return nil, activity.ErrResultPending
+			}
 			return async.Start(ctx, w.hub, c.start, func(ctx context.Context, p async.Pending[Decision]) error {
 				w.asked <- p.ID()
 				if c.during != nil {

@@ -79,6 +79,9 @@ func adopt(r, now *record.Record) {
 	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // signals of the attempt before
 	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0
+	if len(now.TaskToken) == 0 { // it was adopted by its IDs
+		r.TokenLostStarted = r.Started
+	}
 }
 
 // rename makes the record that of another activity, which doesn't know of the

@@ -1,0 +1,162 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
+	"github.com/latchkey-go/latchkey/async/internal/record"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+// AdoptOptions says which activity [Adopt] registers. Set TaskToken, or WorkflowID
+// and ActivityID, or ActivityID alone for a standalone activity, or both.
+type AdoptOptions struct {
+	// Namespace is that of the activity. Required.
+	Namespace string
+
+	// TaskToken is that of the attempt that waits, as the worker had it. With it
+	// hubs heartbeat for the activity; without it they don't, and deliver by ID.
+	// Defaults to none.
+	TaskToken []byte
+
+	// WorkflowID and ActivityID name the activity of a workflow, and RunID the run,
+	// which defaults to the current one. For a standalone activity WorkflowID is
+	// empty, and ActivityRunID defaults to the current run. With TaskToken they
+	// default to what the token says, and must not differ from it.
+	WorkflowID, RunID, ActivityID, ActivityRunID string
+
+	// Key, Labels and Pump are those of StartOptions. The worker's code must use the
+	// same Key when it calls Start, so that a later attempt finds the entry.
+	Key    string
+	Labels map[string]string
+	Pump   string
+}
+
+// Adopt registers an activity that waits already, without Start: one that was
+// handed out by its task token or its IDs before the application used Latchkey, by
+// a worker in any language. From then on the callback ID that it returns answers
+// the activity, as if Start had been called. See docs/migrating.md.
+//
+// Adopt asks Temporal for the activity, so it needs a hub with a completer that
+// implements completer.Finder, as that of completer.New does. The external system
+// counts as asked. A later attempt that calls Start finds the entry, keeps the
+// callback ID, and runs its function unless StartOptions.Once is set. Calling
+// Adopt again returns the same callback.
+//
+// ErrInvalidArgument means that the token is not that of the attempt that runs, or
+// that the options are incomplete; ErrNotFound that no such activity is pending;
+// completer.ErrNotStarted that no attempt runs now, so that a later call may
+// succeed; a TypeMismatchError that the entry is there and awaits another type.
+// Nothing is stored then.
+func Adopt[T any](ctx context.Context, h *Hub, o AdoptOptions) (Pending[T], error) {
+	name, err := resultType[T]()
+	if err != nil {
+		return Pending[T]{}, failed("adopt", "", fmt.Errorf("%w: %w", ErrTypeMismatch, err))
+	}
+	c, err := h.adopt(ctx, o, name)
+	return Pending[T]{c}, failed("adopt", "", err)
+}
+
+// check returns what is wrong with the options.
+func (o AdoptOptions) check() error {
+	switch {
+	case o.Namespace == "":
+		return fmt.Errorf("%w: AdoptOptions.Namespace is required", ErrInvalidArgument)
+	case len(o.TaskToken) == 0 && o.ActivityID == "":
+		return fmt.Errorf("%w: AdoptOptions needs a TaskToken or an ActivityID", ErrInvalidArgument)
+	case len(o.Pump) > maxPump || !utf8.ValidString(o.Pump):
+		return fmt.Errorf("%w: AdoptOptions.Pump must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxPump, len(o.Pump))
+	}
+	if err := checkKey(o.Key); err != nil {
+		return err
+	}
+	if err := checkLabels(o.Labels); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidArgument, err)
+	}
+	return nil
+}
+
+func (h *Hub) adopt(ctx context.Context, o AdoptOptions, resultType string) (Callback, error) {
+	if h == nil || h.completer == nil {
+		return Callback{}, errors.New("it needs a hub with a completer, to ask Temporal about the activity")
+	}
+	if err := o.check(); err != nil {
+		return Callback{}, err
+	}
+	found, err := h.findActivity(ctx, completer.Target{
+		Namespace: o.Namespace, TaskToken: slices.Clone(o.TaskToken), WorkflowID: o.WorkflowID, RunID: o.RunID,
+		ActivityID: o.ActivityID, ActivityRunID: o.ActivityRunID,
+	})
+	if err != nil {
+		return Callback{}, err
+	}
+	r := adoptedRecord(found, o, resultType)
+	id := record.EntryID(r)
+	if e, err := h.entries.load(ctx, id); err == nil && lifecycle.SameActivity(e.rec, r) && e.rec.ResultType != resultType {
+		return Callback{}, &TypeMismatchError{Want: e.rec.ResultType, Got: resultType}
+	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Callback{}, err
+	}
+	wait := h.starter.newStoreWait(id, r)
+	wait.stored = *h.entries // the caller is no activity: it gets the error of a store that is away
+	e, next, err := h.starter.begin(ctx, id, r, wait)
+	if err != nil {
+		return Callback{}, err
+	}
+	if next == lifecycle.Run && e.rec.HandedOffStarted != e.rec.Started { // a later attempt of an entry that is there
+		h.starter.handedOff(ctx, e, wait, nil)
+		if e, err = h.entries.load(ctx, id); err != nil {
+			return Callback{}, err
+		}
+	}
+	if next == lifecycle.Nothing {
+		if e, err = h.entries.load(ctx, id); err != nil {
+			return Callback{}, err
+		}
+	}
+	h.wheel.wake()
+	return h.callbackOf(e), nil
+}
+
+// findActivity asks Temporal for an activity.
+func (h *Hub) findActivity(ctx context.Context, t completer.Target) (completer.Found, error) {
+	finder, ok := h.completer.(completer.Finder)
+	if !ok {
+		return completer.Found{}, errors.ErrUnsupported
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.settings.claimTime-callMargin)
+	defer cancel()
+	found, err := finder.Find(ctx, t)
+	switch {
+	case errors.Is(err, completer.ErrBadToken):
+		err = fmt.Errorf("%w: AdoptOptions.TaskToken: %w", ErrInvalidArgument, err)
+	case errors.Is(err, completer.ErrOver):
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return found, err
+}
+
+// adoptedRecord returns the record of an activity whose function has handed it over.
+func adoptedRecord(f completer.Found, o AdoptOptions, resultType string) *record.Record {
+	t := f.Target
+	r := &record.Record{
+		Namespace: t.Namespace, WorkflowId: t.WorkflowID, WorkflowType: t.WorkflowType, RunId: t.RunID,
+		ActivityId: t.ActivityID, ActivityType: t.ActivityType, ActivityRunId: t.ActivityRunID, TaskQueue: t.TaskQueue,
+		Scheduled: toNano(t.Scheduled), Started: toNano(t.Started), Attempt: f.Attempt,
+		TaskToken: t.TaskToken, Deadline: toNano(f.Deadline), HeartbeatTimeout: int64(f.HeartbeatTimeout),
+		State: record.Waiting, ResultType: resultType, Secret: record.NewSecret(), Key: o.Key, Labels: o.Labels, Pump: o.Pump,
+		Created: time.Now().UnixNano(), RoundBegan: toNano(t.Started),
+		CancelRequested: f.Status.CancelRequested, Paused: f.Status.Paused,
+	}
+	r.HandedOffStarted = r.Started
+	if len(r.TaskToken) == 0 {
+		r.TokenLostStarted = r.Started
+	}
+	return r
+}
