@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -154,9 +155,7 @@ func (r *rig) latchkey(args ...string) result { r.t.Helper(); return r.with(nil,
 func (r *rig) with(env map[string]string, in string, args ...string) result {
 	r.t.Helper()
 	all := map[string]string{"LATCHKEY_URL": r.server.URL + "/ops", "LATCHKEY_TOKEN": token, "HOME": r.dir}
-	for name, value := range env {
-		all[name] = value
-	}
+	maps.Copy(all, env)
 	return r.bare(all, in, args...)
 }
 

@@ -168,17 +168,18 @@ func (s *settings) file(flagged bool, env func(string) (string, bool)) (map[stri
 
 // address returns the URL of a part of the board.
 func (s *settings) address(query url.Values, parts ...string) string {
-	address := strings.TrimRight(s.base.String(), "/")
+	var address strings.Builder
+	address.WriteString(strings.TrimRight(s.base.String(), "/"))
 	for _, p := range parts {
-		address += "/" + url.PathEscape(p)
+		address.WriteString("/" + url.PathEscape(p))
 	}
 	if len(parts) == 0 {
-		address += "/"
+		address.WriteString("/")
 	}
 	if len(query) > 0 {
-		address += "?" + query.Encode()
+		address.WriteString("?" + query.Encode())
 	}
-	return address
+	return address.String()
 }
 
 // String keeps the token out of everything that is printed.

@@ -134,12 +134,12 @@ func TestFilters(t *testing.T) {
 		"state=settled&type=&key=":          refused,
 	} {
 		a := r.get("/all?" + query)
-		got := ""
+		var got strings.Builder
 		for _, e := range a.Entries {
-			got += e.ID
+			got.WriteString(e.ID)
 		}
-		if a.status != 200 || got != want {
-			t.Errorf("%s: %d with %q, want %q", query, a.status, got, want)
+		if a.status != 200 || got.String() != want {
+			t.Errorf("%s: %d with %q, want %q", query, a.status, got.String(), want)
 		}
 	}
 	r.page("/all?label=team%3Dred&age=").wantPage(t, "the form keeps what was typed", 200, `value="team=red"`, "details open")

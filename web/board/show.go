@@ -2,6 +2,7 @@ package board
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -58,9 +59,7 @@ func (b *Board) showList(x *exchange) {
 // link2 returns the parameters with one of them set, or removed.
 func link2(values url.Values, name, value string) string {
 	q := url.Values{}
-	for k, v := range values {
-		q[k] = v
-	}
+	maps.Copy(q, values)
 	q.Set(name, value)
 	if value == "" {
 		q.Del(name)

@@ -165,7 +165,7 @@ func wantsJSON(r *http.Request) bool {
 		return true
 	}
 	best := map[bool]float64{}
-	for _, part := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 		media, params, _ := strings.Cut(part, ";")
 		media = strings.ToLower(strings.TrimSpace(media))
 		isJSON := media == "application/json" || media == "application/problem+json"

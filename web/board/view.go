@@ -221,13 +221,14 @@ func (b *Board) links(i async.Info) (list []link) {
 		return nil
 	}
 	at := func(parts ...string) string {
-		address := strings.TrimRight(b.temporal.String(), "/")
+		var address strings.Builder
+		address.WriteString(strings.TrimRight(b.temporal.String(), "/"))
 		for _, p := range parts {
 			if p != "" {
-				address += "/" + url.PathEscape(p)
+				address.WriteString("/" + url.PathEscape(p))
 			}
 		}
-		return address
+		return address.String()
 	}
 	switch {
 	case i.WorkflowID != "":

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -97,9 +98,7 @@ func newRig(t *testing.T, change ...func(*inbox.Options)) *rig {
 		t: t, temporal: new(asynctest.Completer), store: store.NewMemory(), log: new(lockedBuffer), people: make(map[string]inbox.Person),
 		keys: &webhook.Keys{Keys: map[string][]byte{"k1": []byte("0123456789abcdef0123456789abcdef")}, Active: "k1"},
 	}
-	for id, p := range people {
-		r.people[id] = p
-	}
+	maps.Copy(r.people, people)
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.hub = asynctest.NewHub(t, async.Options{Store: r.store, Completer: r.temporal, Logger: logger, DeliveryWait: time.Minute})
 	o := inbox.Options{
