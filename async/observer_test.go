@@ -18,7 +18,6 @@ import (
 // recorder is an observer that keeps what it has seen, apart from calls of the
 // store.
 type recorder struct {
-	name  string
 	begin func(ctx context.Context, o async.Operation) context.Context
 
 	mu   sync.Mutex

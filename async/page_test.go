@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -184,7 +183,6 @@ func TestPageOfAStoreWithoutPages(t *testing.T) {
 // unreadablePage is a store of which each page has a damaged entry.
 type unreadablePage struct {
 	store.Store
-	after iter.Seq2[store.Entry, error]
 }
 
 func (s unreadablePage) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {

@@ -148,7 +148,7 @@ func TestTraceAcrossDaysAndProcesses(t *testing.T) {
 					t.Errorf("%s was open from %v to %v", s.Name, s.StartTime, s.EndTime)
 				}
 				for _, a := range s.Attributes {
-					if strings.Contains(a.Value.Emit(), id) {
+					if strings.Contains(a.Value.String(), id) {
 						t.Errorf("%s shows the callback ID in %s", s.Name, a.Key)
 					}
 				}
@@ -241,7 +241,7 @@ func TestMetricsHaveNoIDs(t *testing.T) {
 			for _, set := range sets {
 				for _, a := range set.ToSlice() {
 					for _, no := range []string{id, info.ID, info.WorkflowID, info.RunID, info.ActivityID} {
-						if no != "" && a.Value.Emit() == no {
+						if no != "" && a.Value.String() == no {
 							t.Errorf("%s has an ID as %s", m.Name, a.Key)
 						}
 					}
