@@ -82,7 +82,7 @@ func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *
 		if a.Changed {
 			now := time.Now()
 			if a.Next == lifecycle.Run {
-				s.rules.at(now).BeginHandOff(e.rec, r)
+				lifecycle.BeginHandOff(e.rec, r, now)
 			}
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
 				s.beater.begin(e, begun(e.rec, now), now) // the function of an attempt before has returned

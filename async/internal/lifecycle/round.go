@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
@@ -42,9 +43,9 @@ func blank(r *record.Record) {
 
 // BeginHandOff notes that the function of an attempt is about to run. What an
 // observer keeps is that of the latest attempt that ran it.
-func (p Policy) BeginHandOff(r, arriving *record.Record) {
+func BeginHandOff(r, arriving *record.Record, now time.Time) {
 	if r.RoundBegan == 0 {
-		r.RoundBegan = p.Now.UnixNano()
+		r.RoundBegan = now.UnixNano()
 	}
 	if len(arriving.Carry) > 0 {
 		r.Carry = arriving.Carry
