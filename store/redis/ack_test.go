@@ -1,11 +1,8 @@
-//go:build unix
-
 package redis_test
 
 import (
 	"errors"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,18 +25,6 @@ func startPair(t *testing.T) pair {
 		return strings.Contains(info, "master_link_status:up"), err
 	})
 	return p
-}
-
-// pause stops the replica's process in its tracks, and returns what lets it go
-// on.
-func (p pair) pause(t *testing.T) (resume func()) {
-	t.Helper()
-	if err := p.replica.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	resume = func() { p.replica.cmd.Process.Signal(syscall.SIGCONT) }
-	t.Cleanup(resume)
-	return resume
 }
 
 func TestWaitForReplicas(t *testing.T) {

@@ -1,0 +1,20 @@
+//go:build unix
+
+package redis_test
+
+import (
+	"syscall"
+	"testing"
+)
+
+// pause stops the replica's process in its tracks, and returns what lets it go
+// on.
+func (p pair) pause(t *testing.T) (resume func()) {
+	t.Helper()
+	if err := p.replica.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	resume = func() { p.replica.cmd.Process.Signal(syscall.SIGCONT) }
+	t.Cleanup(resume)
+	return resume
+}
