@@ -89,3 +89,33 @@ func ExampleCallback() {
 	// Output:
 	// true
 }
+
+// A page is bounded twice: by the callbacks that it returns, and by the entries
+// that it looks at.
+func ExampleHub_Page() {
+	ctx := context.Background()
+	office := newOffice(async.Options{})
+	for _, order := range []string{"order-7", "order-8", "order-9"} {
+		_ = runActivity(func(ctx context.Context) (Payment, error) {
+			return async.Start(ctx, office.hub, async.StartOptions{Key: order}, func(context.Context, async.Pending[Payment]) error {
+				return nil
+			})
+		})
+	}
+	q := async.Query{State: async.Waiting, Limit: 2}
+	for {
+		page, err := office.hub.Page(ctx, q)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("waiting:", len(page.Callbacks))
+		if q.After = page.Next; q.After == "" {
+			return
+		}
+	}
+
+	// Output:
+	// waiting: 2
+	// waiting: 1
+}
