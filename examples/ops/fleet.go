@@ -58,7 +58,7 @@ type fleet struct {
 	token     string
 	board     string                       // its address
 	serving   atomic.Pointer[http.Handler] // the board of the hub that runs
-	http      *http.Server
+	pages     *http.Server
 	endRedis  context.CancelFunc
 	endHub    context.CancelFunc // of the hub that runs
 	hub       *async.Hub         // the one that runs
@@ -183,15 +183,15 @@ func (f *fleet) serve() error {
 		return err
 	}
 	f.board = "http://" + l.Addr().String() + "/ops/"
-	f.http = httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) }))
-	f.running.Go(func() { _ = f.http.Serve(l) }) // it ends by Close
+	f.pages = httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) }))
+	f.running.Go(func() { _ = f.pages.Serve(l) }) // it ends by Close
 	return nil
 }
 
 // stop ends everything that start has started.
 func (f *fleet) stop() (err error) {
-	if f.http != nil {
-		err = errors.Join(err, f.http.Close())
+	if f.pages != nil {
+		err = errors.Join(err, f.pages.Close())
 	}
 	for _, w := range f.workers {
 		w.Stop()
