@@ -242,7 +242,7 @@ func TestDetailsOutliveATimeout(t *testing.T) {
 func TestDetailsOverTheLimitAreRefused(t *testing.T) {
 	finds, during := resuming("")
 	w := newWorld(t, config{during: during})
-	run := w.Start(awaitDecision, again(often))
+	run := w.Start(awaitDecision, again(time.Minute)) // large details take their time while other tests run
 	p := w.next()
 	wantFound(t, finds, found{attempt: 1})
 	runHub(t, w.another(beatingHub(nil)))
