@@ -204,7 +204,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	}
 	p.carries()
 	if c, ok := p.hub.completer.(*throttle); ok {
-		c.slow = false // its timer would run beside the history
+		c.slow = false // its timer would run outside the history
 	}
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.recorder.count(1)

@@ -147,8 +147,8 @@ func TestSpentFailure(t *testing.T) {
 	}
 }
 
-// An attempt that nobody is asked for must not be left waiting: it fails, and
-// the next one is told.
+// An attempt for which the function does not run must not be left waiting: it
+// fails, and the next attempt's function runs.
 func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
