@@ -111,6 +111,9 @@ func (d *deliverer) logVerdict(ctx context.Context, e entry, o completer.Outcome
 		}
 	case v.End != record.NoEnd:
 		d.troubles.lost.happened(ctx, append(about(endClass(v.End)), slog.Any("reason", endError(v.End)))...)
+	case errors.Is(v.err, completer.ErrOver), errors.Is(v.err, completer.ErrNotStarted):
+		// Temporal works, and the activity is between two attempts or about to end.
+		d.log.LogAttrs(ctx, slog.LevelDebug, "async: the activity cannot take its answer yet, and the hub retries", about(v.Class)...)
 	default:
 		d.troubles.undelivered.happened(ctx, about(v.Class)...)
 	}

@@ -2,6 +2,7 @@ package async_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -80,6 +81,35 @@ func TestRefusedAnswersAreLoggedSparsely(t *testing.T) {
 					t.Error("no line says how many answers it stands for")
 				}
 			})
+		})
+	}
+}
+
+// TestAttemptThatIsNotThereIsNoTrouble: an answer that arrives between two
+// attempts waits for the next one. Temporal works, and the operator has nothing
+// to do.
+func TestAttemptThatIsNotThereIsNoTrouble(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		answer func(context.Context, async.Pending[Decision]) error
+	}{
+		"a result":  {completer.ErrNotStarted, func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) }},
+		"a failure": {completer.ErrOver, func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.start(1, async.StartOptions{})
+			w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return c.err }
+			w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
+				return completer.Status{Pending: true}, nil
+			}
+			wantNil(t, c.answer(t.Context(), w.open(id)))
+			if n := linesAbove(w, "level="); n > 0 {
+				t.Errorf("%d lines above debug level, want none:\n%s", n, w.logs)
+			}
+			if !strings.Contains(w.logs.String(), "cannot take its answer yet") {
+				t.Errorf("no line at debug level says what the answer waits for:\n%s", w.logs)
+			}
 		})
 	}
 }

@@ -115,11 +115,12 @@ func (p *Program) Wait(code int) (out, log string) {
 	return out, log
 }
 
-// Quiet expects that nothing was logged but that the server is being built.
+// Quiet expects that nothing was logged but that the server is being built, and
+// what says that this machine was slow: calls that timed out and are repeated.
 func Quiet(t *testing.T, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		if !strings.HasPrefix(line, "devserver: ") {
+		if !strings.HasPrefix(line, "devserver: ") && !strings.Contains(line, `class="timed out"`) {
 			t.Errorf("the program logged %q, want no noise", line)
 		}
 	}
