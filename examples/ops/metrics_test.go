@@ -59,7 +59,7 @@ func TestPrometheus(t *testing.T) {
 		`latchkey_asked_total{activity_type="Approve",class="asked"}`:                        4,
 		`sum(latchkey_answers_total{kind="result",verdict="accepted"})`:                      2,
 		`latchkey_wait_seconds_count{activity_type="Capture"}`:                               1,
-		`latchkey_total_seconds_bucket{activity_type="Approve",le="2592000"}`:                1,
+		`latchkey_total_seconds_bucket{activity_type="Approve",le="2.592e+06"}`:              1,
 		`latchkey_delivery_tries_total{activity_type="Approve",class="delivered"}`:           1,
 		`count(latchkey_store_seconds_count{operation="put",class="ok"})`:                    1,
 		`count(max(latchkey_oldest_seconds{state="waiting"}) > 0)`:                           1,
