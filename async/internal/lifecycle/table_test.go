@@ -703,6 +703,20 @@ var table = map[string]func(c *row){
 			c.t.Error("the note goes with the attempt")
 		}
 	},
+	"Waiting, later attempt adopted: same round, as handed off": func(c *row) {
+		for _, token := range []string{"2", ""} {
+			c.rec = attempt(1, handedOff)
+			now := attempt(2, handedOff)
+			now.TaskToken = []byte(token)
+			c.arrives(now, Run, false) // what Run would do has happened: the hub writes that
+			if c.rec.Started != now.Started || string(c.rec.TaskToken) != token || (c.rec.TokenLostStarted == c.rec.Started) != (token == "") {
+				c.t.Errorf("with the token %q the record is %v", token, c.rec)
+			}
+			if c.rec.HandedOffStarted == c.rec.Started {
+				c.t.Error("the attempt counts as handed off before the hub has written it")
+			}
+		}
+	},
 	"any: an equal note is not added again": func(c *row) {
 		c.rec = attempt(1)
 		for i, next := range []struct {
