@@ -148,7 +148,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 		x.forms[t.Name()] = f
 	}
 	if o.Links != nil {
-		x.o.Links = &webhook.Keys{Keys: maps.Clone(o.Links.Keys), Active: o.Links.Active}
+		x.o.Links = &webhook.Keys{Keys: maps.Clone(o.Links.Keys), Active: o.Links.Active, Used: o.Links.Used}
 		if _, err := x.o.Links.Open(""); !errors.Is(err, webhook.ErrBadLink) {
 			return nil, fmt.Errorf("inbox: Options.Links: %w", err)
 		}
