@@ -121,6 +121,7 @@ var simRows = []string{
 	"none, Adopt: waits, as handed off",
 	"Waiting, later attempt adopted: same round, as handed off",
 	"any, Adopt by another token: refused",
+	"Waiting, adopted by its IDs, same Start: brings the token",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

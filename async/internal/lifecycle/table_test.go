@@ -717,6 +717,21 @@ var table = map[string]func(c *row){
 			}
 		}
 	},
+	"Waiting, adopted by its IDs, same Start: brings the token": func(c *row) {
+		c.rec = attempt(1, handedOff)
+		c.rec.TaskToken, c.rec.TokenLostStarted = nil, c.rec.Started
+		if a := c.arrives(attempt(1), Nothing, false); !a.Changed || string(c.rec.TaskToken) != "\x01" || c.rec.TokenLostStarted != 0 {
+			c.t.Errorf("Arrive is %+v, and the record is %v", a, c.rec)
+		}
+		if a := c.arrives(attempt(1), Nothing, false); a.Changed {
+			c.t.Error("the same again changes the record")
+		}
+		c.rec = settledOn(record.Result)
+		c.rec.TaskToken, c.rec.TokenLostStarted = nil, c.rec.Started
+		if c.arrives(attempt(1), Deliver, false); string(c.rec.TaskToken) != "\x01" {
+			c.t.Errorf("the outcome is delivered without the token: %v", c.rec)
+		}
+	},
 	"any: an equal note is not added again": func(c *row) {
 		c.rec = attempt(1)
 		for i, next := range []struct {
