@@ -16,17 +16,16 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Payment is another type than the one that the expenses await.
+// Payment is not the type that the expenses await.
 type Payment struct{ Approved bool }
 
 // ResultType is the name of the type in the store.
 func (Payment) ResultType() string { return "approval.Payment" }
 
-// answerAll is what -auto does. It goes the way of a person, over HTTP, prints
-// each step, and returns an error at the first that comes out otherwise than
-// it should.
+// answerAll runs the steps of -auto. It answers over HTTP as a person would, prints
+// each step, and returns an error at the first unexpected result.
 func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("-auto has not come to its end within two minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("-auto has not ended within two minutes"))
 	defer cancel()
 	defer func() {
 		if err != nil && ctx.Err() != nil {
@@ -63,11 +62,11 @@ func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err
 	}{
 		{"A person approves, and the workflow goes on.", "Ada", approve, http.StatusSeeOther,
 			"Ada, train tickets (€84.20): approved by Accounts"},
-		{"Another is rejected. That is an answer, and no failure.", "Grace", reject, http.StatusSeeOther,
+		{"A person rejects another. A rejection is an answer, not a failure.", "Grace", reject, http.StatusSeeOther,
 			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
-		{"The same answer again does no harm.", "Grace", reject, http.StatusSeeOther,
+		{"The same answer again is accepted and changes nothing.", "Grace", reject, http.StatusSeeOther,
 			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
-		{"A different one is refused.", "Grace", approve, http.StatusConflict,
+		{"A different answer is refused.", "Grace", approve, http.StatusConflict,
 			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
 	} {
 		a.say("\n%s\n", step.title)
@@ -79,12 +78,12 @@ func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err
 		}
 	}
 
-	a.say("\nAn answer of the wrong type never gets as far as Temporal.\n")
+	a.say("\nAn answer of the wrong type is refused before it reaches Temporal.\n")
 	if err := a.offerPayment(ctx, a.of(items, "Edsger")); err != nil {
 		return err
 	}
 
-	a.say("\nSo the others still wait, and are approved.\n")
+	a.say("\nThe other two still wait. A person approves them.\n")
 	for _, last := range []struct{ employee, result string }{
 		{"Edsger", "Edsger, lunch with a customer (€38.50): approved by Accounts"},
 		{"Barbara", "Barbara, conference ticket (€310.00): approved by Accounts"},
@@ -96,11 +95,11 @@ func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err
 			return err
 		}
 	}
-	a.say("\nAll as it should be: %d workflows, each with the result of its first answer.\n", len(a.runs))
+	a.say("\nAll as expected: %d workflows, each with the result of its first answer.\n", len(a.runs))
 	return nil
 }
 
-// account is what -auto tells, and whom it tells of.
+// account prints the steps of -auto and compares their results.
 type account struct {
 	*Desk
 	base string
@@ -112,8 +111,8 @@ func (a *account) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.out, format, args...) // a reader that is gone misses nothing
 }
 
-// await waits until all that was filed has reached the store, and returns it
-// in the order of the samples.
+// await waits until all filed expenses are in the store, and returns them in the
+// order of the samples.
 func (a *account) await(ctx context.Context) ([]Item, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -155,7 +154,7 @@ func (a *account) answer(ctx context.Context, items []Item, employee string, d D
 		return err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := http.DefaultTransport.RoundTrip(request) // the status itself, not where it leads
+	answer, err := http.DefaultTransport.RoundTrip(request) // returns the status itself and follows no redirect
 	if err != nil {
 		return fmt.Errorf("%s's expense: the page doesn't answer: %w", employee, errors.Unwrap(err))
 	}
@@ -171,7 +170,7 @@ func (a *account) answer(ctx context.Context, items []Item, employee string, d D
 	return nil
 }
 
-// verify asks Temporal what a workflow returned.
+// verify compares what a workflow returned with what it should return.
 func (a *account) verify(ctx context.Context, employee, want string) error {
 	run := a.runs[employee]
 	var got string
@@ -185,7 +184,7 @@ func (a *account) verify(ctx context.Context, employee, want string) error {
 	return nil
 }
 
-// offerPayment does what a mistaken program would do.
+// offerPayment answers with the wrong type, as a faulty program would.
 func (a *account) offerPayment(ctx context.Context, i Item) error {
 	_, err := async.Open[Payment](ctx, a.hub, i.ID)
 	mismatch, ok := errors.AsType[*async.TypeMismatchError](err)

@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Desk is where expenses are filed, listed and decided. It doesn't know of the
-// page, nor does the worker know of it: it could run in another process.
+// Desk files, lists and decides expenses. It knows neither the page nor the worker,
+// so it could run in another process.
 type Desk struct {
 	hub     *async.Hub
 	client  client.Client
@@ -35,8 +35,8 @@ func (d *Desk) File(ctx context.Context, e Expense) (client.WorkflowRun, error) 
 	return run, nil
 }
 
-// Decide answers the expense behind a callback ID. Nil means that the decision
-// is safe in the store, and on its way to the workflow, if not there already.
+// Decide answers the expense of a callback ID. Nil means that the decision is
+// stored, and that a hub has delivered it or will.
 func (d *Desk) Decide(ctx context.Context, id string, decision Decision) error {
 	p, err := async.Open[Decision](ctx, d.hub, id)
 	if err != nil {
@@ -45,7 +45,7 @@ func (d *Desk) Decide(ctx context.Context, id string, decision Decision) error {
 	return p.Complete(ctx, decision)
 }
 
-// Look returns the expense behind a callback ID.
+// Look returns the expense of a callback ID.
 func (d *Desk) Look(ctx context.Context, id string) (Item, error) {
 	p, err := async.Open[Decision](ctx, d.hub, id)
 	if err != nil {
@@ -56,9 +56,9 @@ func (d *Desk) Look(ctx context.Context, id string) (Item, error) {
 	return items[0], nil
 }
 
-// List returns the expenses that the store has, the oldest first: those that
-// wait, and those decided within the hub's retention. With an error it returns
-// what could be read.
+// List returns the expenses in the store, the oldest first: the waiting ones, and
+// those decided within the hub's retention. If it also returns an error, the list
+// is incomplete.
 func (d *Desk) List(ctx context.Context) ([]Item, error) {
 	var (
 		items []Item
@@ -81,7 +81,7 @@ func (d *Desk) List(ctx context.Context) ([]Item, error) {
 
 // Item is an expense as the page shows it.
 type Item struct {
-	ID      string // the callback ID: whoever has it may answer
+	ID      string // the callback ID: anyone who has it can answer
 	Info    async.Info
 	Result  string // what the workflow returned, or ""
 	outcome *outcome
@@ -93,8 +93,8 @@ func (d *Desk) item(c async.Callback) Item {
 	return i
 }
 
-// fetch adds the results of the workflows that have their answer. One that has
-// just got it takes a moment to end, and that long is waited, in all.
+// fetch adds the results of the workflows that have their answer. A workflow takes
+// a moment to end after its answer, so fetch waits that long in all.
 func fetch(ctx context.Context, items []Item) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -105,7 +105,7 @@ func fetch(ctx context.Context, items []Item) {
 	}
 }
 
-// Employee is who spent the money, as the activity has said.
+// Employee is the person who spent the money.
 func (i Item) Employee() string { return i.Info.Labels[labelEmployee] }
 
 // Purpose is what the money was for.
@@ -114,5 +114,5 @@ func (i Item) Purpose() string { return i.Info.Labels[labelPurpose] }
 // Amount is the sum, for people.
 func (i Item) Amount() string { return i.Info.Labels[labelAmount] }
 
-// Waits tells whether nobody has decided.
+// Waits reports whether the expense has no decision yet.
 func (i Item) Waits() bool { return i.Info.State == async.Waiting }

@@ -7,14 +7,13 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// explanations say what an error of Latchkey's means to a person, by the code
-// that webhook.Status gives it.
+// explanations are texts for people, by the error codes of webhook.Status.
 var explanations = map[string]string{
-	"not-found":     "This link leads nowhere. It may have lost a character on its way, or the decision was so long ago that it is no longer kept.",
-	"settled":       "This expense was decided before, and not in the same way. The first decision stands.",
-	"superseded":    "This expense has been asked for anew, under another link.",
+	"not-found":     "There is no expense under this link. The link may be incomplete, or the decision is so old that it is no longer kept.",
+	"settled":       "This expense already has a different decision. The first decision counts.",
+	"superseded":    "There is a newer request for this expense, with another link.",
 	"closed":        "The expense no longer waits: it was withdrawn, or it has ended in another way.",
-	"type-mismatch": "What waits under this link isn't an expense.",
+	"type-mismatch": "This link is not for an expense.",
 	"invalid":       "The decision isn't complete, so nothing was decided.",
 	"too-large":     "The decision is too long, so nothing was decided.",
 }
@@ -28,5 +27,5 @@ func explain(err error) (status int, text string) {
 	if text, ok := explanations[code]; ok {
 		return status, text
 	}
-	return status, "It isn't known now whether this was done. Please try again: the same decision twice does no harm."
+	return status, "It is not known whether the decision was stored. Please try again: the same decision counts once."
 }

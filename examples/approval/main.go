@@ -1,16 +1,15 @@
-// Command approval is Latchkey's example: expenses that wait for a person.
+// Command approval is an example of expenses that wait for a person's decision.
 //
 //	go -C examples run ./approval          # a page to approve and reject on
-//	go -C examples run ./approval -auto    # answers by itself and tells what it does
+//	go -C examples run ./approval -auto    # answers by itself and prints each step
 //
-// It starts a worker, a web page and a Temporal server, or uses a server that
-// runs already: see the flag -server. What it keeps, it keeps in files: end it in
-// whatever way, start it again, and all that waited still waits, under the
-// same links.
+// It starts a worker, a web page and a Temporal server, or uses a running server:
+// see the flag -server. All its data is in files. However you end it, the next run
+// shows the same waiting expenses under the same links.
 //
-// Where to read on: workflow.go has the activity that hands itself over, and
-// desk.go what comes back from outside. The rest is what any program around
-// them has: wiring in serve.go, a page, an account of itself.
+// Read workflow.go first, which has the activity that waits, and desk.go, which
+// answers it. serve.go connects the parts; the other files are the page and the
+// steps of -auto.
 package main
 
 import (
@@ -40,14 +39,14 @@ func main() {
 	}
 }
 
-// run is the program. It ends with the context, without error.
+// run is the program. It returns nil when the context ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	if s.data == "" {
-		// Nobody answers again what -auto has filed.
+		// A temporary directory: the expenses of -auto are decided when it ends.
 		if s.data, err = os.MkdirTemp("", "latchkey-approval-"); err != nil {
 			return err
 		}
@@ -62,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, s, stdout, stderr)
 }
 
-// settings are what the command line says.
+// settings are the values of the command line.
 type settings struct {
 	auto    bool
 	verbose bool
@@ -76,9 +75,9 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("approval", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if all came out as it should")
+	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if all results are as expected")
 	flags.BoolVar(&s.verbose, "v", false, "show what the Temporal SDK, the Temporal server and Latchkey log")
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, of this machine only; port 0 is that of the last time, if it is free")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, on this machine only; port 0 uses the port of the last run if it is free")
 	flags.StringVar(&s.data, "data", "", "`directory` of the server's database and of the bolt file (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
 	flags.StringVar(&s.store, "store", "", "`URL` of the store: bolt:///path/to/file, or memory:, which also keeps the server's data in memory (default a bolt file in -data)")
 	flags.StringVar(&s.server, "server", "", devserver.ServerUsage)
@@ -89,19 +88,19 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, fmt.Errorf("%q: there are no arguments, only flags; see -h", flags.Arg(0))
 	}
 	if !isLoopback(s.addr) {
-		return s, fmt.Errorf("-addr %s: whoever reaches the page may answer, so it is for this machine only: use 127.0.0.1, [::1] or localhost", s.addr)
+		return s, fmt.Errorf("-addr must be 127.0.0.1, [::1] or localhost with a port, got %s: anyone who can reach the page can answer", s.addr)
 	}
 	if s.data == "" && !s.auto {
 		caches, err := os.UserCacheDir()
 		if err != nil {
-			return s, fmt.Errorf("no directory of the user's own, give one with -data: %w", err)
+			return s, fmt.Errorf("no cache directory of the user; set -data: %w", err)
 		}
 		s.data = filepath.Join(caches, "latchkey-approval")
 	}
 	return s, nil
 }
 
-// storeURL is where the callbacks are kept.
+// storeURL returns the URL of the store.
 func (s settings) storeURL() string {
 	if s.store != "" {
 		return s.store
@@ -109,8 +108,8 @@ func (s settings) storeURL() string {
 	return (&url.URL{Scheme: "bolt", Path: filepath.ToSlash(filepath.Join(s.data, "latchkey.db"))}).String()
 }
 
-// database is the server's file. There is none where the store forgets: the
-// server would go on waiting for answers that nobody can give any more.
+// database returns the file of the server. An in-memory store has none, because the
+// server would then keep activities whose callbacks are lost.
 func (s settings) database() string {
 	if s.store == "memory:" {
 		return ""
@@ -118,8 +117,8 @@ func (s settings) database() string {
 	return filepath.Join(s.data, "temporal.db")
 }
 
-// isLoopback tells whether a host, with a port or without, is this machine's
-// own name for itself.
+// isLoopback reports whether a host, with or without a port, names this machine's
+// loopback address.
 func isLoopback(hostPort string) bool {
 	host := (&url.URL{Host: hostPort}).Hostname()
 	ip := net.ParseIP(host)

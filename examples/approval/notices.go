@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// notices passes on what the user of a terminal should know, such as that the
-// server is being built and that this takes minutes, and not what the server
-// logs.
+// notices logs only what the user of a terminal should know, such as that the build
+// of the server takes minutes. It drops the server's own log.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

@@ -18,11 +18,11 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{"link": link}).ParseFS(files, "page.html"))
 
-// link is the path of an expense's own page. Whoever has it may answer.
+// link returns the path of an expense's page. Anyone who has it can answer.
 func link(id string) string { return "/expense/" + url.PathEscape(id) }
 
-// Page is the web page. Who opens it needs no account: it is for a demo on one
-// machine, where the callback ID in a link is what allows to answer.
+// Page is the web page. It has no accounts, because it is a demo on one machine.
+// The callback ID in a link authorizes an answer.
 type Page struct{ desk *Desk }
 
 // NewPage returns the page of a desk.
@@ -48,8 +48,8 @@ func NewPage(d *Desk) http.Handler {
 	return p.guard(sameOrigin.Handler(mux))
 }
 
-// guard sets the headers of all answers, and refuses requests by another name
-// than this machine's: a site whose name is made to lead here would count as
+// guard sets the headers of all responses. It refuses requests for another host
+// name: if another site's name resolved to this machine, that site would count as
 // the same origin.
 func (p *Page) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +59,7 @@ func (p *Page) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		if !isLoopback(r.Host) {
-			p.trouble(w, http.StatusForbidden, "This page is for the machine that it runs on.")
+			p.trouble(w, http.StatusForbidden, "This page can be used only on the machine that it runs on.")
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
@@ -84,7 +84,7 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) {
 type listView struct {
 	Waiting, Decided []Item
 	Filed            bool // something was filed just now
-	Incomplete       bool // the store didn't yield all
+	Incomplete       bool // the list is incomplete
 }
 
 func (p *Page) one(w http.ResponseWriter, r *http.Request) {
@@ -106,14 +106,14 @@ func (p *Page) decide(w http.ResponseWriter, r *http.Request) {
 		Reason:   strings.TrimSpace(r.PostFormValue("reason")),
 	}
 	if answer != "approve" && answer != "reject" {
-		p.trouble(w, http.StatusUnprocessableEntity, "An answer is to approve or to reject.")
+		p.trouble(w, http.StatusUnprocessableEntity, "The answer must be approve or reject.")
 		return
 	}
 	if err := d.Validate(); err != nil {
 		p.trouble(w, http.StatusUnprocessableEntity, "Nothing was decided: "+err.Error()+".")
 		return
 	}
-	// Who goes away after the click has decided all the same.
+	// A person who leaves after the click has decided.
 	if err := p.desk.Decide(context.WithoutCancel(r.Context()), id, d); err != nil {
 		status, text := explain(err)
 		p.trouble(w, status, text)
@@ -145,7 +145,7 @@ func (p *Page) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := p.desk.File(r.Context(), e); err != nil {
-		p.trouble(w, http.StatusServiceUnavailable, "Temporal can't be reached, so it isn't known whether the expense was filed.")
+		p.trouble(w, http.StatusServiceUnavailable, "Temporal cannot be reached. It is not known whether the expense was filed.")
 		return
 	}
 	http.Redirect(w, r, "/?filed=1", http.StatusSeeOther)
@@ -160,7 +160,8 @@ func (p *Page) trouble(w http.ResponseWriter, status int, text string) {
 	p.show(w, status, "trouble", text)
 }
 
-// show writes an answer once all of it is there, so that none is cut off.
+// show renders a response completely before it sends it, so that no page is cut
+// off.
 func (p *Page) show(w http.ResponseWriter, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
@@ -169,5 +170,5 @@ func (p *Page) show(w http.ResponseWriter, status int, name string, data any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w) // to a browser that may have gone
+	_, _ = b.WriteTo(w) // the browser may have gone
 }

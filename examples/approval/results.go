@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Results knows what the workflows have returned. It waits for each with a
-// goroutine of its own, which is good for an example's dozen.
+// Results collects what the workflows have returned. It waits for each with a
+// goroutine of its own, which is fine for the dozen of an example.
 type Results struct {
 	ctx    context.Context // of the waiting
 	client client.Client
@@ -21,20 +21,20 @@ type Results struct {
 	waiting  sync.WaitGroup
 }
 
-// outcome is how a workflow ended. The result is set once ended is closed.
+// outcome is the end of a workflow. The result is set when ended is closed.
 type outcome struct {
 	ended  chan struct{}
 	result string
 }
 
-// NewResults returns one that waits until the context ends. What is news is
-// told to tell, by any goroutine.
+// NewResults returns Results that wait until the context ends. They pass each new
+// result to tell, from any goroutine.
 func NewResults(ctx context.Context, c client.Client, tell func(result string)) *Results {
 	return &Results{ctx: ctx, client: c, tell: tell, outcomes: make(map[string]*outcome)}
 }
 
-// Follow waits for the end of a workflow, unless that is being done. The end
-// is news if the workflow wasn't known to have an answer before.
+// Follow waits for the end of a workflow, unless it already does. It reports the
+// end if the workflow was not known to have an answer before.
 func (r *Results) Follow(workflowID, runID string, news bool) *outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *Results) follow(o *outcome, workflowID, runID string, news bool) {
 	if _, ended := errors.AsType[*temporal.WorkflowExecutionError](err); ended {
 		o.result = workflowID + ": the workflow ended without a decision"
 	} else if err != nil {
-		// Not known now: whoever asks next follows anew.
+		// Not known now: the next call follows the workflow again.
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.outcomes, runID)
@@ -67,7 +67,7 @@ func (r *Results) follow(o *outcome, workflowID, runID string, news bool) {
 // Wait returns when no goroutine is left. The context must have ended.
 func (r *Results) Wait() { r.waiting.Wait() }
 
-// await returns the result, or "" if there is none when the context ends.
+// await returns the result, or "" if the context ends first.
 func (o *outcome) await(ctx context.Context) string {
 	if o == nil {
 		return ""

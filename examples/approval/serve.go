@@ -22,8 +22,8 @@ import (
 	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
 )
 
-// serve starts all there is, from the inside out, and ends it the other way
-// round. It returns when the context ends, or with -auto when that is done.
+// serve starts all parts, the innermost first, and stops them in reverse order. It
+// returns when the context ends, or with -auto when the steps are done.
 func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
 	closing := func(what string, end func() error) {
 		if e := end(); e != nil {
@@ -31,8 +31,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		}
 	}
 
-	// What fails when the user ends the program fails for that. With -auto that
-	// is an error all the same, since the work isn't done.
+	// If the user ends the program, errors of the parts are expected. With -auto
+	// they count, because the steps are not done.
 	unlessEnded := func(err error) error {
 		if ctx.Err() != nil && !s.auto {
 			return nil
@@ -40,8 +40,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		return err
 	}
 
-	// The store comes first: a bolt file has one owner, and so has all else in
-	// the directory.
+	// The store comes first: a bolt file has one owner, who also owns everything
+	// else in the directory.
 	entries, err := store.Open(ctx, s.storeURL())
 	if err != nil {
 		return unlessEnded(err)
@@ -66,8 +66,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 	defer temporal.Close()
 
-	// From here on it is Latchkey: a completer that reports to Temporal, and a
-	// hub between it and the store.
+	// From here on it is Latchkey: a completer that reports to Temporal, and a hub
+	// that connects it to the store.
 	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err
@@ -77,33 +77,34 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		return err
 	}
 
-	terminal := log.New(stdout, "", 0) // lines from several goroutines
+	terminal := log.New(stdout, "", 0) // lines come from several goroutines
 	if s.auto {
-		terminal.SetOutput(io.Discard) // -auto tells the story itself, in order
+		terminal.SetOutput(io.Discard) // -auto prints its own steps, in order
 	}
 	listener, err := listen(ctx, s.addr, s.data)
 	if err != nil {
 		return unlessEnded(err)
 	}
-	defer func() { _ = listener.Close() }() // again, where it came to a site
+	defer func() { _ = listener.Close() }() // the second call comes after the site has closed it
 	base := "http://" + listener.Addr().String()
 
 	working, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	results := NewResults(working, temporal, func(result string) { terminal.Println("Decided: " + printable(result)) })
 	defer results.Wait()
-	// What can't be delivered at once, since Temporal is away, say, goes out here.
+	// Run delivers what could not be delivered at once, for example while Temporal
+	// is down.
 	var outbox sync.WaitGroup
-	outbox.Go(func() { _ = hub.Run(working) }) // it ends with working, and says no more than that
+	outbox.Go(func() { _ = hub.Run(working) }) // Run ends with working, and its error says nothing else
 	defer outbox.Wait()
 	defer fail(nil)
 	desk := &Desk{hub: hub, client: temporal, queue: "latchkey-approval", results: results}
 	if s.auto {
-		desk.queue += "-" + rand.Text() // nobody else's worker takes part
+		desk.queue += "-" + rand.Text() // no other worker takes part
 	}
 
 	work := newWorker(temporal, desk.queue, fail, &Activities{hub: hub, ask: func(_ context.Context, e Expense, id string) error {
-		terminal.Printf("Waits: %s\n       %s%s", printable(e.String()), base, link(id))
+		terminal.Printf("Waiting: %s\n       %s%s", printable(e.String()), base, link(id))
 		return nil
 	}})
 	if err := work.Start(); err != nil {
@@ -132,9 +133,9 @@ func newWorker(c client.Client, queue string, fail func(error), a *Activities) w
 	return w
 }
 
-// open greets the user, and sees to it that something waits.
+// open prints where the page is, and files samples if no expense waits.
 func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) error {
-	terminal.Printf("The page is at %s/ and Ctrl-C ends it.", base)
+	terminal.Printf("The page is at %s/. Press Ctrl-C to end it.", base)
 	items, err := desk.List(ctx)
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) er
 	for _, item := range items {
 		if item.Waits() {
 			waiting = true
-			terminal.Printf("Still waits: %s, %s (%s)\n       %s%s", printable(item.Employee()), printable(item.Purpose()), printable(item.Amount()), base, link(item.ID))
+			terminal.Printf("Still waiting: %s, %s (%s)\n       %s%s", printable(item.Employee()), printable(item.Purpose()), printable(item.Amount()), base, link(item.ID))
 		}
 	}
 	if waiting {
@@ -157,7 +158,7 @@ func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) er
 	return nil
 }
 
-// samples are filed where nothing waits, and by -auto.
+// samples are filed if no expense waits, and by -auto.
 var samples = []Expense{
 	{Employee: "Ada", Purpose: "train tickets", Cents: 84_20},
 	{Employee: "Grace", Purpose: "espresso machine", Cents: 1_299_00},

@@ -2,10 +2,9 @@ package main
 
 import "strconv"
 
-// printable returns text of a stranger as a terminal may show it: as it is, or
-// quoted where it has characters that don't print, such as ESC, a line break or
-// a bidirectional override. Such characters can rewrite what stands on the
-// screen.
+// printable makes text from other people safe for a terminal. It quotes text with
+// characters that do not print, such as ESC, line breaks and bidirectional
+// overrides, because these can change what the screen shows.
 func printable(s string) string {
 	if quoted := strconv.Quote(s); quoted != `"`+s+`"` {
 		return quoted

@@ -21,7 +21,7 @@ type Expense struct {
 	Cents    int64
 }
 
-// String is how a sentence names the expense.
+// String names the expense in a sentence.
 func (e Expense) String() string {
 	return fmt.Sprintf("%s, %s (%s)", e.Employee, e.Purpose, e.Amount())
 }
@@ -35,32 +35,31 @@ func (e Expense) Amount() string {
 	return fmt.Sprintf("€%s.%02d", whole, e.Cents%100)
 }
 
-// Decision is what the outside answers. A rejection is an answer like any
-// other, and no failure of the activity.
+// Decision is the answer. A rejection is an answer, not a failure of the activity.
 type Decision struct {
 	Approved bool
 	By       string
 	Reason   string
 }
 
-// ResultType is the name under which a stored callback knows the type: what
-// waits in a file goes on waiting when the Go type is renamed or moved.
+// ResultType is the name of the type in the store. Entries with this name still
+// match after the Go type is renamed or moved.
 func (Decision) ResultType() string { return "approval.Decision" }
 
-// Validate is asked by Complete: what it refuses is never accepted.
+// Validate is called by Complete, which accepts no invalid decision.
 func (d Decision) Validate() error {
 	switch {
 	case strings.TrimSpace(d.By) == "":
-		return errors.New("a decision says by whom it is")
+		return errors.New("a decision must have a name")
 	case utf8.RuneCountInString(d.By) > 80:
-		return errors.New("a name has at most 80 characters")
+		return errors.New("a name must have at most 80 characters")
 	case utf8.RuneCountInString(d.Reason) > 500:
-		return errors.New("a reason has at most 500 characters")
+		return errors.New("a reason must have at most 500 characters")
 	}
 	return nil
 }
 
-// String is how a sentence tells the decision.
+// String describes the decision in a sentence.
 func (d Decision) String() string {
 	s := "rejected"
 	if d.Approved {
@@ -78,11 +77,11 @@ const (
 	giveUpAfter = 14 * 24 * time.Hour
 )
 
-// Reimburse has an expense decided, and returns what came of it in a sentence.
+// Reimburse waits for the decision on an expense, and returns it as a sentence.
 func Reimburse(ctx workflow.Context, e Expense) (string, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		// An attempt that nobody has answered ends after two days, and the next
-		// one asks again: that is the reminder. It has the same link.
+		// An attempt without an answer ends after two days. The next attempt asks
+		// again under the same link, as a reminder.
 		StartToCloseTimeout:    remindAfter,
 		ScheduleToCloseTimeout: giveUpAfter,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
@@ -93,7 +92,7 @@ func Reimburse(ctx workflow.Context, e Expense) (string, error) {
 	)
 	switch err := workflow.ExecuteActivity(ctx, a.Approve, e).Get(ctx, &d); {
 	case temporal.IsTimeoutError(err):
-		return fmt.Sprintf("%s: nobody has decided", e), nil
+		return fmt.Sprintf("%s: no decision in time", e), nil
 	case err != nil:
 		return "", err
 	}
@@ -104,13 +103,14 @@ func Reimburse(ctx workflow.Context, e Expense) (string, error) {
 type Activities struct {
 	hub *async.Hub
 
-	// ask brings the question to whoever decides. Here it prints a link; with
-	// others it sends a message. It may be asked the same again.
+	// ask sends the question to the person who decides. Here it prints a link; a
+	// real program would send a message. It may be called again for the same
+	// expense.
 	ask func(ctx context.Context, e Expense, id string) error
 }
 
-// Approve is answered by a person. It returns at once, and its worker is free:
-// what waits is an entry in the hub's store, and not a goroutine.
+// Approve waits for a person's answer. It returns at once and frees its worker: an
+// entry in the hub's store waits, and no goroutine.
 func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
 	o := async.StartOptions{Labels: labels(e)}
 	return async.Start(ctx, a.hub, o, func(ctx context.Context, p async.Pending[Decision]) error {
@@ -118,7 +118,7 @@ func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
 	})
 }
 
-// The labels of a callback are what the page shows of an expense.
+// The labels of a callback are what the page shows about an expense.
 const (
 	labelEmployee = "employee"
 	labelPurpose  = "purpose"

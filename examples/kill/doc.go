@@ -1,4 +1,3 @@
-// Package kill tests that no accepted answer is lost, whichever process is
-// killed: a worker, a process that takes callbacks, and one that delivers, all
-// on one store.
+// Package kill tests that no accepted answer is lost when processes on one store
+// are killed: a worker, a process that accepts callbacks, and one that delivers.
 package kill
