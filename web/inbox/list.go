@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxLook  = 10_000 // entries that a list looks at
+	maxLook  = 10_000 // entries that a list reads
 	maxList  = 200    // requests that it shows
 	pageSize = 500
 )
@@ -22,7 +22,7 @@ const (
 type listView struct {
 	page
 	Waiting, Answered []entryView
-	More              bool // not everything was looked at, or shown
+	More              bool // not all entries were read or shown
 }
 
 // entryView is a request in a list.
@@ -35,7 +35,7 @@ type entryView struct {
 	Progress    string
 }
 
-// list shows what waits for the person: by when it is due, then by age.
+// list shows the requests that wait for the person: by due date, then by age.
 func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	v := listView{page: page{Root: root(r), Title: "Waiting for you", Person: p}}
 	more, err := x.each(r.Context(), func(c async.Callback) {
@@ -48,7 +48,8 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 			v.Answered = append(v.Answered, entryOf(c, &j))
 			return
 		}
-		// What another has claimed is shown too, since it can be taken over.
+		// Requests that others have claimed are shown too, because the person can
+		// take them over.
 		if j.allows(p, comment, nil, may) == nil || j.allows(p, vote, nil, may) == nil {
 			v.Waiting = append(v.Waiting, entryOf(c, &j))
 		}
@@ -73,7 +74,7 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	x.show(w, http.StatusOK, "list", v)
 }
 
-// dueFirst orders by due date; what has none comes last.
+// dueFirst orders by due date. Requests without one come last.
 func dueFirst(a, b entryView) int {
 	switch {
 	case a.Due.IsZero() && b.Due.IsZero():
@@ -102,7 +103,7 @@ func entryOf(c async.Callback, j *journal) entryView {
 	return e
 }
 
-// each calls f for the callbacks that wait. It reports whether there may be more.
+// each calls f for the waiting callbacks. It reports whether there may be more.
 func (x *Inbox) each(ctx context.Context, f func(c async.Callback)) (more bool, err error) {
 	q := async.Query{State: async.Waiting, Limit: pageSize, Look: maxLook}
 	for {

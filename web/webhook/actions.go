@@ -14,14 +14,14 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// action is what a route does.
+// action is the action of a route.
 type action struct {
 	method string
 	allow  Allow
 	do     func(w *Handler, rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error)
 }
 
-// done is what an action has brought about.
+// done is the result of an action.
 type done struct {
 	outcome string   // that was accepted, or ""
 	signals []string // that a heartbeat returned, or nil
@@ -43,7 +43,7 @@ type failure struct {
 	Details any    `json:"details,omitempty" jsonschema:"what the workflow may read"`
 }
 
-// Validate refuses a failure that says nothing.
+// Validate refuses a failure without a message.
 func (f failure) Validate() error {
 	if f.Message == "" {
 		return errors.New("a message is required")
@@ -141,8 +141,8 @@ func (d details) list() []any {
 	return []any{d.Details}
 }
 
-// read reads the body of an action other than complete. A body that may be left
-// out has no media type either, so that a form's empty POST is refused.
+// read reads the body of an action other than complete. If an optional body is
+// missing, the media type must be missing too, so that an empty form is refused.
 func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, optional bool) (v any, body []byte, err error) {
 	if body, err = readBody(rw, r, w.maxBody, w.bodyTimeout); err != nil {
 		return nil, nil, err
@@ -168,7 +168,7 @@ func (w *Handler) settling(r *http.Request, body []byte) (context.Context, conte
 	return ctx, cancel, nil
 }
 
-// state is what a 200 says.
+// state is the body of a 200.
 type state struct {
 	State     string     `json:"state"`
 	Outcome   string     `json:"outcome,omitempty"`
@@ -180,13 +180,13 @@ type state struct {
 	Signals   []string   `json:"signals"`
 }
 
-// state reads the callback anew where an outcome was accepted.
+// state reads the callback again after an outcome was accepted.
 func (w *Handler) state(ctx context.Context, c async.Callback, d done) state {
 	if d.outcome != "" {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		defer cancel()
 		now, err := w.hub.Open(ctx, c.ID())
-		if err != nil { // it is accepted, and that is all that is known
+		if err != nil { // the outcome is accepted, and no more is known
 			return state{State: async.Settled.String(), Outcome: d.outcome, Delivered: new(false), Signals: []string{}}
 		}
 		c = now

@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// What Keys.Open returns, and what a Handler answers for a link.
+// The errors of Keys.Open, and of a Handler for a link.
 var (
 	// ErrBadLink means that a link was not sealed with one of the keys, or was
 	// changed or cut.
@@ -38,7 +38,7 @@ const (
 	Fail
 	Cancel
 	Heartbeat
-	Decide // on a page of package web/inbox; a Handler takes no such link
+	Decide // on a page of package web/inbox; a Handler refuses such a link
 
 	everything = Look | Complete | Fail | Cancel | Heartbeat | Decide
 )
@@ -183,7 +183,7 @@ func (k *Keys) open(token string, now time.Time) (Claims, error) {
 	return c, nil
 }
 
-// readClaims reads what Seal wrote, in this release or an earlier one.
+// readClaims reads claims that Seal has written, in this release or an earlier one.
 func readClaims(plain []byte) (c Claims, ok bool) {
 	if len(plain) < 2 || plain[0] != linkFormat {
 		return c, false
