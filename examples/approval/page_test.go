@@ -152,7 +152,7 @@ func TestSecondAnswer(t *testing.T) {
 		"another decision": {"answer": {"approve"}, "by": {"Kay"}, "reason": {"no"}},
 		"another person":   {"answer": {"reject"}, "by": {"Tony"}, "reason": {"no"}},
 	} {
-		if body := s.post(http.StatusConflict, link(item.ID), second); !strings.Contains(body, "decided before") || strings.Contains(body, item.ID) {
+		if body := s.post(http.StatusConflict, link(item.ID), second); !strings.Contains(body, "already has a different decision") || strings.Contains(body, item.ID) {
 			t.Errorf("%s: want to be told that it was decided before, without the link:\n%s", name, body)
 		}
 	}

@@ -65,7 +65,7 @@ func startProgram(t *testing.T, path, data string) *program {
 	return p
 }
 
-var printedLink = regexp.MustCompile(`(?m)^(Waits|Still waits): ([^,]+),.*\n +(http://127\.0\.0\.1:[0-9]+)(/expense/\S+)$`)
+var printedLink = regexp.MustCompile(`(?m)^(Waiting|Still waiting): ([^,]+),.*\n +(http://127\.0\.0\.1:[0-9]+)(/expense/\S+)$`)
 
 // links returns the links that were printed, by employee, without the page's
 // address: a restart usually has the same, unless another program has taken it.
