@@ -1,15 +1,16 @@
-// Command approval is an example of expenses that wait for a person's decision.
+// Command approval is Latchkey's example: expenses on which people decide.
 //
-//	go -C examples run ./approval          # a page to approve and reject on
-//	go -C examples run ./approval -auto    # answers by itself and prints each step
+//	go -C examples run ./approval          # a site to sign in to and decide on
+//	go -C examples run ./approval -auto    # answers by itself and prints what happens
 //
-// It starts a worker, a web page and a Temporal server, or uses a running server:
-// see the flag -server. All its data is in files. However you end it, the next run
-// shows the same waiting expenses under the same links.
+// A manager decides on an expense, and above €1,000 two people of finance. The
+// person who filed it never decides. The program starts a worker, a web site and a
+// Temporal server, or uses a server that runs: see the flag -server. It keeps its
+// data in files: end it in any way, start it again, and the same expenses wait
+// under the same links.
 //
-// Read workflow.go first, which has the activity that waits, and desk.go, which
-// answers it. serve.go connects the parts; the other files are the page and the
-// steps of -auto.
+// Where to read on: workflow.go has the activity that waits for people, rules.go
+// who decides, and serve.go how the parts are put together.
 package main
 
 import (
@@ -39,14 +40,14 @@ func main() {
 	}
 }
 
-// run is the program. It returns nil when the context ends.
+// run is the program. It ends with the context, without error.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	if s.data == "" {
-		// A temporary directory: the expenses of -auto are decided when it ends.
+		// What -auto has filed needs no second run.
 		if s.data, err = os.MkdirTemp("", "latchkey-approval-"); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, s, stdout, stderr)
 }
 
-// settings are the values of the command line.
+// settings is the command line.
 type settings struct {
 	auto    bool
 	verbose bool
@@ -75,10 +76,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("approval", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if all results are as expected")
+	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if each step had its outcome")
 	flags.BoolVar(&s.verbose, "v", false, "show what the Temporal SDK, the Temporal server and Latchkey log")
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, on this machine only; port 0 uses the port of the last run if it is free")
-	flags.StringVar(&s.data, "data", "", "`directory` of the server's database and of the bolt file (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the site, on this machine only; port 0 takes the port of the last run if it is free")
+	flags.StringVar(&s.data, "data", "", "`directory` of the server's database, the bolt file and the key of links (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
 	flags.StringVar(&s.store, "store", "", "`URL` of the store: bolt:///path/to/file, or memory:, which also keeps the server's data in memory (default a bolt file in -data)")
 	flags.StringVar(&s.server, "server", "", devserver.ServerUsage)
 	if err := flags.Parse(args); err != nil {
@@ -88,19 +89,19 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, fmt.Errorf("%q: there are no arguments, only flags; see -h", flags.Arg(0))
 	}
 	if !isLoopback(s.addr) {
-		return s, fmt.Errorf("-addr must be 127.0.0.1, [::1] or localhost with a port, got %s: anyone who can reach the page can answer", s.addr)
+		return s, fmt.Errorf("-addr %s: the sign-in is a stub, so the site must be for this machine only: use 127.0.0.1, [::1] or localhost", s.addr)
 	}
 	if s.data == "" && !s.auto {
 		caches, err := os.UserCacheDir()
 		if err != nil {
-			return s, fmt.Errorf("no cache directory of the user; set -data: %w", err)
+			return s, fmt.Errorf("no directory of the user's own, give one with -data: %w", err)
 		}
 		s.data = filepath.Join(caches, "latchkey-approval")
 	}
 	return s, nil
 }
 
-// storeURL returns the URL of the store.
+// storeURL is the URL of the store.
 func (s settings) storeURL() string {
 	if s.store != "" {
 		return s.store
@@ -108,8 +109,8 @@ func (s settings) storeURL() string {
 	return (&url.URL{Scheme: "bolt", Path: filepath.ToSlash(filepath.Join(s.data, "latchkey.db"))}).String()
 }
 
-// database returns the file of the server. An in-memory store has none, because the
-// server would then keep activities whose callbacks are lost.
+// database is the server's file. With a store in memory the server's data is in
+// memory too: otherwise workflows would wait for answers that can't come.
 func (s settings) database() string {
 	if s.store == "memory:" {
 		return ""
@@ -117,8 +118,7 @@ func (s settings) database() string {
 	return filepath.Join(s.data, "temporal.db")
 }
 
-// isLoopback reports whether a host, with or without a port, names this machine's
-// loopback address.
+// isLoopback reports whether a host, with a port or without, is this machine.
 func isLoopback(hostPort string) bool {
 	host := (&url.URL{Host: hostPort}).Hostname()
 	ip := net.ParseIP(host)

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// notices logs only what the user of a terminal should know, such as that the build
-// of the server takes minutes. It drops the server's own log.
+// notices passes on the lines of package devserver, such as the progress of a
+// build, and drops what the server logs.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

@@ -1,17 +1,17 @@
-// Command ops is an example for operators: a hub on Redis with 10,000 entries in
-// all states, and a board.
+// Command ops is Latchkey's example of a day in operations: a hub on Redis with
+// 10,000 entries in all states, a board, and metrics for Prometheus.
 //
 //	go -C examples run ./ops          # prints addresses, until Ctrl-C
 //	go -C examples run ./ops -auto    # plays an incident, and ends
 //
-// With -auto, Temporal is stopped and started, a namespace refuses answers, and a
-// pump is missing. The example prints what the board shows, and repairs each fault
-// with the command line (cmd/latchkey). The exit code is 0 if nothing needs
-// attention at the end. The example starts its own Temporal server and a Redis
-// (redis-server must be installed).
+// With -auto Temporal goes away and comes back, a namespace refuses answers, and a
+// pump is missing. The example shows what the board says, and mends it with the
+// command line (cmd/latchkey). The exit code is 0 if the board is quiet in the
+// end. The example starts its own Temporal server and a Redis (redis-server has to
+// be installed).
 //
-// Read board.go first, which mounts the board, then fleet.go, which has the hubs
-// and the workers. incident.go has the steps of -auto.
+// Where to read on: board.go mounts the board, metrics.go has the metrics, fleet.go has the hubs and the
+// workers, incident.go is the story.
 package main
 
 import (
@@ -39,12 +39,12 @@ func main() {
 }
 
 // errLate guards against hanging.
-var errLate = errors.New("the incident has not ended within ten minutes")
+var errLate = errors.New("the incident has not come to its end within ten minutes")
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("ops", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	entries := flags.Int("entries", 10_000, "`number` of activities to start, at least 100")
+	entries := flags.Int("entries", 10_000, "how many activities to start, at least 100")
 	auto := flags.Bool("auto", false, "play an incident, and end")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -74,6 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	story.Say("board       %s   (user ops, password %s)", f.board, f.token)
 	story.Say("command     LATCHKEY_URL=%s LATCHKEY_TOKEN=%s go run ../cmd/latchkey list", f.board, f.token)
+	story.Say("metrics     %s/metrics   (for Prometheus)", f.address)
 	story.Say("Temporal    %s   (namespaces %s and %s)", f.server.HostPort(), open, closed)
 	story.Say("Ctrl-C ends.")
 	<-ctx.Done()
