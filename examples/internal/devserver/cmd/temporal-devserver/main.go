@@ -52,7 +52,7 @@ const readyWithin = 5 * time.Minute
 func main() {
 	var (
 		addresses  = flag.String("addresses", "", "Required. host:port of frontend, history, matching and worker, in this order, separated by commas.")
-		database   = flag.String("database", "", "File that keeps the data; created if it is missing. Defaults to memory.")
+		database   = flag.String("database", "", "File that keeps the data; created where it is absent. Defaults to memory.")
 		namespaces = flag.String("namespaces", "default", "Namespaces to have, separated by commas.")
 		dynamic    = flag.String("dynamic", "{}", "Dynamic configuration: a JSON object.")
 		level      = flag.String("log", "error", "Level of the log on standard error.")
@@ -91,12 +91,12 @@ func run(addresses []string, database string, namespaces []string, dynamic, leve
 		return err
 	}
 
-	// Ctrl-C reaches the whole process group, but the parent still needs its server
-	// to shut down in order.
+	// Ctrl-C reaches the whole process group, and the parent still needs its
+	// server then to shut down in order.
 	signal.Ignore(os.Interrupt)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	go func() { // ends with the process
+	go func() { // Ends with the process.
 		defer stop()
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			runtime.GC()
@@ -114,15 +114,15 @@ func run(addresses []string, database string, namespaces []string, dynamic, leve
 	return errors.Join(err, server.Stop())
 }
 
-// services are the services that run. The internal worker, for schedules, batches
-// and the deletion of namespaces, is not among them: it polls all the time, and the
-// tests do not need it.
+// services are those that run. The internal worker, which serves schedules,
+// batches and the deletion of namespaces, isn't among them: it polls all the
+// time, and nothing here needs it.
 var services = []string{
 	string(primitives.FrontendService), string(primitives.HistoryService), string(primitives.MatchingService),
 }
 
-// configure makes the configuration. Metrics, pprof, HTTP and membership have no
-// port.
+// configure makes the configuration. Metrics, pprof, HTTP and membership have
+// no port at all.
 func configure(addresses []string, database string) (*config.Config, map[primitives.ServiceName]static.Hosts, error) {
 	names := []primitives.ServiceName{
 		primitives.FrontendService, primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
@@ -185,7 +185,8 @@ func configure(addresses []string, database string) (*config.Config, map[primiti
 	}, hosts, nil
 }
 
-// prepare creates the missing namespaces. The first connection creates the schema.
+// prepare creates the namespaces that aren't there. The schema comes with the
+// first connection.
 func prepare(cfg *config.Config, namespaces []string) error {
 	var list []*sqlite.NamespaceConfig
 	for _, name := range namespaces {
@@ -198,8 +199,8 @@ func prepare(cfg *config.Config, namespaces []string) error {
 	return sqlite.CreateNamespaces(cfg.Persistence.DataStores[sqliteplugin.PluginName].SQL, list...)
 }
 
-// newLogger writes lines without stack traces, so that the last lines, which a
-// parent keeps, contain the reason of a failure.
+// newLogger writes lines without stack traces, so that a parent which keeps
+// the last of them keeps the reason of a failure.
 func newLogger(level string) (log.Logger, error) {
 	threshold, err := zapcore.ParseLevel(level)
 	if err != nil {
@@ -209,8 +210,8 @@ func newLogger(level string) (log.Logger, error) {
 	return log.NewZapLogger(zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), threshold))), nil
 }
 
-// dynamicConfig reads a JSON object. Whole numbers become int, because the server
-// accepts no float for them.
+// dynamicConfig reads a JSON object. Whole numbers become int, since the
+// server takes no float for them.
 func dynamicConfig(document string) (dynamicconfig.StaticClient, error) {
 	d := json.NewDecoder(strings.NewReader(document))
 	d.UseNumber()
