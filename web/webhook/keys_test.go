@@ -106,6 +106,7 @@ func TestGoldenLinks(t *testing.T) {
 		for _, c := range []webhook.Claims{
 			{ID: "0000000000" + strings.Repeat("h", 22) + strings.Repeat("s", 22), Allow: allowAll, Expires: time.Unix(7258118400, 0).UTC(), For: "ada@example.com"},
 			{ID: strings.Repeat("k", 44), Allow: webhook.Look, Expires: time.Unix(7258118400, 0).UTC()},
+			{ID: strings.Repeat("k", 44), Allow: webhook.Decide, Expires: time.Unix(7258118400, 0).UTC(), For: "ada@example.com"},
 		} {
 			token := mustSeal(t, k, c)
 			c.Key = "golden"
@@ -115,7 +116,7 @@ func TestGoldenLinks(t *testing.T) {
 			err = os.WriteFile(path, append(b, '\n'), 0o600)
 		}
 	}
-	if err != nil || len(links) < 2 {
+	if err != nil || len(links) < 3 {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
 	for _, l := range links {
