@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
-	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
@@ -32,25 +29,10 @@ import (
 // x-sdk is Latchkey's throughput relative to the bare SDK's: the median over
 // the pairs of rounds.
 func BenchmarkBeat(b *testing.B) {
-	for _, callers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { newBeats(b, store.NewMemory(), callers).measure(b) })
-	}
-}
-
-// BenchmarkBeatStores is BenchmarkBeat on the durable stores.
-func BenchmarkBeatStores(b *testing.B) {
-	for _, kind := range []struct {
-		name string
-		url  func(b *testing.B) string
-	}{
-		{"bolt", func(b *testing.B) string { return "bolt://" + filepath.Join(b.TempDir(), "latchkey.db") }},
-		{"redis", func(b *testing.B) string { return redistest.Start(b) }},
-	} {
+	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
-			s, err := store.Open(b.Context(), kind.url(b))
-			must(b, err)
-			b.Cleanup(func() { must(b, s.Close()) })
-			newBeats(b, s, 64).measure(b)
+			url, _ := kind.start(b)
+			newBeats(b, openStore(b, url), answerers).measure(b)
 		})
 	}
 }
@@ -158,8 +140,8 @@ func (w *beats) measure(b *testing.B) {
 		}
 	}
 	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
-	b.ReportMetric(median(ratios), "x-sdk")
-	b.ReportMetric(median(rates), "beats/s")
+	reportRatio(b, "x-sdk", ratios)
+	b.ReportMetric(median(rates), "rate/s")
 }
 
 // bare beats with what the SDK has.

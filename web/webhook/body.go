@@ -14,7 +14,6 @@ const (
 	maxMaxBody         = 64 << 20
 	defaultBodyTimeout = 10 * time.Second
 	defaultWait        = 2 * time.Second
-	lookTime           = time.Second // to read the state of what was accepted
 )
 
 // readBody reads a body that is not over limit and arrives in time. The error is
