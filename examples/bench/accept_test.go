@@ -30,8 +30,7 @@ import (
 func BenchmarkAccept(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
-			url, _ := kind.start(b)
-			a := newAccepting(b, openStore(b, url))
+			a := newAccepting(b, openStore(b, kind.start(b).url))
 			compare(b, 30*time.Second, kind.round, "x-bare",
 				func() time.Duration { return timed(b, a.fillBare(b, kind.round), a.bare) },
 				func() time.Duration { return timed(b, a.fill(b, kind.round), a.answer) })
@@ -45,11 +44,10 @@ func BenchmarkAccept(b *testing.B) {
 func BenchmarkHandler(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
-			url, _ := kind.start(b)
-			a := newAccepting(b, openStore(b, url))
+			a := newAccepting(b, openStore(b, kind.start(b).url))
 			typ, err := answer.For[Decision](answer.TypeOptions{})
 			must(b, err)
-			handler, err := webhook.New(a.hub, webhook.Options{Types: []answer.Type{typ}, Logger: slog.New(slog.DiscardHandler)})
+			handler, err := webhook.New(a.hub, webhook.Options{Types: []answer.Type{typ}, Logger: quiet})
 			must(b, err)
 			ours, bare := post(b, handler, "/complete"), post(b, http.HandlerFunc(a.serveBare), "")
 			var took, theirs latencies
@@ -64,19 +62,24 @@ func BenchmarkHandler(b *testing.B) {
 
 // accepting is a hub that settles only, and a template of an activity that waits.
 type accepting struct {
-	hub      *async.Hub
-	store    store.Store
-	template store.Entry
-	secret   string
-	size     int // of the entry when it is settled
-	next     atomic.Int64
+	hub       *async.Hub
+	store     store.Store
+	namespace string
+	template  store.Entry
+	secret    string
+	size      int // of the entry when it is settled
 }
+
+// numbered is how many entries were stored: each has an ID of its own.
+var numbered atomic.Int64
+
+var quiet = slog.New(slog.DiscardHandler)
 
 func newAccepting(b *testing.B, s store.Store) *accepting {
 	b.Helper()
 	a := &accepting{store: s}
 	var err error
-	a.hub, err = async.New(async.Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	a.hub, err = async.New(async.Options{Store: s, Logger: quiet})
 	must(b, err)
 	id := a.ask(b)
 	a.template, err = s.Get(b.Context(), id[:entryID])
@@ -101,6 +104,7 @@ func (a *accepting) ask(b *testing.B) (id string) {
 	suite.SetLogger(slog.New(slog.DiscardHandler))
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
+		a.namespace = activity.GetInfo(ctx).Namespace
 		return async.Start(ctx, a.hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
 			id = p.ID()
 			return nil
@@ -128,7 +132,7 @@ func (a *accepting) fillBare(b *testing.B, n int) []string {
 func (a *accepting) put(b *testing.B, n int, due time.Time, body []byte, secret string) []string {
 	b.Helper()
 	ids := make([]string, n)
-	first := a.next.Add(int64(n))
+	first := numbered.Add(int64(n))
 	var failed atomic.Pointer[error]
 	each(n, answerers, func(i int) {
 		e := store.Entry{ID: fmt.Sprintf("%010d%s", first+int64(i), a.template.ID[10:]), Due: due, Body: body}

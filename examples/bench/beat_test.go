@@ -31,8 +31,7 @@ import (
 func BenchmarkBeat(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
-			url, _ := kind.start(b)
-			newBeats(b, openStore(b, url), answerers).measure(b)
+			newBeats(b, openStore(b, kind.start(b).url), answerers).measure(b)
 		})
 	}
 }

@@ -76,9 +76,11 @@ var approved = Decision{Approved: true, By: "Ann"}
 func BenchmarkComplete(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
-			url, floor := kind.start(b)
-			w := newWorld(b, openStore(b, url))
-			w.floor = floor
+			at := kind.start(b)
+			w := newWorld(b, openStore(b, at.url))
+			if at.floor != nil {
+				w.floor = at.floor(b)
+			}
 			w.measure(b)
 		})
 	}

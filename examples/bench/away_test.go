@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
+)
+
+// BenchmarkAway answers with 64 callers while connections to Temporal are
+// refused. x-settle is the 99th percentile of an answer relative to that of a hub
+// without a completer.
+func BenchmarkAway(b *testing.B) {
+	for _, kind := range kinds {
+		b.Run(kind.name, func(b *testing.B) {
+			at := kind.start(b)
+			s := openStore(b, at.url)
+			alone := newAccepting(b, s)
+			away := newAccepting(b, s)
+			away.hub = newAwayHub(b, away)
+			timed(b, away.fill(b, kind.round), away.answer) // the breaker opens
+			var ratios, p99 []float64
+			for b.Loop() {
+				for turn, begun := 0, time.Now(); turn < minTurns || time.Since(begun) < 15*time.Second && turn < maxTurns; turn++ {
+					var without, with latencies
+					timed(b, alone.fill(b, kind.round), without.of(alone.answer))
+					timed(b, away.fill(b, kind.round), with.of(away.answer))
+					ratios = append(ratios, quantile(with.all, 0.99).Seconds()/quantile(without.all, 0.99).Seconds())
+					p99 = append(p99, quantile(with.all, 0.99).Seconds()*1000)
+				}
+			}
+			b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+			b.ReportMetric(median(p99), "p99-ms")
+			reportRatio(b, "x-settle", ratios)
+		})
+	}
+}
+
+// newAwayHub runs a hub on the store whose client finds no server.
+func newAwayHub(b *testing.B, a *accepting) *async.Hub {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(b, err)
+	address := l.Addr().String()
+	must(b, l.Close()) // nothing listens there now
+	c, err := client.NewLazyClient(client.Options{HostPort: address, Namespace: a.namespace, Logger: discard{}})
+	must(b, err)
+	b.Cleanup(c.Close)
+	reporter, err := completer.New(completer.Client{Client: c})
+	must(b, err)
+	hub, err := async.New(async.Options{Store: a.store, Completer: reporter, Logger: quiet})
+	must(b, err)
+	run(b, hub)
+	return hub
+}
+
+// run runs a hub until the benchmark ends.
+func run(b *testing.B, hub *async.Hub) {
+	b.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = hub.Run(ctx) })
+	b.Cleanup(running.Wait)
+	b.Cleanup(stop)
+}
+
+// discard is a logger of the SDK that writes nothing.
+type discard struct{}
+
+func (discard) Debug(string, ...any) {}
+func (discard) Info(string, ...any)  {}
+func (discard) Warn(string, ...any)  {}
+func (discard) Error(string, ...any) {}
