@@ -61,7 +61,7 @@ type Decision struct {
 
 var approved = Decision{Approved: true, By: "Ann"}
 
-// BenchmarkComplete answers activities that wait, as a handler of callbacks
+// BenchmarkDeliver answers activities that wait, as a handler of callbacks
 // does, by the bare SDK with the task token that it was handed, and by
 // Latchkey, Open included. The rounds of both are interleaved, on one server,
 // so that a machine that drifts harms both alike.
@@ -73,7 +73,7 @@ var approved = Decision{Approved: true, By: "Ann"}
 // costs at least. x-sdk is the throughput up to the last call's return. x-control
 // is that of the bare SDK relative to itself: what it differs from 1 by is chance.
 // The stores sync each write; Temporal's server keeps all in memory.
-func BenchmarkComplete(b *testing.B) {
+func BenchmarkDeliver(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
 			at := kind.start(b)
