@@ -2,11 +2,16 @@ package async_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.temporal.io/api/serviceerror"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
@@ -119,5 +124,170 @@ func TestDeliveryOutlivesItsCaller(t *testing.T) {
 		stop()
 		<-ended
 		w.wantSent(1)
+	})
+}
+
+// answer answers the n-th of the activities, and returns how long that took.
+func (w *world) answer(ctx context.Context, n int) (took time.Duration) {
+	w.t.Helper()
+	for _, callback := range asynctest.Pending(w.t, w.hub) {
+		if callback.Info().ActivityID == fmt.Sprint(n) {
+			p, err := async.Open[Decision](w.t.Context(), w.hub, callback.ID())
+			wantNil(w.t, err)
+			began := time.Now()
+			wantNil(w.t, p.Complete(ctx, Decision{}))
+			return time.Since(began)
+		}
+	}
+	w.t.Fatalf("activity %d does not wait for an answer", n)
+	return 0
+}
+
+// other returns another hub on the same store, which Temporal answers.
+func (w *world) other() (*async.Hub, *asynctest.Completer) {
+	w.t.Helper()
+	c := new(asynctest.Completer)
+	h, err := async.New(async.Options{Store: w.store, Completer: c})
+	wantNil(w.t, err)
+	return h, c
+}
+
+// wantTakenBy checks that another hub finds these answers due at once, and delivers
+// them.
+func (w *world) wantTakenBy(h *async.Hub, c *asynctest.Completer, activities ...string) {
+	w.t.Helper()
+	w.work(h)
+	var got []string
+	for _, call := range c.Completed() {
+		got = append(got, call.Target.ActivityID)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, activities) {
+		w.t.Errorf("another hub delivers the answers of activities %v at once, want those of %v", got, activities)
+	}
+}
+
+// A delivery that is queued while the breaker opens is handed back: its caller waits
+// no longer, and another hub may deliver the answer at once.
+func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
+	for name, runs := range map[string]bool{"without Run": false, "while Run is under way": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(o *async.Options) { o.Concurrency = 1 }) // one delivery at a time
+				var calls atomic.Int64
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+					calls.Add(1)
+					time.Sleep(10 * time.Millisecond)
+					return serviceerror.NewUnavailable("connection refused")
+				}
+				for n := range 4 {
+					w.startOther(n, 0, async.StartOptions{})
+				}
+				if runs {
+					runHub(t, w.hub)
+				}
+				other, c := w.other()
+				var took [4]time.Duration
+				var callers sync.WaitGroup
+				for n := range took {
+					callers.Go(func() { took[n] = w.answer(t.Context(), n) })
+					pass(time.Millisecond) // they come one after another
+				}
+				callers.Wait()
+				// The second failed call opens the breaker 20 ms after the first answer came.
+				for n, most := range []time.Duration{10, 19, 18, 17} {
+					if most *= time.Millisecond; took[n] > most {
+						t.Errorf("answer %d took %v, want %v at most", n, took[n], most)
+					}
+				}
+				if n := calls.Load(); n != 2 {
+					t.Errorf("%d calls to Temporal, want the two that open the breaker", n)
+				}
+				pass(time.Millisecond)
+				w.wantTakenBy(other, c, "2", "3")
+			})
+		})
+	}
+}
+
+// An answer whose delivery gets no place is handed back when its caller leaves: a hub
+// that runs delivers it at once, and not when its claim lapses.
+func TestNoPlaceForADelivery(t *testing.T) {
+	for name, c := range map[string]struct {
+		runs   bool
+		places int // with a concurrency of 1
+		wait   time.Duration
+		leaves time.Duration // after which the caller's context ends
+		want   time.Duration
+	}{
+		"without Run, DeliveryWait ends":            {false, 1, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond},
+		"without Run, the caller leaves":            {false, 1, time.Minute, 100 * time.Millisecond, 100 * time.Millisecond},
+		"without Run, no wait":                      {false, 1, -1, time.Minute, 0},
+		"while Run is under way, DeliveryWait ends": {true, 4, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond},
+		"while Run is under way, the caller leaves": {true, 4, time.Minute, 100 * time.Millisecond, 100 * time.Millisecond},
+		"while Run is under way, no wait":           {true, 4, -1, time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(o *async.Options) { o.Concurrency, o.DeliveryWait = 1, c.wait })
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+					time.Sleep(900 * time.Millisecond) // a longer call would count as failed
+					return nil
+				}
+				for n := range c.places + 1 {
+					w.startOther(n, 0, async.StartOptions{})
+				}
+				if c.runs {
+					runHub(t, w.hub)
+				}
+				var callers sync.WaitGroup
+				for n := range c.places {
+					callers.Go(func() { w.answer(t.Context(), n) })
+					synctest.Wait()
+				}
+				ctx, leave := context.WithTimeout(t.Context(), c.leaves)
+				defer leave()
+				if took := w.answer(ctx, c.places); took != c.want {
+					t.Errorf("Complete took %v, want %v", took, c.want)
+				}
+				if !c.runs {
+					other, taken := w.other()
+					time.Sleep(time.Millisecond) // what is due now is due before the next claim
+					w.wantTakenBy(other, taken, fmt.Sprint(c.places))
+				}
+				callers.Wait()
+				pass(6 * time.Second) // shorter than a claim
+				if c.runs {
+					w.wantSent(c.places + 1)
+				}
+			})
+		})
+	}
+}
+
+// A delivery that waits in the pool behind calls that hang is handed back after a
+// while: its caller waits no longer, and another hub delivers the answer.
+func TestDeliveryBehindCallsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *async.Options) { o.Concurrency = 1 })
+		w.completer.CompleteFunc = hangs
+		settler, err := async.New(async.Options{Store: w.store})
+		wantNil(t, err)
+		for n := range 4 {
+			w.startOther(n, 0, async.StartOptions{})
+		}
+		for _, callback := range asynctest.Pending(t, settler)[:3] { // as many as the pool takes
+			p, err := async.Open[Decision](t.Context(), settler, callback.ID())
+			wantNil(t, err)
+			wantNil(t, p.Complete(t.Context(), Decision{}))
+		}
+		runHub(t, w.hub)
+		pass(100 * time.Millisecond)
+		if took := w.answer(t.Context(), 3); took > 300*time.Millisecond {
+			t.Errorf("Complete took %v, want it back when the pool has begun nothing for 250ms", took)
+		}
+		other, c := w.other()
+		pass(time.Millisecond)
+		w.wantTakenBy(other, c, "3")
 	})
 }

@@ -25,6 +25,7 @@ type settlement struct {
 	offer       offer
 	mark        string
 	idempotency string
+	note        callNote
 
 	tried   [][]byte                               // fingerprints of earlier tries: by key, each round has its own
 	payload []byte                                 // the outcome, encoded
@@ -51,7 +52,11 @@ func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *obser
 	if err != nil {
 		return err
 	}
-	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, seen: seen}
+	note, err := callNoteOf(ctx)
+	if err != nil {
+		return err
+	}
+	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, note: note, seen: seen}
 	for tries := range maxConflicts {
 		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
@@ -80,6 +85,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 		}
 	}
 	if err := s.encode(e.rec); err != nil {
+		return err
+	}
+	if err := s.note.addTo(e.rec); err != nil {
 		return err
 	}
 	s.seen.keep(e.rec)

@@ -47,9 +47,6 @@ func TestPlainEnglish(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, page := range pages {
-			if page == "decisions.md" {
-				continue // notes of their time
-			}
 			text, err := os.ReadFile(page)
 			if err != nil {
 				t.Fatal(err)

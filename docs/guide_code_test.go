@@ -92,7 +92,7 @@ type Verdict struct{ Approved bool }
 func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
 
 func newHub(c client.Client, options client.Options, s store.Store) (*async.Hub, error) {
-	reporter, err := completer.New(completer.Client{Client: c, Options: options}) // those that c was dialled with
+	reporter, err := completer.New(completer.Client{Client: c, Options: options}) // the options that c was created with
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func newCompleterForTenants(tenants tenants, converter converter.DataConverter) 
 			c, options, err := tenants.Client(ctx, namespace)
 			return completer.Client{Client: c, Options: options}, err
 		},
-		DataConverter: converter, // that of all clients
+		DataConverter: converter, // the converter of all clients
 	})
 	return reporter, err
 }

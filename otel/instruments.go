@@ -3,9 +3,11 @@ package otel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
@@ -112,6 +114,20 @@ func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done
 	case async.OpStore:
 		i.store.Record(ctx, took.Seconds(), tags("operation", o.Detail, "class", d.Class))
 	}
+}
+
+// LinkKeys returns a function for the field Used of webhook.Keys. It counts opened
+// links by the name of their key in latchkey.links. A nil provider stands for
+// otel.GetMeterProvider.
+func LinkKeys(p metric.MeterProvider) (func(key string), error) {
+	if p == nil {
+		p = otel.GetMeterProvider()
+	}
+	links, err := p.Meter(name).Int64Counter("latchkey.links", metric.WithUnit("{link}"), metric.WithDescription("Sealed links that were opened."))
+	if err != nil {
+		return nil, fmt.Errorf("otel: %w", err)
+	}
+	return func(key string) { links.Add(context.Background(), 1, tags("key", key)) }, nil
 }
 
 // gauges show the last snapshot of a store. All of them are read at once, so that

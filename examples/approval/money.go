@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,4 +24,13 @@ func parseCents(s string) (int64, error) {
 		err = errors.New("an amount is above zero")
 	}
 	return cents, err
+}
+
+// Amount is the sum, for people.
+func (e Expense) Amount() string {
+	whole := fmt.Sprint(e.Cents / 100)
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	return fmt.Sprintf("€%s.%02d", whole, e.Cents%100)
 }

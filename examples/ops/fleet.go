@@ -56,6 +56,9 @@ type fleet struct {
 	workers   []worker.Worker
 	entries   store.Store
 	token     string
+	observer  async.Observer // of all hubs
+	metrics   http.Handler
+	address   string                       // of the pages
 	board     string                       // its address
 	serving   atomic.Pointer[http.Handler] // the board of the hub that runs
 	pages     *http.Server
@@ -77,6 +80,9 @@ func start(ctx context.Context, log io.Writer) (f *fleet, err error) {
 			err = errors.Join(err, f.stop())
 		}
 	}()
+	if f.observer, f.metrics, err = newMetrics(); err != nil {
+		return nil, err
+	}
 	if f.directory, err = os.MkdirTemp("", "latchkey-ops-"); err != nil {
 		return nil, err
 	}
@@ -146,7 +152,7 @@ func (f *fleet) newHub(pumps map[string]heartbeat.Pump, clients ...completer.Cli
 	if err != nil {
 		return nil, err
 	}
-	return async.New(async.Options{Store: f.entries, Completer: c, Pumps: pumps, StatsAge: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	return async.New(async.Options{Store: f.entries, Completer: c, Pumps: pumps, Observer: f.observer, StatsAge: time.Second, Logger: slog.New(slog.DiscardHandler)})
 }
 
 // runHub replaces the hub that runs, and its board. The first one lacks a client
@@ -176,14 +182,18 @@ func (f *fleet) runHub(mended bool) (err error) {
 	return nil
 }
 
-// serve listens for the board.
+// serve listens for the board and for Prometheus.
 func (f *fleet) serve() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	f.board = "http://" + l.Addr().String() + "/ops/"
-	f.pages = httpserver.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) }))
+	f.address = "http://" + l.Addr().String()
+	f.board = f.address + "/ops/"
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ops/", func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) })
+	mux.Handle("/metrics", f.metrics)
+	f.pages = httpserver.New(mux)
 	f.running.Go(func() { _ = f.pages.Serve(l) }) // it ends by Close
 	return nil
 }

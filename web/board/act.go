@@ -76,7 +76,7 @@ func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o orde
 	return c, err
 }
 
-// perform checks an order, audits and notes it, and acts.
+// perform checks an order, audits it, and acts.
 func (b *Board) perform(ctx context.Context, v verb, c async.Callback, by string, o order) error {
 	if err := o.check(); err != nil {
 		return err
@@ -95,39 +95,30 @@ func (b *Board) perform(ctx context.Context, v verb, c async.Callback, by string
 	if err := b.audited(ctx, by, v.action, c, o.why); err != nil {
 		return err
 	}
-	useful := v.useful(c.Info())
-	if useful {
-		if err := b.note(ctx, c, by, o, ""); err != nil {
-			return err
-		}
-	}
-	err := v.do(b, ctx, c, o)
-	if p := problemOf(err); useful && err != nil && !p.Retry {
-		_ = b.note(ctx, c, by, o, p.Code) // the error at hand says more
-	}
-	return err
+	return b.act(ctx, v, c, by, o)
 }
 
 // operatorNote is the data of the notes that the board writes.
 type operatorNote struct {
-	Action  string `json:"action"`
-	Why     string `json:"why"`
-	Refused string `json:"refused,omitempty"` // the code of the problem
+	Action string `json:"action"`
+	Why    string `json:"why"`
 }
 
-// note keeps the reason in the journal. A full journal does not keep an operator
-// from acting: the log then has the line.
-func (b *Board) note(ctx context.Context, c async.Callback, by string, o order, refused string) error {
-	data, err := json.Marshal(operatorNote{o.verb, strings.TrimSpace(o.why), refused})
+// act acts. The reason becomes a note in the same write, so the journal has what
+// happened and nothing else. A full journal does not keep an operator from acting:
+// the log then has the line.
+func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o order) error {
+	data, err := json.Marshal(operatorNote{o.verb, strings.TrimSpace(o.why)})
 	if err != nil {
 		return err
 	}
-	err = c.Note(ctx, async.Note{Kind: noteKind, By: strings.ToValidUTF8(by, "\uFFFD"), Data: data})
-	if errors.Is(err, async.ErrJournalFull) {
-		b.log.WarnContext(ctx, "board: the journal is full, so it does not have the reason of an action", "action", o.verb, "by", by, "entry", c.Info().ID)
-		return nil
+	note := async.Note{Kind: noteKind, By: strings.ToValidUTF8(by, "\uFFFD"), Data: data}
+	err = v.do(b, async.WithNote(ctx, note), c, o)
+	if !errors.Is(err, async.ErrJournalFull) {
+		return err
 	}
-	return err
+	b.log.WarnContext(ctx, "board: the journal is full, so it does not have the reason of an action", "action", o.verb, "by", by, "entry", c.Info().ID)
+	return v.do(b, ctx, c, o)
 }
 
 // decodes reports whether the result is one of the type that the entry awaits.

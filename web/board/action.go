@@ -54,8 +54,8 @@ var verbs = map[string]verb{
 	"reject":   {Answer, false, (*Board).reject},
 }
 
-// useful reports whether an action changes an entry. An action that changes
-// nothing is performed all the same, since it may be a repeat, but not noted.
+// useful reports whether an action would change an entry, so that its page offers
+// it.
 func (v verb) useful(i async.Info) bool {
 	switch v.action {
 	case Retry:

@@ -205,9 +205,6 @@ func (b *Board) journal(c async.Callback) (list []noteView) {
 			var o operatorNote
 			if n.Kind == noteKind && json.Unmarshal(n.Data, &o) == nil && o.Action != "" {
 				v.Text = o.Action + ": " + o.Why
-				if o.Refused != "" {
-					v.Text = o.Action + " was refused: " + o.Refused
-				}
 			}
 		}
 		list = append(list, v)

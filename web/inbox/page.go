@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"text/template/parse"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
@@ -23,7 +24,7 @@ func parsePages(replace *template.Template) (*template.Template, error) {
 		return t, err
 	}
 	for _, r := range replace.Templates() {
-		if r.Tree == nil {
+		if r.Tree == nil || parse.IsEmptyTree(r.Tree.Root) { // such as the name of a file that only defines others
 			continue
 		}
 		if t.Lookup(r.Name()) == nil {

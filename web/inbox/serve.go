@@ -127,31 +127,30 @@ func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // look shows a request.
 func (x *Inbox) look(w http.ResponseWriter, r *http.Request, p Person) {
 	c, err := x.openItem(r.Context(), r.PathValue("item"))
-	if err != nil {
-		x.message(w, r, p, err)
-		return
-	}
-	x.request(w, r, x.fresh(r, c), p, sent{done: r.URL.Query().Get("done")})
-}
-
-// fresh is a callback as Temporal knows it too, so that the page says that a
-// cancellation was requested. The store's word does where there is no other.
-func (x *Inbox) fresh(r *http.Request, c async.Callback) async.Callback {
-	now, err := c.Refresh(r.Context())
-	if err != nil {
-		return c
-	}
-	return now
+	x.lookAt(w, r, c, p, err)
 }
 
 // lookByLink shows a request to the holder of a link.
 func (x *Inbox) lookByLink(w http.ResponseWriter, r *http.Request) {
 	c, p, err := x.openLink(r.Context(), r.PathValue("token"))
+	x.lookAt(w, r, c, p, err)
+}
+
+// lookAt shows what was opened, if the person may see it. Only then Temporal is
+// asked, so that the page says that a cancellation was requested.
+func (x *Inbox) lookAt(w http.ResponseWriter, r *http.Request, c async.Callback, p Person, err error) {
+	if err == nil {
+		j := read(c.Notes())
+		err = j.allows(p, look, nil, x.may(r.Context(), c, p, j))
+	}
 	if err != nil {
 		x.message(w, r, p, err)
 		return
 	}
-	x.request(w, r, x.fresh(r, c), p, sent{done: r.URL.Query().Get("done")})
+	if now, err := c.Refresh(r.Context()); err == nil { // otherwise the page shows what the store has
+		c = now
+	}
+	x.request(w, r, c, p, sent{done: r.URL.Query().Get("done")})
 }
 
 func (x *Inbox) decide(w http.ResponseWriter, r *http.Request, p Person) {

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
@@ -67,7 +66,6 @@ type Handler struct {
 	failure     answer.Type
 	details     answer.Type
 	keys        *Keys
-	keyUses     map[string]*atomic.Uint64
 	maxBody     int64
 	bodyTimeout time.Duration
 	wait        time.Duration
@@ -83,7 +81,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 		return nil, errors.New("webhook: the hub is required")
 	}
 	w := &Handler{
-		hub: h, types: make(map[string]answer.Type), keyUses: make(map[string]*atomic.Uint64), origins: slices.Clone(o.Origins),
+		hub: h, types: make(map[string]answer.Type), origins: slices.Clone(o.Origins),
 		crossOrigin: http.NewCrossOriginProtection(), log: o.Logger,
 	}
 	if len(o.Types) == 0 {
@@ -102,10 +100,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 		if err := o.Keys.check(); err != nil {
 			return nil, err
 		}
-		w.keys = &Keys{Keys: maps.Clone(o.Keys.Keys), Active: o.Keys.Active}
-		for name := range w.keys.Keys {
-			w.keyUses[name] = new(atomic.Uint64)
-		}
+		w.keys = &Keys{Keys: maps.Clone(o.Keys.Keys), Active: o.Keys.Active, Used: o.Keys.Used}
 	}
 	var err error
 	if w.maxBody, w.bodyTimeout, w.wait, err = bounds("Options", o.MaxBody, o.BodyTimeout, o.Wait); err != nil {
@@ -182,16 +177,6 @@ func (w *Handler) Link(base string, c Claims) (string, error) {
 // its types. The caller must not change it.
 func (w *Handler) OpenAPI() json.RawMessage { return w.openAPI }
 
-// KeyUses returns how many links each key has opened since the handler was made.
-// A key that opens none any more can be dropped.
-func (w *Handler) KeyUses() map[string]uint64 {
-	uses := make(map[string]uint64)
-	for name, n := range w.keyUses {
-		uses[name] = n.Load()
-	}
-	return uses
-}
-
 // ServeHTTP answers a request.
 func (w *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	guard(rw.Header())
@@ -242,9 +227,6 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 	id := token
 	if w.keys != nil {
 		claims, err := w.keys.open(token, time.Now())
-		if claims.Key != "" {
-			w.keyUses[claims.Key].Add(1)
-		}
 		if err != nil {
 			return c, claims.Key, err
 		}

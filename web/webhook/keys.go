@@ -84,6 +84,12 @@ type Keys struct {
 
 	// Active is the name of the key that seals new links. Required.
 	Active string
+
+	// Used is called with the name of the key that opened a link, each time that a
+	// link opens. A key that is in use must not be dropped, so count the calls: see
+	// docs/observability.md. Used may be called concurrently and must not block. A
+	// panic is ignored. Defaults to none.
+	Used func(key string)
 }
 
 // check reports which field is wrong. It shows no key.
@@ -180,7 +186,18 @@ func (k *Keys) open(token string, now time.Time) (Claims, error) {
 	if !now.Before(c.Expires) {
 		return c, ErrExpiredLink
 	}
+	k.used(name)
 	return c, nil
+}
+
+// used reports that a link has opened. What it calls is of the application, and
+// must not keep a person from answering.
+func (k *Keys) used(name string) {
+	if k.Used == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	k.Used(name)
 }
 
 // readClaims reads what Seal wrote, in this release or an earlier one.

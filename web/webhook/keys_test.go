@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,34 @@ var update = flag.Bool("update", false, "add a golden link of this release to te
 
 // TestGoldenLinks opens the links of all releases: those that were sent must go
 // on working.
+// Used gets the name of the key of each link that opens, and of no other. It may
+// panic.
+func TestKeysUsed(t *testing.T) {
+	k := newKeys("2026-b", "2026-a")
+	old := newKeys("2026-a")
+	var used []string
+	k.Used = func(key string) {
+		used = append(used, key)
+		panic("of the application")
+	}
+	c := webhook.Claims{ID: strings.Repeat("x", 54), Allow: allowAll, Expires: time.Now().Add(time.Hour)}
+	late := c
+	late.Expires = time.Now().Add(-time.Hour)
+	for _, token := range []string{mustSeal(t, k, c), mustSeal(t, old, c)} {
+		if _, err := k.Open(token); err != nil {
+			t.Errorf("a link is not opened because Used panics: %v", err)
+		}
+	}
+	for _, token := range []string{mustSeal(t, old, late), mustSeal(t, newKeys("2026-c"), c), "2026-a.xyz"} {
+		if _, err := k.Open(token); err == nil {
+			t.Error("the link opens")
+		}
+	}
+	if want := []string{"2026-b", "2026-a"}; !slices.Equal(used, want) {
+		t.Errorf("Used got %q, want %q", used, want)
+	}
+}
+
 func TestGoldenLinks(t *testing.T) {
 	type golden struct {
 		Since, Token string
@@ -132,7 +161,8 @@ func TestGoldenLinks(t *testing.T) {
 // nothing.
 func TestLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeys("new", "old")
+		k, uses := newKeys("new", "old"), make(map[string]int)
+		k.Used = func(key string) { uses[key]++ }
 		r := newRig(t, func(o *webhook.Options) { o.Keys = k })
 		id := start[Decision](r, async.StartOptions{})
 		link := func(by *webhook.Keys, allow webhook.Allow) string {
@@ -165,7 +195,7 @@ func TestLinks(t *testing.T) {
 		if a := r.do(request{method: "GET", path: link(&webhook.Keys{Keys: k.Keys, Active: "old"}, webhook.Look)}); a.status != 200 {
 			t.Errorf("a link of the old key: %d %s", a.status, a.body)
 		}
-		if uses := r.handler.KeyUses(); uses["old"] != 1 || uses["new"] == 0 {
+		if uses["old"] != 1 || uses["new"] == 0 {
 			t.Errorf("the keys were used %v times", uses)
 		}
 		if !strings.Contains(r.log.String(), "key=old") {
