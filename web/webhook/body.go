@@ -14,7 +14,6 @@ const (
 	maxMaxBody         = 64 << 20
 	defaultBodyTimeout = 10 * time.Second
 	defaultWait        = 2 * time.Second
-	lookTime           = time.Second // time to read the state of an accepted outcome
 )
 
 // readBody reads a body of at most limit bytes within the time limit. Its error is

@@ -218,7 +218,7 @@ func (w *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(rw, err)
 	default:
-		reply(rw, http.StatusOK, "application/json", w.state(r.Context(), c, done))
+		reply(rw, http.StatusOK, "application/json", stateOf(done.callback.Info(), done.signals))
 	}
 }
 
