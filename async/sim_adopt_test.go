@@ -75,6 +75,7 @@ func (w *simWorld) opAdopt() {
 	id := record.EntryID(recordOf(at.info(p.skew), a.options, at.typ))
 	before := w.records[id]
 	w.logf("%s: Adopt of attempt %d of %v, by token: %t", p.name, at.num, a, o.TaskToken != nil)
+	at.returned = at.returned || good // also if the reply to the write is lost
 	c, err := p.hub.adopt(context.Background(), o, at.typ)
 	w.logf("%s: Adopt: %v", p.name, err)
 	if w.shownError("Adopt", err); p.dead {
@@ -83,7 +84,6 @@ func (w *simWorld) opAdopt() {
 	if err == nil {
 		at.calls++
 		at.ran++
-		at.returned = true
 		w.askOf(c.ID(), c, at)
 	}
 	w.adopted(f, simStarted{at: at, f: f, entry: id, before: before}, c, good, err)
