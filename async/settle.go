@@ -74,6 +74,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 	}
 	fp := s.offer.fingerprintFor(e, s.to, s.idempotency)
 	if again, err := s.judge(e.rec, before, fp); err != nil || again {
+		if again && before == nil {
+			latestOf(ctx).left(e)
+		}
 		return err
 	}
 	if s.offer.kind == record.Cancellation {
@@ -182,7 +185,8 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 		return err
 	}
 	seen.accepted(e, now)
-	known := false
+	latest, known := latestOf(ctx), false
+	latest.accepted(e)
 	switch {
 	case d.completer == nil || e.rec.Early:
 	case !admitted:
@@ -192,6 +196,12 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 		known = err == nil
 	default:
 		e, known = d.carry(ctx, e, probe)
+	}
+	switch {
+	case known && e.rec == nil:
+		latest.delivered(d.rules.at(time.Now()))
+	case known:
+		latest.left(e)
 	}
 	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == out.Mark {
 		return closedError(e.rec)
