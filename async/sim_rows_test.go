@@ -118,6 +118,10 @@ var simRows = []string{
 	"Settled: pending details are sent before the outcome",
 	"Settled: pending details are withheld from an attempt that is over",
 	"Waiting or Settled: an operator's note and action are one write",
+	"none, Adopt: waits, as handed off",
+	"Waiting, later attempt adopted: same round, as handed off",
+	"any, Adopt by another token: refused",
+	"Waiting, adopted by its IDs, same Start: brings the token",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,
