@@ -2,7 +2,6 @@ package async
 
 import (
 	"container/heap"
-	"context"
 	"sync"
 	"time"
 )
@@ -143,8 +142,8 @@ func (p *pool) resume() {
 
 // resumeOne claims an entry that is still as this hub left it.
 func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
-	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
-	defer cancel()
+	ctx := withDeadline(p.calls, until.Add(-callMargin))
+	defer ctx.end()
 	stored, err := p.runner.entries.store.Get(ctx, left.id)
 	if err != nil || stored.Version != left.version {
 		return nil // it is due by itself, or another hub has it
