@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
@@ -31,10 +32,9 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 	if probe {
 		c.until, wait = probeUntil(c.until, d.claimTime), 0 // while the breaker is open no caller waits
 	}
-	timer := time.NewTimer(max(wait, 0))
-	defer timer.Stop()
+	left := time.Now().Add(wait) // when the caller leaves
 	places := d.courier.places()
-	if !takePlace(ctx, places, timer.C) {
+	if !takePlace(ctx, places, left) {
 		d.handBack(c.calls, e)
 		return entry{}, false
 	}
@@ -43,32 +43,50 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 	if wait <= 0 {
 		return entry{}, false
 	}
-	select {
-	case <-c.ended:
-		return c.delivered, c.known
-	case <-timer.C:
-	case <-ctx.Done():
+	return c.wait(ctx, left)
+}
+
+// wait waits for the delivery until the caller leaves, or ctx ends.
+func (c *carriage) wait(ctx context.Context, left time.Time) (delivered entry, known bool) {
+	runtime.Gosched() // a quick delivery is over then, and its caller needs no timer
+	if !c.hasEnded() {
+		timer := time.NewTimer(time.Until(left))
+		defer timer.Stop()
+		select {
+		case <-c.ended:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		if !c.hasEnded() { // it may have ended at that very moment
+			return entry{}, false
+		}
 	}
+	return c.delivered, c.known
+}
+
+func (c *carriage) hasEnded() bool {
 	select {
 	case <-c.ended:
-		return c.delivered, c.known
+		return true
 	default:
-		return entry{}, false
+		return false
 	}
 }
 
 // takePlace takes a place for a delivery. It reports false if there is none before
-// the wait or ctx ends.
-func takePlace(ctx context.Context, places chan<- struct{}, waited <-chan time.Time) bool {
+// the caller leaves or ctx ends.
+func takePlace(ctx context.Context, places chan<- struct{}, left time.Time) bool {
 	select {
 	case places <- struct{}{}:
 		return true
 	default:
 	}
+	timer := time.NewTimer(time.Until(left))
+	defer timer.Stop()
 	select {
 	case places <- struct{}{}:
 		return true
-	case <-waited:
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return false
