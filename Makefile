@@ -4,10 +4,10 @@ GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 MODULES = . otel store/postgres examples examples/jetstream
 
-.PHONY: help test check newest bench fuzz soak proto
+.PHONY: help test check newest bench bench-stores fuzz soak proto
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 # The race detector needs a C compiler.
 RACE := $(shell { command -v gcc || command -v clang; } >/dev/null 2>&1 && echo -race)
@@ -41,10 +41,14 @@ newest: ## build and test with the newest SDK that is supported, that of example
 	$(GO) mod edit -require=go.temporal.io/sdk@$(NEWEST) $$dir/newest.mod && echo "SDK $(NEWEST)" && \
 	$(GO) test -mod=mod -modfile=$$dir/newest.mod ./async/completer ./async/asynctest ./docs
 
-bench: ## speeds and sizes, each beside the bare library where there is one
-	$(GO) test -run '^$$' -bench . -count 1 ./...
-	$(GO) -C store/postgres test -run '^$$' -bench . -count 1 ./...
-	$(GO) -C examples test -run '^$$' -bench . -count 1 -timeout 2h ./bench # an hour or more
+bench: ## the figures of docs/performance.md as a table, in at most 20 minutes
+	@{ $(GO) test -run '^$$' -bench '^Benchmark(Start|Complete|Waiting)$$' -benchmem ./async || echo 'FAIL: go test'; \
+	$(GO) -C examples test -run '^$$' -bench . -timeout 1h ./bench || echo 'FAIL: go test in examples'; \
+	} | $(GO) run ./internal/benchreport
+
+bench-stores: ## each call of each store beside the bare library
+	$(GO) test -run '^$$' -bench . ./store/...
+	$(GO) -C store/postgres test -run '^$$' -bench . ./...
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzzer, for FUZZTIME each

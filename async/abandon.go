@@ -20,8 +20,12 @@ func (c Callback) abandon(ctx context.Context) error {
 	if c.hub == nil {
 		return errZero
 	}
+	note, err := callNoteOf(ctx)
+	if err != nil {
+		return err
+	}
 	written := false
-	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
+	_, err = c.update(ctx, func(e entry) (entry, bool, error) {
 		switch {
 		case !lifecycle.Known(e.rec.State):
 			return e, false, errNewer
@@ -29,6 +33,9 @@ func (c Callback) abandon(ctx context.Context) error {
 			return e, false, nil
 		case e.rec.State == record.Closed:
 			return e, false, closedError(e.rec)
+		}
+		if err := note.addTo(e.rec); err != nil {
+			return e, false, err
 		}
 		c.hub.rules.at(time.Now()).Close(e.rec, record.EndAbandoned)
 		written = true

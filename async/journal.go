@@ -57,7 +57,8 @@ func notesOf(r *record.Record) []Note {
 // Note adds a note to the journal of the callback's round, in any state of the
 // activity. A note that is there already is not added again: one with the same
 // time, kind, author and data. If At is zero, only the author's last note is
-// compared, by kind and data.
+// compared, by kind and data. [WithNote] and [Pending.Decide] add a note together
+// with an outcome.
 //
 // Errors: ErrInvalidArgument for a note that is too large or malformed,
 // ErrJournalFull, ErrSuperseded if the round is over, and ErrNotFound. Any other

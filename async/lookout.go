@@ -236,7 +236,7 @@ type observedContext struct {
 // The hub's own keys, which decide what an outcome is, are not the observer's.
 func (c observedContext) Value(key any) any {
 	switch key.(type) {
-	case idempotencyKey, pendingKey:
+	case idempotencyKey, noteOfCall, pendingKey:
 		return c.Context.Value(key)
 	}
 	v, err := guarded("the Value method of the observer's context", func() (any, error) { return c.values.Value(key), nil })

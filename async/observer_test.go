@@ -232,6 +232,9 @@ func TestBadObserversChangeNothing(t *testing.T) {
 		"an idempotency key": func(ctx context.Context, _ async.Operation) (context.Context, func(async.Done)) {
 			return async.WithIdempotencyKey(ctx, "the same each time"), nil
 		},
+		"a note": func(ctx context.Context, _ async.Operation) (context.Context, func(async.Done)) {
+			return async.WithNote(ctx, vote("the observer")), nil
+		},
 		"changes its Info": func(ctx context.Context, o async.Operation) (context.Context, func(async.Done)) {
 			for k := range o.Info.Labels {
 				delete(o.Info.Labels, k)
@@ -286,6 +289,9 @@ func TestBadObserversChangeNothing(t *testing.T) {
 					w.wantSent(1)
 					if labels := w.open(id).Info().Labels; labels["a"] != "b" {
 						t.Errorf("the labels are %v", labels)
+					}
+					if n := len(w.record().Notes); n != 0 {
+						t.Errorf("the journal has %d notes", n)
 					}
 					if strings.Contains(w.logs.String(), secretText) {
 						t.Error("the log repeats what the observer panicked with")

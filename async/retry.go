@@ -25,12 +25,17 @@ func (c Callback) retry(ctx context.Context) error {
 	if c.hub == nil {
 		return errZero
 	}
+	note, err := callNoteOf(ctx)
+	if err != nil {
+		return err
+	}
 	retried := false
-	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
+	_, err = c.update(ctx, func(e entry) (entry, bool, error) {
 		retried = lifecycle.Retry(e.rec, time.Now())
 		switch {
 		case retried:
-			return e, true, nil
+			err := note.addTo(e.rec)
+			return e, err == nil, err
 		case !lifecycle.Known(e.rec.State):
 			return e, false, errNewer
 		case e.rec.State == record.Waiting:

@@ -25,6 +25,7 @@ type settlement struct {
 	offer       offer
 	mark        string
 	idempotency string
+	note        callNote
 
 	tried   [][]byte                               // fingerprints of earlier tries: by key, each round has its own
 	payload []byte                                 // the outcome, encoded
@@ -51,7 +52,11 @@ func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *obser
 	if err != nil {
 		return err
 	}
-	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, seen: seen}
+	note, err := callNoteOf(ctx)
+	if err != nil {
+		return err
+	}
+	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, note: note, seen: seen}
 	for tries := range maxConflicts {
 		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
@@ -69,6 +74,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 	}
 	fp := s.offer.fingerprintFor(e, s.to, s.idempotency)
 	if again, err := s.judge(e.rec, before, fp); err != nil || again {
+		if again && before == nil {
+			latestOf(ctx).left(e)
+		}
 		return err
 	}
 	if s.offer.kind == record.Cancellation {
@@ -77,6 +85,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 		}
 	}
 	if err := s.encode(e.rec); err != nil {
+		return err
+	}
+	if err := s.note.addTo(e.rec); err != nil {
 		return err
 	}
 	s.seen.keep(e.rec)
@@ -174,7 +185,8 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 		return err
 	}
 	seen.accepted(e, now)
-	known := false
+	latest, known := latestOf(ctx), false
+	latest.accepted(e)
 	switch {
 	case d.completer == nil || e.rec.Early:
 	case !admitted:
@@ -184,6 +196,12 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 		known = err == nil
 	default:
 		e, known = d.carry(ctx, e, probe)
+	}
+	switch {
+	case known && e.rec == nil:
+		latest.delivered(d.rules.at(time.Now()))
+	case known:
+		latest.left(e)
 	}
 	if known && e.rec.GetState() == record.Closed && e.rec.End != record.EndDelivered && e.rec.Outcome.GetMark() == out.Mark {
 		return closedError(e.rec)

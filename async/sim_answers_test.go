@@ -63,7 +63,8 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 	}
 	ask.offered[says] = true
 	open := p.refused || p.hub.health.open(simNamespace, anAnswer)
-	err := w.offer(p, "", kind, typ, v, func(ctx context.Context) (Pending[simA], error) { return Open[simA](ctx, p.hub, ask.id) },
+	reason := w.reasoned(f)
+	err := w.offer(reason, p, "", kind, typ, v, func(ctx context.Context) (Pending[simA], error) { return Open[simA](ctx, p.hub, ask.id) },
 		func(ctx context.Context) (Pending[simB], error) { return Open[simB](ctx, p.hub, ask.id) },
 		func(ctx context.Context) (Callback, error) { return p.hub.Open(ctx, ask.id) })
 	if p.dead {
@@ -81,10 +82,9 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 }
 
 // offer makes one of the four answers.
-func (w *simWorld) offer(p *simProc, idempotency string, kind int, typ, v string, a func(context.Context) (Pending[simA], error),
+func (w *simWorld) offer(ctx context.Context, p *simProc, idempotency string, kind int, typ, v string, a func(context.Context) (Pending[simA], error),
 	b func(context.Context) (Pending[simB], error), c func(context.Context) (Callback, error),
 ) error {
-	ctx := context.Background()
 	if idempotency != "" {
 		ctx = WithIdempotencyKey(ctx, idempotency)
 	}
@@ -161,7 +161,7 @@ func (w *simWorld) opAnswerKey() {
 	entry := record.KeyedEntryID(simNamespace, "order-7")
 	before := w.records[entry]
 	w.logf("%s: the key is answered with %s, early %v", p.name, says, o.Early)
-	err := w.offer(p, idempotency, kind, typ, v,
+	err := w.offer(context.Background(), p, idempotency, kind, typ, v,
 		func(ctx context.Context) (Pending[simA], error) { return OpenKey[simA](ctx, p.hub, "order-7", o) },
 		func(ctx context.Context) (Pending[simB], error) { return OpenKey[simB](ctx, p.hub, "order-7", o) },
 		func(ctx context.Context) (Callback, error) {
@@ -231,12 +231,12 @@ func (w *simWorld) opAbandon() {
 	}
 	ask := w.asks[w.rng.n(len(w.asks))]
 	p := w.proc()
-	w.push("abandon", p)
+	f := w.push("abandon", p)
 	defer w.pop()
 	c, err := p.hub.Open(context.Background(), ask.id)
 	if err == nil {
 		ask.abandoned = true // or may be, where it fails
-		err = c.Abandon(context.Background())
+		err = c.Abandon(w.reasoned(f))
 	}
 	w.logf("%s: Abandon: %v", p.name, err)
 	w.shownError("Abandon", err)

@@ -19,6 +19,7 @@ var simVoters = []string{"ada", "bob", "cyd", "dee"}
 
 const (
 	simVote    = "vote"
+	simReason  = "reason of "
 	simDecided = simSecret + "decided by "
 )
 
@@ -157,8 +158,34 @@ func (w *simWorld) observeJournal(before, after *record.Record) {
 		}
 	}
 	added := after.Notes[len(before.Notes):]
+	w.observeReason(before, after, added)
 	if State(before.State) != Waiting && slices.ContainsFunc(added, func(n *record.Note) bool { return n.Kind == simVote }) {
 		w.violate("journal", "a vote was added after the outcome")
+	}
+}
+
+// reasoned returns a context with the note of an operator who acts, which has to
+// be written together with the change.
+func (w *simWorld) reasoned(f *simFrame) context.Context {
+	n := simNoteOf(simReason+f.op, len(w.asks)%len(simVoters))
+	f.reason = &n
+	return WithNote(context.Background(), n)
+}
+
+// observeReason checks that an operator's note and what the operator did are one
+// write.
+func (w *simWorld) observeReason(before, after *record.Record, added []*record.Note) {
+	f := w.frame()
+	acted := f.op == "answer" && before.State == record.Waiting && after.State == record.Settled ||
+		f.op == "abandon" && before.State != record.Closed && after.State == record.Closed
+	noted := slices.ContainsFunc(added, func(n *record.Note) bool { return strings.HasPrefix(n.Kind, simReason) })
+	switch {
+	case acted && f.reason != nil && !slices.ContainsFunc(after.Notes, func(n *record.Note) bool { return n.Kind == f.reason.Kind && n.By == f.reason.By }):
+		w.violate("journal", "an operator acted, and the note is not in the same write")
+	case noted && !acted:
+		w.violate("journal", "an operator's note was written, and not what the operator did")
+	case noted:
+		w.hit("Waiting or Settled: an operator's note and action are one write")
 	}
 }
 
@@ -186,6 +213,8 @@ var simBrokenJournal = map[string]simBroken{
 	"a note written over what is there":            {by: "journal", put: forceNote},
 	"the journal carried into the next round":      {by: "journal", put: carryNotes},
 	"the journal dropped with what nothing reads":  {by: "journal", put: shrinkNotes},
+	"an operator's note written before the action": {by: "journal", put: noteFirst},
+	"an action written without its note":           {by: "journal", put: actUnnoted},
 	"a note added again by a repeat of the caller": {by: "journal", put: noteAgain},
 }
 
@@ -230,6 +259,31 @@ func noteAgain(s *simStore, ctx context.Context, e store.Entry, r *record.Record
 	if before := s.p.w.records[e.ID]; s.p.w.frame().op == "note" && before != nil && len(r.Notes) > len(before.Notes) && len(before.Notes) > 0 {
 		r.Notes = append(r.Notes, proto.CloneOf(r.Notes[len(r.Notes)-1]))
 		e.Body = rewritten(e, r, s.p.hub).Body
+	}
+	return s.put(ctx, e, r)
+}
+
+// noteFirst is an Abandon that writes its note before.
+func noteFirst(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	before := s.p.w.records[e.ID]
+	if s.p.w.frame().op != "abandon" || before == nil || len(r.Notes) != len(before.Notes)+1 || e.Version == 0 {
+		return s.put(ctx, e, r)
+	}
+	first := proto.CloneOf(before)
+	first.Notes = r.Notes
+	noted := rewritten(e, first, s.p.hub)
+	version, err := s.put(ctx, noted, first)
+	if err != nil {
+		return version, err
+	}
+	e.Version = version
+	return s.put(ctx, e, r)
+}
+
+func actUnnoted(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
+	if before := s.p.w.records[e.ID]; s.p.w.frame().op == "answer" && before != nil && State(r.State) == Settled && len(r.Notes) > len(before.Notes) {
+		r.Notes = r.Notes[:len(r.Notes)-1]
+		e = rewritten(e, r, s.p.hub)
 	}
 	return s.put(ctx, e, r)
 }

@@ -57,6 +57,7 @@ type simFrame struct {
 	reads        map[string]simRead // as last read or written, by entry
 	looks        map[context.Context]simLook
 	settled      []string // marks that it settled
+	reason       *Note    // that goes with its change
 	lasts        []simPut // what it has written, and may read back as it wrote it
 }
 

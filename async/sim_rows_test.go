@@ -117,6 +117,7 @@ var simRows = []string{
 	"Waiting, beat: the pump skips it",
 	"Settled: pending details are sent before the outcome",
 	"Settled: pending details are withheld from an attempt that is over",
+	"Waiting or Settled: an operator's note and action are one write",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

@@ -3,9 +3,11 @@ package otel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
@@ -55,8 +57,8 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	return &i, all
 }
 
-// tags are attributes in pairs of key and value; those without a value are left
-// out.
+// tags returns attributes from pairs of key and value, without those whose value is
+// empty.
 func tags(pairs ...string) metric.MeasurementOption {
 	all := make([]attribute.KeyValue, 0, len(pairs)/2)
 	for n := 0; n+1 < len(pairs); n += 2 {
@@ -90,7 +92,7 @@ func (i *instruments) deliver(ctx context.Context, o async.Operation, d async.Do
 	}
 }
 
-// other is every operation without a span.
+// other observes the operations without a span.
 func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done, took time.Duration) {
 	switch o.Op {
 	case async.OpBeat:
@@ -114,8 +116,22 @@ func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done
 	}
 }
 
+// LinkKeys returns a function for the field Used of webhook.Keys. It counts opened
+// links by the name of their key in latchkey.links. A nil provider stands for
+// otel.GetMeterProvider.
+func LinkKeys(p metric.MeterProvider) (func(key string), error) {
+	if p == nil {
+		p = otel.GetMeterProvider()
+	}
+	links, err := p.Meter(name).Int64Counter("latchkey.links", metric.WithUnit("{link}"), metric.WithDescription("Sealed links that were opened."))
+	if err != nil {
+		return nil, fmt.Errorf("otel: %w", err)
+	}
+	return func(key string) { links.Add(context.Background(), 1, tags("key", key)) }, nil
+}
+
 // gauges show the last snapshot of a store. All of them are read at once, so that
-// they agree with each other.
+// they are consistent.
 type gauges struct {
 	mu   sync.Mutex
 	last async.Stats

@@ -4,16 +4,22 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver/devtest"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -25,46 +31,65 @@ func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 // patience bounds every wait, and guards against hanging only.
 const patience = 5 * time.Minute
 
-// site is a page with a worker of its own, on the shared server.
+// site is the site with a worker of its own.
 type site struct {
-	t    *testing.T
-	desk *Desk
-	url  string
+	t      *testing.T
+	office *office
+	hub    *async.Hub
+	base   string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, temporal *devserver.Server) *site {
 	t.Helper()
-	c := server.Client(t)
-	reporter, err := completer.New(completer.Client{Client: c, Options: server.Server(t).ClientOptions()})
+	silent := slog.New(slog.DiscardHandler)
+	options := temporal.ClientOptions()
+	options.Logger = sdklog.NewStructuredLogger(silent)
+	c, err := client.Dial(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	reporter, err := completer.New(completer.Client{Client: c, Options: options})
 	if err != nil {
 		t.Fatal(err)
 	}
 	entries := store.NewMemory()
-	t.Cleanup(func() {
-		if err := entries.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	hub, err := async.New(async.Options{Store: entries, Completer: reporter})
+	t.Cleanup(func() { _ = entries.Close() })
+	hub, err := async.New(async.Options{Store: entries, Completer: reporter, Logger: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := linkKeys(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewUnstartedServer(nil)
+	base := "http://" + web.Listener.Addr().String()
+	o := &office{client: c, queue: "approval-" + rand.Text(), base: base, mails: &Mails{print: func(Mail) {}}}
+	people := newProvider()
+	box, err := newInbox(hub, people, o, keys, silent)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	results := NewResults(ctx, c, func(string) {})
+	var running sync.WaitGroup
+	running.Go(func() { _ = hub.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		results.Wait()
+		running.Wait()
 	})
-	desk := &Desk{hub: hub, client: c, queue: "approval-" + rand.Text(), results: results}
-	ask := func(context.Context, Expense, string) error { return nil }
-	w := newWorker(c, desk.queue, func(err error) { t.Errorf("the worker failed: %v", err) }, &Activities{hub: hub, ask: ask})
+	w := newWorker(c, o.queue, func(err error) { t.Errorf("the worker failed: %v", err) }, &Activities{Hub: hub, Inbox: box, Send: o.mails.Send})
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Stop)
-	page := httptest.NewServer(NewPage(desk))
-	t.Cleanup(page.Close)
-	return &site{t: t, desk: desk, url: page.URL}
+	web.Config.Handler = newPages(box, people, func(ctx context.Context, e Expense) error {
+		_, err := o.File(ctx, e)
+		return err
+	})
+	web.Start()
+	t.Cleanup(web.Close)
+	return &site{t: t, office: o, hub: hub, base: base}
 }
 
 func (s *site) context() context.Context {
@@ -73,73 +98,72 @@ func (s *site) context() context.Context {
 	return ctx
 }
 
-// do sends a request, follows no redirection, and returns status and body.
-func (s *site) do(r *http.Request) (*http.Response, string) {
+// as is a browser in which a person is signed in.
+func (s *site) as(name string) *visitor {
 	s.t.Helper()
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	id := ""
+	if name != "" {
+		id = name + "@example.com"
+	}
+	v, err := newVisitor(s.context(), s.base, id)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := answer.Body.Close(); err != nil {
-		s.t.Fatal(err)
-	}
-	return answer, string(body)
+	return v
 }
 
-func (s *site) request(method, path string, form url.Values) *http.Request {
+// get returns a page as a person sees it.
+func (s *site) get(name, path string) (status int, body string) {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.context(), method, s.url+path, strings.NewReader(form.Encode()))
+	resp, body := s.do(name, http.MethodGet, path, nil)
+	return resp.StatusCode, body
+}
+
+// do sends a request, and follows no redirection.
+func (s *site) do(name, method, path string, form url.Values, headers ...string) (resp *http.Response, body string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.context(), method, s.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	return r
-}
-
-func (s *site) get(path string) (*http.Response, string) {
-	s.t.Helper()
-	return s.do(s.request(http.MethodGet, path, nil))
-}
-
-// post expects a status, and returns the body.
-func (s *site) post(want int, path string, form url.Values) string {
-	s.t.Helper()
-	answer, body := s.do(s.request(http.MethodPost, path, form))
-	if answer.StatusCode != want {
-		s.t.Errorf("POST of %v: status %d, want %d:\n%s", form, answer.StatusCode, want, body)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
 	}
-	return body
+	resp, err = s.as(name).client.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp, string(b)
 }
 
-// file files an expense on the page, and returns it once it waits.
-func (s *site) file(employee string) Item {
+// waits returns the item with a title once it waits for a person.
+func (s *site) waits(name, title string) (item string) {
 	s.t.Helper()
-	s.post(http.StatusSeeOther, "/new", url.Values{"employee": {employee}, "purpose": {"a <b>chair</b>"}, "amount": {"1250.00"}})
-	var found Item
-	s.eventually("the expense waits", func() bool {
-		items, err := s.desk.List(s.context())
+	v := s.as(name)
+	eventually(s.t, title+" waits for "+name, func() bool {
+		items, err := v.waiting(s.context())
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		for _, i := range items {
-			if i.Employee() == employee {
-				found = i
+			if i.Title == title {
+				item = i.Item
 			}
 		}
-		return found.ID != ""
+		return item != ""
 	})
-	return found
-}
-
-func (s *site) eventually(what string, ok func() bool) {
-	s.t.Helper()
-	eventually(s.t, what, ok)
+	return item
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -153,28 +177,5 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-deadline:
 			t.Fatalf("waited %v in vain: %s", patience, what)
 		}
-	}
-}
-
-// stillWaits expects that nothing has answered the expense.
-func (s *site) stillWaits(i Item) {
-	s.t.Helper()
-	again, err := s.desk.Look(s.context(), i.ID)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if !again.Waits() {
-		s.t.Errorf("the expense is %v, want it to wait", again.Info.State)
-	}
-}
-
-// wantResult expects what the workflow of an expense returns, as Temporal says.
-func (s *site) wantResult(i Item, want string) {
-	s.t.Helper()
-	var got string
-	if err := s.desk.client.GetWorkflow(s.context(), i.Info.WorkflowID, i.Info.RunID).Get(s.context(), &got); err != nil {
-		s.t.Errorf("the workflow: %v, want the result %q", err, want)
-	} else if got != want {
-		s.t.Errorf("the workflow returned %q, want %q", got, want)
 	}
 }

@@ -7,25 +7,65 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
-
-	"github.com/latchkey-go/latchkey/async"
 )
 
-// Payment is another type than the one that the expenses await.
-type Payment struct{ Approved bool }
+// step is one answer in the story of -auto.
+type step struct {
+	who    string // a name; the ID is made of it
+	does   string // what the story says
+	link   bool   // by the link of the mail, without sign-in
+	amount string // of the expense
+	form   url.Values
+	status int // that the site must answer
+}
 
-// ResultType is the name of the type in the store.
-func (Payment) ResultType() string { return "approval.Payment" }
+var (
+	approve = url.Values{"approved": {"true"}}
+	reject  = url.Values{"approved": {"false"}}
+)
 
-// answerAll is what -auto does. It goes the way of a person, over HTTP, prints
-// each step, and returns an error at the first that comes out otherwise than
-// it should.
-func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err error) {
+// chapter is a part of the story: what happens to one expense.
+type chapter struct {
+	title  string
+	steps  []step
+	result string // of the workflow
+	run    int    // the sample
+}
+
+var chapters = []chapter{
+	{"Grace gets a mail with a link, and approves without sign-in.", []step{
+		{"grace", "Grace approves by the link", true, "€84.20", with(approve, "_name", "Grace"), http.StatusSeeOther},
+	}, "Ada, train tickets (€84.20): approved by link for grace@example.com, says Grace", 0},
+	{"She signs in and rejects another. That is an answer, and no failure.", []step{
+		{"grace", "Grace rejects", false, "€310.00", with(reject, "_comment", "we have one"), http.StatusSeeOther},
+		{"grace", "The same again does no harm", false, "€310.00", with(reject, "_comment", "we have one"), http.StatusSeeOther},
+		{"grace", "A different answer is too late", false, "€310.00", approve, http.StatusConflict},
+	}, "Ada, espresso machine (€310.00): rejected by Grace: we have one", 1},
+	{"Frances decides on Grace's lunch. She is away, and passes it on.", []step{
+		{"frances", "Frances passes it on to Edsger", false, "€38.50", url.Values{"_do": {"delegate"}, "_to": {"edsger@example.com"}}, http.StatusSeeOther},
+		{"grace", "Grace tries to approve her own", false, "€38.50", approve, http.StatusForbidden},
+		{"edsger", "Edsger approves", false, "€38.50", approve, http.StatusSeeOther},
+	}, "Grace, lunch with a customer (€38.50): approved by Edsger", 2},
+	{"Above €1,000 two of finance decide, and never who filed the expense.", []step{
+		{"barbara", "Barbara tries to approve her own", false, "€4,800.00", approve, http.StatusForbidden},
+		{"ada", "Ada is not of finance", false, "€4,800.00", approve, http.StatusForbidden},
+		{"edsger", "Edsger approves", false, "€4,800.00", approve, http.StatusSeeOther},
+		{"edsger", "Edsger again, who counts once", false, "€4,800.00", approve, http.StatusSeeOther},
+		{"frances", "Frances approves", false, "€4,800.00", approve, http.StatusSeeOther},
+	}, "Barbara, rack of servers (€4,800.00): approved by Edsger and Frances", 3},
+}
+
+func with(form url.Values, name, value string) url.Values {
+	return url.Values{"approved": form["approved"], name: {value}}
+}
+
+// tell is what -auto does. People act over HTTP as their browsers would. It prints
+// each step, and returns an error at the first that has another outcome than it
+// should have.
+func tell(ctx context.Context, o *office, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("-auto has not come to its end within two minutes"))
 	defer cancel()
 	defer func() {
@@ -33,169 +73,118 @@ func answerAll(ctx context.Context, desk *Desk, base string, out io.Writer) (err
 			err = context.Cause(ctx)
 		}
 	}()
-	a := &account{Desk: desk, base: base, out: out, runs: make(map[string]client.WorkflowRun)}
-
-	a.say("Four expenses are filed. Each is a workflow that now waits for a person.\n")
+	t := &teller{office: o, out: out, items: make(map[string]string)}
+	t.say("Four expenses are filed. Each is a workflow that now waits for people.\n")
+	runs := make([]client.WorkflowRun, len(samples))
+	for n, e := range samples {
+		if runs[n], err = o.File(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := t.await(ctx); err != nil {
+		return err
+	}
 	for _, e := range samples {
-		if a.runs[e.Employee], err = desk.File(ctx, e); err != nil {
+		waits := "for the manager"
+		if e.Cents > financeAbove {
+			waits = "for two of finance"
+		}
+		t.say("  %-8s %-22s %10s   waits %s\n", e.Name, e.Purpose, e.Amount(), waits)
+	}
+	for _, c := range chapters {
+		t.say("\n%s\n", c.title)
+		for _, s := range c.steps {
+			if err := t.act(ctx, s); err != nil {
+				return err
+			}
+		}
+		if err := t.verify(ctx, runs[c.run], c.result); err != nil {
 			return err
 		}
 	}
-	items, err := a.await(ctx)
-	if err != nil {
-		return err
-	}
-	for _, i := range items {
-		a.say("  %-8s %-22s %10s   waits\n", i.Employee(), i.Purpose(), i.Amount())
-	}
-
-	const by = "Accounts"
-	var (
-		approve = Decision{Approved: true, By: by}
-		reject  = Decision{By: by, Reason: "we have one"}
-	)
-	for _, step := range []struct {
-		title    string
-		employee string
-		decision Decision
-		status   int
-		result   string // of the workflow
-	}{
-		{"A person approves, and the workflow goes on.", "Ada", approve, http.StatusSeeOther,
-			"Ada, train tickets (€84.20): approved by Accounts"},
-		{"Another is rejected. That is an answer, and no failure.", "Grace", reject, http.StatusSeeOther,
-			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
-		{"The same answer again does no harm.", "Grace", reject, http.StatusSeeOther,
-			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
-		{"A different one is refused.", "Grace", approve, http.StatusConflict,
-			"Grace, espresso machine (€1,299.00): rejected by Accounts: we have one"},
-	} {
-		a.say("\n%s\n", step.title)
-		if err := a.answer(ctx, items, step.employee, step.decision, step.status); err != nil {
-			return err
-		}
-		if err := a.verify(ctx, step.employee, step.result); err != nil {
-			return err
-		}
-	}
-
-	a.say("\nAn answer of the wrong type never gets as far as Temporal.\n")
-	if err := a.offerPayment(ctx, a.of(items, "Edsger")); err != nil {
-		return err
-	}
-
-	a.say("\nSo the others still wait, and are approved.\n")
-	for _, last := range []struct{ employee, result string }{
-		{"Edsger", "Edsger, lunch with a customer (€38.50): approved by Accounts"},
-		{"Barbara", "Barbara, conference ticket (€310.00): approved by Accounts"},
-	} {
-		if err := a.answer(ctx, items, last.employee, approve, http.StatusSeeOther); err != nil {
-			return err
-		}
-		if err := a.verify(ctx, last.employee, last.result); err != nil {
-			return err
-		}
-	}
-	a.say("\nAll as it should be: %d workflows, each with the result of its first answer.\n", len(a.runs))
+	t.say("\nAll as it should be: %d workflows, each with its decision and the names of who decided.\n", len(runs))
 	return nil
 }
 
-// account is what -auto tells, and whom it tells of.
-type account struct {
-	*Desk
-	base string
-	out  io.Writer
-	runs map[string]client.WorkflowRun // by employee
+// teller tells the story.
+type teller struct {
+	*office
+	out   io.Writer
+	items map[string]string // by title
 }
 
-func (a *account) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.out, format, args...) // a reader that is gone misses nothing
+func (t *teller) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.out, format, args...) // the reader may have gone
 }
 
-// await waits until all that was filed has reached the store, and returns it
-// in the order of the samples.
-func (a *account) await(ctx context.Context) ([]Item, error) {
+// await waits until each expense is in the inbox of a person who decides.
+func (t *teller) await(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		all, err := a.List(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var items []Item
-		for _, e := range samples {
-			of := func(i Item) bool { return i.Info.WorkflowID == a.runs[e.Employee].GetID() && i.Waits() }
-			if n := slices.IndexFunc(all, of); n >= 0 {
-				items = append(items, all[n])
+		for _, id := range []string{"grace@example.com", "frances@example.com"} {
+			v, err := newVisitor(ctx, t.base, id)
+			if err != nil {
+				return err
+			}
+			items, err := v.waiting(ctx)
+			if err != nil {
+				return err
+			}
+			for _, i := range items {
+				t.items[i.Title] = i.Item
 			}
 		}
-		if len(items) == len(samples) {
-			return items, nil
+		if len(t.items) == len(samples) && len(t.mails.Sent("grace@example.com")) == 2 {
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%d of %d expenses wait: %w", len(items), len(samples), ctx.Err())
+			return fmt.Errorf("%d of %d expenses wait: %w", len(t.items), len(samples), ctx.Err())
 		}
 	}
 }
 
-func (a *account) of(items []Item, employee string) Item {
-	return items[slices.IndexFunc(items, func(i Item) bool { return i.Employee() == employee })]
-}
-
-// answer posts the page's form as a browser does.
-func (a *account) answer(ctx context.Context, items []Item, employee string, d Decision, want int) error {
-	form := url.Values{"answer": {"reject"}, "by": {d.By}, "reason": {d.Reason}}
-	if d.Approved {
-		form.Set("answer", "approve")
+// act does a step.
+func (t *teller) act(ctx context.Context, s step) error {
+	id, title := s.who+"@example.com", "Expense of "+s.amount
+	address := t.base + "/inbox/i/" + t.items[title]
+	if s.link {
+		for _, m := range t.mails.Sent(id) {
+			if m.Subject == title {
+				address, id = m.Link, ""
+			}
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base+link(a.of(items, employee).ID), strings.NewReader(form.Encode()))
+	v, err := newVisitor(ctx, t.base, id)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := http.DefaultTransport.RoundTrip(request) // the status itself, not where it leads
+	status, err := v.post(ctx, address, s.form)
 	if err != nil {
-		return fmt.Errorf("%s's expense: the page doesn't answer: %w", employee, errors.Unwrap(err))
+		return fmt.Errorf("%s: the site doesn't answer: %w", s.does, err)
 	}
-	_ = answer.Body.Close()
-	verb, outcome := form.Get("answer"), "accepted"
-	if answer.StatusCode == http.StatusConflict {
+	outcome := "accepted"
+	if status != http.StatusSeeOther {
 		outcome = "refused"
 	}
-	a.say("  %-31s %s (%d %s)\n", verb+" "+employee+"'s expense", outcome, answer.StatusCode, http.StatusText(answer.StatusCode))
-	if answer.StatusCode != want {
-		return fmt.Errorf("%s %s's expense: the page answers %d, not %d", verb, employee, answer.StatusCode, want)
+	t.say("  %-34s %s (%d %s)\n", s.does, outcome, status, http.StatusText(status))
+	if status != s.status {
+		return fmt.Errorf("%s: the site answers %d, not %d", s.does, status, s.status)
 	}
 	return nil
 }
 
 // verify asks Temporal what a workflow returned.
-func (a *account) verify(ctx context.Context, employee, want string) error {
-	run := a.runs[employee]
+func (t *teller) verify(ctx context.Context, run client.WorkflowRun, want string) error {
 	var got string
-	if err := a.client.GetWorkflow(ctx, run.GetID(), run.GetRunID()).Get(ctx, &got); err != nil {
-		return fmt.Errorf("%s's workflow: %w", employee, err)
+	if err := t.client.GetWorkflow(ctx, run.GetID(), run.GetRunID()).Get(ctx, &got); err != nil {
+		return fmt.Errorf("the workflow: %w", err)
 	}
-	a.say("  the workflow's result: %s\n", got)
+	t.say("  the workflow's result: %s\n", got)
 	if got != want {
-		return fmt.Errorf("%s's workflow returned %q, not %q", employee, got, want)
+		return fmt.Errorf("the workflow returned %q, not %q", got, want)
 	}
 	return nil
-}
-
-// offerPayment does what a mistaken program would do.
-func (a *account) offerPayment(ctx context.Context, i Item) error {
-	_, err := async.Open[Payment](ctx, a.hub, i.ID)
-	mismatch, ok := errors.AsType[*async.TypeMismatchError](err)
-	if !ok {
-		return fmt.Errorf("opening %s's expense with another type: %v, want a type mismatch", i.Employee(), err)
-	}
-	a.say("  %-31s refused: it awaits %s, not %s\n", "a payment for "+i.Employee()+"'s expense", mismatch.Want, mismatch.Got)
-	again, err := a.Look(ctx, i.ID)
-	if err == nil && !again.Waits() {
-		err = fmt.Errorf("%s's expense no longer waits after an answer of the wrong type", i.Employee())
-	}
-	return err
 }

@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"go.temporal.io/sdk/client"
 
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
@@ -68,59 +67,50 @@ func TestAutoTwiceOnOneDirectory(t *testing.T) {
 	}
 }
 
-func TestAutoNoticesAnotherAnswer(t *testing.T) {
+// TestAutoNotices: a site that answers differently than it should fails the story.
+func TestAutoNotices(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	page := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(page.Close)
-	var out bytes.Buffer
-	err := answerAll(s.context(), s.desk, page.URL, &out)
-	if err == nil || !strings.Contains(err.Error(), "answers 200, not 303") {
-		t.Errorf("with a page that does nothing: %v, want the first wrong answer", err)
+	s := newSite(t, server.Server(t))
+	for name, c := range map[string]struct {
+		base string
+		want string
+	}{
+		"a site that does nothing": {serveFunc(t, func(w http.ResponseWriter, _ *http.Request) {}), "signs in: status 200"},
+		"no site":                  {"http://127.0.0.1:1", "refused"},
+	} {
+		o := *s.office
+		o.base = c.base
+		if err := tell(s.context(), &o, io.Discard); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
+		}
 	}
-}
-
-func TestAutoNoticesAnotherResult(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	run, err := s.desk.File(s.context(), samples[0])
+	run, err := s.office.File(s.context(), Expense{Employee: "ada@example.com", Name: "Ada", Purpose: "pens", Cents: 3_10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var item Item
-	s.eventually("the expense waits", func() bool {
-		items, err := s.desk.List(s.context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(items) == 1 {
-			item = items[0]
-		}
-		return len(items) == 1
-	})
-	if err := s.desk.Decide(s.context(), item.ID, Decision{By: "Kay"}); err != nil {
-		t.Fatal(err)
+	path := s.waits("grace", "Expense of €3.10")
+	told := &teller{office: s.office, out: io.Discard, items: map[string]string{"Expense of €3.10": path}}
+	rejects := step{"grace", "Grace rejects", false, "€3.10", reject, http.StatusConflict}
+	if err := told.act(s.context(), rejects); err == nil || !strings.Contains(err.Error(), "answers 303, not 409") {
+		t.Errorf("another status: %v, want an error", err)
 	}
-	var out bytes.Buffer
-	a := &account{Desk: s.desk, base: s.url, out: &out, runs: map[string]client.WorkflowRun{"Ada": run}}
-	const right = "Ada, train tickets (€84.20): rejected by Kay"
-	if err := a.verify(s.context(), "Ada", right); err != nil {
+	const right = "Ada, pens (€3.10): rejected by Grace"
+	if err := told.verify(s.context(), run, right); err != nil {
 		t.Errorf("the result as it is: %v, want no error", err)
 	}
-	if err := a.verify(s.context(), "Ada", strings.Replace(right, "rejected", "approved", 1)); err == nil {
+	if err := told.verify(s.context(), run, strings.Replace(right, "rejected", "approved", 1)); err == nil {
 		t.Error("another result than expected: no error")
 	}
-	if err := a.offerPayment(s.context(), item); err == nil {
-		t.Error("an expense that no longer waits after an answer of the wrong type: no error")
+	ctx, cancel := context.WithCancel(s.context())
+	cancel()
+	if err := tell(ctx, s.office, io.Discard); err == nil {
+		t.Error("-auto that was interrupted: no error, want one, since the story has not come to its end")
 	}
 }
 
-func TestAutoEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	ctx, cancel := context.WithCancel(s.context())
-	cancel()
-	if err := answerAll(ctx, s.desk, s.url, new(bytes.Buffer)); err == nil {
-		t.Error("-auto that was interrupted: no error, want one, since it hasn't done its work")
-	}
+func serveFunc(t *testing.T, f http.HandlerFunc) (base string) {
+	t.Helper()
+	page := httptest.NewServer(f)
+	t.Cleanup(page.Close)
+	return page.URL
 }

@@ -1,16 +1,16 @@
-// Command approval is Latchkey's example: expenses that wait for a person.
+// Command approval is Latchkey's example: expenses on which people decide.
 //
-//	go -C examples run ./approval          # a page to approve and reject on
-//	go -C examples run ./approval -auto    # answers by itself and tells what it does
+//	go -C examples run ./approval          # a site to sign in to and decide on
+//	go -C examples run ./approval -auto    # answers by itself and prints what happens
 //
-// It starts a worker, a web page and a Temporal server, or uses a server that
-// runs already: see the flag -server. What it keeps, it keeps in files: end it in
-// whatever way, start it again, and all that waited still waits, under the
-// same links.
+// A manager decides on an expense, and above €1,000 two people of finance. The
+// person who filed it never decides. The program starts a worker, a web site and a
+// Temporal server, or uses a server that runs: see the flag -server. It keeps its
+// data in files: end it in any way, start it again, and the same expenses wait
+// under the same links.
 //
-// Where to read on: workflow.go has the activity that hands itself over, and
-// desk.go what comes back from outside. The rest is what any program around
-// them has: wiring in serve.go, a page, an account of itself.
+// Where to read on: workflow.go has the activity that waits for people, rules.go
+// who decides, and serve.go how the parts are put together.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	if s.data == "" {
-		// Nobody answers again what -auto has filed.
+		// What -auto has filed needs no second run.
 		if s.data, err = os.MkdirTemp("", "latchkey-approval-"); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, s, stdout, stderr)
 }
 
-// settings are what the command line says.
+// settings is the command line.
 type settings struct {
 	auto    bool
 	verbose bool
@@ -76,10 +76,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("approval", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if all came out as it should")
+	flags.BoolVar(&s.auto, "auto", false, "answer by itself, print each step, and end; the exit code is 0 if each step had its outcome")
 	flags.BoolVar(&s.verbose, "v", false, "show what the Temporal SDK, the Temporal server and Latchkey log")
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the page, of this machine only; port 0 is that of the last time, if it is free")
-	flags.StringVar(&s.data, "data", "", "`directory` of the server's database and of the bolt file (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:0", "`address` of the site, on this machine only; port 0 takes the port of the last run if it is free")
+	flags.StringVar(&s.data, "data", "", "`directory` of the server's database, the bolt file and the key of links (default latchkey-approval in the user's cache directory; with -auto a temporary one)")
 	flags.StringVar(&s.store, "store", "", "`URL` of the store: bolt:///path/to/file, or memory:, which also keeps the server's data in memory (default a bolt file in -data)")
 	flags.StringVar(&s.server, "server", "", devserver.ServerUsage)
 	if err := flags.Parse(args); err != nil {
@@ -89,7 +89,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, fmt.Errorf("%q: there are no arguments, only flags; see -h", flags.Arg(0))
 	}
 	if !isLoopback(s.addr) {
-		return s, fmt.Errorf("-addr %s: whoever reaches the page may answer, so it is for this machine only: use 127.0.0.1, [::1] or localhost", s.addr)
+		return s, fmt.Errorf("-addr %s: the sign-in is a stub, so the site must be for this machine only: use 127.0.0.1, [::1] or localhost", s.addr)
 	}
 	if s.data == "" && !s.auto {
 		caches, err := os.UserCacheDir()
@@ -101,7 +101,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	return s, nil
 }
 
-// storeURL is where the callbacks are kept.
+// storeURL is the URL of the store.
 func (s settings) storeURL() string {
 	if s.store != "" {
 		return s.store
@@ -109,8 +109,8 @@ func (s settings) storeURL() string {
 	return (&url.URL{Scheme: "bolt", Path: filepath.ToSlash(filepath.Join(s.data, "latchkey.db"))}).String()
 }
 
-// database is the server's file. There is none where the store forgets: the
-// server would go on waiting for answers that nobody can give any more.
+// database is the server's file. With a store in memory the server's data is in
+// memory too: otherwise workflows would wait for answers that can't come.
 func (s settings) database() string {
 	if s.store == "memory:" {
 		return ""
@@ -118,8 +118,7 @@ func (s settings) database() string {
 	return filepath.Join(s.data, "temporal.db")
 }
 
-// isLoopback tells whether a host, with a port or without, is this machine's
-// own name for itself.
+// isLoopback reports whether a host, with a port or without, is this machine.
 func isLoopback(hostPort string) bool {
 	host := (&url.URL{Host: hostPort}).Hostname()
 	ip := net.ParseIP(host)

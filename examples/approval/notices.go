@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// notices passes on what the user of a terminal should know, such as that the
-// server is being built and that this takes minutes, and not what the server
-// logs.
+// notices passes on the lines of package devserver, such as the progress of a
+// build, and drops what the server logs.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

@@ -7,163 +7,106 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-//go:embed page.html style.css
+//go:embed header.html pages.html
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"link": link}).ParseFS(files, "page.html"))
+var (
+	header = template.Must(template.ParseFS(files, "header.html")) // of the inbox too
+	pages  = template.Must(template.ParseFS(files, "header.html", "pages.html"))
+)
 
-// link is the path of an expense's own page. Whoever has it may answer.
-func link(id string) string { return "/expense/" + url.PathEscape(id) }
-
-// Page is the web page. Who opens it needs no account: it is for a demo on one
-// machine, where the callback ID in a link is what allows to answer.
-type Page struct{ desk *Desk }
-
-// NewPage returns the page of a desk.
-func NewPage(d *Desk) http.Handler {
-	p := &Page{desk: d}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", p.list)
-	mux.HandleFunc("GET /expense/{id}", p.one)
-	mux.HandleFunc("POST /expense/{id}", p.decide) // only a POST decides: mail scanners and previews follow links
-	mux.HandleFunc("GET /new", p.form)
-	mux.HandleFunc("POST /new", p.file)
-	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFileFS(w, r, files, "style.css")
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		p.trouble(w, http.StatusNotFound, "There is no such page.")
-	})
-
-	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		p.trouble(w, http.StatusForbidden, "The form was on another site, so nothing was done.")
-	}))
-	return p.guard(sameOrigin.Handler(mux))
+// view is what a page shows. The header uses Title and Person, as the pages of the
+// inbox have them.
+type view struct {
+	Title   string
+	Person  inbox.Person
+	Text    string
+	To      string // the address after the sign-in
+	Company []member
 }
 
-// guard sets the headers of all answers, and refuses requests by another name
-// than this machine's: a site whose name is made to lead here would count as
-// the same origin.
-func (p *Page) guard(next http.Handler) http.Handler {
+// newPages returns the site: the inbox, a sign-in, and a page to file an expense.
+func newPages(box http.Handler, p *provider, file func(ctx context.Context, e Expense) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/inbox/", http.StripPrefix("/inbox", box))
+	mux.HandleFunc("GET /sign-in", func(w http.ResponseWriter, r *http.Request) {
+		show(w, http.StatusOK, "sign-in", view{Title: "Sign in", To: local(r.FormValue("to")), Company: company})
+	})
+	mux.HandleFunc("POST /sign-in", p.signIn)
+	mux.HandleFunc("POST /sign-out", p.signOut)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		who, err := p.Identify(w, r)
+		if err != nil {
+			return
+		}
+		v := view{Title: "File an expense", Person: who}
+		if r.URL.Query().Has("filed") {
+			v.Text = "The expense is filed. You get a mail when it is decided."
+		}
+		show(w, http.StatusOK, "file", v)
+	})
+	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
+		who, err := p.Identify(w, r)
+		if err != nil {
+			return
+		}
+		e, err := expenseOf(r, who)
+		if err != nil {
+			show(w, http.StatusUnprocessableEntity, "message", view{Title: "File an expense", Person: who, Text: "Nothing was filed: " + err.Error() + "."})
+			return
+		}
+		if err := file(r.Context(), e); err != nil {
+			show(w, http.StatusServiceUnavailable, "message", view{Title: "File an expense", Person: who, Text: "Temporal can't be reached. It is not known whether the expense was filed."})
+			return
+		}
+		http.Redirect(w, r, "/?filed", http.StatusSeeOther)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		show(w, http.StatusNotFound, "message", view{Title: "Not found", Text: "There is no such page."})
+	})
+	return guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// guard sets the headers of all answers. It refuses requests by another name than
+// this machine's: a site whose name is made to lead here would count as the same
+// origin.
+func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		if !isLoopback(r.Host) {
-			p.trouble(w, http.StatusForbidden, "This page is for the machine that it runs on.")
+			show(w, http.StatusForbidden, "message", view{Title: "Forbidden", Text: "This page is for the machine that it runs on."})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+		r.Body = http.MaxBytesReader(w, r.Body, 256<<10)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (p *Page) list(w http.ResponseWriter, r *http.Request) {
-	items, err := p.desk.List(r.Context())
-	v := listView{Filed: r.URL.Query().Has("filed"), Incomplete: err != nil}
-	for _, item := range items {
-		if item.Waits() {
-			v.Waiting = append(v.Waiting, item)
-		} else {
-			v.Decided = append(v.Decided, item)
-		}
-	}
-	slices.SortStableFunc(v.Decided, func(a, b Item) int { return b.Info.Settled.Compare(a.Info.Settled) })
-	p.show(w, http.StatusOK, "list", v)
-}
-
-type listView struct {
-	Waiting, Decided []Item
-	Filed            bool // something was filed just now
-	Incomplete       bool // the store didn't yield all
-}
-
-func (p *Page) one(w http.ResponseWriter, r *http.Request) {
-	item, err := p.desk.Look(r.Context(), r.PathValue("id"))
-	if err != nil {
-		status, text := explain(err)
-		p.trouble(w, status, text)
-		return
-	}
-	p.show(w, http.StatusOK, "one", item)
-}
-
-func (p *Page) decide(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	answer := r.PostFormValue("answer")
-	d := Decision{
-		Approved: answer == "approve",
-		By:       strings.TrimSpace(r.PostFormValue("by")),
-		Reason:   strings.TrimSpace(r.PostFormValue("reason")),
-	}
-	if answer != "approve" && answer != "reject" {
-		p.trouble(w, http.StatusUnprocessableEntity, "An answer is to approve or to reject.")
-		return
-	}
-	if err := d.Validate(); err != nil {
-		p.trouble(w, http.StatusUnprocessableEntity, "Nothing was decided: "+err.Error()+".")
-		return
-	}
-	// Who goes away after the click has decided all the same.
-	if err := p.desk.Decide(context.WithoutCancel(r.Context()), id, d); err != nil {
-		status, text := explain(err)
-		p.trouble(w, status, text)
-		return
-	}
-	to := link(id)
-	if r.PostFormValue("from") == "list" {
-		to = "/"
-	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
-}
-
-func (p *Page) form(w http.ResponseWriter, _ *http.Request) {
-	p.show(w, http.StatusOK, "new", nil)
-}
-
-func (p *Page) file(w http.ResponseWriter, r *http.Request) {
-	e := Expense{
-		Employee: strings.TrimSpace(r.PostFormValue("employee")),
-		Purpose:  strings.TrimSpace(r.PostFormValue("purpose")),
-	}
-	var err error
+// expenseOf reads the form of an expense. Who files it is the person who is signed
+// in, whatever the form says.
+func expenseOf(r *http.Request, who inbox.Person) (e Expense, err error) {
+	e = Expense{Employee: who.ID, Name: who.Name, Purpose: strings.TrimSpace(r.PostFormValue("purpose"))}
 	e.Cents, err = parseCents(r.PostFormValue("amount"))
-	if err == nil && (!short(e.Employee) || !short(e.Purpose)) {
-		err = errors.New("who and what for take 1 to 80 characters each")
+	if n := utf8.RuneCountInString(e.Purpose); err == nil && (n < 1 || n > 80 || !utf8.ValidString(e.Purpose)) {
+		err = errors.New("the purpose must have 1 to 80 characters")
 	}
-	if err != nil {
-		p.trouble(w, http.StatusUnprocessableEntity, "Nothing was filed: "+err.Error()+".")
-		return
-	}
-	if _, err := p.desk.File(r.Context(), e); err != nil {
-		p.trouble(w, http.StatusServiceUnavailable, "Temporal can't be reached, so it isn't known whether the expense was filed.")
-		return
-	}
-	http.Redirect(w, r, "/?filed=1", http.StatusSeeOther)
+	return e, err
 }
 
-func short(s string) bool {
-	n := utf8.RuneCountInString(s)
-	return utf8.ValidString(s) && n > 0 && n <= 80
-}
-
-func (p *Page) trouble(w http.ResponseWriter, status int, text string) {
-	p.show(w, status, "trouble", text)
-}
-
-// show writes an answer once all of it is there, so that none is cut off.
-func (p *Page) show(w http.ResponseWriter, status int, name string, data any) {
+// show writes a page once all of it is there, so that none is cut off.
+func show(w http.ResponseWriter, status int, name string, v view) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+	if err := pages.ExecuteTemplate(&b, name, v); err != nil {
 		http.Error(w, "The page can't be shown.", http.StatusInternalServerError)
 		return
 	}

@@ -1,253 +1,141 @@
 package main
 
 import (
-	"html"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 )
 
-func TestDecideOnThePage(t *testing.T) {
+// TestFileAndDecide goes the way of two people: one files an expense, the other
+// finds it and decides. The first gets a mail.
+func TestFileAndDecide(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	for name, c := range map[string]struct {
-		form   url.Values
-		leads  func(i Item) string
-		result string
-	}{
-		"approve": {
-			url.Values{"answer": {"approve"}, "by": {" Kay "}, "reason": {""}},
-			func(i Item) string { return link(i.ID) },
-			"approve, a <b>chair</b> (€1,250.00): approved by Kay",
-		},
-		"reject": {
-			url.Values{"answer": {"reject"}, "by": {"Kay"}, "reason": {"too <dear>"}, "from": {"list"}},
-			func(Item) string { return "/" },
-			"reject, a <b>chair</b> (€1,250.00): rejected by Kay: too <dear>",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := &site{t: t, desk: s.desk, url: s.url}
-			item := s.file(name)
-			if _, body := s.get("/"); !strings.Contains(body, `<form method="post" action="`+link(item.ID)+`">`) {
-				t.Errorf("the list has no form for the expense that waits:\n%s", body)
-			}
-			if _, body := s.get(link(item.ID)); !strings.Contains(body, "€1,250.00") || !strings.Contains(body, "<form ") {
-				t.Errorf("the expense's own page has no amount, or no form:\n%s", body)
-			}
-
-			answer, body := s.do(s.request(http.MethodPost, link(item.ID), c.form))
-			if got, want := answer.Header.Get("Location"), c.leads(item); answer.StatusCode != http.StatusSeeOther || got != want {
-				t.Fatalf("status %d, which leads to %q, want %d and %q:\n%s", answer.StatusCode, got, http.StatusSeeOther, want, body)
-			}
-			s.wantResult(item, c.result)
-			for _, path := range []string{"/", link(item.ID)} {
-				shown := html.EscapeString(c.result)
-				s.eventually("the page shows the result", func() bool {
-					_, body := s.get(path)
-					return strings.Contains(body, shown) && !strings.Contains(body, `action="`+link(item.ID))
-				})
-			}
-		})
+	s := newSite(t, server.Server(t))
+	form := url.Values{"purpose": {"a <b>chair</b>"}, "amount": {"125.00"}, "employee": {"grace@example.com"}}
+	if resp, body := s.do("ada", http.MethodPost, "/", form); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/?filed" {
+		t.Fatalf("filing: status %d:\n%s", resp.StatusCode, body)
+	}
+	if _, body := s.get("ada", "/?filed"); !strings.Contains(body, "The expense is filed") {
+		t.Errorf("the page doesn't say that the expense is filed:\n%s", body)
+	}
+	item := s.waits("grace", "Expense of €125.00")
+	if items, err := s.as("ada").waiting(s.context()); err != nil || len(items) > 0 {
+		t.Errorf("for the employee wait %v, %v, want nothing", items, err)
+	}
+	status, body := s.get("grace", "/inbox/i/"+item)
+	if status != http.StatusOK || !strings.Contains(body, "a &lt;b&gt;chair&lt;/b&gt;") || !strings.Contains(body, "<dd><bdi>Ada</bdi>") || !strings.Contains(body, "Sign out") {
+		t.Errorf("the request: status %d, want the purpose escaped, who filed it, and the header of the site:\n%s", status, body)
+	}
+	if resp, body := s.do("grace", http.MethodPost, "/inbox/i/"+item, url.Values{"approved": {"true"}, "_do": {"vote"}}); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("approving: status %d:\n%s", resp.StatusCode, body)
+	}
+	eventually(t, "the employee gets a mail", func() bool { return len(s.office.mails.Sent("ada@example.com")) == 1 })
+	if got, want := s.office.mails.Sent("ada@example.com")[0].Subject, "Decided: Ada, a <b>chair</b> (€125.00): approved by Grace"; got != want {
+		t.Errorf("the mail says %q, want %q", got, want)
 	}
 }
 
-func TestOnlyPostDecides(t *testing.T) {
+// TestMails: a person who is asked gets a link that needs no sign-in, and a group
+// gets the address of a page that asks for one.
+func TestMails(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
-	form := url.Values{"answer": {"approve"}, "by": {"a mail scanner"}}
-	for method, want := range map[string]int{
-		http.MethodGet: http.StatusOK, http.MethodHead: http.StatusOK,
-		http.MethodPut: http.StatusNotFound, http.MethodDelete: http.StatusNotFound, http.MethodPatch: http.StatusNotFound,
-	} {
-		r := s.request(method, link(item.ID)+"?"+form.Encode(), form)
-		if answer, _ := s.do(r); answer.StatusCode != want {
-			t.Errorf("%s: status %d, want %d", method, answer.StatusCode, want)
+	s := newSite(t, server.Server(t))
+	for _, n := range []int{0, 3} {
+		if _, err := s.office.File(s.context(), samples[n]); err != nil {
+			t.Fatal(err)
 		}
 	}
-	// Nor do a POST's parameters that stand in the address.
-	s.post(http.StatusUnprocessableEntity, link(item.ID)+"?"+form.Encode(), url.Values{})
-	s.post(http.StatusUnprocessableEntity, link(item.ID)+"?answer=approve", url.Values{"by": {"Kay"}})
-	s.post(http.StatusUnprocessableEntity, link(item.ID)+"?by=Kay", url.Values{"answer": {"approve"}})
-	s.stillWaits(item)
-}
-
-func TestForeignRequestsAreRefused(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
-	for name, forge := range map[string]func(r *http.Request){
-		"another site":       func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
-		"a sister site":      func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
-		"another origin":     func(r *http.Request) { r.Header.Set("Origin", "https://elsewhere.example") },
-		"no origin":          func(r *http.Request) { r.Header.Set("Origin", "null") },
-		"a name that we own": func(r *http.Request) { r.Host = "rebound.example" },
-	} {
-		for _, path := range []string{link(item.ID), "/new"} {
-			r := s.request(http.MethodPost, path, url.Values{"answer": {"approve"}, "by": {"Eve"}, "employee": {"Eve"}, "purpose": {"loot"}, "amount": {"1.00"}})
-			forge(r)
-			if answer, _ := s.do(r); answer.StatusCode != http.StatusForbidden {
-				t.Errorf("%s: status %d, want %d", name, answer.StatusCode, http.StatusForbidden)
-			}
-		}
-	}
-	r := s.request(http.MethodGet, "/", nil)
-	r.Host = "rebound.example"
-	if answer, body := s.do(r); answer.StatusCode != http.StatusForbidden || strings.Contains(body, item.ID) {
-		t.Errorf("the list by another name: status %d, want %d and no link", answer.StatusCode, http.StatusForbidden)
-	}
-	s.stillWaits(item)
-
-	// Which a browser's own form is not.
-	r = s.request(http.MethodPost, link(item.ID), url.Values{"answer": {"approve"}, "by": {"Kay"}})
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	r.Header.Set("Origin", "null") // what no-referrer makes of it
-	if answer, body := s.do(r); answer.StatusCode != http.StatusSeeOther {
-		t.Errorf("the page's own form: status %d, want %d:\n%s", answer.StatusCode, http.StatusSeeOther, body)
-	}
-}
-
-func TestWrongLink(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
-	last := item.ID[len(item.ID)-1:]
-	other := "A"
-	if last == other {
-		other = "Q"
-	}
-	for name, id := range map[string]string{
-		"cut off":      item.ID[:len(item.ID)-1],
-		"wrong secret": item.ID[:len(item.ID)-22] + strings.Repeat("A", 22),
-		"last letter":  item.ID[:len(item.ID)-1] + other,
-		"unknown":      strings.Repeat("0", len(item.ID)),
-		"nonsense":     "../%00",
-	} {
-		_, body := s.get(link(id))
-		answer, _ := s.get(link(id))
-		if answer.StatusCode != http.StatusNotFound || strings.Contains(body, id) {
-			t.Errorf("GET with a link that is %s: status %d, want %d without the link:\n%s", name, answer.StatusCode, http.StatusNotFound, body)
-		}
-		if body := s.post(http.StatusNotFound, link(id), url.Values{"answer": {"approve"}, "by": {"Kay"}}); strings.Contains(body, id) {
-			t.Errorf("POST with a link that is %s: the answer repeats it:\n%s", name, body)
-		}
-	}
-	s.stillWaits(item)
-	if answer, _ := s.get("/elsewhere"); answer.StatusCode != http.StatusNotFound {
-		t.Errorf("a page that isn't there: status %d, want %d", answer.StatusCode, http.StatusNotFound)
-	}
-}
-
-func TestSecondAnswer(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
-	first := url.Values{"answer": {"reject"}, "by": {"Kay"}, "reason": {"no"}}
-	s.post(http.StatusSeeOther, link(item.ID), first)
-	s.post(http.StatusSeeOther, link(item.ID), first)
-	for name, second := range map[string]url.Values{
-		"another decision": {"answer": {"approve"}, "by": {"Kay"}, "reason": {"no"}},
-		"another person":   {"answer": {"reject"}, "by": {"Tony"}, "reason": {"no"}},
-	} {
-		if body := s.post(http.StatusConflict, link(item.ID), second); !strings.Contains(body, "decided before") || strings.Contains(body, item.ID) {
-			t.Errorf("%s: want to be told that it was decided before, without the link:\n%s", name, body)
-		}
-	}
-	s.wantResult(item, "Ada, a <b>chair</b> (€1,250.00): rejected by Kay: no")
-	s.post(http.StatusSeeOther, link(item.ID), first)
-}
-
-func TestTooLate(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
-	if err := s.desk.client.TerminateWorkflow(s.context(), item.Info.WorkflowID, item.Info.RunID, "withdrawn"); err != nil {
-		t.Fatal(err)
-	}
-	body := s.post(http.StatusGone, link(item.ID), url.Values{"answer": {"approve"}, "by": {"Kay"}})
-	if !strings.Contains(body, "no longer waits") {
-		t.Errorf("want to be told that it no longer waits:\n%s", body)
-	}
-	s.eventually("the page shows the end", func() bool {
-		_, body := s.get(link(item.ID))
-		return strings.Contains(body, "ended without a decision") && !strings.Contains(body, "<form ")
+	eventually(t, "both mails are sent", func() bool {
+		return len(s.office.mails.Sent("grace@example.com")) == 1 && len(s.office.mails.Sent(finance)) == 1
 	})
+	personal, group := s.office.mails.Sent("grace@example.com")[0].Link, s.office.mails.Sent(finance)[0].Link
+	if status, body := s.get("", strings.TrimPrefix(personal, s.base)); status != http.StatusOK || !strings.Contains(body, "Link for") || !strings.Contains(body, `name="_name"`) {
+		t.Errorf("the person's link: status %d:\n%s", status, body)
+	}
+	resp, _ := s.do("", http.MethodGet, strings.TrimPrefix(group, s.base), nil)
+	to := resp.Header.Get("Location")
+	if resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(to, "/sign-in?to=%2Finbox%2Fi%2F") {
+		t.Errorf("the group's link: status %d to %q, want the sign-in", resp.StatusCode, to)
+	}
+	if _, body := s.get("", to); !strings.Contains(body, strings.TrimPrefix(group, s.base)) || strings.Count(body, `name="person"`) != len(company) {
+		t.Errorf("the sign-in doesn't lead back, or lacks a person:\n%s", body)
+	}
 }
 
-func TestWhatIsNoAnswer(t *testing.T) {
+// TestPagesAreGuarded: what comes from another site, or by another name, or without
+// sign-in, files nothing.
+func TestPagesAreGuarded(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	item := s.file("Ada")
+	s := newSite(t, server.Server(t))
+	form := url.Values{"purpose": {"loot"}, "amount": {"1.00"}}
+	for name, c := range map[string]struct {
+		who     string
+		headers []string
+		want    int
+	}{
+		"another site":        {"ada", []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		"another origin":      {"ada", []string{"Origin", "https://elsewhere.example"}, http.StatusForbidden},
+		"another name for us": {"ada", []string{"Host", "rebound.example"}, http.StatusForbidden},
+		"not signed in":       {"", nil, http.StatusSeeOther},
+		"a cookie made up":    {"", []string{"Cookie", sessionCookie + "=" + encode([]byte("ada@example.com")) + ".AAAA"}, http.StatusSeeOther},
+	} {
+		if resp, _ := s.do(c.who, http.MethodPost, "/", form, c.headers...); resp.StatusCode != c.want || resp.Header.Get("Location") == "/?filed" {
+			t.Errorf("%s: status %d to %q, want %d and nothing filed", name, resp.StatusCode, resp.Header.Get("Location"), c.want)
+		}
+	}
 	for name, form := range map[string]url.Values{
 		"nothing":         {},
-		"another verb":    {"answer": {"Approve"}, "by": {"Kay"}},
-		"nobody":          {"answer": {"approve"}, "by": {" \t"}},
-		"a long name":     {"answer": {"approve"}, "by": {strings.Repeat("ä", 81)}},
-		"a long reason":   {"answer": {"reject"}, "by": {"Kay"}, "reason": {strings.Repeat("x", 501)}},
-		"an endless form": {"answer": {"approve"}, "by": {"Kay"}, "more": {strings.Repeat("x", 20<<10)}},
+		"for nothing":     {"purpose": {" "}, "amount": {"1.00"}},
+		"a long story":    {"purpose": {strings.Repeat("x", 81)}, "amount": {"1.00"}},
+		"no text":         {"purpose": {"\xff"}, "amount": {"1.00"}},
+		"no money":        {"purpose": {"a chair"}, "amount": {"0.00"}},
+		"too exact money": {"purpose": {"a chair"}, "amount": {"1.001"}},
 	} {
-		t.Log(name)
-		s.post(http.StatusUnprocessableEntity, link(item.ID), form)
+		if resp, _ := s.do("ada", http.MethodPost, "/", form); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: status %d, want 422", name, resp.StatusCode)
+		}
 	}
-	s.stillWaits(item)
-	s.post(http.StatusSeeOther, link(item.ID), url.Values{"answer": {"approve"}, "by": {strings.Repeat("ä", 80)}})
-}
-
-func TestWhatIsNoExpense(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	for name, form := range map[string]url.Values{
-		"nothing":          {},
-		"nobody":           {"employee": {" "}, "purpose": {"a chair"}, "amount": {"1.00"}},
-		"for nothing":      {"employee": {"Ada"}, "purpose": {""}, "amount": {"1.00"}},
-		"a long story":     {"employee": {"Ada"}, "purpose": {strings.Repeat("x", 81)}, "amount": {"1.00"}},
-		"no text":          {"employee": {"\xff"}, "purpose": {"a chair"}, "amount": {"1.00"}},
-		"no money":         {"employee": {"Ada"}, "purpose": {"a chair"}, "amount": {"0.00"}},
-		"money back":       {"employee": {"Ada"}, "purpose": {"a chair"}, "amount": {"-1.00"}},
-		"too much money":   {"employee": {"Ada"}, "purpose": {"a chair"}, "amount": {"1000000"}},
-		"too exact money":  {"employee": {"Ada"}, "purpose": {"a chair"}, "amount": {"1.001"}},
-		"mistakable money": {"employee": {"Ada"}, "purpose": {"a chair"}, "amount": {"1.000"}},
-	} {
-		t.Log(name)
-		s.post(http.StatusUnprocessableEntity, "/new", form)
-	}
-	if items, err := s.desk.List(s.context()); err != nil || len(items) > 0 {
-		t.Errorf("%d expenses and error %v, want none", len(items), err)
+	for _, path := range []string{"/", "/sign-in", "/inbox/", "/elsewhere"} {
+		resp, body := s.do("ada", http.MethodGet, path, nil)
+		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(body, "<script") {
+			t.Errorf("%s: the policy is %q", path, csp)
+		}
 	}
 }
 
-func TestHeaders(t *testing.T) {
+// TestLocal: the sign-in leads to no other site.
+func TestLocal(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	item := s.file("<script>")
-	for path, status := range map[string]int{
-		"/": 200, "/new": 200, "/style.css": 200, link(item.ID): 200, "/expense/x": 404, "/x": 404,
+	for to, want := range map[string]string{
+		"/inbox/i/x.y?done=vote": "/inbox/i/x.y?done=vote", "": "/inbox/", "https://elsewhere.example/": "/inbox/", "//elsewhere.example": "/inbox/",
+		`/\elsewhere.example`: "/inbox/", "inbox": "/inbox/", "javascript:alert(1)": "/inbox/", "\x7f": "/inbox/",
 	} {
-		answer, body := s.get(path)
-		if answer.StatusCode != status {
-			t.Errorf("%s: status %d, want %d", path, answer.StatusCode, status)
-		}
-		for name, want := range map[string]string{
-			"Cache-Control":           "no-store",
-			"Referrer-Policy":         "no-referrer",
-			"X-Content-Type-Options":  "nosniff",
-			"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-		} {
-			if got := answer.Header.Get(name); got != want {
-				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
-			}
-		}
-		if strings.Contains(body, "<script") || strings.Contains(body, "<b>") {
-			t.Errorf("%s: what was filed is not escaped:\n%s", path, body)
-		}
-		if strings.Contains(body, `http-equiv="refresh"`) != (path == "/") {
-			t.Errorf("%s: only the list refreshes itself", path)
+		if got := local(to); got != want {
+			t.Errorf("%q leads to %q, want %q", to, got, want)
 		}
 	}
-	if _, body := s.get("/"); strings.Count(body, item.ID) != 2 || !strings.Contains(body, "&lt;script&gt;") {
-		t.Errorf("the list has the callback ID %d times, want it as link and in the form only, and the name escaped:\n%s", strings.Count(body, item.ID), body)
+}
+
+// TestRules: who is asked for which amount.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cents int64
+		want  string
+		needs int
+	}{{1, "grace@example.com", 0}, {1_000_00, "grace@example.com", 0}, {1_000_01, finance, 2}} {
+		r := requestFor(Expense{Employee: "ada@example.com", Name: "Ada", Purpose: "x", Cents: c.cents})
+		if r.For[0] != c.want || len(r.For) != 1 || r.Needs != c.needs || len(r.NotBy) != 1 || r.NotBy[0] != "ada@example.com" {
+			t.Errorf("%d cents: %+v, want %s and %d people, and never Ada", c.cents, r, c.want, c.needs)
+		}
+	}
+	for _, m := range company {
+		if boss := managerOf(m.ID); boss == m.ID || boss == managers {
+			t.Errorf("the manager of %s is %s", m.ID, boss)
+		}
+	}
+	if got := managerOf("gone@example.com"); got != managers {
+		t.Errorf("the manager of a person who has left is %q, want the group of managers", got)
 	}
 }

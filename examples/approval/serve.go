@@ -20,10 +20,13 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/store"
 	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
+	"github.com/latchkey-go/latchkey/web/answer"
+	"github.com/latchkey-go/latchkey/web/inbox"
+	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// serve starts all there is, from the inside out, and ends it the other way
-// round. It returns when the context ends, or with -auto when that is done.
+// serve starts all parts, and ends them in the opposite order. It returns when the
+// context ends, or with -auto when the story has ended.
 func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
 	closing := func(what string, end func() error) {
 		if e := end(); e != nil {
@@ -31,8 +34,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		}
 	}
 
-	// What fails when the user ends the program fails for that. With -auto that
-	// is an error all the same, since the work isn't done.
+	// An error after Ctrl-C is a consequence of it, and no error of the program.
+	// With -auto it is one, since the story has not come to its end.
 	unlessEnded := func(err error) error {
 		if ctx.Err() != nil && !s.auto {
 			return nil
@@ -40,13 +43,16 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		return err
 	}
 
-	// The store comes first: a bolt file has one owner, and so has all else in
-	// the directory.
+	// The store comes first: a bolt file has one owner, and so has the directory.
 	entries, err := store.Open(ctx, s.storeURL())
 	if err != nil {
 		return unlessEnded(err)
 	}
 	defer closing("store", entries.Close)
+	keys, err := linkKeys(s.data)
+	if err != nil {
+		return err
+	}
 
 	logger := slog.New(slog.DiscardHandler)
 	serverLog := io.Writer(notices{stderr})
@@ -66,8 +72,18 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 	defer temporal.Close()
 
-	// From here on it is Latchkey: a completer that reports to Temporal, and a
-	// hub between it and the store.
+	terminal := log.New(stdout, "", 0) // lines from several goroutines
+	if s.auto {
+		terminal.SetOutput(io.Discard) // -auto prints the story itself, in order
+	}
+	listener, err := listen(ctx, s.addr, s.data)
+	if err != nil {
+		return unlessEnded(err)
+	}
+	defer func() { _ = listener.Close() }() // closed twice if the site has started
+
+	// This is Latchkey: a completer that reports to Temporal, a hub between it and
+	// the store, and an inbox.
 	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err
@@ -76,52 +92,62 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	if err != nil {
 		return err
 	}
-
-	terminal := log.New(stdout, "", 0) // lines from several goroutines
+	o := &office{
+		client: temporal, queue: "latchkey-approval", base: "http://" + listener.Addr().String(),
+		mails: &Mails{print: func(m Mail) { terminal.Print(m) }},
+	}
 	if s.auto {
-		terminal.SetOutput(io.Discard) // -auto tells the story itself, in order
+		o.queue += "-" + rand.Text() // no worker of another process takes part
 	}
-	listener, err := listen(ctx, s.addr, s.data)
+	people := newProvider()
+	box, err := newInbox(hub, people, o, keys, logger)
 	if err != nil {
-		return unlessEnded(err)
+		return err
 	}
-	defer func() { _ = listener.Close() }() // again, where it came to a site
-	base := "http://" + listener.Addr().String()
 
 	working, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	results := NewResults(working, temporal, func(result string) { terminal.Println("Decided: " + printable(result)) })
-	defer results.Wait()
-	// What can't be delivered at once, since Temporal is away, say, goes out here.
 	var outbox sync.WaitGroup
-	outbox.Go(func() { _ = hub.Run(working) }) // it ends with working, and says no more than that
+	outbox.Go(func() { _ = hub.Run(working) }) // delivers and retries until working ends
 	defer outbox.Wait()
 	defer fail(nil)
-	desk := &Desk{hub: hub, client: temporal, queue: "latchkey-approval", results: results}
-	if s.auto {
-		desk.queue += "-" + rand.Text() // nobody else's worker takes part
-	}
-
-	work := newWorker(temporal, desk.queue, fail, &Activities{hub: hub, ask: func(_ context.Context, e Expense, id string) error {
-		terminal.Printf("Waits: %s\n       %s%s", printable(e.String()), base, link(id))
-		return nil
-	}})
+	work := newWorker(temporal, o.queue, fail, &Activities{Hub: hub, Inbox: box, Send: o.mails.Send})
 	if err := work.Start(); err != nil {
 		return err
 	}
 	defer work.Stop()
-
-	stopSite := startSite(listener, NewPage(desk), logger, fail)
-	defer closing("page", stopSite)
+	stopSite := startSite(listener, newPages(box, people, func(ctx context.Context, e Expense) error {
+		_, err := o.File(ctx, e)
+		return err
+	}), logger, fail)
+	defer closing("site", stopSite)
 
 	if s.auto {
-		return answerAll(working, desk, base, stdout)
+		return tell(working, o, stdout)
 	}
-	if err := open(working, desk, base, terminal); err != nil {
+	if err := open(working, hub, o, terminal); err != nil {
 		return unlessEnded(err)
 	}
 	<-working.Done()
 	return unlessEnded(context.Cause(working))
+}
+
+// newInbox returns the inbox of the site.
+func newInbox(hub *async.Hub, people *provider, o *office, keys *webhook.Keys, logger *slog.Logger) (*inbox.Inbox, error) {
+	decision, err := answer.For[Decision](answer.TypeOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return inbox.New(hub, inbox.Options{
+		Types:     []answer.Type{decision},
+		Identify:  people.Identify,
+		Lookup:    find,
+		Links:     keys,
+		OnPost:    o.mails.OnPost,
+		Base:      o.base + "/inbox",
+		Templates: header,
+		Logger:    logger,
+	})
 }
 
 // newWorker returns a worker that isn't started yet.
@@ -132,35 +158,31 @@ func newWorker(c client.Client, queue string, fail func(error), a *Activities) w
 	return w
 }
 
-// open greets the user, and sees to it that something waits.
-func open(ctx context.Context, desk *Desk, base string, terminal *log.Logger) error {
-	terminal.Printf("The page is at %s/ and Ctrl-C ends it.", base)
-	items, err := desk.List(ctx)
+// open greets the user, and files the samples if no expense waits.
+func open(ctx context.Context, hub *async.Hub, o *office, terminal *log.Logger) error {
+	terminal.Printf("Sign in at %s/ and end the program with Ctrl-C.", o.base)
+	waiting, err := hub.Page(ctx, async.Query{State: async.Waiting, Limit: 20})
 	if err != nil {
 		return err
 	}
-	waiting := false
-	for _, item := range items {
-		if item.Waits() {
-			waiting = true
-			terminal.Printf("Still waits: %s, %s (%s)\n       %s%s", printable(item.Employee()), printable(item.Purpose()), printable(item.Amount()), base, link(item.ID))
-		}
+	for _, c := range waiting.Callbacks {
+		terminal.Print("Still waits: " + printable(c.Info().Labels[labelExpense]))
 	}
-	if waiting {
+	if len(waiting.Callbacks) > 0 {
 		return nil
 	}
 	for _, e := range samples {
-		if _, err := desk.File(ctx, e); err != nil {
+		if _, err := o.File(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// samples are filed where nothing waits, and by -auto.
+// samples are filed if no expense waits, and by -auto.
 var samples = []Expense{
-	{Employee: "Ada", Purpose: "train tickets", Cents: 84_20},
-	{Employee: "Grace", Purpose: "espresso machine", Cents: 1_299_00},
-	{Employee: "Edsger", Purpose: "lunch with a customer", Cents: 38_50},
-	{Employee: "Barbara", Purpose: "conference ticket", Cents: 310_00},
+	{Employee: "ada@example.com", Name: "Ada", Purpose: "train tickets", Cents: 84_20},
+	{Employee: "ada@example.com", Name: "Ada", Purpose: "espresso machine", Cents: 310_00},
+	{Employee: "grace@example.com", Name: "Grace", Purpose: "lunch with a customer", Cents: 38_50},
+	{Employee: "barbara@example.com", Name: "Barbara", Purpose: "rack of servers", Cents: 4_800_00},
 }

@@ -3,14 +3,10 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-go/latchkey/async"
 )
 
 func TestSettings(t *testing.T) {
@@ -90,7 +86,7 @@ func TestPortIsThatOfTheLastTime(t *testing.T) {
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A free port may be somebody else's a moment later, but not each time.
+	// Another program may take a free port a moment later, but not each time.
 	last, same := address(), false
 	for range 20 {
 		now := address()
@@ -115,36 +111,5 @@ func TestAmounts(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
-	}
-}
-
-func TestExplain(t *testing.T) {
-	t.Parallel()
-	texts := make(map[string]error)
-	for err, want := range map[error]int{
-		async.ErrNotFound:                        http.StatusNotFound,
-		async.ErrSettled:                         http.StatusConflict,
-		async.ErrSuperseded:                      http.StatusConflict,
-		async.ErrClosed:                          http.StatusGone,
-		&async.TypeMismatchError{Want: "secret"}: http.StatusUnprocessableEntity,
-		async.ErrInvalidResult:                   http.StatusUnprocessableEntity,
-		async.ErrTooLarge:                        http.StatusRequestEntityTooLarge,
-		errors.New("the secret of this disk"):    http.StatusServiceUnavailable,
-	} {
-		status, text := explain(fmt.Errorf("async: open secret: %w", err))
-		if status != want {
-			t.Errorf("%v: status %d, want %d", err, status, want)
-		}
-		if strings.Contains(text, "secret") || strings.Contains(text, "async") {
-			t.Errorf("%v: %q tells more than people need", err, text)
-		}
-		if other := texts[text]; other != nil {
-			t.Errorf("%v and %v: the same text", err, other)
-		}
-		texts[text] = err
-	}
-	// How it ended comes wrapped beside the fact that it did.
-	if _, text := explain(fmt.Errorf("%w: %w", async.ErrClosed, async.ErrExpired)); !strings.HasPrefix(text, "Time is up") {
-		t.Errorf("timed out: %q, want to be told so", text)
 	}
 }

@@ -15,9 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 )
 
-// listen opens the page's address. Where the port is left open, it is the one
-// of the last time, unless that is taken: links that people have should still
-// lead to the page after a restart.
+// listen opens the site's address. Port 0 takes the port of the last run if it is
+// free, so that links still lead to the site after a restart.
 func listen(ctx context.Context, addr, data string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -48,8 +47,8 @@ func listen(ctx context.Context, addr, data string) (net.Listener, error) {
 	return l, nil
 }
 
-// startSite answers HTTP requests until stop is called, which lets those under
-// way come to their end. If it can't go on, it calls fail.
+// startSite answers HTTP requests until stop is called, which lets running requests
+// finish. If the server fails, it calls fail.
 func startSite(l net.Listener, handler http.Handler, logger *slog.Logger, fail func(error)) (stop func() error) {
 	site := httpserver.New(handler)
 	site.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
@@ -57,7 +56,7 @@ func startSite(l net.Listener, handler http.Handler, logger *slog.Logger, fail f
 	go func() {
 		defer close(served)
 		if err := site.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			fail(fmt.Errorf("page: %w", err))
+			fail(fmt.Errorf("site: %w", err))
 		}
 	}()
 	return func() error {

@@ -2,129 +2,113 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// Expense is what a person decides on.
+// Expense is what people decide on.
 type Expense struct {
-	Employee string
+	Employee string // the ID of the person who filed it
+	Name     string // of that person, for sentences
 	Purpose  string
 	Cents    int64
 }
 
 // String is how a sentence names the expense.
 func (e Expense) String() string {
-	return fmt.Sprintf("%s, %s (%s)", e.Employee, e.Purpose, e.Amount())
+	return fmt.Sprintf("%s, %s (%s)", e.Name, e.Purpose, e.Amount())
 }
 
-// Amount is the sum, for people.
-func (e Expense) Amount() string {
-	whole := fmt.Sprint(e.Cents / 100)
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	return fmt.Sprintf("€%s.%02d", whole, e.Cents%100)
-}
-
-// Decision is what the outside answers. A rejection is an answer like any
-// other, and no failure of the activity.
+// Decision is the answer that the activity waits for. Its form on the page has a
+// field for Approved only: SetDecided sets the rest. A rejection is an answer
+// like any other, and no failure of the activity.
 type Decision struct {
-	Approved bool
-	By       string
-	Reason   string
+	Approved bool         `json:"approved"`
+	Decided  []inbox.Vote `json:"decided,omitempty"`
 }
 
-// ResultType is the name under which a stored callback knows the type: what
-// waits in a file goes on waiting when the Go type is renamed or moved.
+// ResultType names the type in the store. Renaming the Go type keeps the name.
 func (Decision) ResultType() string { return "approval.Decision" }
 
-// Validate is asked by Complete: what it refuses is never accepted.
-func (d Decision) Validate() error {
-	switch {
-	case strings.TrimSpace(d.By) == "":
-		return errors.New("a decision says by whom it is")
-	case utf8.RuneCountInString(d.By) > 80:
-		return errors.New("a name has at most 80 characters")
-	case utf8.RuneCountInString(d.Reason) > 500:
-		return errors.New("a reason has at most 500 characters")
-	}
-	return nil
-}
+// SetDecided is called with the votes before the decision is accepted, so the
+// result in Temporal's history has the names.
+func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
-// String is how a sentence tells the decision.
+// String is the decision as a sentence has it.
 func (d Decision) String() string {
-	s := "rejected"
+	verb, names, comments := "rejected", []string(nil), ""
 	if d.Approved {
-		s = "approved"
+		verb = "approved"
 	}
-	s += " by " + d.By
-	if d.Reason != "" {
-		s += ": " + d.Reason
+	for _, v := range d.Decided {
+		if !v.Agrees {
+			continue
+		}
+		name := v.By.Name
+		if v.By.Link { // only the mail address is certain
+			name = v.By.String()
+		}
+		names = append(names, name)
+		if v.Comment != "" {
+			comments += ": " + v.Comment
+		}
 	}
-	return s
+	return verb + " by " + strings.Join(names, " and ") + comments
 }
 
-const (
-	remindAfter = 2 * 24 * time.Hour
-	giveUpAfter = 14 * 24 * time.Hour
-)
+// giveUpAfter is how long an expense waits for a decision.
+const giveUpAfter = 14 * 24 * time.Hour
 
-// Reimburse has an expense decided, and returns what came of it in a sentence.
+// Reimburse waits for the decision on an expense, and sends it to the employee.
 func Reimburse(ctx workflow.Context, e Expense) (string, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		// An attempt that nobody has answered ends after two days, and the next
-		// one asks again: that is the reminder. It has the same link.
-		StartToCloseTimeout:    remindAfter,
-		ScheduleToCloseTimeout: giveUpAfter,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
-	})
+	retry := &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute}
 	var (
-		a *Activities
-		d Decision
+		a        *Activities
+		d        Decision
+		sentence string
 	)
-	switch err := workflow.ExecuteActivity(ctx, a.Approve, e).Get(ctx, &d); {
+	waiting := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{ScheduleToCloseTimeout: giveUpAfter, RetryPolicy: retry})
+	switch err := workflow.ExecuteActivity(waiting, a.Approve, e).Get(ctx, &d); {
 	case temporal.IsTimeoutError(err):
-		return fmt.Sprintf("%s: nobody has decided", e), nil
+		sentence = fmt.Sprintf("%s: not decided in time", e)
 	case err != nil:
 		return "", err
+	default:
+		sentence = fmt.Sprintf("%s: %s", e, d)
 	}
-	return fmt.Sprintf("%s: %s", e, d), nil
+	sending := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute, RetryPolicy: retry})
+	return sentence, workflow.ExecuteActivity(sending, a.Inform, e.Employee, sentence).Get(ctx, nil)
 }
 
 // Activities are those of the worker.
 type Activities struct {
-	hub *async.Hub
-
-	// ask brings the question to whoever decides. Here it prints a link; with
-	// others it sends a message. It may be asked the same again.
-	ask func(ctx context.Context, e Expense, id string) error
+	Hub   *async.Hub
+	Inbox *inbox.Inbox
+	Send  func(m Mail)
 }
 
-// Approve is answered by a person. It returns at once, and its worker is free:
-// what waits is an entry in the hub's store, and not a goroutine.
+// Approve waits until people have decided. It returns at once, and its worker is
+// free: what waits is an entry in the hub's store, and no goroutine.
 func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
-	o := async.StartOptions{Labels: labels(e)}
-	return async.Start(ctx, a.hub, o, func(ctx context.Context, p async.Pending[Decision]) error {
-		return a.ask(ctx, e, p.ID())
+	o := async.StartOptions{Labels: map[string]string{labelExpense: e.String()}}
+	return async.Start(ctx, a.Hub, o, func(ctx context.Context, p async.Pending[Decision]) error {
+		_, err := a.Inbox.Post(ctx, p.Callback, requestFor(e))
+		return err
 	})
 }
 
-// The labels of a callback are what the page shows of an expense.
-const (
-	labelEmployee = "employee"
-	labelPurpose  = "purpose"
-	labelAmount   = "amount"
-)
+// labelExpense is the label by which operators see which expense waits.
+const labelExpense = "expense"
 
-func labels(e Expense) map[string]string {
-	return map[string]string{labelEmployee: e.Employee, labelPurpose: e.Purpose, labelAmount: e.Amount()}
+// Inform sends the decision to the employee. It is an ordinary activity.
+func (a *Activities) Inform(_ context.Context, employee, sentence string) error {
+	a.Send(Mail{To: employee, Subject: "Decided: " + sentence})
+	return nil
 }

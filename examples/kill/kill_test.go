@@ -27,6 +27,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 4 && os.Args[1] == votersRole {
+		if err := runVoters(context.Background(), os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, votersRole+":", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(server.Main(m))
 }
 

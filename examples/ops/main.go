@@ -1,5 +1,5 @@
 // Command ops is Latchkey's example of a day in operations: a hub on Redis with
-// 10,000 entries in all states, and a board.
+// 10,000 entries in all states, a board, and metrics for Prometheus.
 //
 //	go -C examples run ./ops          # prints addresses, until Ctrl-C
 //	go -C examples run ./ops -auto    # plays an incident, and ends
@@ -10,7 +10,7 @@
 // end. The example starts its own Temporal server and a Redis (redis-server has to
 // be installed).
 //
-// Where to read on: board.go mounts the board, fleet.go has the hubs and the
+// Where to read on: board.go mounts the board, metrics.go has the metrics, fleet.go has the hubs and the
 // workers, incident.go is the story.
 package main
 
@@ -74,6 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	story.Say("board       %s   (user ops, password %s)", f.board, f.token)
 	story.Say("command     LATCHKEY_URL=%s LATCHKEY_TOKEN=%s go run ../cmd/latchkey list", f.board, f.token)
+	story.Say("metrics     %s/metrics   (for Prometheus)", f.address)
 	story.Say("Temporal    %s   (namespaces %s and %s)", f.server.HostPort(), open, closed)
 	story.Say("Ctrl-C ends.")
 	<-ctx.Done()

@@ -1,14 +1,17 @@
 package board_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/board"
 )
@@ -178,6 +181,43 @@ func TestAuditPrevents(t *testing.T) {
 			t.Errorf("the audit %s, and the entry is %v with notes %q", name, i.State, r.notes(id))
 		}
 	}
+}
+
+// The reason and the action are one write. A process that stops after any number
+// of writes leaves both or neither.
+func TestReasonIsOneWrite(t *testing.T) {
+	for _, verb := range []string{"retry", "abandon", "complete", "fail", "reject"} {
+		for writes := range 3 {
+			f := &stopping{Store: store.NewMemory(), left: math.MaxInt}
+			r := newRigOn(t, f)
+			c, id := r.entry(nil)
+			if verb == "retry" {
+				c, id = r.settled()
+			}
+			body := map[string]string{"complete": `{"why":"x","result":{"approved":true}}`, "fail": `{"why":"x","message":"m"}`, "reject": `{"why":"x","message":"m"}`}[verb]
+			before := r.info(id)
+			f.left = writes
+			r.do("POST", "/entries/"+id+"/"+verb, asJSON, cmp.Or(body, `{"why":"x"}`))
+			f.left = math.MaxInt
+			after, noted := r.info(id), len(r.notes(id)) == 1
+			if acted := after.State != before.State || !after.NextDelivery.Equal(before.NextDelivery); acted != noted || acted != (writes > 0) {
+				t.Errorf("%s of %s, stopped after %d writes: acted %v, noted %v", verb, c.Info().ID, writes, acted, noted)
+			}
+		}
+	}
+}
+
+// stopping is the store of a process that stops after some writes.
+type stopping struct {
+	store.Store
+	left int
+}
+
+func (s *stopping) Put(ctx context.Context, e store.Entry) (uint64, error) {
+	if s.left--; s.left < 0 {
+		return 0, errors.New("the process has stopped")
+	}
+	return s.Store.Put(ctx, e)
 }
 
 // A journal that is full doesn't keep an operator from acting.

@@ -55,7 +55,12 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*board.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, temporal: new(asynctest.Completer), store: store.NewMemory(), log: new(lockedBuffer), secrets: []string{secret}, by: "ada"}
+	return newRigOn(t, store.NewMemory(), change...)
+}
+
+func newRigOn(t *testing.T, s store.Store, change ...func(*board.Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, temporal: new(asynctest.Completer), store: s, log: new(lockedBuffer), secrets: []string{secret}, by: "ada"}
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.hub = asynctest.NewHub(t, async.Options{Store: r.store, Completer: r.temporal, Logger: logger})
 	o := board.Options{

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ type rig struct {
 	hub      *async.Hub
 	box      *inbox.Inbox
 	keys     *webhook.Keys
+	opened   atomic.Int64 // links, by k1
 	log      *lockedBuffer
 
 	mu     sync.Mutex
@@ -98,6 +100,7 @@ func newRig(t *testing.T, change ...func(*inbox.Options)) *rig {
 		t: t, temporal: new(asynctest.Completer), store: store.NewMemory(), log: new(lockedBuffer), people: make(map[string]inbox.Person),
 		keys: &webhook.Keys{Keys: map[string][]byte{"k1": []byte("0123456789abcdef0123456789abcdef")}, Active: "k1"},
 	}
+	r.keys.Used = func(string) { r.opened.Add(1) }
 	maps.Copy(r.people, people)
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.hub = asynctest.NewHub(t, async.Options{Store: r.store, Completer: r.temporal, Logger: logger, DeliveryWait: time.Minute})

@@ -33,8 +33,11 @@ type Options struct {
 
 	// Lookup returns the person with an ID, with the groups that the person is in
 	// now. The inbox asks it about the addressees of links and the targets of
-	// delegations. An error refuses the action. Defaults to a person without
-	// groups, so that a link counts only where a Request names its addressee.
+	// delegations. An error refuses the action. It must return one for the name of
+	// a group: the holder of a link for a group would answer as the group, and
+	// Request.NotBy could not apply. Defaults to a person without groups, so that a
+	// link counts only where a Request names its addressee, and each name in
+	// Request.For must be a person's.
 	Lookup func(ctx context.Context, id string) (Person, error)
 
 	// May is the application's own rule: an error keeps the person from looking
@@ -43,7 +46,8 @@ type Options struct {
 	May func(ctx context.Context, p Person, r Request, i async.Info) error
 
 	// OnPost sends a message about a request to a person or a group, with the
-	// address at which to decide. Post calls it for each entry of Request.For. If
+	// address at which to decide: a link that needs no sign-in if Links is set and
+	// Lookup knows the person, otherwise the address of the page. Post calls it for each entry of Request.For. If
 	// it returns an error, so does Post: the attempt fails, the next one posts
 	// again, and OnPost is called for those who got no message yet. It may be
 	// called again for one who did, if the process died in between. It is called
@@ -98,7 +102,7 @@ const (
 	maxForm        = 256 << 10 // bytes
 )
 
-// sample is a time for trying out what a type does with votes.
+// sample is the time in the votes with which SetDecided is tried.
 var sample = time.Date(2026, time.November, 30, 9, 0, 0, 0, time.UTC)
 
 // New returns an inbox, or says which option is wrong.
@@ -144,7 +148,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 		x.forms[t.Name()] = f
 	}
 	if o.Links != nil {
-		x.o.Links = &webhook.Keys{Keys: maps.Clone(o.Links.Keys), Active: o.Links.Active}
+		x.o.Links = &webhook.Keys{Keys: maps.Clone(o.Links.Keys), Active: o.Links.Active, Used: o.Links.Used}
 		if _, err := x.o.Links.Open(""); !errors.Is(err, webhook.ErrBadLink) {
 			return nil, fmt.Errorf("inbox: Options.Links: %w", err)
 		}
@@ -157,7 +161,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 	return x, nil
 }
 
-// checkBase reports what is wrong with the address of an inbox.
+// checkBase returns the problem of the inbox's address, if it has one.
 func checkBase(base string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -166,11 +170,11 @@ func checkBase(base string) error {
 	return nil
 }
 
-// errUnknownType means that the activity awaits a type that the inbox has no form
-// for. A process of another release may have it.
+// errUnknownType means that the inbox has no form for the awaited type. A process
+// of another release may have one.
 var errUnknownType = errors.New("inbox: Options.Types has no type of the name that the activity awaits")
 
-// formOf returns the form for what a callback awaits.
+// formOf returns the form for the awaited type of a callback.
 func (x *Inbox) formOf(c async.Callback) (*form, error) {
 	if f := x.forms[c.Info().ResultType]; f != nil {
 		return f, nil

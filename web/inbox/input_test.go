@@ -333,6 +333,9 @@ func TestForwardedLink(t *testing.T) {
 			t.Fatalf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
+	if r.opened.Load() < 8 {
+		t.Errorf("Keys.Used was called %d times, want once for each link", r.opened.Load())
+	}
 	r.wantState(p, async.Waiting) // it is one addressee
 	r.decide(p, "bob", yes())
 	d := r.result()

@@ -3,8 +3,8 @@ package inbox
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -12,17 +12,21 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
+// Limits of the work for one page of a list.
 const (
-	maxLook  = 10_000 // entries that a list looks at
-	maxList  = 200    // requests that it shows
-	pageSize = 500
+	maxRows   = 50     // requests that it shows
+	maxLook   = 2_000  // entries that it reads
+	chunk     = 256    // entries that are read at a time
+	maxStored = 10_000 // entries of a store that has no pages
 )
 
-// listView is the page of a person.
+// listView is a page of the requests that wait for the person.
 type listView struct {
 	page
 	Waiting, Answered []entryView
-	More              bool // not everything was looked at, or shown
+	Next              string // where the next page begins; empty on the last one
+	Later             bool   // it is not the first page
+	Incomplete        bool   // some entries could not be read
 }
 
 // entryView is a request in a list.
@@ -35,37 +39,30 @@ type entryView struct {
 	Progress    string
 }
 
-// list shows what waits for the person: by when it is due, then by age.
+// list shows the requests that wait for the person: by due date, then by age. A
+// page reads a limited part of the store, in the order in which activities were
+// scheduled, and links to the next one. The order by due date holds within a page.
 func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
-	v := listView{page: page{Root: root(r), Title: "Waiting for you", Person: p}}
-	more, err := x.each(r.Context(), func(c async.Callback) {
-		j := read(c.Notes())
-		if j.request == nil || x.forms[c.Info().ResultType] == nil {
-			return
-		}
-		may := x.may(r.Context(), c, p, j)
-		if _, voted := j.voteOf(p); voted && j.allows(p, look, nil, may) == nil {
-			v.Answered = append(v.Answered, entryOf(c, &j))
-			return
-		}
-		// What another has claimed is shown too, since it can be taken over.
-		if j.allows(p, comment, nil, may) == nil || j.allows(p, vote, nil, may) == nil {
-			v.Waiting = append(v.Waiting, entryOf(c, &j))
-		}
+	after := r.URL.Query().Get("after")
+	v := listView{page: page{Root: root(r), Title: "Waiting for you", Person: p}, Later: after != ""}
+	var err error
+	v.Next, v.Incomplete, err = x.each(r.Context(), after, func(c async.Callback) (full bool) {
+		x.enter(r.Context(), &v, c, p)
+		return len(v.Waiting)+len(v.Answered) == maxRows
 	})
-	if err != nil {
-		x.log.WarnContext(r.Context(), "inbox: the list is not complete", slog.Any("error", err))
-		more = true
+	switch {
+	case errors.Is(err, async.ErrInvalidArgument): // not the address of a page
+		x.message(w, r, p, async.ErrNotFound)
+		return
+	case err != nil:
+		x.message(w, r, p, err)
+		return
 	}
 	for _, list := range []*[]entryView{&v.Waiting, &v.Answered} {
 		slices.SortFunc(*list, func(a, b entryView) int {
 			return cmp.Or(dueFirst(a, b), a.Posted.Compare(b.Posted), cmp.Compare(a.Item, b.Item))
 		})
-		if len(*list) > maxList {
-			*list, more = (*list)[:maxList], true
-		}
 	}
-	v.More = more
 	if wantsJSON(r) {
 		x.reply(w, http.StatusOK, v.json())
 		return
@@ -73,7 +70,30 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	x.show(w, http.StatusOK, "list", v)
 }
 
-// dueFirst orders by due date; what has none comes last.
+// enter adds a request to the list if it is for the person. It calls Options.May
+// for such requests only.
+func (x *Inbox) enter(ctx context.Context, v *listView, c async.Callback, p Person) {
+	if x.forms[c.Info().ResultType] == nil {
+		return
+	}
+	j := read(c.Notes())
+	if j.allows(p, look, nil, nil) != nil {
+		return
+	}
+	may := x.may(ctx, c, p, j)
+	_, voted := j.voteOf(p)
+	switch {
+	case voted && j.allows(p, look, nil, may) == nil:
+		v.Answered = append(v.Answered, entryOf(c, &j))
+	case voted:
+	case j.allows(p, comment, nil, may) == nil, j.allows(p, vote, nil, may) == nil:
+		// Requests that others have claimed are shown too, because the person can
+		// take them over.
+		v.Waiting = append(v.Waiting, entryOf(c, &j))
+	}
+}
+
+// dueFirst orders by due date. Requests without one come last.
 func dueFirst(a, b entryView) int {
 	switch {
 	case a.Due.IsZero() && b.Due.IsZero():
@@ -102,24 +122,31 @@ func entryOf(c async.Callback, j *journal) entryView {
 	return e
 }
 
-// each calls f for the callbacks that wait. It reports whether there may be more.
-func (x *Inbox) each(ctx context.Context, f func(c async.Callback)) (more bool, err error) {
-	q := async.Query{State: async.Waiting, Limit: pageSize, Look: maxLook}
-	for {
+// each calls f for waiting callbacks, until f returns true or the work for a page
+// is done. next is where the next page begins; it is empty at the end.
+func (x *Inbox) each(ctx context.Context, after string, f func(c async.Callback) (full bool)) (next string, incomplete bool, err error) {
+	q := async.Query{State: async.Waiting, Limit: chunk, Look: maxLook, After: after}
+	for q.Look > 0 {
 		page, err := x.hub.Page(ctx, q)
+		whole := errors.Is(err, errors.ErrUnsupported)
+		if whole { // the store has no pages: it reads all, or refuses if that is too much
+			page, err = x.hub.Page(ctx, async.Query{State: async.Waiting, Limit: chunk, Look: maxStored, After: after})
+		}
 		if err != nil {
-			return true, err
+			return "", false, err
 		}
-		for _, c := range page.Callbacks {
-			f(c)
+		incomplete = incomplete || page.Skipped > 0
+		for n, c := range page.Callbacks {
+			if last := n == len(page.Callbacks)-1; f(c) && !(last && page.Next == "") {
+				return c.Info().ID, incomplete, nil
+			}
 		}
-		if page.Next == "" {
-			return page.Skipped > 0, nil
+		if next = page.Next; next == "" || whole {
+			break
 		}
-		if q.After, q.Look = page.Next, q.Look-page.Looked; q.Look < 1 {
-			return true, nil
-		}
+		q.After, q.Look = next, q.Look-page.Looked
 	}
+	return next, incomplete, nil
 }
 
 // entryJSON is a request in a list for programs.
@@ -134,9 +161,10 @@ type entryJSON struct {
 
 func (v listView) json() any {
 	out := struct {
-		Requests []entryJSON `json:"requests"`
-		More     bool        `json:"more"`
-	}{[]entryJSON{}, v.More}
+		Requests   []entryJSON `json:"requests"`
+		Next       string      `json:"next,omitempty"` // the query parameter "after" of the next page
+		Incomplete bool        `json:"incomplete"`
+	}{[]entryJSON{}, v.Next, v.Incomplete}
 	for n, list := range [][]entryView{v.Waiting, v.Answered} {
 		for _, e := range list {
 			out.Requests = append(out.Requests, entryJSON{e.Item, e.Title, e.Posted, e.Due, n == 1, e.Cancelled})

@@ -53,6 +53,9 @@ func TestOnPost(t *testing.T) {
 	if want := "ada bob finance"; strings.Join(to, " ") != want {
 		t.Errorf("messages went to %v, want %s", to, want)
 	}
+	if want := "https://example.com/inbox/" + p.path; links[2] != want {
+		t.Errorf("the group's message has the link %s, want the page that asks for a sign-in", links[2])
+	}
 	w := r.send("POST", strings.TrimPrefix(links[1], "https://example.com/inbox"), "", "approved=true&_name=Bob", "Content-Type", asForm)
 	if w.Code != 303 {
 		t.Errorf("the link of the message: %d %s", w.Code, w.Body)

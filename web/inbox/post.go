@@ -66,10 +66,7 @@ func (x *Inbox) announce(ctx context.Context, c async.Callback, r Request, to []
 
 // send sends one message, and notes that it was sent.
 func (x *Inbox) send(ctx context.Context, c async.Callback, r Request, who string) error {
-	link, err := url.JoinPath(x.o.Base, "i", itemOf(c))
-	if x.o.Links != nil {
-		link, err = x.Link(x.o.Base, c, who, time.Now().Add(x.o.LinkAge))
-	}
+	link, err := x.linkFor(ctx, c, who)
 	if err != nil {
 		return err
 	}
@@ -84,6 +81,21 @@ func (x *Inbox) send(ctx context.Context, c async.Callback, r Request, who strin
 		return fmt.Errorf("inbox: the message was sent, and that could not be noted: %w", err)
 	}
 	return nil
+}
+
+// linkFor returns the address that a message has. A group gets no sealed link: each
+// of its members would answer as the group, past Request.NotBy.
+func (x *Inbox) linkFor(ctx context.Context, c async.Callback, who string) (string, error) {
+	if x.o.Links != nil {
+		_, err := x.lookup(ctx, who)
+		if err == nil {
+			return x.Link(x.o.Base, c, who, time.Now().Add(x.o.LinkAge))
+		}
+		if x.o.Identify == nil {
+			return "", err
+		}
+	}
+	return url.JoinPath(x.o.Base, "i", itemOf(c))
 }
 
 // Link returns a link with which its addressee answers without sign-in, where the

@@ -14,17 +14,17 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// action is what a route does.
+// action is the action of a route.
 type action struct {
 	method string
 	allow  Allow
 	do     func(w *Handler, rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error)
 }
 
-// done is what an action has brought about.
+// done is the result of an action.
 type done struct {
-	outcome string   // that was accepted, or ""
-	signals []string // that a heartbeat returned, or nil
+	callback async.Callback // as the action has left it
+	signals  []string       // that a heartbeat returned, or nil
 }
 
 var actions = map[string]action{
@@ -43,7 +43,7 @@ type failure struct {
 	Details any    `json:"details,omitempty" jsonschema:"what the workflow may read"`
 }
 
-// Validate refuses a failure that says nothing.
+// Validate refuses a failure without a message.
 func (f failure) Validate() error {
 	if f.Message == "" {
 		return errors.New("a message is required")
@@ -58,8 +58,8 @@ type details struct {
 
 var errUnknownType = errors.New("webhook: no type of Options.Types has the name of the type that the activity awaits")
 
-func (w *Handler) look(http.ResponseWriter, *http.Request, async.Callback) (done, error) {
-	return done{}, nil
+func (w *Handler) look(_ http.ResponseWriter, _ *http.Request, c async.Callback) (done, error) {
+	return done{callback: c}, nil
 }
 
 func (w *Handler) complete(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
@@ -72,39 +72,33 @@ func (w *Handler) complete(rw http.ResponseWriter, r *http.Request, c async.Call
 	if err != nil {
 		return done{}, err
 	}
-	ctx, cancel, err := w.settling(r, body)
-	if err != nil {
-		return done{}, err
-	}
-	defer cancel()
-	mediaType, _ := header(r.Header, "Content-Type")
-	return done{outcome: "result"}, t.Complete(ctx, c, mediaType, body)
+	return w.settle(r, c, body, func(ctx context.Context) error {
+		mediaType, _ := header(r.Header, "Content-Type")
+		return t.Complete(ctx, c, mediaType, body)
+	})
 }
 
 func (w *Handler) fail(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
-	return w.failed(rw, r, c.Fail)
+	return w.failed(rw, r, c, c.Fail)
 }
 
 func (w *Handler) reject(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
-	return w.failed(rw, r, c.Reject)
+	return w.failed(rw, r, c, c.Reject)
 }
 
-func (w *Handler) failed(rw http.ResponseWriter, r *http.Request, report func(context.Context, error) error) (done, error) {
+func (w *Handler) failed(rw http.ResponseWriter, r *http.Request, c async.Callback, report func(context.Context, error) error) (done, error) {
 	v, body, err := w.read(rw, r, w.failure, false)
 	if err != nil {
 		return done{}, err
 	}
-	ctx, cancel, err := w.settling(r, body)
-	if err != nil {
-		return done{}, err
-	}
-	defer cancel()
 	f := v.(failure)
 	o := temporal.ApplicationErrorOptions{}
 	if f.Details != nil {
 		o.Details = []any{f.Details}
 	}
-	return done{outcome: "failure"}, report(ctx, temporal.NewApplicationErrorWithOptions(f.Message, f.Type, o))
+	return w.settle(r, c, body, func(ctx context.Context) error {
+		return report(ctx, temporal.NewApplicationErrorWithOptions(f.Message, f.Type, o))
+	})
 }
 
 func (w *Handler) cancel(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
@@ -112,12 +106,9 @@ func (w *Handler) cancel(rw http.ResponseWriter, r *http.Request, c async.Callba
 	if err != nil {
 		return done{}, err
 	}
-	ctx, cancel, err := w.settling(r, body)
-	if err != nil {
-		return done{}, err
-	}
-	defer cancel()
-	return done{outcome: "cancellation"}, c.ReportCanceled(ctx, v.(details).list()...)
+	return w.settle(r, c, body, func(ctx context.Context) error {
+		return c.ReportCanceled(ctx, v.(details).list()...)
+	})
 }
 
 func (w *Handler) heartbeat(rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error) {
@@ -129,7 +120,7 @@ func (w *Handler) heartbeat(rw http.ResponseWriter, r *http.Request, c async.Cal
 	defer cancel()
 	err = c.Heartbeat(ctx, v.(details).list()...)
 	if verdictOf(err).status == http.StatusOK {
-		return done{signals: signals(err)}, nil
+		return done{c, signals(err)}, nil
 	}
 	return done{}, err
 }
@@ -141,8 +132,8 @@ func (d details) list() []any {
 	return []any{d.Details}
 }
 
-// read reads the body of an action other than complete. A body that may be left
-// out has no media type either, so that a form's empty POST is refused.
+// read reads the body of an action other than complete. If an optional body is
+// missing, the media type must be missing too, so that an empty form is refused.
 func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, optional bool) (v any, body []byte, err error) {
 	if body, err = readBody(rw, r, w.maxBody, w.bodyTimeout); err != nil {
 		return nil, nil, err
@@ -155,20 +146,23 @@ func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, o
 	return v, body, err
 }
 
-// settling returns the context of an answer, with the sender's idempotency key.
-func (w *Handler) settling(r *http.Request, body []byte) (context.Context, context.CancelFunc, error) {
+// settle makes an answer, with the sender's idempotency key.
+func (w *Handler) settle(r *http.Request, c async.Callback, body []byte, answer func(ctx context.Context) error) (done, error) {
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
-		return nil, nil, err
+		return done{}, err
 	}
 	ctx, cancel := lasting(r.Context(), w.wait)
+	defer cancel()
 	if key != "" {
 		ctx = async.WithIdempotencyKey(ctx, bound(key, body))
 	}
-	return ctx, cancel, nil
+	latest := c
+	err = answer(async.WithLatest(ctx, &latest))
+	return done{callback: latest}, err
 }
 
-// state is what a 200 says.
+// state is the body of a 200.
 type state struct {
 	State     string     `json:"state"`
 	Outcome   string     `json:"outcome,omitempty"`
@@ -178,20 +172,6 @@ type state struct {
 	End       string     `json:"end,omitempty"`
 	Type      string     `json:"type,omitempty"`
 	Signals   []string   `json:"signals"`
-}
-
-// state reads the callback anew where an outcome was accepted.
-func (w *Handler) state(ctx context.Context, c async.Callback, d done) state {
-	if d.outcome != "" {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
-		defer cancel()
-		now, err := w.hub.Open(ctx, c.ID())
-		if err != nil { // it is accepted, and that is all that is known
-			return state{State: async.Settled.String(), Outcome: d.outcome, Delivered: new(false), Signals: []string{}}
-		}
-		c = now
-	}
-	return stateOf(c.Info(), d.signals)
 }
 
 func stateOf(i async.Info, known []string) state {

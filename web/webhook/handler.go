@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/latchkey-go/latchkey/async"
@@ -67,7 +66,6 @@ type Handler struct {
 	failure     answer.Type
 	details     answer.Type
 	keys        *Keys
-	keyUses     map[string]*atomic.Uint64
 	maxBody     int64
 	bodyTimeout time.Duration
 	wait        time.Duration
@@ -83,7 +81,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 		return nil, errors.New("webhook: the hub is required")
 	}
 	w := &Handler{
-		hub: h, types: make(map[string]answer.Type), keyUses: make(map[string]*atomic.Uint64), origins: slices.Clone(o.Origins),
+		hub: h, types: make(map[string]answer.Type), origins: slices.Clone(o.Origins),
 		crossOrigin: http.NewCrossOriginProtection(), log: o.Logger,
 	}
 	if len(o.Types) == 0 {
@@ -102,10 +100,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 		if err := o.Keys.check(); err != nil {
 			return nil, err
 		}
-		w.keys = &Keys{Keys: maps.Clone(o.Keys.Keys), Active: o.Keys.Active}
-		for name := range w.keys.Keys {
-			w.keyUses[name] = new(atomic.Uint64)
-		}
+		w.keys = &Keys{Keys: maps.Clone(o.Keys.Keys), Active: o.Keys.Active, Used: o.Keys.Used}
 	}
 	var err error
 	if w.maxBody, w.bodyTimeout, w.wait, err = bounds("Options", o.MaxBody, o.BodyTimeout, o.Wait); err != nil {
@@ -132,7 +127,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 	return w, err
 }
 
-// bounds checks what Handler and Receive have in common.
+// bounds checks the options that Handler and Receive share.
 func bounds(options string, maxBody int64, bodyTimeout, wait time.Duration) (int64, time.Duration, time.Duration, error) {
 	maxBody = cmp.Or(maxBody, defaultMaxBody)
 	bodyTimeout = cmp.Or(bodyTimeout, defaultBodyTimeout)
@@ -148,7 +143,7 @@ func bounds(options string, maxBody int64, bodyTimeout, wait time.Duration) (int
 	return maxBody, bodyTimeout, wait, nil
 }
 
-// checkOrigin refuses everything that a browser doesn't send as an Origin.
+// checkOrigin refuses everything that a browser does not send as an Origin.
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin ||
@@ -181,16 +176,6 @@ func (w *Handler) Link(base string, c Claims) (string, error) {
 // OpenAPI returns the OpenAPI 3.1 document of the handler, with the schemas of
 // its types. The caller must not change it.
 func (w *Handler) OpenAPI() json.RawMessage { return w.openAPI }
-
-// KeyUses returns how many links each key has opened since the handler was made.
-// A key that opens none any more can be dropped.
-func (w *Handler) KeyUses() map[string]uint64 {
-	uses := make(map[string]uint64)
-	for name, n := range w.keyUses {
-		uses[name] = n.Load()
-	}
-	return uses
-}
 
 // ServeHTTP answers a request.
 func (w *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -233,7 +218,7 @@ func (w *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(rw, err)
 	default:
-		reply(rw, http.StatusOK, "application/json", w.state(r.Context(), c, done))
+		reply(rw, http.StatusOK, "application/json", stateOf(done.callback.Info(), done.signals))
 	}
 }
 
@@ -242,9 +227,6 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 	id := token
 	if w.keys != nil {
 		claims, err := w.keys.open(token, time.Now())
-		if claims.Key != "" {
-			w.keyUses[claims.Key].Add(1)
-		}
 		if err != nil {
 			return c, claims.Key, err
 		}
@@ -259,7 +241,7 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 	return c, key, err
 }
 
-// allowOrigin answers CORS for the origins of the options alone.
+// allowOrigin answers CORS requests for the origins of the options only.
 func (w *Handler) allowOrigin(h http.Header, r *http.Request) {
 	if len(w.origins) == 0 {
 		return
@@ -278,7 +260,7 @@ func (w *Handler) allowOrigin(h http.Header, r *http.Request) {
 	}
 }
 
-// logRequest writes what was asked and what came of it, without the token.
+// logRequest logs a request and its result, without the token.
 func (w *Handler) logRequest(r *http.Request, action, key string, c async.Callback, err error) {
 	_, code := Status(err)
 	level := slog.LevelDebug

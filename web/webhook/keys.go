@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// What Keys.Open returns, and what a Handler answers for a link.
+// The errors of Keys.Open, and of a Handler for a link.
 var (
 	// ErrBadLink means that a link was not sealed with one of the keys, or was
 	// changed or cut.
@@ -38,7 +38,7 @@ const (
 	Fail
 	Cancel
 	Heartbeat
-	Decide // on a page of package web/inbox; a Handler takes no such link
+	Decide // on a page of package web/inbox; a Handler refuses such a link
 
 	everything = Look | Complete | Fail | Cancel | Heartbeat | Decide
 )
@@ -84,6 +84,12 @@ type Keys struct {
 
 	// Active is the name of the key that seals new links. Required.
 	Active string
+
+	// Used is called with the name of the key that opened a link, each time that a
+	// link opens. A key that is in use must not be dropped, so count the calls: see
+	// docs/observability.md. Used may be called concurrently and must not block. A
+	// panic is ignored. Defaults to none.
+	Used func(key string)
 }
 
 // check reports which field is wrong. It shows no key.
@@ -180,10 +186,21 @@ func (k *Keys) open(token string, now time.Time) (Claims, error) {
 	if !now.Before(c.Expires) {
 		return c, ErrExpiredLink
 	}
+	k.used(name)
 	return c, nil
 }
 
-// readClaims reads what Seal wrote, in this release or an earlier one.
+// used reports that a link was opened. A panic of Keys.Used must not keep a person
+// from answering.
+func (k *Keys) used(name string) {
+	if k.Used == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	k.Used(name)
+}
+
+// readClaims reads claims that Seal has written, in this release or an earlier one.
 func readClaims(plain []byte) (c Claims, ok bool) {
 	if len(plain) < 2 || plain[0] != linkFormat {
 		return c, false

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,34 @@ var update = flag.Bool("update", false, "add a golden link of this release to te
 
 // TestGoldenLinks opens the links of all releases: those that were sent must go
 // on working.
+// Used gets the name of the key of each link that opens, and of no other. It may
+// panic.
+func TestKeysUsed(t *testing.T) {
+	k := newKeys("2026-b", "2026-a")
+	old := newKeys("2026-a")
+	var used []string
+	k.Used = func(key string) {
+		used = append(used, key)
+		panic("of the application")
+	}
+	c := webhook.Claims{ID: strings.Repeat("x", 54), Allow: allowAll, Expires: time.Now().Add(time.Hour)}
+	late := c
+	late.Expires = time.Now().Add(-time.Hour)
+	for _, token := range []string{mustSeal(t, k, c), mustSeal(t, old, c)} {
+		if _, err := k.Open(token); err != nil {
+			t.Errorf("a link is not opened because Used panics: %v", err)
+		}
+	}
+	for _, token := range []string{mustSeal(t, old, late), mustSeal(t, newKeys("2026-c"), c), "2026-a.xyz"} {
+		if _, err := k.Open(token); err == nil {
+			t.Error("the link opens")
+		}
+	}
+	if want := []string{"2026-b", "2026-a"}; !slices.Equal(used, want) {
+		t.Errorf("Used got %q, want %q", used, want)
+	}
+}
+
 func TestGoldenLinks(t *testing.T) {
 	type golden struct {
 		Since, Token string
@@ -106,6 +135,7 @@ func TestGoldenLinks(t *testing.T) {
 		for _, c := range []webhook.Claims{
 			{ID: "0000000000" + strings.Repeat("h", 22) + strings.Repeat("s", 22), Allow: allowAll, Expires: time.Unix(7258118400, 0).UTC(), For: "ada@example.com"},
 			{ID: strings.Repeat("k", 44), Allow: webhook.Look, Expires: time.Unix(7258118400, 0).UTC()},
+			{ID: strings.Repeat("k", 44), Allow: webhook.Decide, Expires: time.Unix(7258118400, 0).UTC(), For: "ada@example.com"},
 		} {
 			token := mustSeal(t, k, c)
 			c.Key = "golden"
@@ -115,7 +145,7 @@ func TestGoldenLinks(t *testing.T) {
 			err = os.WriteFile(path, append(b, '\n'), 0o600)
 		}
 	}
-	if err != nil || len(links) < 2 {
+	if err != nil || len(links) < 3 {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
 	for _, l := range links {
@@ -131,7 +161,8 @@ func TestGoldenLinks(t *testing.T) {
 // nothing.
 func TestLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeys("new", "old")
+		k, uses := newKeys("new", "old"), make(map[string]int)
+		k.Used = func(key string) { uses[key]++ }
 		r := newRig(t, func(o *webhook.Options) { o.Keys = k })
 		id := start[Decision](r, async.StartOptions{})
 		link := func(by *webhook.Keys, allow webhook.Allow) string {
@@ -164,7 +195,7 @@ func TestLinks(t *testing.T) {
 		if a := r.do(request{method: "GET", path: link(&webhook.Keys{Keys: k.Keys, Active: "old"}, webhook.Look)}); a.status != 200 {
 			t.Errorf("a link of the old key: %d %s", a.status, a.body)
 		}
-		if uses := r.handler.KeyUses(); uses["old"] != 1 || uses["new"] == 0 {
+		if uses["old"] != 1 || uses["new"] == 0 {
 			t.Errorf("the keys were used %v times", uses)
 		}
 		if !strings.Contains(r.log.String(), "key=old") {
@@ -198,15 +229,17 @@ func TestLinkNeedsKeys(t *testing.T) {
 
 func FuzzKeysOpen(f *testing.F) {
 	k := newKeys("a", "b")
-	good := mustSeal(f, k, webhook.Claims{ID: "callback", Allow: allowAll, Expires: time.Unix(7258118400, 0), For: "x"})
+	claims := webhook.Claims{ID: "callback", Allow: allowAll, Expires: time.Unix(7258118400, 0), For: "x"}
+	good := mustSeal(f, k, claims) // another text in each of the fuzzer's processes
+	claims.Key = "a"
 	f.Add(good)
 	f.Add("a.")
 	f.Add("." + good)
 	f.Add("a." + base64.RawURLEncoding.EncodeToString(make([]byte, 40)))
 	f.Fuzz(func(t *testing.T, token string) {
 		c, err := k.Open(token)
-		if (err == nil) != (token == good) && err == nil {
-			t.Fatalf("%q opens as %+v", token, c)
+		if err == nil && c != claims {
+			t.Fatalf("%q opens as %+v, want only what was sealed, %+v", token, c, claims)
 		}
 		if err != nil && !errors.Is(err, webhook.ErrBadLink) {
 			t.Fatalf("%q: %v", token, err)

@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/examples/internal/redistest"
+	"github.com/latchkey-go/latchkey/internal/postgrestest"
+	"github.com/latchkey-go/latchkey/store"
+	_ "github.com/latchkey-go/latchkey/store/bolt"     // bolt: as a store's URL
+	_ "github.com/latchkey-go/latchkey/store/postgres" // postgres: as a store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis"    // redis: as a store's URL
+)
+
+// kinds are the stores that are measured. All but memory sync each write.
+var kinds = []struct {
+	name  string
+	start func(b *testing.B) place
+	round int // answers in a round without Temporal
+}{
+	{"memory", func(*testing.B) place { return place{url: "memory:", size: heapSize} }, 5000},
+	{"bolt", func(b *testing.B) place {
+		file := filepath.Join(b.TempDir(), "latchkey.db")
+		return place{url: "bolt://" + file, size: func(b *testing.B) int64 { return fileSize(b, file) }}
+	}, 2000},
+	{"redis", func(b *testing.B) place {
+		url := redistest.Start(b)
+		client := redisClient(b, url)
+		return place{
+			url:   url,
+			floor: func(b *testing.B) func(context.Context) error { return bareRedis(b, client) },
+			size:  func(b *testing.B) int64 { return redisSize(b, client) },
+		}
+	}, 2000},
+	{"postgres", func(b *testing.B) place {
+		server := postgrestest.Start(b)
+		pool := postgresPool(b, server.URL(""))
+		return place{
+			url:   server.URL("migrate=true"),
+			floor: func(b *testing.B) func(context.Context) error { return barePostgres(b, pool) },
+			size:  func(b *testing.B) int64 { return postgresSize(b, pool) },
+		}
+	}, 2000},
+}
+
+// place is where a store keeps its entries.
+type place struct {
+	url   string
+	floor func(b *testing.B) func(ctx context.Context) error // a bare read and a bare write on the same server; nil: none is measured
+	size  func(b *testing.B) int64                           // bytes in use
+}
+
+func openStore(b *testing.B, url string) store.Store {
+	b.Helper()
+	s, err := store.Open(b.Context(), url)
+	must(b, err)
+	b.Cleanup(func() { must(b, s.Close()) })
+	return s
+}
