@@ -129,7 +129,7 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.runner.claimTime)
-	room := p.room() / 2
+	room := (p.room() + 1) / 2 // at least one where there is room: while some are left Run does not pause
 	found := p.runner.backlog.probes(func(w way) bool { return p.runner.health.probeDue(w, now) })
 	for _, k := range []kind{aBeat, anAnswer} {
 		taken := append(found[k], p.runner.backlog.take(k, room)...)
