@@ -83,6 +83,9 @@ type Options struct {
 //	GET  /l/{token}   the page of a link
 //	POST /l/{token}   answers by it
 //
+// A page of the list looks at 2,000 entries and shows 50 requests at most. It leads
+// to the next page, by the query parameter "after".
+//
 // Mount it below a path that ends in a slash, with http.StripPrefix. With
 // "Accept: application/json" the first three speak JSON. Its methods may be
 // called concurrently.
