@@ -162,6 +162,7 @@ func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 
 // One hub starts and answers, another beats and tells, and both know.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	type signal = completer.Signals
 	for name, c := range map[string]struct {
 		attempt               int32
@@ -258,6 +259,7 @@ func (w *world) cancelRequested(a waiting) {
 
 // The end is learned of by a beat, and told.
 func TestBeatsLearnOfTheEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world) async.Pending[Decision]{
 		"workflow": func(w *world) async.Pending[Decision] {
 			run := w.Start(awaitDecision, beating(often))
@@ -287,6 +289,7 @@ func TestBeatsLearnOfTheEnd(t *testing.T) {
 
 // A pause is lifted, and told of again where there is another.
 func TestPauseIsLifted(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})
@@ -312,6 +315,7 @@ func TestPauseIsLifted(t *testing.T) {
 // Once a beat has learned of the request, nobody asks: a hub without a
 // completer takes the cancellation.
 func TestReportCanceledAfterABeat(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})

@@ -17,6 +17,7 @@ import (
 // A workflow that is paused is not over, whoever asks; and its activity takes
 // its answer.
 func TestPausedWorkflow(t *testing.T) {
+	t.Parallel()
 	t.Run("at the deadline", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})

@@ -134,6 +134,7 @@ func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 // The function's error, and its panic, are the activity's own; who was told
 // the callback ID may answer all the same.
 func TestFailedHandOff(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errBroken },
 		"panic": func() error { panic("errBroken") },
@@ -306,6 +307,7 @@ func TestTypeChangesWhenSettled(t *testing.T) {
 
 // Somebody said that the activity was over, and then it goes on.
 func TestItWasNotOver(t *testing.T) {
+	t.Parallel()
 	over := func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
 	t.Run("answered", func(t *testing.T) {
 		w := newWorld(t, config{})

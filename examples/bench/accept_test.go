@@ -132,7 +132,7 @@ func (a *accepting) fillBare(b *testing.B, n int) []string {
 func (a *accepting) put(b *testing.B, n int, due time.Time, body []byte, secret string) []string {
 	b.Helper()
 	ids := make([]string, n)
-	first := numbered.Add(int64(n))
+	first := numbered.Add(int64(n)) - int64(n)
 	var failed atomic.Pointer[error]
 	each(n, answerers, func(i int) {
 		e := store.Entry{ID: fmt.Sprintf("%010d%s", first+int64(i), a.template.ID[10:]), Due: due, Body: body}
