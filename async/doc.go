@@ -22,6 +22,12 @@
 //   - [StartOptions] and [KeyOptions] configure one activity. [OpenKey] finds
 //     an activity by a business key.
 //   - [None] is the result of an activity that returns only an error.
+//   - [Adopt] registers an activity that waits already, without Start.
+//   - [Note] is an entry in the journal of a waiting activity: a vote, a comment,
+//     or the reason of an operator.
+//   - [Query] and [Stats] show operators what waits. [Observer] and [Metrics]
+//     report what hubs do.
+//   - [Interceptor] keeps other interceptors from wrapping what Start returns.
 //
 // # Errors
 //

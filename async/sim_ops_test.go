@@ -238,13 +238,7 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 		id = w.broken.asked(w, id)
 	}
 	w.logf("%s: the function asks with %s", f.p.name, shortID(id))
-	ask := w.byCall[id]
-	if ask == nil {
-		ask = &simAsk{id: id, entry: c.entry.id, act: at.act, no: len(w.asks), acked: make(map[string]bool), offered: make(map[string]bool)}
-		w.byCall[id] = ask
-		w.asks = append(w.asks, ask)
-	}
-	ask.typ = at.typ
+	ask := w.askOf(id, c, at)
 	if w.calm {
 		return nil
 	}
@@ -284,6 +278,18 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 		panic(simPanic{})
 	}
 	return nil
+}
+
+// askOf is what the external system knows of a callback.
+func (w *simWorld) askOf(id string, c Callback, at *simAttempt) *simAsk {
+	ask := w.byCall[id]
+	if ask == nil {
+		ask = &simAsk{id: id, entry: c.entry.id, act: at.act, no: len(w.asks), acked: make(map[string]bool), offered: make(map[string]bool)}
+		w.byCall[id] = ask
+		w.asks = append(w.asks, ask)
+	}
+	ask.typ = at.typ
+	return ask
 }
 
 func (w *simWorld) opWork() { w.work(w.worker()) }

@@ -3,13 +3,21 @@
 // pumps in async.Options.Pumps, and activities choose one by name in
 // async.StartOptions.Pump.
 //
-// There are three pumps:
+// # Pumps
+//
+// There are three pumps, and an application can write its own:
 //
 //   - [KeepAlive] heartbeats as long as the activity waits and a hub runs. It
 //     is the default.
 //   - [Probe] asks the external system, and heartbeats as long as the job
 //     lives.
 //   - [Relay] heartbeats when the external system calls Callback.Heartbeat.
+//
+// # Write a pump
+//
+// A [Pump] has two methods: Next computes when a heartbeat is due, and Beat returns
+// its content. An [Activity] describes the activity to both. Beat can return
+// [ErrDead] to fail the attempt, or a [Beat] with Skip to send nothing.
 package heartbeat
 
 import (

@@ -7,18 +7,17 @@ import (
 )
 
 const (
-	// maxInterval bounds how late a signal is learned of an activity with a
-	// long heartbeat timeout.
+	// maxInterval limits how late a signal is noticed for an activity with a long
+	// heartbeat timeout.
 	maxInterval = time.Minute
 
-	// coalesce is how far apart those beats are that Pending.Heartbeat brings
-	// about.
+	// coalesce is the time between two beats that Pending.Heartbeat causes.
 	coalesce = time.Second
 )
 
-// interval is how far apart beats are: as set, but never so far that the
-// heartbeat timeout leaves no room for a retry and a fail-over. Zero means that
-// there is neither.
+// interval returns the time between two beats: the configured one, but short enough
+// that the heartbeat timeout leaves time for a retry and a failover. Zero means
+// that neither is set.
 func interval(set, timeout time.Duration) time.Duration {
 	switch {
 	case set > 0 && timeout > 0:
@@ -30,8 +29,8 @@ func interval(set, timeout time.Duration) time.Duration {
 	}
 }
 
-// next is when a beat is due that comes every d, or sooner if Callback.Heartbeat
-// has brought details.
+// next returns when the next beat is due: every d, or sooner if Callback.Heartbeat
+// has stored details.
 func next(a Activity, d time.Duration) time.Time {
 	var at time.Time
 	if d > 0 {
@@ -46,8 +45,8 @@ func next(a Activity, d time.Duration) time.Time {
 	return at
 }
 
-// early spreads what began together: beats come up to d early, by what looks
-// like chance and is the same in every process.
+// early distributes activities that began together: beats come up to d early, by a
+// hash that is the same in every process.
 func early(a Activity, d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
@@ -57,8 +56,7 @@ func early(a Activity, d time.Duration) time.Duration {
 	return time.Duration(mixed(h.Sum64()) % uint64(d))
 }
 
-// mixed makes every bit depend on every other: FNV's are close together for
-// IDs that are.
+// mixed mixes all bits of a hash, because FNV gives similar values for similar IDs.
 func mixed(x uint64) uint64 {
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53

@@ -1,21 +1,30 @@
-// Package otel observes hubs with OpenTelemetry: traces that reach from an
-// activity to the answer days later and its delivery, and metrics.
+// Package otel observes hubs with OpenTelemetry: with metrics, and with traces that
+// link an activity to its answer, perhaps days later, and to the delivery.
 //
 //	observer, err := otel.New(otel.Options{})
 //	hub, err := async.New(async.Options{Observer: observer, …})
 //
-// It is a module of its own and imports the API packages of OpenTelemetry only.
+// It is a module of its own and imports only the API packages of OpenTelemetry.
 // The application chooses the SDK, its exporters and its sampler.
+//
+// # Metrics
+//
+// docs/observability.md lists the instruments. Gauges come from Hub.Stats; set
+// [Options].NoGauges on all but a few replicas.
 //
 // # Spans
 //
 //   - latchkey.handoff is one call of async.Start: a child of the activity's span.
 //   - latchkey.settle is the acceptance of an outcome: a child of the span of its
 //     caller, such as an HTTP request, with a link to the hand-off.
-//   - latchkey.deliver is one try to report the outcome to Temporal, with links to
-//     the hand-off and to the acceptance.
+//   - latchkey.deliver is one attempt to report the outcome to Temporal, with links
+//     to the hand-off and to the acceptance.
 //
 // No span is open while an activity waits, so each is exported within seconds. The
-// links come from the entry: a W3C traceparent is kept with the round. Spans have
-// the activity's IDs as attributes; metrics never have.
+// entry keeps a W3C traceparent for the links. Spans have the activity's IDs as
+// attributes; metrics never have.
+//
+// # Temporal's tracing interceptor
+//
+// It marks the span of a waiting activity as an error. [Tracer] prevents that.
 package otel

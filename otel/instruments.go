@@ -57,8 +57,8 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	return &i, all
 }
 
-// tags are attributes in pairs of key and value; those without a value are left
-// out.
+// tags returns attributes from pairs of key and value, without those whose value is
+// empty.
 func tags(pairs ...string) metric.MeasurementOption {
 	all := make([]attribute.KeyValue, 0, len(pairs)/2)
 	for n := 0; n+1 < len(pairs); n += 2 {
@@ -92,7 +92,7 @@ func (i *instruments) deliver(ctx context.Context, o async.Operation, d async.Do
 	}
 }
 
-// other is every operation without a span.
+// other observes the operations without a span.
 func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done, took time.Duration) {
 	switch o.Op {
 	case async.OpBeat:
@@ -131,7 +131,7 @@ func LinkKeys(p metric.MeterProvider) (func(key string), error) {
 }
 
 // gauges show the last snapshot of a store. All of them are read at once, so that
-// they agree with each other.
+// they are consistent.
 type gauges struct {
 	mu   sync.Mutex
 	last async.Stats

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// name is that of the tracer and of the meter.
+// name is the name of the tracer and of the meter.
 const name = "github.com/latchkey-go/latchkey/otel"
 
 // Options configures [New]. The zero value is valid.
@@ -71,7 +71,7 @@ type withGauges struct {
 // Blocks implements async.Blocker.
 func (*observer) Blocks() bool { return false }
 
-// The keys of what is kept with a round.
+// The keys of the data that is kept with a round.
 const (
 	handOffKey = "traceparent"
 	settleKey  = "settle.traceparent"
@@ -105,7 +105,7 @@ func (b *observer) Begin(ctx context.Context, o async.Operation) (context.Contex
 	return ctx, func(d async.Done) { b.instruments.other(ctx, o, d, time.Since(begun)) }
 }
 
-// start starts a span with links to those that were kept under these keys.
+// start starts a span with links to the spans that are kept under these keys.
 func (b *observer) start(ctx context.Context, name string, kind trace.SpanKind, o async.Operation, links ...string) (context.Context, trace.Span) {
 	options := []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attributes(o.Info)...)}
 	if o.Detail != "" {
@@ -158,7 +158,7 @@ func end(span trace.Span, d async.Done, ok bool) {
 	span.End()
 }
 
-// carry keeps the context's span for the processes that come later.
+// carry returns the context's span in the form that is kept for later processes.
 func carry(ctx context.Context, to map[string]string, key string) {
 	if to == nil {
 		return

@@ -25,7 +25,7 @@ type tracer struct{ interceptor.Tracer }
 // span is a span of the tracer below.
 type span struct{ interceptor.TracerSpan }
 
-// Finish ends the span, with no error where the activity waits.
+// Finish ends the span. It drops the error of a waiting activity.
 func (s span) Finish(o *interceptor.TracerFinishSpanOptions) {
 	if errors.Is(o.Error, activity.ErrResultPending) {
 		o = &interceptor.TracerFinishSpanOptions{}
@@ -44,7 +44,8 @@ func (t tracer) StartSpan(o *interceptor.TracerStartSpanOptions) (interceptor.Tr
 	return span{s}, nil
 }
 
-// MarshalSpan passes a span on as the tracer below knows it, as do the others.
+// MarshalSpan serializes a span, as the wrapped tracer does. The methods below also
+// call the wrapped tracer.
 func (t tracer) MarshalSpan(s interceptor.TracerSpan) (map[string]string, error) {
 	return t.Tracer.MarshalSpan(spanUnder(s))
 }

@@ -1,13 +1,35 @@
 // Package store defines the interface of a backend that persists entries, and
 // has an in-memory implementation.
 //
-// A store keeps bytes and one time for each entry. It does not interpret them:
-// package async does. A backend with an ordered index and conditional writes is
-// about two hundred lines. Package storetest tests it against the contract at
-// [Store]; docs/backends.md is a guide for authors.
+// # Choose a store
 //
 // [Open] opens a store by URL. The package of its backend must be imported, as
-// with drivers of database/sql.
+// with drivers of database/sql:
+//
+//   - memory: for tests; [NewMemory] returns the same store
+//   - bolt:, package store/bolt: one file, for an application of one process
+//   - redis:, package store/redis: for several processes
+//   - postgres:, package store/postgres, a module of its own: for several
+//     processes, and for answers in a transaction of the application
+//
+// # Encrypt a store
+//
+// [Seal] returns a store that encrypts the entries of another store. [Copy] copies
+// the entries of one store to another, to begin or to stop sealing and to change
+// backends.
+//
+// # Write a backend
+//
+// A store keeps bytes and one time for each [Entry]. It does not interpret them:
+// package async does. The contract is at [Store]. [Pager], [Counter], [Notifier] and
+// [Limiter] are optional. Package storetest tests a backend against the contract,
+// and docs/backends.md is a guide for authors. A backend with an ordered index and
+// conditional writes is about two hundred lines.
+//
+// # Errors
+//
+// Methods of a store wrap each error in an [*Error], which has the operation, the
+// backend and the shortened ID. Use errors.Is with the variables of this package.
 package store
 
 import (

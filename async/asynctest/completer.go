@@ -1,5 +1,17 @@
 // Package asynctest helps to test applications that use package async, and
-// Latchkey itself, without a Temporal server.
+// Latchkey itself, without a Temporal server. docs/testing.md has examples.
+//
+// # A hub for a test
+//
+// [NewHub] returns a hub with an in-memory store and a fake of Temporal. It does not
+// run in the background: call Hub.Work to retry deliveries and to call hooks.
+// [Pending] returns the callbacks that wait for an answer.
+//
+// # Fakes of Temporal
+//
+// [Completer] is a fake that records the outcomes. Its functions can make a call
+// fail. [EnvCompleter] delivers to the SDK's test environment of a workflow, so that
+// a workflow that waits for days runs in milliseconds.
 package asynctest
 
 import (

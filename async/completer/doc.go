@@ -1,7 +1,7 @@
 // Package completer reports the outcomes and heartbeats of activities to
 // Temporal.
 //
-// [Completer] is one of Latchkey's three seams, with store.Store and
+// [Completer] is one of Latchkey's three extension interfaces, with store.Store and
 // heartbeat.Pump. [New] returns the Completer that uses Temporal's Go SDK, and
 // [NewForNamespaces] one for processes that learn their namespaces at run time.
 // Package asynctest has a Completer in memory for tests.

@@ -13,10 +13,10 @@ import (
 
 const (
 	maxResult = 8 << 20
-	maxBulk   = 100 // rows that the board takes at once
+	maxBulk   = 100 // the most rows that the board accepts at once
 )
 
-// line is what came of an action for one entry.
+// line is the result of an action for one entry.
 type line struct {
 	ID     string `json:"id"`
 	OK     bool   `json:"ok"`
@@ -32,7 +32,7 @@ func (c *call) needWhy() error {
 	return nil
 }
 
-// runBulk retries or abandons entries, as many at once as the board takes.
+// runBulk retries or abandons entries, in batches that the board accepts.
 func runBulk(ctx context.Context, c *call) error {
 	if err := c.needWhy(); err != nil {
 		return err

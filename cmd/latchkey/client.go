@@ -72,7 +72,7 @@ func codeOfStatus(status int) int {
 	}
 }
 
-// statuses are the HTTP statuses of the codes in the lines of a bulk action.
+// statuses are the HTTP statuses for the codes in the results of a bulk action.
 func codeOfLine(code string) int {
 	switch code {
 	case "sign-in", "forbidden", "nameless", "origin":
@@ -86,12 +86,12 @@ func codeOfLine(code string) int {
 	}
 }
 
-// get reads a part of the board.
+// get reads a page of the board.
 func (c *call) get(ctx context.Context, query url.Values, parts ...string) ([]byte, error) {
 	return c.do(ctx, http.MethodGet, c.settings.address(query, parts...), nil)
 }
 
-// post acts.
+// post performs an action.
 func (c *call) post(ctx context.Context, body any, parts ...string) ([]byte, error) {
 	b, err := json.Marshal(body)
 	if err != nil {

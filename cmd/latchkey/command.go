@@ -20,7 +20,7 @@ const (
 	exitRefused     = 5
 )
 
-// command is what the program can do.
+// command is a command of the program.
 type command struct {
 	name, args, about string
 	flags             func(f *flag.FlagSet, c *call)
@@ -55,7 +55,7 @@ func (l *list) Set(v string) error {
 	return nil
 }
 
-// usageError is a wrong use of the program.
+// usageError is an invalid command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -168,7 +168,7 @@ func execute(ctx context.Context, args []string, w world) error {
 	if cmd.flags != nil {
 		cmd.flags(f, c)
 	}
-	// Flags may stand before and behind the arguments.
+	// Flags may come before and after the arguments.
 	for rest := args[1:]; ; {
 		if err := f.Parse(rest); errors.Is(err, flag.ErrHelp) {
 			helpOf(w.out, cmd, f)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// completions are the scripts by shell. They complete commands, flags, lists and
-// the IDs of entries, which they ask the board for.
+// completions are the scripts by shell. They complete commands, flags, lists, and
+// the IDs of entries, which they get from the board.
 func completions() map[string]func() string {
 	return map[string]func() string{"bash": bash, "zsh": zsh, "fish": fish}
 }
@@ -26,8 +26,7 @@ func (c command) names() (list []string) {
 	return list
 }
 
-// words are the arguments of a command that are known beforehand, and whether it
-// takes IDs.
+// words are the known arguments of a command, and whether it accepts IDs.
 func (c command) words() (list string, ids bool) {
 	switch {
 	case strings.HasPrefix(c.args, "["), c.name == "completion":
@@ -37,7 +36,7 @@ func (c command) words() (list string, ids bool) {
 	}
 }
 
-// wantedList is the list in which a command's IDs are found.
+// wantedList is the list that has a command's IDs.
 func (c command) wantedList() string {
 	switch c.name {
 	case "complete", "fail", "reject":

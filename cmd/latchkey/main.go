@@ -27,12 +27,12 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdout)}))
 }
 
-// world is what a process has around it.
+// world is the environment of a process.
 type world struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(name string) (string, bool)
-	terminal bool // out is one
+	terminal bool // out is an output
 }
 
 func isTerminal(f *os.File) bool {

@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// clean makes text safe for a terminal: what would move the cursor or turn the
-// direction of text is shown as its code.
+// clean makes text safe for a terminal. It shows characters that move the cursor or
+// change the direction of text as their codes.
 func clean(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -29,7 +29,7 @@ func clean(s string) string {
 // word is clean text on one line.
 func word(s string) string { return strings.ReplaceAll(clean(s), "\n", "\\n") }
 
-// entry is what the board says of an entry, as far as tables show it.
+// entry has the fields of an entry that tables show.
 type entry struct {
 	ID           string            `json:"id"`
 	Round        string            `json:"round"`
@@ -56,7 +56,7 @@ type entry struct {
 	Links   []struct{ Title, URL string }
 }
 
-// happens says in a word or two how an entry is.
+// happens describes an entry in a word or two.
 func (e entry) happens() string {
 	parts := []string{e.State}
 	for _, p := range []string{e.Outcome, e.End, e.Class} {
@@ -70,7 +70,7 @@ func (e entry) happens() string {
 	return strings.Join(parts, ", ")
 }
 
-// subject is what an entry is about.
+// subject names an entry's activity.
 func (e entry) subject() string {
 	return cmp(e.WorkflowID, cmp(e.ActivityID, "key "+e.Key))
 }
@@ -91,7 +91,7 @@ func table(w io.Writer, head []string, rows [][]string) error {
 	return t.Flush()
 }
 
-// ago is how long ago a time was.
+// ago describes how long ago a time was.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -108,7 +108,7 @@ func ago(t, now time.Time) string {
 	}
 }
 
-// rowsOf are entries as rows of a table.
+// rowsOf returns entries as rows of a table.
 func rowsOf(entries []entry, now time.Time) (rows [][]string) {
 	for _, e := range entries {
 		rows = append(rows, []string{e.ID, e.happens(), cmp(e.ActivityType, "-"), e.subject(), ago(e.Since, now)})

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// addresses are those of the lists.
+// addresses are the addresses of the lists.
 var addresses = map[string][]string{"attention": nil, "waiting": {"waiting"}, "settled": {"settled"}, "ended": {"ended"}, "all": {"all"}}
 
 // page is a page of a list.
@@ -24,7 +24,7 @@ type page struct {
 	Skipped int     `json:"skipped"`
 }
 
-// list returns the address and the parameters of the list that is asked for.
+// list returns the address and the parameters of the requested list.
 func (c *call) list() (parts []string, query url.Values, err error) {
 	name := "attention"
 	if len(c.args) > 1 {
@@ -99,7 +99,7 @@ func runList(ctx context.Context, c *call) error {
 	return nil
 }
 
-// printJSON writes a document, for people if there is a terminal.
+// printJSON writes a document, indented if the output is a terminal.
 func (c *call) printJSON(b []byte) error {
 	if c.terminal {
 		var out bytes.Buffer
@@ -111,7 +111,7 @@ func (c *call) printJSON(b []byte) error {
 	return err
 }
 
-// id is the argument that names an entry. It isn't repeated in errors, since it
+// id returns the argument that names an entry. Errors do not repeat it, because it
 // may be a callback ID.
 func id(arg string) (string, error) {
 	if arg == "" || len(arg) > 100 || strings.ContainsAny(arg, "/?#") || arg == "." || arg == ".." {
@@ -135,8 +135,8 @@ func runShow(ctx context.Context, c *call) error {
 	return c.printEntry(b)
 }
 
-// facts are the fields of an entry in the order in which show prints them. What
-// isn't listed is printed behind, so that a newer board loses nothing.
+// facts are the fields of an entry in the order in which show prints them. Other
+// fields follow, so that those of a newer board are printed too.
 var facts = []string{
 	"id", "state", "class", "attention", "evidence", "end", "outcome", "delivered", "namespace", "workflowId", "workflowType", "runId", "activityId", "activityType",
 	"activityRunId", "taskQueue", "attempt", "resultType", "key", "reference", "labels", "signals", "deliveries", "lastError", "pump", "heartbeatTimeout", "heartbeatTries",
@@ -181,7 +181,7 @@ func (c *call) printEntry(b []byte) error {
 	return nil
 }
 
-// plain is a JSON value as text: strings without quotes, lists with commas.
+// plain returns a JSON value as text: strings without quotes, lists with commas.
 func plain(raw json.RawMessage) string {
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
@@ -243,8 +243,8 @@ func runStats(ctx context.Context, c *call) error {
 	return err
 }
 
-// runTail prints what changes in a list. An error of the board that may pass is
-// printed, and the next look tries again.
+// runTail prints the changes of a list. It prints errors of the board that may be
+// temporary, and tries again.
 func runTail(ctx context.Context, c *call) error {
 	every, err := time.ParseDuration(c.interval)
 	if err != nil || every < time.Second {
@@ -344,7 +344,7 @@ func sorted(entries map[string]entry) (ids []string) {
 	return ids
 }
 
-// readAll reads what complete and the bulk actions get from a file.
+// readAll reads a file for complete and the bulk actions.
 func readAll(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// settings are those of all commands. A flag comes before the environment, and
-// that before the file.
+// settings are the settings of all commands. A flag overrides the environment,
+// which overrides the file.
 type settings struct {
 	url, tokenFile, output, timeoutText, config string
 
@@ -37,7 +37,8 @@ func (s *settings) flags(f *flag.FlagSet) {
 // fileNames are the names that a configuration file may have.
 var fileNames = map[string]bool{"url": true, "token": true, "token-file": true, "output": true, "timeout": true}
 
-// complete adds what the environment and the file say, and checks the whole.
+// complete adds the settings of the environment and the file, and checks all of
+// them.
 func (s *settings) complete(f *flag.FlagSet, env func(string) (string, bool)) error {
 	given := make(map[string]bool)
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -74,7 +75,7 @@ func (s *settings) complete(f *flag.FlagSet, env func(string) (string, bool)) er
 	return s.checkURL()
 }
 
-// findToken reads the token from where it was named most directly.
+// findToken reads the token from the most direct source.
 func (s *settings) findToken(flagged bool, env func(string) (string, bool), inFile string) error {
 	if v, ok := env("LATCHKEY_TOKEN"); ok && v != "" && !flagged {
 		s.token = v
@@ -98,7 +99,8 @@ func (s *settings) findToken(flagged bool, env func(string) (string, bool), inFi
 	return nil
 }
 
-// checkURL refuses an address that would send the token in clear over a network.
+// checkURL refuses an address to which the token would be sent unencrypted over a
+// network.
 func (s *settings) checkURL() error {
 	if s.url == "" {
 		return usage("the address of the board is missing: set -url, LATCHKEY_URL, or url in the configuration file")
@@ -116,8 +118,7 @@ func (s *settings) checkURL() error {
 	return nil
 }
 
-// file reads the configuration file: the one that is named, or the user's own if
-// it is there.
+// file reads the configuration file: the given one, or the user's own if it exists.
 func (s *settings) file(flagged bool, env func(string) (string, bool)) (map[string]string, error) {
 	path, named := s.config, flagged
 	if v, ok := env("LATCHKEY_CONFIG"); !flagged && ok && v != "" {
@@ -166,7 +167,7 @@ func (s *settings) file(flagged bool, env func(string) (string, bool)) (map[stri
 	return values, nil
 }
 
-// address returns the URL of a part of the board.
+// address returns the URL of a page of the board.
 func (s *settings) address(query url.Values, parts ...string) string {
 	var address strings.Builder
 	address.WriteString(strings.TrimRight(s.base.String(), "/"))
@@ -182,5 +183,5 @@ func (s *settings) address(query url.Values, parts ...string) string {
 	return address.String()
 }
 
-// String keeps the token out of everything that is printed.
+// String hides the token.
 func (s *settings) String() string { return fmt.Sprintf("settings of %s", s.url) }

@@ -1,4 +1,3 @@
-// Package answers tests Latchkey against a real Temporal server: what it makes
-// of each of the facts that package facts pins, and of what can befall an
-// activity while it waits.
+// Package answers tests how Latchkey behaves on a real Temporal server: for each
+// fact in package facts, and for everything that can happen to a waiting activity.
 package answers

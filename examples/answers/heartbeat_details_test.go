@@ -112,7 +112,7 @@ func wantFound(t *testing.T, finds <-chan found, want found) {
 	}
 }
 
-// beats waits until the server has taken so many beats from now on.
+// beats waits until the server has accepted this many more beats.
 func (w *world) beats(run client.WorkflowRun, n int) *workflowpb.PendingActivityInfo {
 	w.t.Helper()
 	last := w.Pending(run).GetLastHeartbeatTime().AsTime()
@@ -180,8 +180,8 @@ func TestRecordedDetailsOutliveBeats(t *testing.T) {
 	}
 }
 
-// What the outside brings reaches the server, and the next attempt, in place of
-// what the function recorded.
+// Details of the external system reach the server and the next attempt, and replace
+// those that the function recorded.
 func TestBroughtDetailsReachTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	for name, o := range codecs(t) {

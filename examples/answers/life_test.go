@@ -55,11 +55,9 @@ func TestResetOfTheFirstAttempt(t *testing.T) {
 	}
 }
 
-// The failure came in back-off, and a reset lets the next attempt begin: that
-// one ends by it, asks nobody, and the one after it asks anew.
-// A failure is accepted between two attempts, and an operator resets the
-// activity. The numbers of attempts no longer tell whether one was failed, so
-// the next attempt asks for an answer of its own.
+// A failure is accepted between two attempts, and an operator resets the activity.
+// The attempt after the reset is failed by it and does not ask. If the numbers of
+// attempts no longer show whether one was failed, the next attempt asks again.
 func TestFailureSettledBeforeAReset(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -253,8 +251,8 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// Nobody answers, and the activity ends: told, with what the application
-// knows it by.
+// The activity ends without an answer. The Over hook gets the application's
+// reference.
 func TestEndIsTold(t *testing.T) {
 	t.Parallel()
 	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
@@ -346,7 +344,7 @@ func TestCancelledWithoutWaiting(t *testing.T) {
 		w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
 			return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 		})
-		must(t, p.Complete(w.Context(), approved)) // Temporal takes it, nobody reads it
+		must(t, p.Complete(w.Context(), approved)) // Temporal accepts it, and no workflow reads it
 		if i := w.wantState(p, async.Closed); !i.Delivered {
 			t.Errorf("the callback tells %+v, want that it was delivered", i)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// A result finds nobody, by token and by ID, while the activity is pending: it
-// has changed state between the calls, and is tried again.
+// A result gets NotFound by token and by ID while the activity is pending, because
+// the activity has changed its state between the calls. The delivery is retried.
 func TestResultThatFindsNobodyIsTriedAgain(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -35,8 +35,8 @@ func TestResultThatFindsNobodyIsTriedAgain(t *testing.T) {
 	hooks.next(t, "delivered", p.Callback, nil)
 }
 
-// A failure came in back-off, and the activity times out before the next
-// attempt: nobody was failed by it, and that is told.
+// A failure is accepted in backoff, and the activity times out before the next
+// attempt. The failure failed no attempt, and the Over hook says so.
 func TestFailureInBackOffExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

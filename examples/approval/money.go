@@ -14,14 +14,14 @@ var amount = regexp.MustCompile(`^([0-9]{1,6})(?:[.]([0-9]{2}))?$`)
 func parseCents(s string) (int64, error) {
 	m := amount.FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil {
-		return 0, errors.New("an amount is written such as 84.20, and is below a million")
+		return 0, errors.New("an amount must be a number such as 84.20, below a million")
 	}
 	if m[2] == "" {
 		m[2] = "00"
 	}
 	cents, err := strconv.ParseInt(m[1]+m[2], 10, 64)
 	if err == nil && cents == 0 {
-		err = errors.New("an amount is above zero")
+		err = errors.New("an amount must be above zero")
 	}
 	return cents, err
 }

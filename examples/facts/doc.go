@@ -1,6 +1,6 @@
-// Package facts pins what the bare Temporal SDK and server do with activities
-// that are completed from outside. Latchkey's rules answer these facts, so a
-// server that changes one of them is noticed here.
+// Package facts tests what the Temporal server and the bare SDK do with activities
+// that a client completes. Latchkey's rules rely on these facts, so a test here
+// fails if a new server changes one of them.
 //
-// There is nothing but tests: one for each row of the table in the design.
+// The package has tests only.
 package facts

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// reading is what Temporal has of one activity.
+// reading is what Temporal knows about one activity.
 type reading struct {
 	number      int
 	answer      Answer // that the workflow has read
@@ -18,7 +18,7 @@ type reading struct {
 	attempt     int32  // that was completed
 }
 
-// read returns what a survey has read, and what its history says of it.
+// read returns what a workflow has returned, and what its history contains.
 func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]reading, error) {
 	var answers []Answer
 	if err := run.Get(ctx, &answers); err != nil {
@@ -62,8 +62,8 @@ func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]
 // long is a wait that an activity survives only with heartbeats.
 const long = heartbeatTimeout * 3 / 2
 
-// account compares what the survey system was promised with what Temporal has. It
-// returns an error that names all that is not as it should be.
+// account compares the answers that were promised to the survey system with what
+// Temporal has. It returns an error that names all differences.
 func account(books map[int]question, read []reading) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf("  "+format, args...)) }
 	wrong := func(number int, format string, args ...any) {
@@ -86,31 +86,31 @@ func account(books map[int]question, read []reading) (lines []string, err error)
 		}
 		switch {
 		case q.times == 0:
-			wrong(r.number, "it was never asked")
+			wrong(r.number, "it was not asked")
 		case !q.taken:
-			wrong(r.number, "its answer was not taken")
+			wrong(r.number, "its answer was not accepted")
 		case q.wrong != "":
 			wrong(r.number, "%s", q.wrong)
 		case q.refused != (r.number%rivalEvery == 0):
-			wrong(r.number, "a rival's answer was refused: %t", q.refused)
+			wrong(r.number, "a different answer was refused: %t", q.refused)
 		case r.answer != q.answer:
-			wrong(r.number, "the survey system answered %q, the workflow has read %q", q.answer.Text, r.answer.Text)
+			wrong(r.number, "the survey system answered %q, and the workflow has %q", q.answer.Text, r.answer.Text)
 		case r.completions != 1:
 			wrong(r.number, "it was completed %d times", r.completions)
 		default:
 			right++
 		}
 	}
-	say("%3d activities have the answer that was promised to be delivered, each once", right)
-	say("%3d of them asked again, after the worker was killed, under the same callback ID", again)
+	say("%3d activities have the answer that a process accepted, each once", right)
+	say("%3d of them asked again after the worker was killed, with the same callback ID", again)
 	say("%3d waited longer than %v, with a heartbeat timeout of %v, and needed no second attempt", kept, long, heartbeatTimeout)
-	say("%3d answers were sent more than once, since the first process took no more", resent)
-	say("%3d other answers came later, and were refused", rivals)
+	say("%3d answers were sent more than once, because the first process was dead", resent)
+	say("%3d different answers came later, and were refused", rivals)
 	if len(read) != total || len(books) != total {
 		err = errors.Join(err, fmt.Errorf("%d activities and %d questions, not %d each", len(read), len(books), total))
 	}
 	if kept == 0 {
-		err = errors.Join(err, errors.New("no activity has outlived its heartbeat timeout, so no hub has kept one alive"))
+		err = errors.Join(err, errors.New("no activity waited longer than its heartbeat timeout, so the example shows no heartbeats"))
 	}
 	return lines, err
 }

@@ -29,12 +29,12 @@ func TestAccountNoticesWhatIsWrong(t *testing.T) {
 		wrong func(q *question, r *reading)
 		want  string
 	}{
-		{"never asked", func(q *question, _ *reading) { *q = question{} }, "never asked"},
-		{"not taken", func(q *question, _ *reading) { q.taken = false }, "was not taken"},
+		{"never asked", func(q *question, _ *reading) { *q = question{} }, "was not asked"},
+		{"not taken", func(q *question, _ *reading) { q.taken = false }, "was not accepted"},
 		{"went wrong", func(q *question, _ *reading) { q.wrong = "refused with status 410" }, "status 410"},
-		{"rival accepted", func(q *question, _ *reading) { q.refused = false }, "rival's answer was refused: false"},
-		{"lost", func(_ *question, r *reading) { r.answer = Answer{} }, `has read ""`},
-		{"another's", func(_ *question, r *reading) { r.answer = Answer{"answer 11"} }, `has read "answer 11"`},
+		{"rival accepted", func(q *question, _ *reading) { q.refused = false }, "different answer was refused: false"},
+		{"lost", func(_ *question, r *reading) { r.answer = Answer{} }, `the workflow has ""`},
+		{"another's", func(_ *question, r *reading) { r.answer = Answer{"answer 11"} }, `the workflow has "answer 11"`},
 		{"twice", func(_ *question, r *reading) { r.completions = 2 }, "completed 2 times"},
 	} {
 		books, read := happened()

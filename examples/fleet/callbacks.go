@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// takeAnswers is a process that takes answers. It says its URL when it is
+// takeAnswers is the process that accepts answers. It prints its URL when it is
 // ready.
 func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (err error) {
 	m, err := join(ctx, storeURL)
@@ -24,9 +24,9 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	if err != nil {
 		return err
 	}
-	// A 200 of this handler is a promise: the answer reaches the workflow,
-	// whichever process dies. A sender that gets no 200, since the process was
-	// killed, sends the same again.
+	// A 200 of this handler is a promise that the answer reaches the workflow, even
+	// if a process dies. A sender that gets no 200, because the process was killed,
+	// repeats the answer.
 	answers, err := answer.For[Answer](answer.TypeOptions{})
 	if err != nil {
 		return err

@@ -20,12 +20,12 @@ func TestMain(m *testing.M) {
 
 var wantAccount = regexp.MustCompile(`
 One worker is killed(?s:.*)
-One of the processes that take answers is killed(?s:.*)
-  240 activities have the answer that was promised to be delivered, each once
- +\d+ of them asked again, after the worker was killed, under the same callback ID
+One of the processes that accept answers is killed too(?s:.*)
+  240 activities have the answer that a process accepted, each once
+ +\d+ of them asked again after the worker was killed, with the same callback ID
  +[1-9]\d* waited longer than 13\.5s, with a heartbeat timeout of 9s, and needed no second attempt
- +[1-9]\d* answers were sent more than once, since the first process took no more
-   24 other answers came later, and were refused
+ +[1-9]\d* answers were sent more than once, because the first process was dead
+   24 different answers came later, and were refused
 Nothing is lost\.
 $`)
 

@@ -1,16 +1,17 @@
-// Command fleet is Latchkey's example of several processes on one store: two
-// workers hand activities over, two processes take the answers, and one of
-// each is killed meanwhile.
+// Command fleet is an example of several processes on one store. Two workers hand
+// activities over, and two processes accept the answers. One of each is killed
+// meanwhile.
 //
 //	go -C examples run ./fleet
 //
-// It starts a Temporal server, or uses the one that the TEMPORAL_* environment
-// names, a Redis (redis-server has to be installed) and the four processes. It
-// ends with an account: the exit code is 0 if nothing is lost.
+// It starts a Redis (redis-server must be installed), the four processes and a
+// Temporal server, or uses the one that the TEMPORAL_* environment names. At the
+// end it compares what was promised with what Temporal has. The exit code is 0 if
+// nothing is lost.
 //
-// Where to read on: survey.go has the activity, member.go what each process
-// has, callbacks.go the one that takes answers. The rest plays the survey system,
-// which is asked and answers, kills, and counts.
+// Read survey.go first, which has the activity, then member.go, which each process
+// uses, and callbacks.go, which accepts answers. The other files play the survey
+// system, kill processes and check the result.
 package main
 
 import (
@@ -34,11 +35,11 @@ func main() {
 	}
 }
 
-// run is the program. With a role as its first argument it is one of the
-// processes that the program starts, and says a line once it is ready.
+// run is the program. If its first argument is a role, it runs one of the processes
+// that the program starts, and prints a line when it is ready.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ready := func(line string) {
-		_, _ = fmt.Fprintln(stdout, line) // to a parent that is gone: see child.Context
+		_, _ = fmt.Fprintln(stdout, line) // the parent may be gone: see child.Context
 	}
 	switch {
 	case len(args) == 2 && args[0] == "redis":
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return takeAnswers(child.Context(ctx), args[1], ready)
 	}
 	if len(args) > 0 {
-		return fmt.Errorf("%q: there are no arguments", args[0])
+		return fmt.Errorf("%q: the command takes no arguments", args[0])
 	}
 	return tell(ctx, stdout, stderr)
 }

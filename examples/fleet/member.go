@@ -15,13 +15,12 @@ import (
 	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
 )
 
-// claimTime is how soon another process takes over what a dead one had in hand.
-// The default is good; this is shorter, so that the story is.
+// claimTime is how soon another process takes over the entries of a dead one. It is
+// shorter than the default, so that the example ends sooner.
 const claimTime = 3 * time.Second
 
-// member is what each process of the fleet has: a client, and a hub on the
-// store that all share. The hubs are equal; any of them delivers and heartbeats
-// for all that waits.
+// member is what each process of the fleet has: a client, and a hub on the shared
+// store. All hubs are equal: any of them delivers and heartbeats for any activity.
 type member struct {
 	temporal client.Client
 	hub      *async.Hub
@@ -47,8 +46,8 @@ func join(ctx context.Context, storeURL string) (m member, err error) {
 	if err != nil {
 		return member{}, err
 	}
-	// Without pumps all is kept alive by heartbeat.KeepAlive: the
-	// answers come from people, who cannot be asked whether they are at work.
+	// Without pumps, heartbeat.KeepAlive heartbeats for all activities: the answers
+	// come from people, whose progress cannot be queried.
 	hub, err := async.New(async.Options{Store: entries, Completer: reporter, ClaimTime: claimTime})
 	if err != nil {
 		return member{}, errors.Join(err, entries.Close())
@@ -56,7 +55,7 @@ func join(ctx context.Context, storeURL string) (m member, err error) {
 	return member{temporal, hub, entries}, nil
 }
 
-// run does what is due, in this process's share, until the context ends.
+// run runs the hub until the context ends.
 func (m member) run(ctx context.Context) error {
 	if err := m.hub.Run(ctx); ctx.Err() == nil {
 		return err
@@ -69,7 +68,7 @@ func (m member) leave() error {
 	return m.entries.Close()
 }
 
-// work is the process of a worker.
+// work is the worker's process.
 func work(ctx context.Context, storeURL, outside, queue string, ready func(string)) (err error) {
 	m, err := join(ctx, storeURL)
 	if err != nil {
@@ -77,7 +76,7 @@ func work(ctx context.Context, storeURL, outside, queue string, ready func(strin
 	}
 	defer func() { err = errors.Join(err, m.leave()) }()
 	w := worker.New(m.temporal, queue, worker.Options{
-		MaxConcurrentActivityExecutionSize: 8, // asking takes its time: see outside.go
+		MaxConcurrentActivityExecutionSize: 8, // the survey system takes a while: see outside.go
 		StickyScheduleToStartTimeout:       time.Second,
 	})
 	w.RegisterWorkflow(Survey)

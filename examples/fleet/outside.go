@@ -21,40 +21,41 @@ const (
 	// than the heartbeat timeout.
 	longestWait = 2 * heartbeatTimeout
 
-	// rivalEvery is of how many questions one gets a second, other answer.
+	// rivalEvery is the number of questions of which one gets a second, different
+	// answer.
 	rivalEvery = 10
 )
 
-// outside is who is asked and answers: people, with a mail program that sends
-// until it hears that an answer has been taken. It isn't killed, and so knows
-// what was promised.
+// outside is the survey system: people who answer, with a program that repeats each
+// answer until it is accepted. It is never killed, so it knows which answers were
+// promised.
 type outside struct {
 	ctx   context.Context // of the answering
 	doors []string        // URLs that take answers
 
 	mu      sync.Mutex
 	asked   map[int]question
-	over    bool // nothing more is answered
+	over    bool // the survey is over
 	answers sync.WaitGroup
 }
 
-// question is what became of one.
+// question is the state of one question.
 type question struct {
 	id      string
-	times   int           // that it was asked
-	answer  Answer        // the same, however often it is sent
+	times   int           // when it was asked
+	answer  Answer        // the same in each delivery
 	sent    int           // tries
-	waited  time.Duration // until the answer was taken
+	waited  time.Duration // when the answer was accepted
 	taken   bool
-	refused bool   // a rival to the answer that was taken
-	wrong   string // what should not have happened
+	refused bool   // a different answer, sent after the accepted one
+	wrong   string // a wrong response
 }
 
-// ServeHTTP is asked a question.
+// ServeHTTP receives a question.
 func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var q Question
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-		http.Error(w, "a question in JSON is needed", http.StatusBadRequest)
+		http.Error(w, "the body must be a question in JSON", http.StatusBadRequest)
 		return
 	}
 	o.mu.Lock()
@@ -65,7 +66,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		known.id, known.answer = q.CallbackID, Answer{fmt.Sprintf("answer %d, %s", q.Number, rand.Text())}
 		o.answers.Go(func() { o.reply(q.Number, known.id, known.answer, time.Now()) })
 	case known.id != q.CallbackID:
-		known.wrong = "it was asked again under another callback ID"
+		known.wrong = "it was asked again with another callback ID"
 	}
 	known.times++
 	o.asked[q.Number] = known
@@ -73,8 +74,8 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pause(r.Context(), askTime)
 }
 
-// reply sends the answer, when it is time, until it is taken. It tries the
-// doors in turn, since one of them may be dead.
+// reply sends the answer when it is due, until it is accepted. It tries the URLs in
+// turn, because one of the processes may be dead.
 func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 	pause(o.ctx, mrand.N(longestWait))
 	for door := mrand.IntN(len(o.doors)); ; door++ {
@@ -102,7 +103,7 @@ func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 	}
 }
 
-// challenge sends another answer than the one that was taken.
+// challenge sends a different answer than the accepted one.
 func (o *outside) challenge(number int, id string) {
 	for door := 0; o.ctx.Err() == nil; door++ {
 		got, err := o.send(o.doors[door%len(o.doors)]+id+"/complete", Answer{"a rival's"})
@@ -112,15 +113,14 @@ func (o *outside) challenge(number int, id string) {
 		}
 		o.note(number, func(q *question) {
 			if q.refused = got == http.StatusConflict; !q.refused {
-				q.wrong = fmt.Sprintf("a rival's answer had status %d, not 409", got)
+				q.wrong = fmt.Sprintf("a different answer got status %d, want 409", got)
 			}
 		})
 		return
 	}
 }
 
-// end returns when no answer is under way any more. The context must have
-// ended.
+// end returns when no answer is under way. The context must have ended.
 func (o *outside) end() {
 	o.mu.Lock()
 	o.over = true

@@ -26,10 +26,10 @@ const (
 	total   = surveys * each
 )
 
-// errLate guards against hanging: the story takes half a minute.
-var errLate = errors.New("the story has not come to its end within three minutes")
+// errLate bounds the example, which takes half a minute.
+var errLate = errors.New("the example has not ended within three minutes")
 
-// story is what the program does around the fleet.
+// story is the program that starts, kills and checks the fleet.
 type story struct {
 	*live.Story
 	server  *child.Server
@@ -38,7 +38,7 @@ type story struct {
 	members []*child.Process
 }
 
-// tell starts all processes, tells the story, and ends them.
+// tell starts all processes, runs the example, and stops them.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err := redisserver.Find(); err != nil {
 		return err
@@ -88,7 +88,8 @@ func (s *story) stop() {
 	}
 }
 
-// spawn starts a process, and returns it with what it says when it is ready.
+// spawn starts a process, and returns it with the line that it prints when it is
+// ready.
 func (s *story) spawn(ctx context.Context, name string, args ...string) (p *child.Process, said string, err error) {
 	lines := make(chan string, 1)
 	p, err = child.Start(child.Options{
@@ -131,7 +132,7 @@ func (s *story) run(ctx context.Context, directory, outside string) error {
 		return err
 	}
 
-	s.Say("Two workers, two processes that take answers, and a Redis that they share.")
+	s.Say("Two workers and two processes that accept answers share a Redis.")
 	s.Say("%d activities ask the survey system, which answers each within %v. Their heartbeat timeout is %v.", total, longestWait, heartbeatTimeout)
 	var runs []client.WorkflowRun
 	for n := range surveys {
@@ -142,15 +143,15 @@ func (s *story) run(ctx context.Context, directory, outside string) error {
 		runs = append(runs, run)
 	}
 
-	if err := s.until(ctx, "a third is asked", func(c counts) bool { return c.asked >= total/3 }); err != nil {
+	if err := s.until(ctx, "a third of the questions are asked", func(c counts) bool { return c.asked >= total/3 }); err != nil {
 		return err
 	}
-	s.Say("One worker is killed, with SIGKILL, in the middle of asking.")
+	s.Say("One worker is killed with SIGKILL while it asks.")
 	worker.Kill()
-	if err := s.until(ctx, "a third is answered", func(c counts) bool { return c.taken >= total/3 }); err != nil {
+	if err := s.until(ctx, "a third of the questions are answered", func(c counts) bool { return c.taken >= total/3 }); err != nil {
 		return err
 	}
-	s.Say("One of the processes that take answers is killed, too. What it leaves is sent to the other.")
+	s.Say("One of the processes that accept answers is killed too. Its answers are sent to the other.")
 	callbacks.Kill()
 	if err := s.until(ctx, "all is answered", func(c counts) bool { return c.taken == total && c.rivals == total/rivalEvery }); err != nil {
 		return err
@@ -174,10 +175,10 @@ func (s *story) run(ctx context.Context, directory, outside string) error {
 	return nil
 }
 
-// counts are how far things are.
+// counts are the numbers of questions in each state.
 type counts struct{ asked, taken, rivals int }
 
-// until shows the progress until something has come about.
+// until shows the progress until a condition holds.
 func (s *story) until(ctx context.Context, what string, come func(counts) bool) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -192,7 +193,7 @@ func (s *story) until(ctx context.Context, what string, come func(counts) bool) 
 				c.rivals++
 			}
 			if q.wrong != "" {
-				return errors.New("a question that went wrong: " + q.wrong)
+				return errors.New("a wrong response to a question: " + q.wrong)
 			}
 		}
 		s.Progress(fmt.Sprintf("  %3d asked   %3d answered   %3d wait", c.asked, c.taken, c.asked-c.taken))
@@ -202,7 +203,7 @@ func (s *story) until(ctx context.Context, what string, come func(counts) bool) 
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w, while waiting until %s", context.Cause(ctx), what)
+			return fmt.Errorf("%w while waiting until %s", context.Cause(ctx), what)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Answer is the answer of the survey system.
+// Answer is the answer to a question.
 type Answer struct{ Text string }
 
 // ResultType names the type in the store. Types of package main need that,
@@ -27,11 +27,11 @@ type Question struct {
 	CallbackID string
 }
 
-// heartbeatTimeout is how soon Temporal notices that no hub looks after an
-// activity. Three claim times leave room for one hub to die.
+// heartbeatTimeout is how soon Temporal notices that no hub heartbeats for an
+// activity. Three claim times leave room for the death of one hub.
 const heartbeatTimeout = 3 * claimTime
 
-// Survey asks the questions from first on, all at once, and returns the
+// Survey asks all questions at once, beginning with number first, and returns the
 // answers.
 func Survey(ctx workflow.Context, first, n int) ([]Answer, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -59,9 +59,9 @@ type Activities struct {
 	outside string // its URL
 }
 
-// Ask asks the survey system, and returns without an answer. A worker that dies
-// before it has asked stops to heartbeat, and another asks. One that dies
-// afterwards isn't missed: any process of the fleet keeps the activity alive.
+// Ask sends the question to the survey system and returns without an answer. If the
+// worker dies before it has asked, its heartbeats stop, and another attempt asks.
+// If it dies afterwards, any process of the fleet keeps the activity alive.
 func (a *Activities) Ask(ctx context.Context, number int) (Answer, error) {
 	return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Answer]) error {
 		question, err := json.Marshal(Question{number, p.ID()})

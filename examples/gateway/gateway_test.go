@@ -21,19 +21,19 @@ var wantAccount = regexp.MustCompile(`
 Temporal is stopped\.
   200  a mail scanner opens the link
   415  a mail scanner submits a form
-  422  a body that says nothing
+  422  an empty answer
   404  a link that was changed
   403  a rejection, which the link doesn't allow
   200  Ada approves
   200  Ada clicks again
-  409  Bob says something else
+  409  a different answer by Bob
   401  a payment with a forged signature
   204  the payment provider's message
   204  the same message again
 (?s:.*)
   order-3: approved true by Ada, paid 300 cents
 
-All as it should be: 3 workflows, (?s:.*)
+All as expected: 3 workflows, (?s:.*)
 $`)
 
 // TestProgram runs the example as a whole.

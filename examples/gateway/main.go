@@ -1,16 +1,15 @@
-// Command gateway is Latchkey's example of a process that faces the internet.
+// Command gateway is an example of a process that faces the internet.
 //
 //	go -C examples run ./gateway
 //
-// The gateway has no client and no credentials for Temporal. It takes answers
-// for the activities of another process: from people over sealed links, and from
-// a payment provider over signed webhooks. Temporal is stopped while it does. The
-// example starts its own Temporal server and a Redis (redis-server has to be
-// installed). It ends with an account: the exit code is 0 if each workflow has
-// the answers that were accepted.
+// The gateway has no client and no credentials for Temporal. It accepts answers for
+// the activities of another process: from people through sealed links, and from a
+// payment provider through signed webhooks. Temporal is stopped meanwhile. The
+// example starts its own Temporal server and a Redis (redis-server must be
+// installed). The exit code is 0 if each workflow gets the accepted answers.
 //
-// Where to read on: gateway.go is the whole gateway, workflow.go has the
-// activities. story.go plays the people and the payment provider.
+// Read gateway.go first, which is the whole gateway, then workflow.go, which has
+// the activities. story.go plays the people and the payment provider.
 package main
 
 import (
@@ -34,11 +33,11 @@ func main() {
 	}
 }
 
-// run is the program. With a role as its first argument it is one of the
-// processes that the program starts, and prints a line once it is ready.
+// run is the program. If its first argument is a role, it runs one of the processes
+// that the program starts, and prints a line when it is ready.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ready := func(line string) {
-		_, _ = fmt.Fprintln(stdout, line) // to a parent that is gone: see child.Context
+		_, _ = fmt.Fprintln(stdout, line) // the parent may be gone: see child.Context
 	}
 	switch {
 	case len(args) == 2 && args[0] == "redis":
@@ -47,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return serveGateway(child.Context(ctx), args[1], ready)
 	}
 	if len(args) > 0 {
-		return fmt.Errorf("%q: there are no arguments", args[0])
+		return fmt.Errorf("%q: the command takes no arguments", args[0])
 	}
 	return tell(ctx, stdout, stderr)
 }

@@ -35,10 +35,10 @@ import (
 
 const orders = 3
 
-// errLate guards against hanging: the story takes a quarter of a minute.
-var errLate = errors.New("the story has not come to its end within four minutes")
+// errLate bounds the example, which takes a quarter of a minute.
+var errLate = errors.New("the example has not ended within four minutes")
 
-// story is what the program does around the gateway.
+// story is the program that starts and checks the gateway.
 type story struct {
 	*live.Story
 	directory string
@@ -51,7 +51,7 @@ type story struct {
 	links map[string]string // by order
 }
 
-// tell starts all processes, tells the story, and ends them.
+// tell starts all processes, runs the example, and stops them.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err := redisserver.Find(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(s.directory)) }()
-	// The example stops the server, so it takes none that is in use.
+	// The example stops the server, so it uses none that others use.
 	s.server, err = devserver.Start(ctx, devserver.Options{Database: filepath.Join(s.directory, "temporal.db"), Log: notices{stderr}})
 	if err != nil {
 		return err
@@ -78,8 +78,8 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return err
 }
 
-// notices passes on that the server is being built, which takes minutes, and not
-// what the server logs.
+// notices prints that the build of the server takes minutes. It drops the server's
+// own log.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {
@@ -137,7 +137,7 @@ func (s *story) run(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	s.Say("A worker runs activities. A gateway takes their answers, and has no access to Temporal.")
+	s.Say("A worker runs activities. A gateway accepts their answers and has no access to Temporal.")
 	s.Say("%d orders are placed. Each waits for a person's approval and for a payment.", orders)
 	runs := make(map[string]client.WorkflowRun)
 	for n := range orders {
@@ -178,7 +178,7 @@ func (s *story) run(ctx context.Context) error {
 			return fmt.Errorf("the workflow returned %q, want %q", got, want)
 		}
 	}
-	s.Say("\nAll as it should be: %d workflows, each with the answers that were accepted while Temporal was away.", orders)
+	s.Say("\nAll as expected: %d workflows, each with the answers that were accepted while Temporal was away.", orders)
 	return nil
 }
 
@@ -187,7 +187,7 @@ const queue = "latchkey-gateway"
 // work starts the worker and the hub that delivers.
 func (s *story) work(ctx context.Context) (temporal client.Client, end func(), err error) {
 	options := s.server.ClientOptions()
-	quiet := slog.New(slog.DiscardHandler) // the outage is wanted
+	quiet := slog.New(slog.DiscardHandler) // the outage is intended
 	options.Logger = sdklog.NewStructuredLogger(quiet)
 	if temporal, err = client.DialContext(ctx, options); err != nil {
 		return nil, nil, err
@@ -225,15 +225,14 @@ func (s *story) work(ctx context.Context) (temporal client.Client, end func(), e
 	return temporal, func() { halt(); outbox.Wait(); w.Stop(); stop() }, nil
 }
 
-// link returns the link of an order, or "" where it isn't sent yet.
+// link returns the link of an order, or "" if it has not been sent yet.
 func (s *story) link(n int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.links[fmt.Sprintf("order-%d", n+1)]
 }
 
-// answer plays the people, a mail scanner, the payment provider, and one who
-// forges.
+// answer plays the people, a mail scanner, the payment provider, and a forger.
 func (s *story) answer(ctx context.Context) error {
 	for n := range orders {
 		order := fmt.Sprintf("order-%d", n+1)
@@ -247,12 +246,12 @@ func (s *story) answer(ctx context.Context) error {
 		}{
 			{"a mail scanner opens the link", "GET", link, "", nil, 200, `"state":"waiting"`},
 			{"a mail scanner submits a form", "POST", link + "/complete", "approved=true", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, 415, `"media-type"`},
-			{"a body that says nothing", "POST", link + "/complete", `{}`, nil, 422, `"/approved"`},
+			{"an empty answer", "POST", link + "/complete", `{}`, nil, 422, `"/approved"`},
 			{"a link that was changed", "POST", link + "A/complete", `{"approved":true,"by":"Eve"}`, nil, 404, `"bad-link"`},
 			{"a rejection, which the link doesn't allow", "POST", link + "/reject", `{"message":"no"}`, nil, 403, `"not-allowed"`},
 			{"Ada approves", "POST", link + "/complete", `{"approved":true,"by":"Ada"}`, nil, 200, `"delivered":false`},
 			{"Ada clicks again", "POST", link + "/complete", `{"approved":true,"by":"Ada"}`, nil, 200, `"delivered":false`},
-			{"Bob says something else", "POST", link + "/complete", `{"approved":false,"by":"Bob"}`, nil, 409, `"settled"`},
+			{"a different answer by Bob", "POST", link + "/complete", `{"approved":false,"by":"Bob"}`, nil, 409, `"settled"`},
 			{"a payment with a forged signature", "POST", s.base + "/payments", paid, http.Header{"Webhook-Id": {"msg"}, "Webhook-Timestamp": {"1"}, "Webhook-Signature": {"v1,AAAA"}}, 401, `"signature"`},
 			{"the payment provider's message", "POST", s.base + "/payments", paid, s.signed("msg_"+order, paid), 204, ""},
 			{"the same message again", "POST", s.base + "/payments", paid, s.signed("msg_"+order, paid), 204, ""},
@@ -309,7 +308,7 @@ func (s *story) until(ctx context.Context, what string, come func() bool) error 
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w, while waiting until %s", context.Cause(ctx), what)
+			return fmt.Errorf("%w while waiting until %s", context.Cause(ctx), what)
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ type Payment struct {
 // ResultType names the type in the store.
 func (Payment) ResultType() string { return "gateway.Payment" }
 
-// Order waits for an approval and a payment, and returns what came.
+// Order waits for an approval and a payment, and returns both.
 func Order(ctx workflow.Context, order string) (string, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 7 * 24 * time.Hour})
 	var a *Activities
@@ -52,7 +52,7 @@ func Order(ctx workflow.Context, order string) (string, error) {
 type Activities struct {
 	hub  *async.Hub
 	keys *webhook.Keys
-	base string // where the gateway is
+	base string // URL of the gateway
 	mail func(order, link string)
 }
 

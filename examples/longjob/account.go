@@ -27,8 +27,8 @@ func (s *story) outcomes(ctx context.Context) map[string]outcome {
 	return all
 }
 
-// account says what came of each job, by the runner's books and by Temporal's.
-// It returns an error that names all that is not as it should be.
+// account compares each job in the runner's books with its workflow in Temporal. It
+// returns an error that names all differences.
 func account(books []jobs.Job, ended map[string]outcome) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	of := make(map[string][]jobs.Job)
@@ -60,28 +60,28 @@ func account(books []jobs.Job, ended map[string]outcome) (lines []string, err er
 // once: one job, although the worker was killed, and its result in the workflow.
 func once(name string, started []jobs.Job, o outcome) error {
 	if len(started) != 1 {
-		return fmt.Errorf("%s: %d jobs were started, not one", name, len(started))
+		return fmt.Errorf("%s: %d jobs were started, want 1", name, len(started))
 	}
 	return answered(name, started[0], o)
 }
 
-// resumed: a job that crashed, and one that went on where Temporal knew it to
-// be.
+// resumed: a job that crashed, and a second one that continued from the progress
+// that Temporal had.
 func resumed(name string, started []jobs.Job, o outcome) error {
 	if len(started) != 2 {
-		return fmt.Errorf("%s: %d jobs were started, not one and one more after the crash", name, len(started))
+		return fmt.Errorf("%s: %d jobs were started, want one, and one more after the crash", name, len(started))
 	}
 	crashed, second := started[0], started[1]
 	if crashed.State != jobs.Crashed {
-		return fmt.Errorf("%s: the first job is %s, not crashed", name, crashed.State)
+		return fmt.Errorf("%s: the first job is %s, want crashed", name, crashed.State)
 	}
 	if second.From == 0 || second.From > crashed.Percent {
-		return fmt.Errorf("%s: the second job began at %d%%, where the first had crashed at %d%%", name, second.From, crashed.Percent)
+		return fmt.Errorf("%s: the second job began at %d%%, and the first one crashed at %d%%", name, second.From, crashed.Percent)
 	}
 	return answered(name, second, o)
 }
 
-// answered: the job's result is the workflow's, by an attempt after the kill.
+// answered: the workflow has the job's result, from an attempt after the kill.
 func answered(name string, j jobs.Job, o outcome) error {
 	switch {
 	case o.err != nil:
@@ -89,20 +89,20 @@ func answered(name string, j jobs.Job, o outcome) error {
 	case j.State != jobs.Done:
 		return fmt.Errorf("%s: the workflow has a result, and %s is %s", name, j.ID, j.State)
 	case o.result.Job != j.ID || o.result.Output != j.Result:
-		return fmt.Errorf("%s: the workflow has %q of %s, not %q of %s", name, o.result.Output, o.result.Job, j.Result, j.ID)
+		return fmt.Errorf("%s: the workflow has %q of %s, want %q of %s", name, o.result.Output, o.result.Job, j.Result, j.ID)
 	case o.result.Attempt < 2:
-		return fmt.Errorf("%s: answered by attempt %d, although the worker of that one was killed", name, o.result.Attempt)
+		return fmt.Errorf("%s: answered by attempt %d, whose worker was killed", name, o.result.Attempt)
 	}
 	return nil
 }
 
-// cancelled: one job, stopped before its end, and a workflow that says so.
+// cancelled: one job, stopped before its end, and a cancelled workflow.
 func cancelled(name string, started []jobs.Job, o outcome) error {
 	switch {
 	case len(started) != 1:
-		return fmt.Errorf("%s: %d jobs were started, not one", name, len(started))
+		return fmt.Errorf("%s: %d jobs were started, want 1", name, len(started))
 	case started[0].State != jobs.Stopped:
-		return fmt.Errorf("%s: the job is %s, not stopped", name, started[0].State)
+		return fmt.Errorf("%s: the job is %s, want stopped", name, started[0].State)
 	case !temporal.IsCanceledError(o.err):
 		return fmt.Errorf("%s: the workflow is not cancelled, but has ended with: %v", name, o.err)
 	}

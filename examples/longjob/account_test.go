@@ -43,7 +43,7 @@ func TestAccountNoticesWhatIsWrong(t *testing.T) {
 		{"began anew", func(b *[]jobs.Job, _ map[string]outcome) { (*b)[3].From = 0 }, "began at 0%"},
 		{"began further on", func(b *[]jobs.Job, _ map[string]outcome) { (*b)[3].From = 31 }, "began at 31%"},
 		{"encode twice", func(b *[]jobs.Job, _ map[string]outcome) { *b = append(*b, (*b)[2]) }, "encode: 2 jobs"},
-		{"not stopped", func(b *[]jobs.Job, _ map[string]outcome) { (*b)[2].State = jobs.Done }, "done, not stopped"},
+		{"not stopped", func(b *[]jobs.Job, _ map[string]outcome) { (*b)[2].State = jobs.Done }, "done, want stopped"},
 		{"still runs", func(b *[]jobs.Job, _ map[string]outcome) { (*b)[0].State = jobs.Running }, "job-1 is running"},
 		{"no result", func(_ *[]jobs.Job, e map[string]outcome) { e["render"] = outcome{err: errors.New("lost")} }, "no result: lost"},
 		{"of another job", func(_ *[]jobs.Job, e map[string]outcome) { e["index"] = outcome{result: Result{"job-2", "indexed", 3}} }, "of job-2"},

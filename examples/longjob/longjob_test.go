@@ -24,7 +24,7 @@ var wantAccount = regexp.MustCompile(`
            its workflow has the result of job-4, by attempt [3-9]
   encode   (job-\d), from 0% to \d+%: stopped
            its workflow is cancelled
-All as it should be: 4 jobs for 3 workflows, since one job crashed, and none was started twice\.
+All as expected: 4 jobs for 3 workflows, because one job crashed\. No job was started twice\.
 $`)
 
 // TestProgram runs the example as a whole.
@@ -41,7 +41,7 @@ func TestProgram(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	p := childtest.Start(t)
-	p.Await("job-1 is started")
+	p.Await("job-1 started")
 	p.Interrupt()
 	p.Wait(1)
 }

@@ -1,17 +1,17 @@
-// Command longjob is Latchkey's example of long jobs that run elsewhere, and
-// that are looked after by heartbeats: their progress reaches Temporal, a crash
-// is noticed, a cancellation reaches the job.
+// Command longjob is an example of long jobs that run on another system.
+// Heartbeats report their progress to Temporal, notice a crash, and pass a
+// cancellation on to the job.
 //
 //	go -C examples run ./longjob
 //
-// It starts a Temporal server, or uses the one that the TEMPORAL_* environment
-// names, a job runner and a worker, each a process of its own, lets some
-// things go wrong, and ends with an account: the exit code is 0 if all came out
-// as it should.
+// It starts a job runner, a worker and a Temporal server, or uses the one that the
+// TEMPORAL_* environment names. Each is a process of its own. A job crashes, a
+// workflow is cancelled, and the worker is killed. The exit code is 0 if all
+// results are as expected.
 //
-// Where to read on: workflow.go has the activity that starts a job, watch.go
-// what looks after it, worker.go how the two are put together. Package jobs is
-// the runner, which knows nothing of them. The rest tells the story.
+// Read workflow.go first, which has the activity that starts a job, then watch.go,
+// which watches it, and worker.go, which connects the two. Package jobs is the
+// runner. The other files run the example and check the result.
 package main
 
 import (
@@ -38,12 +38,11 @@ func main() {
 	}
 }
 
-// run is the program. With a role as its first argument it is one of the
-// processes that the program starts, and says a line for each thing that it
-// does.
+// run is the program. If its first argument is a role, it runs one of the processes
+// that the program starts, and prints a line for each step.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	say := func(format string, args ...any) {
-		_, _ = fmt.Fprintf(stdout, format+"\n", args...) // to a parent that is gone: see child.Context
+		_, _ = fmt.Fprintf(stdout, format+"\n", args...) // the parent may be gone: see child.Context
 	}
 	switch {
 	case len(args) == 1 && args[0] == "runner":
@@ -52,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return work(child.Context(ctx), args[1], args[2], args[3], say)
 	}
 	if len(args) > 0 {
-		return fmt.Errorf("%q: there are no arguments", args[0])
+		return fmt.Errorf("%q: the command takes no arguments", args[0])
 	}
 	return tell(ctx, stdout, stderr)
 }
@@ -60,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // pace is how long the runner takes for a percent of a job.
 const pace = 180 * time.Millisecond
 
-// serveJobs is the runner's process. The first thing it says is its address.
+// serveJobs is the runner's process. It first prints its address.
 func serveJobs(ctx context.Context, say func(format string, args ...any)) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,10 +16,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// names are the jobs. Each is the whole business of a workflow.
+// names are the jobs. Each is the only step of a workflow.
 var names = []string{"render", "index", "encode"}
 
-// story is what the program does around the worker and the runner.
+// story is the program that starts, kills and checks the worker and the runner.
 type story struct {
 	*live.Story
 	temporal client.Client
@@ -30,10 +30,10 @@ type story struct {
 	spawn func() (*child.Process, error)
 }
 
-// errLate guards against hanging: the story takes a quarter of a minute.
-var errLate = errors.New("the story has not come to its end within three minutes")
+// errLate bounds the example, which takes a quarter of a minute.
+var errLate = errors.New("the example has not ended within three minutes")
 
-// tell starts all processes, tells the story, and ends them.
+// tell starts all processes, runs the example, and stops them.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	directory, err := os.MkdirTemp("", "latchkey-longjob-")
 	if err != nil {
@@ -89,7 +89,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return nil
 }
 
-// run lets happen what may happen to a job.
+// run makes a worker die, a job crash and a cancellation arrive.
 func (s *story) run(ctx context.Context) error {
 	first, err := s.spawn()
 	if err != nil {
@@ -97,9 +97,9 @@ func (s *story) run(ctx context.Context) error {
 	}
 	defer first.Stop()
 
-	s.Say("Three workflows each have a job done by a runner that knows nothing of Temporal.")
-	s.Say("Below: how far each is, and in brackets what Temporal knows of it, by heartbeats.")
-	err = s.until(ctx, "Temporal knows of each job's progress", func(v map[string]view) bool {
+	s.Say("Three workflows each start a job at a runner that knows nothing about Temporal.")
+	s.Say("The lines below show the progress of each job, and in brackets the progress that Temporal knows from heartbeats.")
+	err = s.until(ctx, "Temporal knows the progress of each job", func(v map[string]view) bool {
 		return v["render"].known > 0 && v["index"].known > 0 && v["encode"].known > 0
 	})
 	if err != nil {
@@ -123,18 +123,18 @@ func (s *story) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Say("The runner loses index, as if a machine had failed. The next heartbeat finds that.")
+	s.Say("The runner loses the job index, as if a machine had failed. The next heartbeat notices it.")
 	if _, err := s.runner.Crash(ctx, lost); err != nil {
 		return err
 	}
-	err = s.until(ctx, "another job takes index up", func(v map[string]view) bool {
+	err = s.until(ctx, "another job continues index", func(v map[string]view) bool {
 		return v["index"].job.ID != lost && v["index"].known > v["index"].job.From
 	})
 	if err != nil {
 		return err
 	}
 
-	s.Say("The worker is killed, with SIGKILL. The runner goes on; what Temporal knows stands still.")
+	s.Say("The worker is killed with SIGKILL. The runner continues; Temporal gets no heartbeats.")
 	first.Kill()
 	before := make(map[string]view)
 	err = s.until(ctx, "the heartbeat timeout ends the attempts", func(v map[string]view) bool {
@@ -147,7 +147,7 @@ func (s *story) run(ctx context.Context) error {
 		return err
 	}
 
-	s.Say("No heartbeat for %v: Temporal has given up both attempts. Another worker is started.", heartbeatTimeout)
+	s.Say("No heartbeat for %v: Temporal has timed both attempts out. Another worker is started.", heartbeatTimeout)
 	second, err := s.spawn()
 	if err != nil {
 		return err
@@ -168,6 +168,6 @@ func (s *story) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Say("All as it should be: %d jobs for %d workflows, since one job crashed, and none was started twice.", len(all), len(names))
+	s.Say("All as expected: %d jobs for %d workflows, because one job crashed. No job was started twice.", len(all), len(names))
 	return nil
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// view is how a job looks from both sides.
+// view is a job as the runner and Temporal see it.
 type view struct {
-	job     jobs.Job // the last of the workflow's
-	known   int      // percent, as Temporal knows it; -1: it doesn't
+	job     jobs.Job // of the workflow's last job
+	known   int      // percent, as Temporal knows it; -1: unknown
 	attempt int32    // of the activity
 	closed  bool     // the workflow
 }
@@ -51,7 +51,7 @@ func (s *story) look(ctx context.Context) (map[string]view, error) {
 	return views, nil
 }
 
-// until shows the progress until something has come about.
+// until shows the progress until a condition holds.
 func (s *story) until(ctx context.Context, what string, come func(map[string]view) bool) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -68,7 +68,7 @@ func (s *story) until(ctx context.Context, what string, come func(map[string]vie
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w, while waiting until %s", context.Cause(ctx), what)
+			return fmt.Errorf("%w while waiting until %s", context.Cause(ctx), what)
 		}
 	}
 }

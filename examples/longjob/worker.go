@@ -22,14 +22,13 @@ const (
 	// runnerPump names the pump of activities that have a job at the runner.
 	runnerPump = "runner"
 
-	// claimTime is as short as it may be, since it bounds the heartbeat
-	// timeout, and with it the length of the story. The default is good.
+	// claimTime is the shortest allowed, so that heartbeat timeouts and the example
+	// can be short. Production code uses the default.
 	claimTime = 2 * time.Second
 )
 
-// work is the worker's process: activities, and a hub that looks after what
-// they have left behind. All that it would miss after a SIGKILL is in the
-// store's file.
+// work is the worker's process: activities, and a hub that heartbeats for them. The
+// store's file has everything that the process needs after a SIGKILL.
 func work(ctx context.Context, runner, directory, queue string, say func(format string, args ...any)) (err error) {
 	temporal, options, err := child.Dial(ctx)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// Progress is what the heartbeats tell Temporal, and a later attempt.
+// Progress is in the heartbeat details, for Temporal and for later attempts.
 type Progress struct{ Percent int }
 
-// Result is what came of a job.
+// Result is the result of a job.
 type Result struct {
 	Job     string // the runner's number for it
 	Output  string
@@ -26,16 +26,16 @@ type Result struct {
 // since every program's is called main.
 func (Result) ResultType() string { return "longjob.Result" }
 
-// heartbeatTimeout is how soon Temporal notices that no hub looks after a job
-// any more. Hours would be as good; this is short, so that the story is.
+// heartbeatTimeout is how soon Temporal notices that no hub watches a job. It is
+// short so that the example is; an hour would work too.
 const heartbeatTimeout = 3 * claimTime
 
-// Process has a job done at the runner.
+// Process runs a job at the runner.
 func Process(ctx workflow.Context, name string) (Result, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 24 * time.Hour, // the longest job
 		HeartbeatTimeout:    heartbeatTimeout,
-		WaitForCancellation: true, // a cancelled job has ended when its workflow has
+		WaitForCancellation: true, // the workflow waits until its cancelled job has stopped
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
 	})
 	var (
@@ -53,33 +53,33 @@ type Activities struct {
 	say    func(format string, args ...any)
 }
 
-// RunJob starts a job and returns at once: no goroutine waits for the job, and
-// no worker is busy with it.
+// RunJob starts a job and returns at once. No goroutine and no worker waits for the
+// job.
 func (a *Activities) RunJob(ctx context.Context, name string) (Result, error) {
 	o := async.StartOptions{Pump: runnerPump, Labels: map[string]string{"job": name}}
 	return async.Start(ctx, a.hub, o, func(ctx context.Context, p async.Pending[Result]) error {
 		attempt := activity.GetInfo(ctx).Attempt
 		if id := p.Reference(); id != "" {
-			// An attempt before this one has started the job, and it is out
-			// there still. (StartOptions.Once would say the same.)
-			a.say("%s, attempt %d: %s is known, nothing is started", name, attempt, id)
+			// An earlier attempt has started the job, and it still runs.
+			// (StartOptions.Once would have the same effect.)
+			a.say("%s, attempt %d: %s runs already", name, attempt, id)
 			return nil
 		}
-		// Where a job before has crashed there is no reference, but what it had
-		// done needn't be done again.
+		// If an earlier job has crashed there is no reference, but the next job can
+		// continue from its progress.
 		var done Progress
 		if activity.HasHeartbeatDetails(ctx) {
 			if err := activity.GetHeartbeatDetails(ctx, &done); err != nil {
 				return err
 			}
 		}
-		// The callback ID is the same in each attempt until there is an answer.
-		// A worker that dies between these two calls starts no second job.
+		// All attempts have the same callback ID until there is an answer. A worker
+		// that dies between these two calls starts no second job.
 		job, err := a.runner.Start(ctx, p.ID(), jobs.Order{Name: name, From: done.Percent})
 		if err != nil {
 			return err
 		}
-		a.say("%s, attempt %d: %s is started at %d%%", name, attempt, job.ID, job.From)
+		a.say("%s, attempt %d: %s started at %d%%", name, attempt, job.ID, job.From)
 		return p.Remember(ctx, job.ID)
 	})
 }

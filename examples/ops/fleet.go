@@ -35,7 +35,7 @@ import (
 
 const (
 	open   = "default"  // a namespace for which the hub has a client
-	closed = "payments" // and one for which it has none, at first
+	closed = "payments" // a namespace for which it has none at first
 	queue  = "ops"
 	each   = 50 // activities of a workflow
 )
@@ -60,13 +60,13 @@ type fleet struct {
 	metrics   http.Handler
 	address   string                       // of the pages
 	board     string                       // its address
-	serving   atomic.Pointer[http.Handler] // the board of the hub that runs
+	serving   atomic.Pointer[http.Handler] // the board of the running hub
 	pages     *http.Server
 	endRedis  context.CancelFunc
-	endHub    context.CancelFunc // of the hub that runs
-	hub       *async.Hub         // the one that runs
+	endHub    context.CancelFunc // of the running hub
+	hub       *async.Hub         // the running hub
 	running   sync.WaitGroup     // Redis and the board's server
-	hubs      sync.WaitGroup     // the hub that runs
+	hubs      sync.WaitGroup     // the running hub
 
 	mu        sync.Mutex
 	callbacks map[string][]string // by activity type
@@ -128,8 +128,8 @@ func (f *fleet) redis() (url string, err error) {
 	}
 }
 
-// work starts a worker in each namespace. Their hub hands activities over, and
-// leaves the rest to the hub that runs.
+// work starts a worker in each namespace. Its hub only hands activities over; the
+// running hub does the rest.
 func (f *fleet) work() error {
 	hub, err := f.newHub(map[string]heartbeat.Pump{"jobs": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})}, f.clients[open], f.clients[closed])
 	if err != nil {
@@ -155,8 +155,8 @@ func (f *fleet) newHub(pumps map[string]heartbeat.Pump, clients ...completer.Cli
 	return async.New(async.Options{Store: f.entries, Completer: c, Pumps: pumps, Observer: f.observer, StatsAge: time.Second, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// runHub replaces the hub that runs, and its board. The first one lacks a client
-// for a namespace, and a pump; a mended one has both.
+// runHub replaces the running hub and its board. The first hub lacks a client for a
+// namespace, and a pump; the repaired one has both.
 func (f *fleet) runHub(mended bool) (err error) {
 	if f.endHub != nil {
 		f.endHub()
@@ -277,15 +277,16 @@ func (f *fleet) note(activity, callback string) {
 	f.callbacks[activity] = append(f.callbacks[activity], callback)
 }
 
-// asked returns the callback IDs of the activities of a type that wait.
+// asked returns the callback IDs of the waiting activities of a type.
 func (f *fleet) asked(activity string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.callbacks[activity]...)
 }
 
-// fill starts activities until there are entries in all states: one in ten of a
-// payment, one in twenty of a job, and half of the approvals answered.
+// fill starts activities until the store has entries in all states. One in ten
+// waits for a payment and one in twenty for a job; half of the approvals are
+// answered.
 func (f *fleet) fill(ctx context.Context, story *live.Story, entries int) error {
 	want := map[string]int{"Capture": entries / 10, "RunJob": entries / 20}
 	want["Approve"] = entries - want["Capture"] - want["RunJob"]
@@ -321,7 +322,7 @@ func (f *fleet) fill(ctx context.Context, story *live.Story, entries int) error 
 	return nil
 }
 
-// answer has many callers answer, as external systems do.
+// answer has many callers answer at the same time.
 func (f *fleet) answer(ctx context.Context, callbacks []string) error {
 	const callers = 16
 	var wg sync.WaitGroup
@@ -350,8 +351,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// notices passes on that the server is being built, which takes minutes, and not
-// what the server logs.
+// notices prints that the build of the server takes minutes. It drops the server's
+// own log.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

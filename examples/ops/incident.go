@@ -14,16 +14,16 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/live"
 )
 
-// incident plays three faults. It looks at the board and mends with the command
-// line, as an operator does.
+// incident plays three faults. It reads the board and repairs each fault with the
+// command line, as an operator does.
 func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	program := filepath.Join(f.directory, "latchkey")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/latchkey-go/latchkey/cmd/latchkey").CombinedOutput(); err != nil {
-		return fmt.Errorf("the command line can't be built: %w\n%s", err, out)
+		return fmt.Errorf("build the command line: %w\n%s", err, out)
 	}
 	o := operator{program, f, story}
 
-	story.Say("\nTemporal goes away. Answers are accepted all the same.")
+	story.Say("\nTemporal is stopped. Answers are still accepted.")
 	if err := f.server.Stop(); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	if n, err := o.count(ctx, "settled", "-type", "Approve"); err != nil || n != 20 {
 		return fmt.Errorf("the board has %d answers that Temporal does not have, want 20: %w", n, err)
 	}
-	story.Say("Temporal is back. The hub delivers what it has accepted.")
+	story.Say("Temporal runs again. The hub delivers the accepted answers.")
 	if err := f.server.Restart(ctx); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 		return err
 	}
 
-	story.Say("\nPayments are answered. The hub has no client for their namespace.")
+	story.Say("\nPayments are answered, but the hub has no client for their namespace.")
 	payments := f.asked("Capture")
 	if err := f.answer(ctx, payments); err != nil {
 		return err
@@ -56,12 +56,12 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	if err := o.show(ctx, "list", "-class", "refused", "-limit", "3"); err != nil {
 		return err
 	}
-	story.Say("Jobs wait for a pump that the hub does not know.")
+	story.Say("Jobs wait with a pump that the hub does not know.")
 	if err := o.show(ctx, "stats"); err != nil {
 		return err
 	}
 
-	story.Say("\nThe hub is replaced by one with the client and the pump. What waits is retried.")
+	story.Say("\nThe hub is replaced by one with the client and the pump. The operator retries the payments.")
 	if err := f.runHub(true); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	if err := o.show(ctx, "stats"); err != nil {
 		return err
 	}
-	story.Say("\nAll as it should be: nothing needs attention.")
+	story.Say("\nAll as expected: nothing needs attention.")
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (o operator) count(ctx context.Context, list ...string) (int, error) {
 	return len(bytes.Fields(out)), err
 }
 
-// until waits until a list has so many entries.
+// until waits until a list has a number of entries.
 func (o operator) until(ctx context.Context, want int, list ...string) error {
 	return o.wait(ctx, func(n int) bool { return n == want }, list)
 }

@@ -28,7 +28,7 @@ func TestIncident(t *testing.T) {
 		t.Skip("NOT TESTED:", err)
 	}
 	out, _ := childtest.Start(t).Wait(0)
-	for _, want := range []string{"settled, result", "refused", "unknown pump", "by telephone", "All as it should be"} {
+	for _, want := range []string{"settled, result", "refused", "unknown pump", "by telephone", "All as expected"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the program printed:\n%s\nwant %q in it", out, want)
 		}

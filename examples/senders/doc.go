@@ -1,3 +1,3 @@
-// Package senders holds tests of Latchkey's web packages that need what is too
-// heavy for the root module: the senders' own libraries, and a browser.
+// Package senders tests Latchkey's web packages with the libraries of third-party
+// senders and with a browser, which the root module does not depend on.
 package senders

@@ -1,9 +1,9 @@
-// Package slack is an example of an adapter of package web/inbox: people decide by
-// the buttons of a Slack message.
+// Package slack is an example of an adapter for package web/inbox: people decide
+// with the buttons of a Slack message.
 //
 // Slack calls the handler for each press of a button. The handler verifies Slack's
-// signature, makes a Person of the Slack user, and calls Inbox.Decide, so the rules
-// of the request hold as on the pages. Slack gives it three seconds.
+// signature, maps the Slack user to a Person, and calls Inbox.Decide, so that the
+// rules of the request apply as on the pages. Slack waits three seconds for it.
 package slack
 
 import (
@@ -48,7 +48,7 @@ const (
 	prefix    = "latchkey:" // of the action IDs that are ours
 )
 
-// press is what Slack sends: the part of it that counts.
+// press is the part of Slack's request that the adapter reads.
 type press struct {
 	Type string `json:"type"`
 	User struct {
@@ -89,9 +89,9 @@ func Message(path string, r inbox.Request, answers map[string]url.Values, order 
 	}})
 }
 
-// ServeHTTP answers Slack once the answer is stored, and then replies to the person.
-// A press that a rule refuses is 200: to Slack it has arrived. After a 503 Slack
-// shows the person that the press failed.
+// ServeHTTP responds to Slack once the answer is stored, and then replies to the
+// person. A press that a rule refuses gets 200, because Slack has delivered it.
+// After a 503, Slack shows the person that the press failed.
 func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -117,7 +117,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no payload", http.StatusBadRequest)
 		return
 	}
-	// A person who leaves has pressed all the same.
+	// A person who leaves has pressed the button.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), wait)
 	defer cancel()
 	text, status := a.pressed(ctx, p)
@@ -129,10 +129,10 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(r.Context()), replyTime)
 	defer cancel()
-	_ = a.Reply(ctx, p.ResponseURL, text) // the message's page shows the same
+	_ = a.Reply(ctx, p.ResponseURL, text) // the page of the message shows the same
 }
 
-// pressed acts, and returns what the person reads.
+// pressed acts, and returns the text for the person.
 func (a *Adapter) pressed(ctx context.Context, p press) (text string, status int) {
 	if p.Type != "block_actions" || len(p.Actions) != 1 || !strings.HasPrefix(p.Actions[0].ActionID, prefix) {
 		return "", http.StatusOK // not ours

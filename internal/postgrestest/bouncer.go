@@ -16,8 +16,8 @@ type Bouncer struct {
 	address string
 }
 
-// Bouncer starts PgBouncer, which ends with the test. Where PgBouncer isn't
-// installed the test is skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
+// Bouncer starts PgBouncer, which ends with the test. If PgBouncer is not
+// installed, the test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
 func (s *Server) Bouncer(tb testing.TB) *Bouncer {
 	tb.Helper()
 	program, err := findBouncer()

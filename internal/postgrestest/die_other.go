@@ -4,5 +4,6 @@ package postgrestest
 
 import "syscall"
 
-// dieWithParent adds nothing here: a server whose tests were killed goes on.
+// dieWithParent does nothing here: if the test process is killed, the server
+// continues.
 func dieWithParent(*syscall.SysProcAttr) {}

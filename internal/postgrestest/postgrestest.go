@@ -25,10 +25,10 @@ import (
 	"testing"
 )
 
-// Server is a PostgreSQL server on loopback, with a folder of its own. Its
+// Server is a PostgreSQL server on loopback with a directory of its own. Its
 // methods are for one goroutine.
 type Server struct {
-	bin      string // where the programs are; ends in a separator
+	bin      string // directory of the programs; ends in a separator
 	dir      string
 	password string
 	address  string
@@ -37,11 +37,11 @@ type Server struct {
 
 const superuser = "latchkey"
 
-// errMissing means that a program isn't installed.
+// errMissing means that a program is not installed.
 var errMissing = errors.New("a server is not installed")
 
-// Start starts a server, which ends with the test. Where PostgreSQL isn't
-// installed the test is skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
+// Start starts a server, which ends with the test. If PostgreSQL is not installed,
+// the test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := start()
@@ -68,8 +68,8 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not the test's own folder: another user has no way into that one. The
-	// name is short, since a socket's path is a hundred bytes at most.
+	// Not the test's own directory, which another user cannot enter. The name is
+	// short, because the path of a socket has at most about a hundred bytes.
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
 		return nil, err
@@ -82,8 +82,8 @@ func start() (*Server, error) {
 	return s, nil
 }
 
-// programs returns the folder of the server's programs, which Debian keeps out
-// of the path. Of several releases it is the newest.
+// programs returns the directory of the server's programs, which Debian does not
+// put into the path. Of several releases it returns the newest.
 func programs() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		return filepath.Dir(path) + string(filepath.Separator), nil
@@ -139,7 +139,7 @@ func (s *Server) run() (err error) {
 }
 
 func (s *Server) listen() (err error) {
-	if s.address == "" { // otherwise it starts again, where it was
+	if s.address == "" { // a restart keeps its address
 		if s.address, err = freeAddress(); err != nil {
 			return err
 		}
@@ -158,14 +158,14 @@ func (s *Server) listen() (err error) {
 }
 
 func (s *Server) remove() {
-	// At once, without waiting for clients and without a checkpoint.
+	// immediately: it does not wait for clients, and writes no checkpoint
 	s.process.stop(syscall.SIGQUIT)
 	_ = os.RemoveAll(s.dir)
 }
 
-// Crash ends the server as a loss of power would, except that the operating
-// system keeps what it holds, and starts it again at the same address. The
-// server recovers from its log of writes.
+// Crash ends the server as a loss of power would, except that the operating system
+// keeps its buffers. It then starts the server again at the same address, and the
+// server recovers from its write-ahead log.
 func (s *Server) Crash(tb testing.TB) {
 	tb.Helper()
 	s.process.stop(syscall.SIGQUIT)
@@ -183,8 +183,8 @@ func (s *Server) at(address, query string) string {
 	return u.String()
 }
 
-// Shared is a server that starts with the first test that asks for it, and
-// ends with the package's tests. The zero value is ready to use.
+// Shared is a server that starts with the first test that needs it, and ends with
+// the package's tests. The zero value is ready to use.
 type Shared struct {
 	once   sync.Once
 	server *Server
@@ -200,8 +200,8 @@ func (s *Shared) Main(m *testing.M) int {
 	return code
 }
 
-// Server returns the server. Where PostgreSQL isn't installed the test is
-// skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
+// Server returns the server. If PostgreSQL is not installed, the test is skipped,
+// or fails if LATCHKEY_REQUIRE_SERVERS is 1.
 func (s *Shared) Server(tb testing.TB) *Server {
 	tb.Helper()
 	s.once.Do(func() { s.server, s.err = start() })

@@ -15,26 +15,26 @@ import (
 	"time"
 )
 
-// process is a server that runs. A nil one has ended.
+// process is a running server. A nil process has ended.
 type process struct {
 	process *os.Process
 	done    chan struct{} // closed when the process has ended
 }
 
-// command returns a program that runs in a folder, as another user where this
-// is root.
+// command returns a program that runs in a directory, as another user if this
+// process runs as root.
 func command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
-	user, _ := unprivileged() // create has looked
+	user, _ := unprivileged() // create has checked it
 	runAs(cmd.SysProcAttr, user)
 	return cmd
 }
 
-// launch starts a server, and returns when it writes the text to its standard
-// error.
+// launch starts a server, and returns when the server writes the text to its
+// standard error.
 func launch(cmd *exec.Cmd, ready string) (*process, error) {
 	dieWithParent(cmd.SysProcAttr)
 	name := filepath.Base(cmd.Path)
@@ -45,8 +45,8 @@ func launch(cmd *exec.Cmd, ready string) (*process, error) {
 	started, up, done := make(chan error), make(chan struct{}), make(chan struct{})
 	var said strings.Builder // read after done
 	go func() {
-		// Linux ends the server with the thread that started it, and Go ends a
-		// thread only with a goroutine that is locked to it.
+		// Linux ends the server with the thread that started it. Go ends a thread
+		// only with a goroutine that is locked to it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(done)

@@ -11,7 +11,7 @@ import (
 
 const (
 	maxFindings = 100
-	checkPage   = 1 << 10 // keys looked at in one transaction
+	checkPage   = 1 << 10 // keys per transaction
 )
 
 // Check reads the whole file and returns an [store.ErrCorrupt] for each damage that
@@ -45,7 +45,7 @@ func (s *Store) check(ctx context.Context) error {
 	return f.with(s.scan(ctx, dueBucket, f.due))
 }
 
-// scan calls fn for every key of a bucket, in transactions that are short.
+// scan calls fn for every key of a bucket, in short transactions.
 func (s *Store) scan(ctx context.Context, bucket []byte, fn func(t *txn, key, value []byte) error) error {
 	var last []byte
 	for {

@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// claimSize is the number of bytes that a claimed entry counts in a batch.
+// claimSize is the number of bytes that a claimed entry adds to a batch.
 const claimSize = 1 << 10
 
 // Claim implements [store.Store]. It returns the oldest entries of the whole store

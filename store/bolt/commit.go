@@ -9,9 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A transaction has at most so many operations, and accepts no further one after so
-// many bytes. That bounds the memory of a commit, and the time that the next
-// operation waits for it.
+// Limits of a transaction. They bound the memory of a commit, and the time that the
+// next operation waits for it.
 const (
 	maxBatch      = 512
 	maxBatchBytes = 8 << 20
@@ -33,8 +32,8 @@ type operation struct {
 	wake    chan bool // capacity 1: true to lead, false when err is set
 	elected bool      // guarded by Store.mu: true is in wake
 	err     error
-	// standing means that err depends only on earlier transactions, so it remains
-	// valid if this one fails.
+	// standing means that err depends only on earlier transactions, so it stays
+	// valid if this transaction fails.
 	standing bool
 }
 
@@ -197,8 +196,8 @@ func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 		})
 	})
 	// A transaction that has ended has no ID. If it still has one, bbolt met the
-	// damage again in the rollback, and its writers' lock remains held; so it does
-	// if the transaction never began.
+	// damage again during the rollback, or the transaction never began. In both
+	// cases the lock of its writers remains held.
 	if escaped && (tx == nil || tx.ID() >= 0) {
 		s.setWrecked(err)
 	}

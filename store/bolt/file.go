@@ -113,13 +113,13 @@ func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 		NoSync:       o.NoSyncForTests,
 		NoStatistics: true,
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			// A file that vanishes meanwhile must not come back half made.
+			// If the file vanishes meanwhile, it must not be created again empty.
 			f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 			if err != nil {
 				return nil, err
 			}
-			// bbolt reads the list of free pages as soon as it has the lock,
-			// and believes what it says of its own length.
+			// bbolt reads the list of free pages as soon as it has the lock, and
+			// trusts the length that the list states.
 			if _, err := pages.Inspect(f); err != nil {
 				_ = f.Close()
 				return nil, err
@@ -151,13 +151,13 @@ func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// confirm checks a file again under its lock, after it was found damaged without
-// the lock: that may have been a write of another process.
+// confirm checks a file again under its lock after it was found damaged without the
+// lock. The damage may have been an unfinished write of another process.
 func confirm(path string, found error) error {
 	var file *os.File
 	err, _ := guard(path, func() error {
 		db, err := bbolt.Open(path, 0, &bbolt.Options{
-			ReadOnly: true, // doesn't look at the list of free pages
+			ReadOnly: true, // does not read the list of free pages
 			Timeout:  1,
 			OpenFile: func(path string, flag int, mode os.FileMode) (f *os.File, err error) {
 				file, err = os.OpenFile(path, flag&^os.O_CREATE, mode)
@@ -187,7 +187,7 @@ func opened(path string, err error) error {
 }
 
 // verify checks under the lock what bbolt assumes, and that the file is Latchkey's
-// and of a known format.
+// and has a known format.
 func (s *Store) verify(ctx context.Context) error {
 	layout, err := pages.Inspect(s.file)
 	if err != nil {
@@ -214,9 +214,9 @@ func (s *Store) verify(ctx context.Context) error {
 	})
 }
 
-// create creates an empty store at path, complete or not at all: an empty file after
-// a crash would look like one that has lost its content. It returns nil if another
-// process has created the file meanwhile.
+// create creates an empty store at path, completely or not at all: after a crash,
+// an empty file would look like a file that has lost its content. It returns nil if
+// another process has created the file meanwhile.
 func create(path string, mode os.FileMode) error {
 	err := publish(path, mode, func(f *os.File) error {
 		db, err := bbolt.Open(f.Name(), defaultMode, &bbolt.Options{Timeout: defaultLockTimeout})
@@ -274,7 +274,7 @@ func publish(path string, mode os.FileMode, fill func(*os.File) error) (err erro
 // syncDir makes the names in a directory survive a loss of power.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
-		return nil // it can't sync a directory, and doesn't need to
+		return nil // this system cannot sync a directory, and does not need to
 	}
 	dir, err := os.Open(path)
 	if err != nil {

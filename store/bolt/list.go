@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A page of List has at most so many entries, and accepts no further one after so
-// many bytes of bodies.
+// Limits of a page of List: the number of entries, and the bytes of bodies after
+// which it accepts no further entry.
 const (
 	pageEntries = 256
 	pageBytes   = 1 << 20
@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 				return
 			}
 			for _, e := range p.entries {
-				// Ended or closed by the loop's body.
+				// the body of the loop has ended the context or closed the store
 				if err := s.ready(ctx); err != nil {
 					failed(err)
 					return
@@ -78,11 +78,11 @@ func (s *Store) readable(ctx context.Context, after string, n int) ([]store.Entr
 // page is a part of the entries in the order of their IDs.
 type page struct {
 	entries []store.Entry
-	damaged []error // of the entries among them that can't be read
-	last    string  // the ID of the last one; empty where there was none
+	damaged []error // of those entries that cannot be read
+	last    string  // the ID of the last one; empty if there was none
 }
 
-// page returns up to n entries that follow an ID, and accepts no further one after
+// page returns up to n entries that follow an ID. It accepts no further entry after
 // room bytes of bodies.
 func (s *Store) page(ctx context.Context, after string, n, room int) (p page, err error) {
 	err = s.view(ctx, func(t *txn) error {

@@ -40,7 +40,7 @@ type record struct {
 	found   bool
 	version uint64
 	due     int64
-	body    []byte // the file's own bytes, valid in the transaction only
+	body    []byte // bytes of the file, valid in the transaction only
 	sum     uint32 // over ID and body
 }
 
@@ -92,7 +92,7 @@ type txn struct {
 	path    string
 	entries *bbolt.Bucket
 	due     *bbolt.Bucket
-	writes  int // how many entries were written
+	writes  int // the number of written entries
 }
 
 func newTxn(path string, tx *bbolt.Tx) (*txn, error) {

@@ -43,14 +43,14 @@ type Store struct {
 	update func(func(*bbolt.Tx) error) error
 
 	shut sync.Once
-	idle chan struct{} // closed when Close has nothing to wait for, or can't
+	idle chan struct{} // closed when Close need not wait any more
 
-	mu      sync.Mutex // guards what follows, and is never held across a call of the database
+	mu      sync.Mutex // guards the fields below, and is never held across a call of the database
 	closed  bool
-	calls   int          // under way
+	calls   int          // calls under way
 	leading bool         // a call commits, or was chosen to
 	queue   []*operation // writes that wait; empty unless leading
-	wreck   error        // set when a fault left the database's own locks behind
+	wreck   error        // set when a fault left the database's own locks held
 }
 
 // Get implements [store.Store]. It does not wait for writes.
@@ -167,8 +167,8 @@ func (s *Store) Close() error {
 
 func (s *Store) close() error {
 	if s.wrecked() != nil {
-		// bbolt would wait for ever for the lock that the fault left behind.
-		// What the process still holds of the file ends with the process.
+		// bbolt would wait forever for the lock that the fault left held. The
+		// process keeps its handles of the file until it ends.
 		return s.file.Close()
 	}
 	if err, escaped := guard(s.path, s.db.Close); escaped || err != nil {
@@ -199,7 +199,7 @@ func (s *Store) letClose() {
 		return
 	}
 	select {
-	case <-s.idle: // it may already
+	case <-s.idle: // it may be closed already
 	default:
 		close(s.idle)
 	}
@@ -228,7 +228,7 @@ func (s *Store) wrecked() error {
 	return s.wreck
 }
 
-// setWrecked gives the database up: one of its own locks is held for ever, and calls
+// setWrecked gives the database up. One of its own locks is held forever, so calls
 // that need it would hang. It wakes the calls that wait here.
 func (s *Store) setWrecked(err error) {
 	s.mu.Lock()
@@ -239,7 +239,7 @@ func (s *Store) setWrecked(err error) {
 	s.wreck = fmt.Errorf("%w; this store cannot continue: close it and open an undamaged file", err)
 	s.queue = slices.DeleteFunc(s.queue, func(op *operation) bool {
 		if op.elected {
-			return false // it is about to lead, and will see for itself
+			return false // it is about to lead, and checks itself
 		}
 		op.err = s.wreck
 		op.wake <- false

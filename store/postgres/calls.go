@@ -18,12 +18,12 @@ type calls struct {
 	closed bool
 	count  sync.WaitGroup
 
-	ended context.Context // of what goes on behind the calls
+	ended context.Context // ends the goroutines behind the calls
 	end   func()
 }
 
-// begin returns ErrClosed after close. Otherwise the caller ends with
-// count.Done.
+// begin returns ErrClosed after close. Otherwise the caller must call count.Done at
+// its end.
 func (c *calls) begin() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,8 +34,8 @@ func (c *calls) begin() error {
 	return nil
 }
 
-// close ends ended, waits for the calls under way, and reports whether it is the
-// first.
+// close calls ended, waits for the calls under way, and reports whether it is the
+// first close.
 func (c *calls) close() (first bool) {
 	c.mu.Lock()
 	first = !c.closed
@@ -46,7 +46,7 @@ func (c *calls) close() (first bool) {
 	return first
 }
 
-// call runs f where the arguments are valid, the context goes on and the store
+// call runs f if the arguments are valid, the context has not ended and the store
 // is open. It wraps the error once.
 func call[T any](ctx context.Context, c *calls, op, id string, invalid error, f func() (T, error)) (result T, err error) {
 	if err = cmp.Or(invalid, ctx.Err()); err == nil {
@@ -58,8 +58,7 @@ func call[T any](ctx context.Context, c *calls, op, id string, invalid error, f 
 	return result, store.Wrap(op, backend, id, damage(err))
 }
 
-// damage adds ErrCorrupt to the errors by which PostgreSQL reports damaged
-// files.
+// damage adds ErrCorrupt to the errors that PostgreSQL returns for damaged files.
 func damage(err error) error {
 	if code := sqlState(err); code == "XX001" || code == "XX002" {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
@@ -67,8 +66,8 @@ func damage(err error) error {
 	return err
 }
 
-// sqlState returns PostgreSQL's code of an error, or "". The errors of pgx and
-// of lib/pq have the method.
+// sqlState returns PostgreSQL's code of an error, or "". The errors of pgx and of
+// lib/pq have this method.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[interface {
 		error
@@ -80,17 +79,16 @@ func sqlState(err error) string {
 }
 
 const (
-	// maxRetries is how often a statement is sent again that the server has
-	// rolled back.
+	// maxRetries is how often a statement that the server has rolled back is sent
+	// again.
 	maxRetries = 30
-	// maxPause is the longest pause before that.
+	// maxPause is the longest pause before such a retry.
 	maxPause = 20 * time.Millisecond
 )
 
-// retried runs f again where the server has rolled the statement back to
-// resolve a conflict: nothing was written then. Sessions under repeatable read
-// or serializable meet that; then f sees the writes of others when it is run
-// again.
+// retried runs f again if the server has rolled the statement back to resolve a
+// conflict, because nothing was written then. Sessions under repeatable read or
+// serializable meet such conflicts; the next run of f sees the writes of others.
 func retried[T any](ctx context.Context, f func() (T, error)) (result T, err error) {
 	for range maxRetries {
 		result, err = f()

@@ -10,7 +10,7 @@ import (
 
 // conn runs statements: a pool, or a transaction of the application.
 type conn interface {
-	// exec returns how many rows the statement has written or returned.
+	// exec returns the number of rows that the statement has written or returned.
 	exec(ctx context.Context, sql string, args ...any) (int64, error)
 	query(ctx context.Context, sql string, args ...any) (rows, error)
 }
@@ -42,7 +42,7 @@ func (c pgxConn) query(ctx context.Context, sql string, args ...any) (rows, erro
 	return pgxRows{r}, err
 }
 
-// args puts the mode in front, which is where pgx looks for it.
+// args puts the mode first, as pgx expects it.
 func (c pgxConn) args(args []any) []any {
 	if c.mode == 0 {
 		return args
@@ -75,4 +75,4 @@ func (c sqlConn) query(ctx context.Context, sql string, args ...any) (rows, erro
 
 type sqlRows struct{ *sql.Rows }
 
-func (r sqlRows) close() { _ = r.Close() } // Err has the error
+func (r sqlRows) close() { _ = r.Close() } // Err returns the error

@@ -30,9 +30,9 @@ func (s entries) get(ctx context.Context, id string) (store.Entry, error) {
 	return found.entries[0], nil
 }
 
-// put writes an entry in one statement, with a NOTIFY or without. Where
-// another transaction has the row, the statement waits for its end and compares
-// the version again.
+// put writes an entry in one statement, with or without a NOTIFY. If another
+// transaction has locked the row, the statement waits for its end and compares the
+// version again.
 func (s entries) put(ctx context.Context, e store.Entry, notify bool) (uint64, error) {
 	version := newVersion()
 	var due *int64 // NULL is never
@@ -53,14 +53,14 @@ func (s entries) put(ctx context.Context, e store.Entry, notify bool) (uint64, e
 	return uint64(version), nil
 }
 
-// delete takes a second statement where it finds nothing to delete.
+// delete uses a second statement if the first one finds nothing to delete.
 func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	deleted, err := s.conn.exec(ctx, s.sql.delete, id, int64(version))
 	if err != nil || deleted > 0 {
 		return err
 	}
-	// Within the first statement this would look at an older snapshot, and
-	// call the later one of two equal deletes a conflict.
+	// In the first statement, this check would use an older snapshot and report a
+	// conflict for the later one of two equal deletes.
 	there, err := s.conn.exec(ctx, s.sql.exists, id)
 	if err == nil && there > 0 {
 		err = store.ErrConflict
@@ -68,18 +68,18 @@ func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// batch is how many entries one statement claims or lists at most.
+// batch is the maximum number of entries that one statement claims or lists.
 const batch = 500
 
-// found is what a statement has selected.
+// found is the result of a SELECT.
 type found struct {
 	entries []store.Entry
 	damaged []string // the IDs of damaged entries
-	last    string   // the ID of the last row, damaged or not; "" where there was none
+	last    string   // the ID of the last row, damaged or not; "" if there was none
 }
 
-// page returns up to n entries whose IDs follow after, and fewer where their
-// bodies are large. Only a page without a last row means that there are no more.
+// page returns up to n entries whose IDs follow after, and fewer if their bodies
+// are large. Only a page without a last row means that no more entries follow.
 func (s entries) page(ctx context.Context, after string, n int) (found, error) {
 	return s.query(ctx, s.sql.page, after, n, store.MaxClaim)
 }
@@ -102,7 +102,7 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 			e.Due = time.UnixMilli(*due).UTC()
 		}
 		all.last = e.ID
-		// A stored body is never NULL: that is the hidden row of a claim.
+		// A stored body is never NULL: this is the hidden row of a claim.
 		if e.Body != nil && (kept != sum(e) || e.Check() != nil) {
 			all.damaged = append(all.damaged, e.ID)
 			continue
@@ -115,19 +115,19 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 	return all, nil
 }
 
-// corrupt is the error of a damaged entry.
+// corrupt returns the error for a damaged entry.
 func corrupt(op, id string) error { return store.Wrap(op, backend, id, store.ErrCorrupt) }
 
-// newVersion returns a version that no entry has had. It comes from the
-// system's randomness: a generator in this process would repeat itself in a
-// copy of its machine.
+// newVersion returns a version that no entry has had. It comes from the system's
+// random source: a generator in this process would repeat itself in a copy of its
+// machine.
 func newVersion() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
 }
 
-// sum covers the ID too, so that a body isn't taken for another entry's.
+// sum also covers the ID, so that a body does not pass for another entry's.
 func sum(e store.Entry) int32 {
 	return int32(crc32.Update(crc32.ChecksumIEEE([]byte(e.ID)), crc32.IEEETable, e.Body))
 }

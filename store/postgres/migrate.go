@@ -88,8 +88,8 @@ func Migrate(ctx context.Context, o Options) error {
 const migrating = 7811887265893
 
 func (o Options) migrate(ctx context.Context, tx pgx.Tx) error {
-	// The simple protocol prepares nothing, which a pooler in transaction mode
-	// could hand to another session, and takes several statements at once.
+	// The simple protocol prepares no statement, which a pooler in transaction mode
+	// could pass to another session. It also accepts several statements at once.
 	exec := func(sql string) error {
 		_, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 		return err

@@ -58,10 +58,10 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 	return pool, pool.Close, nil
 }
 
-// server is what Open reads of the server.
+// server is what Open learns about the server.
 type server struct {
 	names  names
-	pooled bool // a pooler such as PgBouncer is in between
+	pooled bool // there is a pooler such as PgBouncer in between
 }
 
 // oldest is the first release of PostgreSQL that the store is written for.
@@ -98,10 +98,9 @@ func (o Options) look(ctx context.Context, pool *pgxpool.Pool) (s server, err er
 	return s, s.names.check(ctx, conn)
 }
 
-// modeFor returns how statements are sent, or 0 for the pool's own way.
-// Prepared statements fail behind a pooler in transaction mode. The simple
-// protocol would write bodies into the text of the statements, which the
-// server logs and shows.
+// modeFor returns how statements are sent, or 0 for the pool's own way. Prepared
+// statements fail behind a pooler in transaction mode. The simple protocol would
+// write bodies into the text of statements, which the server logs.
 func modeFor(pool *pgxpool.Pool, pooled bool) pgx.QueryExecMode {
 	if pooled || pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return pgx.QueryExecModeCacheDescribe

@@ -26,14 +26,15 @@ const (
 	deleteSQL = `DELETE FROM {entries} WHERE id = $1::text AND version = $2::bigint`
 	existsSQL = `SELECT FROM {entries} WHERE id = $1::text`
 
-	// claimSQL takes what is due at $1: at most $3 entries, the oldest ones,
-	// with at most $5 bytes of bodies, but at least one entry. They get due $2
-	// and version $4, the same for all: versions are compared per ID.
+	// claimSQL claims up to $3 entries that are due at $1, the oldest first. It
+	// stops after $5 bytes of bodies, but takes at least one entry. The entries get
+	// due time $2 and version $4. All get the same version, because versions are
+	// compared per ID.
 	//
-	// SKIP LOCKED passes over what another transaction has locked. An empty
-	// answer must not hide that, so where nothing could be claimed the statement
-	// returns the ID of one entry that is due, with version 0. No row means that
-	// nothing was due in this snapshot.
+	// SKIP LOCKED skips rows that other transactions have locked. An empty result
+	// must not hide such rows. So if nothing could be claimed, the statement
+	// returns the ID of one due entry, with version 0. No row means that nothing
+	// was due in this snapshot.
 	claimSQL = `
 WITH locked AS (SELECT id, due, octet_length(body) AS size FROM {entries}
 	WHERE due <= $1::bigint ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
@@ -45,9 +46,9 @@ hidden AS (SELECT id, 0::bigint, NULL::bigint, NULL::bytea, 0, NULL::bigint FROM
 	WHERE due <= $1::bigint AND NOT EXISTS (SELECT FROM claimed) ORDER BY due LIMIT 1)
 SELECT id, version, due, body, sum FROM (SELECT * FROM claimed UNION ALL SELECT * FROM hidden) AS answer ORDER BY was, id`
 
-	// waitSQL waits until no transaction has the entry locked, for half a
-	// second at most. The simple protocol runs both statements as one
-	// transaction, so SET LOCAL leaves nothing behind in the session.
+	// waitSQL waits until no transaction has locked the entry, for at most half a
+	// second. The simple protocol runs both statements as one transaction, so SET
+	// LOCAL changes nothing else in the session.
 	waitSQL = `SET LOCAL lock_timeout = '500ms'; SELECT FROM {entries} WHERE id = $1 FOR SHARE`
 
 	// pageSQL returns up to $2 entries that follow $1, with at most $3 bytes of
@@ -67,7 +68,7 @@ func newStatements(n names) statements {
 		count: n.in(countSQL),
 	}
 	s.notify = `SELECT pg_notify('` + s.channel + `', '')`
-	// One row is returned for each one that was written, as without NOTIFY.
+	// One row is returned for each written row, as without NOTIFY.
 	notifying := func(write string) string {
 		return `WITH written AS (` + write + ` RETURNING id) ` + s.notify + ` FROM written`
 	}
@@ -75,8 +76,8 @@ func newStatements(n names) statements {
 	return s
 }
 
-// channel returns the channel of NOTIFY. Channels belong to the whole database
-// and have at most 63 characters, so schema and prefix go in as a digest.
+// channel returns the channel of NOTIFY. Channels belong to the whole database and
+// have at most 63 characters, so the name contains a digest of schema and prefix.
 func channel(n names) string {
 	digest := sha256.Sum256([]byte(n.schema + "." + n.prefix))
 	return "latchkey_" + hex.EncodeToString(digest[:10])

@@ -16,14 +16,14 @@ import (
 // methods.
 type Store struct {
 	pool    *pgxpool.Pool
-	done    func() // closes the pool where the store has opened it
+	done    func() // closes the pool if the store has opened it
 	mode    pgx.QueryExecMode
 	pooled  bool
 	sql     statements
 	entries entries
 	calls   calls
 
-	rule     wake.Rule // which writes are signaled
+	rule     wake.Rule // decides which writes are signaled
 	notifier notifier
 }
 
@@ -47,7 +47,7 @@ func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 }
 
 // signal sends NOTIFY for a write that makes an entry due at that time, if the rule
-// says so.
+// requires a signal.
 func (s *Store) signal(due time.Time) {
 	if s.rule.Signals(due, time.Now()) {
 		s.notifier.send(s)
@@ -96,7 +96,7 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 func (s *Store) wait(ctx context.Context, id string) error {
 	_, err := s.pool.Exec(ctx, s.sql.wait, pgx.QueryExecModeSimpleProtocol, id)
 	switch sqlState(err) {
-	case "55P03", "40001", "40P01": // lock_not_available, and conflicts, which end the wait as well
+	case "55P03", "40001", "40P01": // lock_not_available, and conflicts, which also end the wait
 		return nil
 	}
 	return err

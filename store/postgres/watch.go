@@ -56,9 +56,9 @@ func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 func (s *Store) listen(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, answering)
 	defer cancel()
-	pool := s.pool.Config() // a copy
+	pool := s.pool.Config() // a copy of the options
 	config := pool.ConnConfig
-	config.OnNotification = nil // the application's; notifications are for this one
+	config.OnNotification = nil // the application's own handler does not get these notifications
 	if pool.BeforeConnect != nil {
 		if err := pool.BeforeConnect(ctx, config); err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func hangUp(conn *pgx.Conn) {
 	_ = conn.Close(ctx)
 }
 
-// pass passes notifications on until ctx ends.
+// pass sends a signal for each notification until ctx ends.
 func (s *Store) pass(ctx context.Context, conn *pgx.Conn, signals chan<- struct{}) {
 	for {
 		for hear(ctx, conn) == nil {

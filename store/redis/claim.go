@@ -34,8 +34,8 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 		return nil, err
 	}
 	defer s.calls.Done()
-	// In a round, other processes may have been faster, or the due entries may be
-	// damaged and were put off. The next round then sees the rest.
+	// In a round, other processes may have been faster, or damaged entries may have
+	// been put off. The next round then finds the rest.
 	var claimed []store.Entry
 	var damaged error
 	for more := true; more && len(claimed) == 0; {
@@ -65,7 +65,7 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 // share is the number of entries that one shard gives to a claim.
 type share struct {
 	shard, n int
-	left     int // how many more it could give
+	left     int // how many more the shard could give
 }
 
 // shares counts the due entries of each shard. The error is that of a shard that
@@ -125,8 +125,8 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 		sh := shares[i]
 		atLeast := 0
 		if i == 0 {
-			// So that no body is too large to be claimed: each shard is the first
-			// one in turn.
+			// Each shard is the first one in turn, so that no body is too large to
+			// be claimed.
 			atLeast = 1
 		}
 		return s.due[sh.shard], []any{

@@ -47,7 +47,7 @@ func open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 	}
 	s := &Store{client: client, prefix: o.Prefix, ack: o.Ack}
 	s.cluster, _ = client.(*redis.ClusterClient)
-	s.next.Store(rand.Uint32()) // not all processes at the same shard
+	s.next.Store(rand.Uint32()) // processes begin with different shards
 	for i := range o.Shards {
 		s.due = append(s.due, s.dueSet(i))
 		if o.Pages {
@@ -146,7 +146,7 @@ func checkWaitAOF(ctx context.Context, node redis.UniversalClient) error {
 }
 
 // layout begins the value of the meta key. The number of shards follows, and
-// withPages if the shards have their IDs in order.
+// withPages if the shards keep their IDs in order.
 const (
 	layout    = "latchkey 1 shards "
 	withPages = " pages"

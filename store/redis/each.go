@@ -58,7 +58,7 @@ func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) s
 		failed = failed || cmds[i].Err() != nil && !isReply(cmds[i].Err())
 	}
 	if failed {
-		// After a fail-over the keys are elsewhere.
+		// After a failover the keys are on another node.
 		s.cluster.ReloadState(ctx)
 	}
 	return cmds

@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// pageSize is about how many entries List reads at once, in store.MaxClaim
-// bytes of bodies at most.
+// pageSize is the approximate number of entries that List reads at once, with at
+// most store.MaxClaim bytes of bodies.
 const pageSize = 500
 
 // List implements [store.Store]. It reads one shard after the other in pages, with
@@ -43,7 +43,7 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 					if !yield(f.entry, wrap(ctx, "list", "", f.damaged)) {
 						return errStopped
 					}
-					// Also where this was the last one.
+					// Also if this was the last one.
 					if err := s.begin(ctx); err != nil {
 						return err
 					}
@@ -60,14 +60,14 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 
 // page is one page of a shard's IDs.
 type page struct {
-	server string // whose cursor next is
+	server string // cursor next belongs to this server
 	next   string // "0" before the first page, and on the last
 	ids    []string
 }
 
-// page returns the page behind p, or the first one again where the due set has
-// come to another server: by a fail-over, a restart or a slot that moved. There
-// the cursor would leave entries out, since each server hashes in its own way.
+// page returns the page after p. If the due set is now on another server, by a
+// failover, a restart or a moved slot, page returns the first page again: each
+// server hashes in its own way, so the cursor would skip entries.
 func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
 	if err := s.begin(ctx); err != nil {
 		return page{}, err
@@ -98,16 +98,15 @@ func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
 	return next, err
 }
 
-// found is an entry that was read, or what is wrong with it.
+// found is an entry that was read, or its error.
 type found struct {
 	entry   store.Entry
 	damaged error
 }
 
-// read returns the first of these entries, as many as have room in
-// store.MaxClaim bytes, and the IDs that are left. Entries that have gone
-// meanwhile are left out. Each is read by a command of its own, which a slot
-// that is on its way doesn't disturb.
+// read returns the first of these entries, up to store.MaxClaim bytes, and the
+// remaining IDs. It leaves out entries that are gone. It reads each entry with a
+// command of its own, so that a moving slot disturbs no other.
 func (s *Store) read(ctx context.Context, key func(i int) string, ids []string) ([]found, []string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, nil, err

@@ -41,13 +41,13 @@ func (s *Store) pageAfter(ctx context.Context, after string, n int) (entries []s
 		if len(found) > 0 || len(ids) == 0 {
 			return found, damaged
 		}
-		after = ids[len(ids)-1] // all of them have gone or are damaged
+		after = ids[len(ids)-1] // all of them are gone or damaged
 	}
 }
 
-// idsAfter returns IDs that follow one, in order: at least one where there is
-// any. Each shard gives some more than its part; behind the last one that a shard
-// has given while it may have more, nothing is known.
+// idsAfter returns IDs that follow one, in order, and at least one if any follows.
+// Each shard returns a little more than its part. If a shard may have more, IDs
+// after its last one are not known.
 func (s *Store) idsAfter(ctx context.Context, after string, n int) ([]string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -81,9 +81,8 @@ func (s *Store) idsAfter(ctx context.Context, after string, n int) ([]string, er
 	return ids[:min(n, len(ids))], nil
 }
 
-// readable returns the first of these entries, as many as have room in
-// store.MaxClaim bytes, without those that have gone. The first that is damaged
-// comes as an error of its own.
+// readable returns the first of these entries, up to store.MaxClaim bytes, without
+// those that are gone. The first damaged entry is returned as an error of its own.
 func (s *Store) readable(ctx context.Context, ids []string) (entries []store.Entry, damaged, err error) {
 	for len(ids) > 0 && len(entries) == 0 {
 		var some []found

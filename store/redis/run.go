@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// movePatience is for how long a script is tried again that a cluster refuses
-// because the keys' slot is on its way to another node.
+// movePatience is how long a script is retried while a cluster refuses it because
+// the slot of its keys is moving to another node.
 const movePatience = 10 * time.Second
 
 // run runs a script on the node that has its keys.
@@ -25,9 +25,9 @@ func (s *Store) run(ctx context.Context, sc *redis.Script, ack Ack, keys []strin
 	return reply, err
 }
 
-// whileMoving calls do, and on a cluster again while its error is that of a
-// moving slot, for which Redis has changed nothing. Where the context ends
-// meanwhile, the error says what it was that took so long.
+// whileMoving calls do, and on a cluster calls it again while its error is that of
+// a moving slot. Redis has changed nothing then. If the context ends meanwhile, the
+// error names the moving slot.
 func (s *Store) whileMoving(ctx context.Context, do func() error) error {
 	begun := time.Now()
 	var moving error
@@ -53,8 +53,8 @@ func isMoving(err error) bool {
 	return moved || ask || redis.IsTryAgainError(err)
 }
 
-// runAcked runs a script, and behind it on the same connection the command that
-// waits for acknowledgements: Redis counts the writes of the connection.
+// runAcked runs a script. On the same connection, it then runs the command that
+// waits for acknowledgements, because Redis counts the writes of a connection.
 func (s *Store) runAcked(ctx context.Context, sc *redis.Script, ack Ack, keys []string, args ...any) (any, error) {
 	node := s.client
 	if s.cluster != nil {
@@ -101,7 +101,7 @@ func (a Ack) command() []any {
 	return []any{"wait", a.Replicas, a.Timeout.Milliseconds()}
 }
 
-// check returns ErrAck unless the reply says that all have acknowledged.
+// check returns ErrAck unless the reply shows all acknowledgements.
 func (a Ack) check(waited *redis.Cmd) error {
 	local, replicas := int64(1), int64(0)
 	var err error

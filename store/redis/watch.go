@@ -58,7 +58,7 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watchers == nil {
 		s.watchers = make(map[*watcher]func())
 	}
-	end := sync.OnceFunc(func() { w.sub.Close() }) // which closes the channel that pass reads
+	end := sync.OnceFunc(func() { w.sub.Close() }) // this closes the channel that pass reads
 	forget := context.AfterFunc(ctx, end)
 	s.watchers[w] = end
 	messages := w.sub.ChannelWithSubscriptions()

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// bodyChecks hold that a store moves bytes and nothing else.
+// bodyChecks check that a store changes no byte of a body.
 func bodyChecks() []check {
 	return []check{
 		{
@@ -115,10 +115,10 @@ func (c *checker) large(salt byte) []byte {
 	return bytes.Repeat(pattern, c.maxBody()/len(pattern)+1)[:c.maxBody()]
 }
 
-// maxBody is the largest size of a body that the store must take.
+// maxBody is the largest size of a body that the store must accept.
 func (c *checker) maxBody() int { return cmp.Or(c.features.MaxBody, store.MaxStored) }
 
-// ownershipChecks hold that a store and its callers share no memory.
+// ownershipChecks check that a store and its callers share no memory.
 func ownershipChecks() []check {
 	return []check{
 		{
@@ -198,8 +198,8 @@ func scribble(body []byte) {
 	}
 }
 
-// bodyReadStaysIntact finds bodies that point into the backend's own pages.
-// That shows only with a populated store, an overwrite, and a file that grows.
+// bodyReadStaysIntact finds bodies that point into the backend's own pages. Such a
+// body changes only after entries are overwritten and the file grows.
 func bodyReadStaysIntact(c *checker) {
 	s := c.open()
 	entries := numbered("entry-", 160, func(i int) time.Time { return at(i % 16) })

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// reporter is what a check needs of a testing.T. The suite's own tests hand in
-// one that only takes notes, to see that a wrong store fails.
+// reporter is the part of testing.T that a check uses. The suite's own tests pass
+// one that only records, to see that a wrong store fails.
 type reporter interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -29,16 +29,16 @@ type checker struct {
 	patience time.Duration
 
 	t       *guarded
-	closers []func() // last first
+	closers []func() // called in reverse order
 }
 
 func newChecker(t reporter, ctx context.Context, f Features, b backend) *checker {
 	return &checker{ctx: ctx, features: f, backend: b, patience: patience, t: &guarded{to: t}}
 }
 
-// guarded passes on what a check reports until the check was given up. A
-// testing.T panics when it hears of something after its test has ended, so the
-// lock is held during the report.
+// guarded passes reports of a check on until the suite gives the check up. A
+// testing.T panics on reports after its test has ended, so the lock is held during
+// the report.
 type guarded struct {
 	to reporter
 
@@ -57,8 +57,8 @@ func (g *guarded) errorf(format string, args ...any) {
 	}
 }
 
-// run runs k in a goroutine of its own, so that a store that hangs fails one
-// check and not the whole binary. A panic is a failure too.
+// run runs k in a goroutine of its own, so that a hanging store fails one check and
+// not the whole binary. A panic is a failure too.
 func (c *checker) run(k check) {
 	done := make(chan struct{})
 	go func() {
@@ -89,7 +89,7 @@ func (c *checker) run(k check) {
 	}
 }
 
-// closeAll closes what the check opened, the last first.
+// closeAll closes what the check opened, in reverse order.
 func (c *checker) closeAll() {
 	defer func() {
 		if r := recover(); r != nil {
@@ -103,21 +103,21 @@ func (c *checker) closeAll() {
 	}
 }
 
-// errorf reports a failure and goes on. Any goroutine may call it.
+// errorf reports a failure and continues. Any goroutine may call it.
 func (c *checker) errorf(format string, args ...any) {
 	c.t.to.Helper()
 	c.t.errorf(format, args...)
 }
 
-// fatalf reports a failure and ends the check. Only the check's own goroutine
-// may call it, as with testing.T; the others return errors to each.
+// fatalf reports a failure and ends the check. Only the check's own goroutine may
+// call it, as with testing.T. Other goroutines return errors to each.
 func (c *checker) fatalf(format string, args ...any) {
 	c.t.to.Helper()
 	c.t.errorf(format, args...)
 	runtime.Goexit()
 }
 
-// open returns a fresh store, closed when the check ends.
+// open returns a new store, which is closed when the check ends.
 func (c *checker) open() store.Store {
 	c.t.to.Helper()
 	return c.adopt(c.backend.open(), "Open")
@@ -152,8 +152,8 @@ func (c *checker) close(s store.Store) {
 	}
 }
 
-// each runs f in n goroutines, waits for all, and ends the check if one of
-// them returned an error.
+// each runs f in n goroutines, waits for all, and ends the check if one of them
+// returned an error.
 func (c *checker) each(n int, f func(i int) error) {
 	c.t.to.Helper()
 	errs := make([]error, n)
@@ -167,9 +167,9 @@ func (c *checker) each(n int, f func(i int) error) {
 	}
 }
 
-// shielded makes an error of a panic, which in a goroutine of our own would
-// end the process. A fault is one too: a body that points into a file that
-// has since been mapped elsewhere makes one when it is read.
+// shielded returns a panic as an error, because a panic in a goroutine would end
+// the process. It does the same for a fault: reading a body that points into a file
+// causes one if the file has been mapped elsewhere meanwhile.
 func (c *checker) shielded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// claimChecks hold what one claim is to the entries that it returns.
+// claimChecks check how one claim changes the entries that it returns.
 func claimChecks() []check {
 	return []check{
 		{
@@ -155,7 +155,7 @@ func claimChecks() []check {
 				c.insert(s, "future", "body", year(2190))
 				c.wantClaimed(c.drain(s, year(1980), year(1981), 9, 2), "in 1980")
 				c.wantClaimed(c.drain(s, year(2200), year(2201), 9, 2), "in 2200", "past", "future")
-				// Another caller, whose clock is two hundred years behind.
+				// Another caller has a clock that is two hundred years behind.
 				c.insert(s, "behind", "body", year(1995))
 				c.wantClaimed(c.drain(s, year(1994), year(1996), 9, 1), "in 1994, after a claim in 2200")
 				c.wantClaimed(c.drain(s, year(1995), year(1996), 9, 1), "in 1995, after a claim in 2200", "behind")
@@ -205,9 +205,9 @@ func claimChecks() []check {
 	}
 }
 
-// raceClaims lets goroutines on all the handles claim until nothing is due.
-// Each of the entries must have gone to exactly one of them: what is claimed
-// isn't due again until long after.
+// raceClaims runs claims from goroutines on all handles until nothing is due. Each
+// entry must go to exactly one of them, because a claimed entry is not due again
+// until long after.
 func (c *checker) raceClaims(entries int, handles ...store.Store) {
 	c.t.to.Helper()
 	const claimers = 6

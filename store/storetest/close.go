@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// closeChecks hold what Close ends.
+// closeChecks check the effects of Close.
 func closeChecks() []check {
 	return []check{
 		{
@@ -90,8 +90,8 @@ func afterClose(name string, i int) check {
 	}
 }
 
-// gate is a context that holds a call up where it first asks whether the
-// context has ended: the call has begun then, and isn't over.
+// gate is a context that blocks a call at its first check of the context. At that
+// point the call has begun and has not ended.
 type gate struct {
 	context.Context
 	once    sync.Once
@@ -122,7 +122,7 @@ func closeWaits(c *checker) {
 		}()
 		select {
 		case <-g.entered:
-		case err := <-answered: // the backend never asked; nothing to be learnt
+		case err := <-answered: // the backend never checks the context, so this shows nothing
 			if err != nil {
 				c.errorf("%s: got %v, want nil", name, err)
 			}
@@ -158,7 +158,7 @@ func closeWaits(c *checker) {
 func closeBesideOtherCalls(c *checker) {
 	s := c.open()
 	c.populate(s, numbered("entry-", 20, func(i int) time.Time { return at(i) }))
-	const calls = 12 // that have returned before Close is called
+	const calls = 12 // calls that had returned before Close was called
 	begun := make(chan struct{}, calls)
 	var closed atomic.Bool
 	c.each(6, func(w int) error {
@@ -169,7 +169,7 @@ func closeBesideOtherCalls(c *checker) {
 			defer closed.Store(true)
 			return s.Close()
 		}
-		defer func() { // one that fails must not keep Close waiting
+		defer func() { // a failing goroutine must not block Close
 			for range calls {
 				select {
 				case begun <- struct{}{}:

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// concurrencyChecks hold that callers at the same time see one order of things.
+// concurrencyChecks check that all callers see the same order of writes.
 func concurrencyChecks() []check {
 	return []check{
 		{
@@ -130,8 +130,8 @@ func concurrencyChecks() []check {
 	}
 }
 
-// increment adds goroutines*times to the counter with this ID, from goroutines
-// that are spread over the handles, and reports unless that is the sum.
+// increment adds goroutines*times to the counter with this ID, from goroutines on
+// all handles. It reports an error if the sum is wrong.
 func (c *checker) increment(id string, goroutines, times int, handles ...store.Store) {
 	c.t.to.Helper()
 	c.each(goroutines, func(w int) error { return increment(c.ctx, handles[w%len(handles)], id, times) })
@@ -143,10 +143,9 @@ func (c *checker) increment(id string, goroutines, times int, handles ...store.S
 	}
 }
 
-// claimsLoseNoUpdate increments a counter for as long as another goroutine
-// takes to claim it a number of times. Each increment puts it back as due at
-// once, and what is claimed isn't due before the next: so a Put conflicts with
-// one claim at most.
+// claimsLoseNoUpdate increments a counter while another goroutine claims it a
+// number of times. Each increment makes the entry due again. A claimed entry is not
+// due before the next increment, so a Put conflicts with at most one claim.
 func claimsLoseNoUpdate(c *checker) {
 	const claims = 12
 	s := c.open()
@@ -198,7 +197,7 @@ func claimsMissNothing(c *checker) {
 	const claims = 40
 	s := c.open()
 	c.insert(s, "entry", "0", at(0))
-	var claimed atomic.Int64 // how many claims have returned
+	var claimed atomic.Int64 // the number of claims that have returned
 	put, done, gone := make(chan int64), make(chan struct{}), make(chan struct{})
 	c.each(2, func(i int) error {
 		if i == 0 {
@@ -244,7 +243,7 @@ func claimsMissNothing(c *checker) {
 
 // increment adds one to a counter, times times, by compare-and-swap.
 func increment(ctx context.Context, s store.Store, id string, times int) error {
-	const tries = 20_000 // some other goroutine wins each that is lost
+	const tries = 20_000 // each lost one means that another goroutine has won
 	done := 0
 	for range tries {
 		e, err := s.Get(ctx, id)
@@ -270,7 +269,7 @@ func increment(ctx context.Context, s store.Store, id string, times int) error {
 	return fmt.Errorf("%d Puts of a counter at the version that Get had given: got ErrConflict from all but %d, want %d to succeed", tries, done, times)
 }
 
-// raceInserts inserts some IDs from many goroutines on all the handles. The
+// raceInserts inserts some IDs from many goroutines on all handles. The stored
 // entry must be that of the one insert that returned nil.
 func (c *checker) raceInserts(handles ...store.Store) {
 	c.t.to.Helper()
@@ -307,8 +306,8 @@ func (c *checker) raceInserts(handles ...store.Store) {
 	}
 }
 
-// readersSeeWholeEntries has a body and a Due that say the same number, and a
-// body long enough to be seen half written.
+// readersSeeWholeEntries writes a body and a Due with the same number, and a body
+// that is long enough to be seen half written.
 func readersSeeWholeEntries(c *checker) {
 	s := c.open()
 	const last = 60

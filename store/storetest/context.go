@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// contextChecks hold what a call does whose context has ended.
+// contextChecks check calls whose context has ended.
 func contextChecks() []check {
 	checks := []check{
 		{
@@ -68,14 +68,14 @@ func (c *checker) ended() context.Context {
 	return ctx
 }
 
-// call is one method of a store with arguments that it would take.
+// call is one method of a store with valid arguments.
 type call struct {
 	op string // as in store.Error
 	do func(ctx context.Context, s store.Store) error
 }
 
-// callsOn returns a call of each method: Get, insert, Put, Delete, Claim and
-// List. The insert is of "new"; the others are of e, which is stored and due.
+// callsOn returns a call of each method: Get, insert, Put, Delete, Claim and List.
+// The insert is for "new"; the others are for e, which is stored and due.
 func callsOn(e store.Entry) []call {
 	return []call{
 		{"get", func(ctx context.Context, s store.Store) error {
@@ -102,7 +102,7 @@ func callsOn(e store.Entry) []call {
 	}
 }
 
-// listing loops over List and returns the error that it ends with.
+// listing loops over List and returns the error that ends it.
 func listing(ctx context.Context, s store.Store) (last error) {
 	for _, err := range s.List(ctx) {
 		if last != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// countChecks hold what store.Counter says.
+// countChecks check the contract of store.Counter.
 func countChecks() []check {
 	return []check{
 		{

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// drainChecks hold that claims, one after the other, get at all that is due.
+// drainChecks check that successive claims return everything that is due.
 func drainChecks() []check {
 	return []check{
 		{
@@ -80,8 +80,8 @@ func drainChecks() []check {
 			needs: ordered,
 			run: func(c *checker) {
 				s := c.open()
-				// Steps of 37 through 101 make an order that is neither that
-				// of the IDs nor that of the inserts.
+				// Steps of 37 modulo 101 give an order that is neither that of the
+				// IDs nor that of the inserts.
 				entries := numbered("entry-", 101, func(i int) time.Time { return at(i * 37 % 101) })
 				c.populate(s, entries)
 				due := byID(entries)
@@ -110,10 +110,10 @@ func drainChecks() []check {
 	}
 }
 
-// nothingStarves keeps more entries due than each claim returns: new ones
-// arrive, and half of what was claimed comes back at once. Those that are
-// older than all of them have to come out in the end, and so does one that is
-// older than most. The first has the body given.
+// nothingStarves keeps more entries due than each claim returns: new ones arrive,
+// and half of the claimed ones are due again at once. The entries that are older
+// than all of these must be claimed in the end, and so must one that is older than
+// most of them. The first entry has the given body.
 func (c *checker) nothingStarves(body string) {
 	c.t.to.Helper()
 	s := c.open()

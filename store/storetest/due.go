@@ -6,13 +6,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// What a Due can be at its ends: after the start of 1970, before that of 10000.
+// The first and the last valid Due: after the start of 1970, before that of 10000.
 var (
 	firstDue = time.UnixMilli(1)
 	lastDue  = time.UnixMilli(253402300799999)
 )
 
-// dueChecks hold what a Due is, and when it makes an entry claimed.
+// dueChecks check what a Due is, and when an entry is claimed.
 func dueChecks() []check {
 	return []check{
 		{

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// durableChecks hold what outlives the handle that wrote it.
+// durableChecks check which data survives the handle that wrote it.
 func durableChecks() []check {
 	checks := []check{
 		{
@@ -81,8 +81,8 @@ func durableChecks() []check {
 						e = c.put(s, e)
 						c.wantNew(&given, e)
 						if round%2 == 1 {
-							// Once it is there while the store is reopened,
-							// once it is not.
+							// Once the entry exists while the store is reopened,
+							// and once it does not.
 							s = c.reopen(s)
 						}
 						c.delete(s, e)
@@ -120,8 +120,9 @@ func durableChecks() []check {
 	return checks
 }
 
-// acknowledgedBesideCloseIsKept closes a store under writers, and looks at the
-// data before it reads what was acknowledged: later writes do not count.
+// acknowledgedBesideCloseIsKept closes a store while writers are active. It reads
+// the data before it reads which writes were acknowledged, so later writes do not
+// count.
 func acknowledgedBesideCloseIsKept(c *checker) {
 	const writers = 5
 	s := c.open()

@@ -10,14 +10,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// failure is an error that a store returned where it should have.
+// failure is an error that a store has returned as it should.
 type failure struct {
 	doing string
 	op    string // as in store.Error
 	err   error
 }
 
-// errorChecks hold what every error looks like.
+// errorChecks check the form of every error.
 func errorChecks() []check {
 	return []check{
 		{
@@ -96,7 +96,7 @@ const (
 	secretBody = "a-body-that-nobody-else-should-read"
 )
 
-// failures makes a store fail in every way that a healthy one can.
+// failures makes a store fail in every way that a healthy store can.
 func (c *checker) failures() []failure {
 	c.t.to.Helper()
 	s := c.open()
@@ -141,8 +141,8 @@ func (c *checker) failures() []failure {
 	return all
 }
 
-// wantWrapped reports unless an error is an *store.Error with no other in its
-// chain, and with a cause.
+// wantWrapped reports a failure unless an error is an *store.Error with a cause and
+// with no other *store.Error in its chain.
 func (c *checker) wantWrapped(f failure) {
 	c.t.to.Helper()
 	if e, ok := f.err.(*store.Error); !ok {

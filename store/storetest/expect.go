@@ -10,25 +10,25 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// writers is how many goroutines write where many entries are needed: enough
-// for a backend that commits in groups to show it.
+// writers is the number of goroutines that write where many entries are needed. It
+// is large enough for a backend with group commit to use it.
 const writers = 8
 
-// at returns a time that is ms milliseconds after a fixed one in 2030. No
-// check depends on what the time is.
+// at returns a time that is ms milliseconds after a fixed time in 2030. No check
+// depends on the present time.
 func at(ms int) time.Time {
 	return time.UnixMilli(1_900_000_000_000 + int64(ms)).UTC()
 }
 
 var never time.Time // an Entry's Due
 
-// insert stores a new entry, which must work.
+// insert stores a new entry. A failure ends the check.
 func (c *checker) insert(s store.Store, id, body string, due time.Time) store.Entry {
 	c.t.to.Helper()
 	return c.put(s, store.Entry{ID: id, Due: due, Body: []byte(body)})
 }
 
-// put stores e, which must work, and returns it as it is stored.
+// put stores e and returns it as stored. A failure ends the check.
 func (c *checker) put(s store.Store, e store.Entry) store.Entry {
 	c.t.to.Helper()
 	stored, err := put(c.ctx, s, e)
@@ -69,7 +69,7 @@ func (c *checker) populate(s store.Store, entries []store.Entry) {
 	})
 }
 
-// numbered returns n entries with IDs that begin with prefix, and a body each.
+// numbered returns n entries whose IDs begin with prefix, each with a body.
 func numbered(prefix string, n int, due func(i int) time.Time) []store.Entry {
 	entries := make([]store.Entry, n)
 	for i := range entries {
@@ -79,7 +79,7 @@ func numbered(prefix string, n int, due func(i int) time.Time) []store.Entry {
 	return entries
 }
 
-// get returns an entry that must be there.
+// get returns an existing entry.
 func (c *checker) get(s store.Store, id string) store.Entry {
 	c.t.to.Helper()
 	e, err := s.Get(c.ctx, id)
@@ -89,7 +89,7 @@ func (c *checker) get(s store.Store, id string) store.Entry {
 	return e
 }
 
-// delete removes e, which must work.
+// delete removes e. A failure ends the check.
 func (c *checker) delete(s store.Store, e store.Entry) {
 	c.t.to.Helper()
 	if err := s.Delete(c.ctx, e.ID, e.Version); err != nil {
@@ -97,7 +97,7 @@ func (c *checker) delete(s store.Store, e store.Entry) {
 	}
 }
 
-// claim makes a claim that must work.
+// claim makes a claim. A failure ends the check.
 func (c *checker) claim(s store.Store, now, until time.Time, n int) []store.Entry {
 	c.t.to.Helper()
 	got, err := s.Claim(c.ctx, now, until, n)
@@ -110,8 +110,8 @@ func (c *checker) claim(s store.Store, now, until time.Time, n int) []store.Entr
 	return got
 }
 
-// drain claims until the answer is empty. It gives up after want answers that
-// were not: each of them has at least one of the want entries that are due.
+// drain claims until the result is empty. It gives up after want results that were
+// not empty, because each of them has at least one of the want due entries.
 func (c *checker) drain(s store.Store, now, until time.Time, n, want int) []store.Entry {
 	c.t.to.Helper()
 	var all []store.Entry
@@ -126,7 +126,7 @@ func (c *checker) drain(s store.Store, now, until time.Time, n, want int) []stor
 	return nil
 }
 
-// list returns all that List yields.
+// list returns all entries that List yields.
 func (c *checker) list(s store.Store) []store.Entry {
 	c.t.to.Helper()
 	var all []store.Entry
@@ -139,7 +139,7 @@ func (c *checker) list(s store.Store) []store.Entry {
 	return all
 }
 
-// byID indexes entries. Of one that is there several times the last counts.
+// byID indexes entries by ID. The last one of equal IDs counts.
 func byID(entries []store.Entry) map[string]store.Entry {
 	m := make(map[string]store.Entry, len(entries))
 	for _, e := range entries {
@@ -148,7 +148,7 @@ func byID(entries []store.Entry) map[string]store.Entry {
 	return m
 }
 
-// wantErr reports unless errors.Is(err, want).
+// wantErr reports a failure unless errors.Is(err, want).
 func (c *checker) wantErr(err, want error, doing string, args ...any) {
 	c.t.to.Helper()
 	if !errors.Is(err, want) {
@@ -156,7 +156,7 @@ func (c *checker) wantErr(err, want error, doing string, args ...any) {
 	}
 }
 
-// wantEntry reports unless got is want in all four fields.
+// wantEntry reports a failure unless got equals want in all four fields.
 func (c *checker) wantEntry(got, want store.Entry, where string, args ...any) {
 	c.t.to.Helper()
 	if d := difference(got, want); d != "" {
@@ -164,7 +164,7 @@ func (c *checker) wantEntry(got, want store.Entry, where string, args ...any) {
 	}
 }
 
-// wantStored reports unless Get returns exactly want.
+// wantStored reports a failure unless Get returns exactly want.
 func (c *checker) wantStored(s store.Store, want store.Entry, when string, args ...any) {
 	c.t.to.Helper()
 	got, err := s.Get(c.ctx, want.ID)
@@ -175,14 +175,14 @@ func (c *checker) wantStored(s store.Store, want store.Entry, when string, args 
 	c.wantEntry(got, want, "Get %s", fmt.Sprintf(when, args...))
 }
 
-// wantAbsent reports unless Get says that there is no such entry.
+// wantAbsent reports a failure unless Get returns ErrNotFound.
 func (c *checker) wantAbsent(s store.Store, id, when string, args ...any) {
 	c.t.to.Helper()
 	_, err := s.Get(c.ctx, id)
 	c.wantErr(err, store.ErrNotFound, "Get of %s %s", id, fmt.Sprintf(when, args...))
 }
 
-// wantClaimed reports unless the IDs of got are exactly want, each once.
+// wantClaimed reports a failure unless the IDs of got are exactly want, each once.
 func (c *checker) wantClaimed(got []store.Entry, when string, want ...string) {
 	c.t.to.Helper()
 	count := make(map[string]int)
@@ -200,7 +200,7 @@ func (c *checker) wantClaimed(got []store.Entry, when string, want ...string) {
 	}
 }
 
-// difference says how got differs from want, or "".
+// difference describes how got differs from want, or returns "".
 func difference(got, want store.Entry) string {
 	switch {
 	case got.ID != want.ID:

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// breakChecks hold that a store out of reach says so, and nothing else.
+// breakChecks check that an unreachable store returns errors, and no answers.
 func breakChecks() []check {
 	var checks []check
 	for i, name := range []string{"Get", "Insert", "Put", "Delete", "Claim", "List"} {
@@ -36,7 +36,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				names := []string{"Get", "", "Put", "Delete"}
-				c.each(len(names), func(i int) error { // at once, since each may take long to fail
+				c.each(len(names), func(i int) error { // at the same time, because each may take long to fail
 					if names[i] != "" {
 						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), names[i]+" of an entry that was never there")
 					}
@@ -53,7 +53,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				calls := callsOn(e)
-				c.each(len(calls), func(i int) error { // at once, since each may take long to fail
+				c.each(len(calls), func(i int) error { // at the same time, because each may take long to fail
 					if err := calls[i].do(ctx, s); err != nil {
 						c.wantWrapped(failure{calls[i].op + " of a store out of reach", calls[i].op, err})
 					}
@@ -67,7 +67,7 @@ func breakChecks() []check {
 			needs: breakable,
 			run: func(c *checker) {
 				s, e := c.broken()
-				_ = s.Close() // what it says of a store out of reach is its own affair
+				_ = s.Close() // the error may be any
 				for _, call := range callsOn(e) {
 					c.wantErr(call.do(c.ctx, s), store.ErrClosed, "%s after Close of a store out of reach", call.op)
 				}
@@ -76,20 +76,20 @@ func breakChecks() []check {
 	)
 }
 
-// broken returns a store that can't be reached any more, and an entry in it.
+// broken returns a store that can no longer be reached, and an entry in it.
 func (c *checker) broken() (store.Store, store.Entry) {
 	c.t.to.Helper()
 	s := c.backend.open()
 	if s == nil {
 		c.fatalf("Harness.Open returned nil, want a store")
 	}
-	c.closers = append(c.closers, func() { _ = s.Close() }) // which may fail here
+	c.closers = append(c.closers, func() { _ = s.Close() }) // it may fail here
 	e := c.insert(s, "entry", "body", at(1))
 	c.backend.sever(s)
 	return s, e
 }
 
-// wantNoAnswer reports unless err says only that the call failed.
+// wantNoAnswer reports a failure unless err says only that the call failed.
 func (c *checker) wantNoAnswer(err error, doing string) {
 	c.t.to.Helper()
 	if err == nil {
@@ -102,7 +102,7 @@ func (c *checker) wantNoAnswer(err error, doing string) {
 	}
 }
 
-// corruptChecks hold that damage is noticed, and stays where it is.
+// corruptChecks check that damage is detected and affects no other entry.
 func corruptChecks() []check {
 	return []check{
 		{
@@ -160,8 +160,8 @@ func corruptChecks() []check {
 					s, bad, others := c.damaged()
 					left := byID(others)
 					failed := 0
-					// Each answer has at least one of the others until none
-					// is left; a few errors in between may tell of the damage.
+					// Each result has at least one of the other entries until none
+					// is left; a few errors in between may report the damage.
 					for turn := 0; len(left) > 0 && turn < 3*len(others); turn++ {
 						got, err := s.Claim(c.ctx, at(50), at(5000), n)
 						if err != nil {
@@ -198,7 +198,7 @@ func corruptChecks() []check {
 						c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 					}
 				}
-				// One that goes on saying ErrCorrupt hides nothing either.
+				// a store that goes on returning ErrCorrupt hides nothing either
 				if got, err := s.Claim(c.ctx, at(50), at(5000), 3); err == nil && len(got) > 0 {
 					c.errorf("claims next to a damaged entry: got %d entries after all others were claimed, want none", len(got))
 				}
@@ -240,8 +240,8 @@ func corruptChecks() []check {
 	}
 }
 
-// damaged returns a store with a damaged entry, which is due first of all, and
-// some others that are due as well.
+// damaged returns a store with a damaged entry, which is due first, and some other
+// due entries.
 func (c *checker) damaged() (s store.Store, bad store.Entry, others []store.Entry) {
 	c.t.to.Helper()
 	s = c.open()

@@ -26,7 +26,7 @@ func flapChecks() []check {
 					c.took(left, got)
 					return err
 				})
-				for now := 50; now < 1000 && len(left) > 0; now += 50 { // what was lost is due again from 100 on
+				for now := 50; now < 1000 && len(left) > 0; now += 50 { // entries of the lost claim are due again from 100 on
 					c.took(left, recovered(c, "Claim", func(ctx context.Context) ([]store.Entry, error) {
 						return s.Claim(ctx, at(now), at(now+40), 5)
 					}))
@@ -83,7 +83,7 @@ func flapChecks() []check {
 				}
 				e := c.insert(s, "entry", "body", at(1))
 				c.cutWhile(s, "Claim", func(ctx context.Context) error { _, err := s.Claim(ctx, at(0), at(9), 5); return err })
-				_ = s.Close() // what it says of the connection is its own affair
+				_ = s.Close() // the error may be any
 				_, err := s.Get(c.ctx, e.ID)
 				c.wantErr(err, store.ErrClosed, "Get after Close")
 			},
@@ -100,8 +100,8 @@ func flapChecks() []check {
 	return checks
 }
 
-// cutWhile makes a call and cuts the connection during it. The call may fail, but
-// not with an answer.
+// cutWhile makes a call and cuts the connection during it. The call may return an
+// error, but no wrong answer.
 func (c *checker) cutWhile(s store.Store, doing string, call func(ctx context.Context) error) {
 	c.t.to.Helper()
 	c.backend.flap(s)
@@ -112,15 +112,15 @@ func (c *checker) cutWhile(s store.Store, doing string, call func(ctx context.Co
 	}
 }
 
-// took removes claimed entries from those that are left.
+// took removes claimed entries from the remaining ones.
 func (c *checker) took(left map[string]store.Entry, got []store.Entry) {
 	for _, e := range got {
 		delete(left, e.ID)
 	}
 }
 
-// flapNoWriteComesLater makes writes fail. It fails if one of them takes effect
-// after a later call has read the entry without it.
+// flapNoWriteComesLater makes writes fail, and reports a failure if one of them
+// takes effect after a later call has read the entry without it.
 func flapNoWriteComesLater(c *checker) {
 	s := c.open()
 	for round := range 5 {
@@ -159,8 +159,8 @@ func flapNoWriteComesLater(c *checker) {
 	}
 }
 
-// ignoreOwn returns nil for the error that a driver which repeats a write may get
-// against its own first try.
+// ignoreOwn returns nil for the error that a driver may get if it repeats a write
+// and meets its own first try.
 func ignoreOwn(err, own error) error {
 	if errors.Is(err, own) {
 		return nil

@@ -8,7 +8,7 @@ import (
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
-// idChecks hold which IDs there are, and that no two of them meet.
+// idChecks check which IDs are valid, and that no two IDs are treated as equal.
 func idChecks() []check {
 	return []check{
 		{
@@ -86,8 +86,8 @@ func idChecks() []check {
 	}
 }
 
-// wantApart stores an entry under each ID and reports where one of them is
-// taken for another.
+// wantApart stores an entry under each ID, and reports a failure if one of them is
+// treated as another.
 func (c *checker) wantApart(s store.Store, ids ...string) {
 	c.t.to.Helper()
 	entries := make(map[string]store.Entry)
@@ -103,7 +103,7 @@ func (c *checker) wantApart(s store.Store, ids ...string) {
 	}
 	c.wantClaimed(c.drain(s, at(len(ids)), at(9999), 10, len(ids)), "of entries with like IDs", ids...)
 
-	// Every second one goes; the others must not.
+	// Every second one is deleted; the others must stay.
 	for i, id := range ids {
 		if i%2 == 0 {
 			c.delete(s, c.get(s, id))

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// listChecks hold what List yields, and what its loop may do.
+// listChecks check what List yields, and what the body of its loop may do.
 func listChecks() []check {
 	return []check{
 		{
@@ -119,7 +119,7 @@ func listChecks() []check {
 				c.populate(s, numbered("entry-", 40, func(i int) time.Time { return at(i) }))
 				for stop := range 4 {
 					n := 0
-					for _, err := range s.List(c.ctx) { // Go panics where List goes on after a stop
+					for _, err := range s.List(c.ctx) { // Go panics if List continues after a stop
 						if err != nil {
 							c.fatalf("List: got %v, want no error", err)
 						}
@@ -127,7 +127,7 @@ func listChecks() []check {
 							break
 						}
 					}
-					// Whatever the loop held has to be let go by now.
+					// Now the loop must hold nothing any more.
 					c.wantStored(s, c.insert(s, fmt.Sprintf("after-%d", stop), "body", at(1)), "after a loop that stopped")
 				}
 				if got := len(byID(c.list(s))); got != 44 {
@@ -161,7 +161,8 @@ func listChecks() []check {
 	}
 }
 
-// wantListed reports unless each entry is among what a list yielded.
+// wantListed reports a failure unless each entry is among those that a list
+// yielded.
 func (c *checker) wantListed(listed map[string]store.Entry, entries []store.Entry, when string) {
 	c.t.to.Helper()
 	missing := 0
@@ -180,9 +181,9 @@ func (c *checker) wantListed(listed map[string]store.Entry, entries []store.Entr
 	}
 }
 
-// listWritesInTheLoop inserts, replaces, claims and deletes within the loop.
-// A store that keeps a lock or a read transaction open there hangs; one that
-// counts its way through pages loses entries.
+// listWritesInTheLoop inserts, replaces, claims and deletes within the loop. A
+// store that holds a lock or a read transaction there hangs. A store that pages by
+// position loses entries.
 func listWritesInTheLoop(c *checker) {
 	s := c.open()
 	stay := numbered("stay-", 1000, func(int) time.Time { return never })
@@ -196,7 +197,7 @@ func listWritesInTheLoop(c *checker) {
 			c.fatalf("List with writes in its loop: got %v after %d entries, want no error", err, len(listed))
 		}
 		listed[e.ID] = e
-		if turn++; turn%10 != 0 || turn > 1100 { // an insert may be yielded too: bounded
+		if turn++; turn%10 != 0 || turn > 1100 { // an insert may be yielded too, so the loop has a limit
 			continue
 		}
 		switch turn / 10 % 4 {
@@ -220,13 +221,13 @@ func listWritesInTheLoop(c *checker) {
 	c.wantListed(listed, stay, "with writes in its loop")
 }
 
-// listWritesBesideTheLoop has other goroutines write while the loop goes on:
-// it waits in its first turn until one of them has.
+// listWritesBesideTheLoop lets other goroutines write during the loop: its first
+// turn waits until one of them has written.
 func listWritesBesideTheLoop(c *checker) {
 	s := c.open()
 	stay := numbered("stay-", 300, func(i int) time.Time { return at(i) })
 	c.populate(s, stay)
-	want := slices.Clone(stay) // the writers go on with stay
+	want := slices.Clone(stay) // the writers continue with stay
 	begun, wrote := make(chan struct{}), make(chan struct{})
 	begin := sync.OnceFunc(func() { close(begun) })
 	written := sync.OnceFunc(func() { close(wrote) })
@@ -250,7 +251,7 @@ func listWritesBesideTheLoop(c *checker) {
 			return nil
 		}
 		<-begun
-		defer written() // one that fails must not keep the loop waiting
+		defer written() // a failing goroutine must not block the loop
 		for i := range 30 {
 			e, err := put(c.ctx, s, store.Entry{ID: fmt.Sprintf("new-%d-%d", w, i), Body: []byte("body")})
 			if err != nil {

@@ -107,8 +107,8 @@ func lostChecks() []check {
 	return checks
 }
 
-// lose makes a call through s whose reply gets lost, and returns what the call
-// returned. Meanwhile has come between the two.
+// lose makes a call through s whose reply is lost, and returns the result of the
+// call. It runs meanwhile before the call returns.
 func (c *checker) lose(s store.Store, meanwhile func() error, call func() error) error {
 	c.t.to.Helper()
 	called := make(chan error, 1)
@@ -127,7 +127,7 @@ func (c *checker) lose(s store.Store, meanwhile func() error, call func() error)
 	return err
 }
 
-// losePut makes a Put whose reply gets lost, and does what its caller would.
+// losePut makes a Put whose reply is lost, and then acts as its caller would.
 func (c *checker) losePut(a, b store.Store, e store.Entry, own error) {
 	c.t.to.Helper()
 	var version uint64
@@ -156,7 +156,8 @@ func (c *checker) losePut(a, b store.Store, e store.Entry, own error) {
 	c.wantStored(b, c.put(a, now), "put at the version that Get gave after a lost reply")
 }
 
-// wantUnknownOr reports unless err is nil, own, or no answer at all.
+// wantUnknownOr reports a failure unless err is nil, is own, or leaves the outcome
+// unknown.
 func (c *checker) wantUnknownOr(err, own error, doing string) {
 	c.t.to.Helper()
 	for _, answer := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid} {

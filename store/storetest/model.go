@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// modelChecks drive a store with random operations and compare every answer
-// with that of a map.
+// modelChecks call a store with random operations and compare every result with
+// that of a map.
 func modelChecks() []check {
 	const steps = 400
 	return []check{
@@ -46,7 +46,7 @@ func modelChecks() []check {
 	}
 }
 
-// seedFrom reads LATCHKEY_SEED, or draws a seed where it is not set.
+// seedFrom reads LATCHKEY_SEED, or draws a seed if it is not set.
 func seedFrom(value string) (uint64, error) {
 	if value == "" {
 		return rand.Uint64(), nil
@@ -70,23 +70,23 @@ func (c *checker) random(m *machine, steps int) {
 	m.run(program, steps)
 }
 
-// machine runs a program against a store and the model of one. A program is
-// any string of bytes, so that a fuzzer can write it. Which operations it
-// stands for depends on the bytes and the features alone; which versions are
-// stale by then, also on which entries the store chose to claim.
+// machine runs a program against a store and a model of it. A program is any string
+// of bytes, so that a fuzzer can write it. Its operations depend only on the bytes
+// and the features. Which versions are stale also depends on which entries the
+// store has claimed.
 type machine struct {
 	c       *checker
 	handles []store.Store
 	reopens bool
-	replay  string // how to have the failure again
+	replay  string // how to repeat the failure
 
 	entries map[string]store.Entry // the model
-	past    map[string][]uint64    // the versions given for each ID, in order
+	past    map[string][]uint64    // the versions of each ID, in order
 	tape    []byte
 	trace   []string
 }
 
-// modelIDs are few, so that operations meet, and alike.
+// modelIDs are few and similar, so that operations meet.
 var modelIDs = [...]string{"a", "A", "a.", "a-b", "aa", "0r1c3kq5d0-Zm9vYmFyYmF6cXV4Y29yZ2U", "0r1c3kq5d1-Zm9vYmFyYmF6cXV4Y29yZ2U", "_"}
 
 func (m *machine) run(program []byte, steps int) {
@@ -103,7 +103,7 @@ func (m *machine) run(program []byte, steps int) {
 	}
 }
 
-// next takes a byte of the program. Past its end there are zeros.
+// next takes a byte of the program. After its end it returns zeros.
 func (m *machine) next() int {
 	if len(m.tape) == 0 {
 		return 0
@@ -122,7 +122,7 @@ func (m *machine) step() {
 		m.putOne(s, m.id(), 0)
 	case 2, 3, 4, 5:
 		id := m.id()
-		m.putOne(s, id, m.entries[id].Version) // an insert where it is absent
+		m.putOne(s, id, m.entries[id].Version) // an insert if the entry is absent
 	case 6:
 		id := m.id()
 		m.putOne(s, id, m.old(id))
@@ -148,7 +148,8 @@ func (m *machine) step() {
 
 func (m *machine) id() string { return modelIDs[m.next()%len(modelIDs)] }
 
-// due is soon, or never. Few are far apart, so that a claim's now meets them.
+// due returns a time soon, or never. Few times are far apart, so that a claim's now
+// meets them.
 func (m *machine) due() time.Time {
 	b := m.next()
 	if b%8 == 0 {
@@ -169,8 +170,7 @@ func (m *machine) body() []byte {
 	return slices.Repeat([]byte{byte(len(m.trace)), byte(b), 0}, size/3+1)[:size]
 }
 
-// old returns a version that was given for the ID some time, or one that never
-// was.
+// old returns a version that the ID has had, or one that it never had.
 func (m *machine) old(id string) uint64 {
 	b := m.next()
 	if past := m.past[id]; len(past) > 0 && b%5 > 0 {
@@ -187,7 +187,7 @@ func (m *machine) note(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf(format, args...))
 }
 
-// fail ends the check with what was done before.
+// fail ends the check and reports the operations so far.
 func (m *machine) fail(format string, args ...any) {
 	m.c.t.to.Helper()
 	recent := m.trace[max(0, len(m.trace)-12):]
@@ -311,7 +311,7 @@ func (m *machine) claimSome(s store.Store) {
 	}
 }
 
-// accept takes over what a Put or a Claim made of an entry.
+// accept updates the model with the result of a Put or a Claim.
 func (m *machine) accept(e store.Entry) {
 	m.c.t.to.Helper()
 	if e.Version == 0 || slices.Contains(m.past[e.ID], e.Version) {
@@ -328,8 +328,8 @@ func (m *machine) wantErr(err, want error) {
 	}
 }
 
-// place says which version a step is for, without its number: that is the
-// store's, and a replay may have others.
+// place describes the version of a step without its number, because a replay may
+// have other numbers.
 func (m *machine) place(id string, version uint64) string {
 	if version == 0 {
 		return "none"

@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// optionalChecks hold that a store declares what it serves.
+// optionalChecks check that a store declares the optional interfaces that it
+// implements.
 func optionalChecks() []check {
 	return []check{{
 		name: "Optional/LimitIsDeclared",
@@ -54,7 +55,7 @@ func served[T any](c *checker, s store.Store) T {
 	return t
 }
 
-// page reads one page, which must work.
+// page reads one page. A failure ends the check.
 func (c *checker) page(s store.Store, after string, n int) []store.Entry {
 	c.t.to.Helper()
 	page, err := served[store.Pager](c, s).Page(c.ctx, after, n)
@@ -67,8 +68,7 @@ func (c *checker) page(s store.Store, after string, n int) []store.Entry {
 	return page
 }
 
-// pages reads pages of n from after up to the empty one, of which there may be
-// no more than most.
+// pages reads pages of n from after to the empty one, at most most of them.
 func (c *checker) pages(s store.Store, after string, n, most int) []store.Entry {
 	c.t.to.Helper()
 	var all []store.Entry
@@ -84,7 +84,7 @@ func (c *checker) pages(s store.Store, after string, n, most int) []store.Entry 
 	return nil
 }
 
-// wantOnce reports unless got has exactly the entries of want, each once.
+// wantOnce reports a failure unless got has exactly the entries of want, each once.
 func (c *checker) wantOnce(got, want []store.Entry, when string) {
 	c.t.to.Helper()
 	times := make(map[string]int)
@@ -104,7 +104,7 @@ func (c *checker) wantOnce(got, want []store.Entry, when string) {
 	}
 }
 
-// scattered returns entries whose IDs have no order in common with their number.
+// scattered returns entries whose IDs are not in the order of their numbers.
 func scattered(n int) []store.Entry {
 	entries := make([]store.Entry, n)
 	for i := range entries {
@@ -117,7 +117,7 @@ func scattered(n int) []store.Entry {
 	return entries
 }
 
-// pageChecks hold what store.Pager says.
+// pageChecks check the contract of store.Pager.
 func pageChecks() []check {
 	return []check{
 		{

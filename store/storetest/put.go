@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// putChecks hold what a compare-and-swap is, and what Get sees of it.
+// putChecks check compare-and-swap, and that Get sees its effect.
 func putChecks() []check {
 	return []check{
 		{
@@ -121,8 +121,8 @@ func putChecks() []check {
 	}
 }
 
-// foreign returns versions that an entry at v is not at: those next to it, and
-// those that lose a bit as a float64 or as a 32-bit number would.
+// foreign returns versions that differ from v: its neighbors, and versions that
+// equal v after a conversion to a float64 or a 32-bit number.
 func foreign(v uint64) []uint64 {
 	var vs []uint64
 	for _, other := range []uint64{v - 1, v + 1, v ^ 1, v ^ 1<<32, v ^ 1<<63, math.MaxUint64} {
@@ -133,7 +133,7 @@ func foreign(v uint64) []uint64 {
 	return vs
 }
 
-// deleteChecks hold what Delete removes, and what it refuses.
+// deleteChecks check what Delete removes and what it refuses.
 func deleteChecks() []check {
 	return []check{
 		{

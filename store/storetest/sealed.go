@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Sealed returns a harness for the stores of h, each sealed by [store.Seal]: run
-// the suite with it to see that what a backend keeps sealed is kept as well.
+// Sealed returns a harness for the stores of h, each sealed by [store.Seal]. Run
+// the suite with it to check that a backend stores sealed entries correctly.
 func Sealed(h Harness) Harness {
 	wrap := func(t *testing.T, inner store.Store) store.Store {
 		t.Helper()
@@ -66,9 +66,9 @@ type sealed struct {
 	inner store.Store
 }
 
-// kept returns the ID under which the inner store has an entry: the one with its
-// version and due. Entries that share both differ in their sealed ID, which tests
-// of one entry don't have.
+// kept returns the ID that an entry has in the inner store: the one with its
+// version and due time. Entries with equal version and due time cannot be
+// distinguished; tests with one entry have none.
 func (s sealed) kept(t *testing.T, e store.Entry) string {
 	t.Helper()
 	for k, err := range s.inner.List(t.Context()) {

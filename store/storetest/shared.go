@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// sharedChecks hold that it doesn't matter through which handle a call goes.
+// sharedChecks check that all handles behave as one.
 func sharedChecks() []check {
 	checks := []check{
 		{
@@ -126,7 +126,7 @@ func sharedChecks() []check {
 	return checks
 }
 
-// pair returns two handles to a fresh store.
+// pair returns two handles to a new store.
 func (c *checker) pair() (a, b store.Store) {
 	c.t.to.Helper()
 	a = c.open()

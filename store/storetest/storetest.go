@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Features are what a backend provides beyond what every backend must. The zero
+// Features are what a backend provides in addition to the basic contract. The zero
 // value is right for a backend that keeps entries in the memory of one process.
 type Features struct {
 	// Durable means that an acknowledged write survives the process. It requires
@@ -162,14 +162,14 @@ func (h Harness) bind(t *testing.T) backend {
 
 // check is one check of the suite.
 type check struct {
-	name  string // subject/what is expected; stable, since authors run them by name
+	name  string // subject/expectation; stable, because authors run checks by name
 	says  string // the sentence of the contract
 	needs need
 	run   func(c *checker)
 }
 
-// need is what a harness must have for a check to make sense: flags, all of which
-// must be met. Zero suits every store.
+// need is what a harness must have for a check: flags, all of which are required.
+// Every store meets zero.
 type need int
 
 const (
@@ -185,7 +185,7 @@ const (
 	notifying
 )
 
-// missing returns why the check can't run with h, or "".
+// missing returns why the check cannot run with h, or "".
 func (k check) missing(h Harness) string {
 	switch {
 	case k.needs&durable != 0 && !h.Features.Durable:

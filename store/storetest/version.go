@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// versionChecks hold that a version stands for one state of an entry for ever.
+// versionChecks check that a version identifies one state of an entry forever.
 func versionChecks() []check {
 	return []check{
 		{
@@ -34,8 +34,8 @@ func versionChecks() []check {
 				var given versions
 				c.wantNew(&given, c.insert(s, "entry", "the same", at(0)))
 				for i := range 8 {
-					// The Due that the claim before has set, so that every
-					// claim after the first changes nothing but the version.
+					// the Due that the previous claim has set, so that every claim
+					// after the first changes only the version
 					got := c.claim(s, at(i*10), at(i*10+10), 1)
 					if len(got) != 1 {
 						c.fatalf("Claim of an entry that is due: got %d entries, want 1", len(got))
@@ -86,9 +86,9 @@ func versionChecks() []check {
 	}
 }
 
-// churn lets goroutines on all the handles loose on two entries, in rounds, so
-// that they meet. In every second round some replace, some delete or insert,
-// and some claim; in those between, all claim what is due again by then.
+// churn runs goroutines on all handles against two entries, in rounds, so that they
+// meet. In every second round, some replace, some delete or insert, and some claim.
+// In the other rounds, all claim what is due again by then.
 func (c *checker) churn(given *versions, handles ...store.Store) {
 	c.t.to.Helper()
 	for round := range 10 {
@@ -111,8 +111,8 @@ func (c *checker) churn(given *versions, handles ...store.Store) {
 	}
 }
 
-// write makes one write to an entry that others write to as well, and notes
-// the version that it got. Losing to the others is no error.
+// write makes one write to a contended entry, and records the version that it got.
+// A conflict is not an error.
 func write(ctx context.Context, s store.Store, given *versions, id string, remove bool) error {
 	e, err := s.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -137,7 +137,7 @@ func write(ctx context.Context, s store.Store, given *versions, id string, remov
 	return given.add(e)
 }
 
-// versions remembers which versions were given.
+// versions records which versions were given.
 type versions struct {
 	mu   sync.Mutex
 	seen map[versionOf]bool

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	maxProblems = 16  // of one body
-	maxRefs     = 128 // that lead to each other
+	maxProblems = 16  // per body
+	maxRefs     = 128 // of references that lead to each other
 )
 
-// schema is a JSON Schema and how it is checked. For a schema of the
-// application's the library decides whether a body matches, and checker finds the
-// places, which the library doesn't say. The keywords of an inferred schema are
-// few, and checker knows them all.
+// schema is a JSON Schema and how it is checked. If the application has given the
+// schema, the library decides whether a body matches, and checker finds the places
+// of problems, which the library does not report. An inferred schema has few
+// keywords, all of which checker knows.
 type schema struct {
 	raw      json.RawMessage
 	root     *jsonschema.Schema
 	resolved *jsonschema.Resolved
 	inferred bool
-	formats  bool // it has formats or encodings, which the library doesn't check
+	formats  bool // it has formats or encodings, which the library does not check
 }
 
 func newSchema(s *jsonschema.Schema) (schema, error) {
@@ -42,7 +42,7 @@ func newSchema(s *jsonschema.Schema) (schema, error) {
 	if err != nil {
 		return schema{}, err
 	}
-	// A property of one of these names costs time and nothing else.
+	// Properties with these names only cost time.
 	formats := bytes.Contains(raw, []byte(`"format"`)) || bytes.Contains(raw, []byte(`"contentEncoding"`))
 	return schema{raw: raw, root: s, resolved: resolved, formats: formats}, nil
 }
@@ -61,7 +61,7 @@ func (s schema) check(v any) error {
 	return join(c.problems)
 }
 
-// checker walks over a schema and a body, and notes where they differ.
+// checker compares a body with a schema and records the differences.
 type checker struct {
 	root     *jsonschema.Schema
 	problems []*Invalid
@@ -144,7 +144,7 @@ func (c *checker) object(s *jsonschema.Schema, v map[string]any, at *path) {
 	}
 }
 
-// unknown notes a name that isn't among those that are allowed.
+// unknown records a name that is not allowed.
 func (c *checker) unknown(allowed []string, name string, at *path) {
 	for _, a := range allowed {
 		if strings.EqualFold(a, name) {
@@ -227,7 +227,7 @@ func (c *checker) number(s *jsonschema.Schema, v any, at *path) {
 	}
 }
 
-// matches asks the library about one keyword, so that there is one judge.
+// matches asks the library about one keyword, so that only the library decides.
 func matches(only *jsonschema.Schema, v any) bool {
 	resolved, err := only.Resolve(nil)
 	return err == nil && resolved.Validate(v) == nil

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// exactNames refuses names that encoding/json would take for a field's although
-// they are written in another case. Names that no field has are left to the
+// exactNames refuses names that encoding/json would accept for a field although
+// they are written in another case. It leaves names that no field has to the
 // decoder.
 func exactNames(t reflect.Type, root any) error {
 	var problems []*Invalid

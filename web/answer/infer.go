@@ -21,7 +21,7 @@ var (
 	jsonReader = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// wellKnown are types whose JSON their Go structure doesn't show.
+// wellKnown are types whose JSON differs from their Go structure.
 func wellKnown() map[reflect.Type]*jsonschema.Schema {
 	return map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[time.Time]():       {Type: "string", Format: "date-time"},
@@ -31,8 +31,8 @@ func wellKnown() map[reflect.Type]*jsonschema.Schema {
 	}
 }
 
-// infer returns the schema of a Go type, or says why it needs a schema of its
-// own.
+// infer returns the schema of a Go type, or an error that says why the type needs
+// an explicit schema.
 func infer(t reflect.Type) (*jsonschema.Schema, error) {
 	schemas := wellKnown()
 	if err := survey(t, schemas, nil); err != nil {
@@ -43,14 +43,14 @@ func infer(t reflect.Type) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	if i := slices.Index(s.Types, "null"); i >= 0 && len(s.Types) == 2 {
-		s.Type, s.Types = s.Types[1-i], nil // null is no answer
+		s.Type, s.Types = s.Types[1-i], nil // null is not a valid answer
 	}
 	s.Schema = dialect
 	return s, nil
 }
 
-// survey adds the schemas of types whose JSON is text, and refuses types of
-// which the inferred schema would be wrong.
+// survey adds the schemas of types whose JSON is text. It refuses types for which
+// an inferred schema would be wrong.
 func survey(t reflect.Type, schemas map[reflect.Type]*jsonschema.Schema, above []reflect.Type) error {
 	if schemas[t] != nil {
 		return nil

@@ -20,7 +20,7 @@ type Invalid struct {
 	Pointer string // RFC 6901, "" for the whole body
 	Detail  string // such as "is required"
 
-	plain string // what Error says in place of Detail; "" for Detail
+	plain string // replaces Detail in Error; "" for Detail itself
 }
 
 // Error describes the problem without the pointer, whose names come from the
@@ -89,25 +89,25 @@ func join(list []*Invalid) error {
 	}
 }
 
-// whole is a problem of the body as a whole.
+// whole is a problem of the whole body.
 func whole(detail string) *Invalid { return &Invalid{Detail: detail, plain: "it " + detail} }
 
-// path leads to a place in a body. It becomes a pointer only where a problem is
-// found: a pointer for each place would make the work quadratic.
+// path leads to a place in a body. It becomes a pointer only if there is a problem:
+// a pointer for each place would make the work quadratic.
 type path struct {
 	up    *path
 	name  string
 	index int
-	item  bool // index counts, and not name
+	item  bool // index counts if name does not
 }
 
-// maxPointer bounds a pointer, in bytes.
+// maxPointer is the maximum length of a pointer, in bytes.
 const maxPointer = 1 << 10
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// pointer returns the RFC 6901 pointer, or that of the nearest place above which
-// is not over maxPointer.
+// pointer returns the RFC 6901 pointer. If that is longer than maxPointer, it
+// returns the pointer of the nearest place above.
 func (p *path) pointer() string {
 	var steps []string
 	for ; p != nil; p = p.up {

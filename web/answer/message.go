@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// messageSchema describes a protobuf message by its name alone: protobuf's JSON
-// mapping allows several forms for most fields.
+// messageSchema describes a protobuf message only by its name, because protobuf's
+// JSON mapping allows several forms for most fields.
 func messageSchema(m proto.Message) *jsonschema.Schema {
 	d := m.ProtoReflect().Descriptor()
 	s := &jsonschema.Schema{Schema: dialect, Title: string(d.FullName()), Description: "The JSON mapping of this protobuf message."}
@@ -48,8 +48,7 @@ func (d *decoder) readMessage(body []byte, m proto.Message) error {
 	return nil
 }
 
-// readBinary reads the wire format. A schema of the application's applies to it
-// too.
+// readBinary reads the wire format. A schema of the application applies to it too.
 func (d *decoder) readBinary(body []byte, m proto.Message) error {
 	name := string(m.ProtoReflect().Descriptor().FullName())
 	if proto.Unmarshal(body, m) != nil {
@@ -84,8 +83,8 @@ func hasUnknown(m proto.Message) bool {
 	return unknown
 }
 
-// messageNames notes names that the message doesn't have. Values are left to
-// protojson.
+// messageNames records names that the message does not have. protojson checks the
+// values.
 func messageNames(d protoreflect.MessageDescriptor, v any, at *path, problems *[]*Invalid) {
 	members, ok := v.(map[string]any)
 	if !ok || isWellKnown(d) {

@@ -101,7 +101,7 @@ func (p *parser) value(at *path, depth int) (any, error) {
 	}
 }
 
-// tooDeep has no pointer, which would be as deep.
+// tooDeep has no pointer, because the pointer would be as deep.
 func tooDeep() *Invalid { return whole(fmt.Sprintf("is nested deeper than %d", maxDepth)) }
 
 func (p *parser) object(at *path, depth int) (any, error) {
@@ -172,7 +172,7 @@ func (p *parser) text(at *path) (string, error) {
 	return s, nil
 }
 
-// loneSurrogate looks for \uD800 to \uDFFF that is not one of a pair, which Go
+// loneSurrogate finds an escape \uD800 to \uDFFF without its partner, which Go
 // would read as U+FFFD.
 func loneSurrogate(raw []byte) bool {
 	unit := func(i int) (uint64, bool) { // of \uXXXX at i

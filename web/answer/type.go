@@ -115,11 +115,11 @@ func (t Type) GoType() reflect.Type { return t.goType }
 
 // decoder reads values of one Go type.
 type decoder struct {
-	goType  reflect.Type // as the activity has it, perhaps a pointer
-	element reflect.Type // without pointers
+	goType  reflect.Type // the activity's type, perhaps a pointer
+	element reflect.Type // the same without pointers
 	schema  schema
-	message proto.Message // an empty one, where T is a protobuf message
-	given   bool          // the schema is the application's
+	message proto.Message // an empty one, if T is a protobuf message
+	given   bool          // the application has given the schema
 }
 
 func newDecoder(t reflect.Type, given json.RawMessage) (*decoder, error) {
@@ -184,8 +184,8 @@ func (d *decoder) decode(mediaType string, body []byte) (any, error) {
 	return d.pointed(v), nil
 }
 
-// pointed returns what v points to, with as many pointers around it as the Go
-// type has.
+// pointed returns what v points to, with as many pointers around it as the Go type
+// has.
 func (d *decoder) pointed(v reflect.Value) any {
 	for v.Type() != d.goType && d.goType.Kind() == reflect.Pointer {
 		p := reflect.New(v.Type())
@@ -213,8 +213,7 @@ func (d *decoder) isBinary(mediaType string) (bool, error) {
 	}
 }
 
-// read reads JSON by the rules of the schema first, and then by those of the Go
-// type.
+// read reads JSON by the rules of the schema, and then by those of the Go type.
 func (d *decoder) read(body []byte, v reflect.Value) error {
 	doc, err := parse(body)
 	if err != nil {
@@ -223,7 +222,7 @@ func (d *decoder) read(body []byte, v reflect.Value) error {
 	if err := d.schema.check(doc.root); err != nil {
 		return err
 	}
-	if d.given { // an inferred schema knows the names
+	if d.given { // an inferred schema checks the names itself
 		if err := exactNames(d.element, doc.root); err != nil {
 			return err
 		}
@@ -237,8 +236,8 @@ func (d *decoder) read(body []byte, v reflect.Value) error {
 	return nil
 }
 
-// unmarshal is json.Unmarshal with numbers kept exactly and unknown names
-// refused. A type's own decoder may panic.
+// unmarshal is json.Unmarshal with exact numbers, and refuses unknown names. A
+// type's own decoder may panic.
 func unmarshal(body []byte, v any) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -273,8 +272,8 @@ func kindName(t reflect.Type) string {
 	}
 }
 
-// validate calls the Validate method of the value, also one of its pointer. The
-// text is for the sender: it may repeat the value.
+// validate calls the Validate method of the value or of its pointer. The text is
+// for the sender: it may repeat the value.
 func validate(v any) (err error) {
 	check, ok := v.(interface{ Validate() error })
 	if !ok {

@@ -26,7 +26,7 @@ const (
 	bulkTime = 30 * time.Second
 )
 
-// order is what a caller wants done with one entry.
+// order is an action that a caller requests for one entry.
 type order struct {
 	verb    string
 	why     string
@@ -36,7 +36,7 @@ type order struct {
 	kind    string          // of fail and reject: the failure's type
 }
 
-// check refuses an order without a reason, whatever it is about.
+// check refuses an order without a reason.
 func (o order) check() error {
 	if why := strings.TrimSpace(o.why); why == "" || !utf8.ValidString(why) || utf8.RuneCountInString(why) > maxWhy {
 		return errWhy
@@ -44,7 +44,7 @@ func (o order) check() error {
 	return nil
 }
 
-// line says what came of an order for one entry.
+// line is the result of an order for one entry.
 type line struct {
 	ID     string `json:"id"`
 	OK     bool   `json:"ok"`
@@ -53,8 +53,8 @@ type line struct {
 	State  string `json:"state,omitempty" jsonschema:"of the entry now"`
 }
 
-// carryOut performs an order on the entry with this ID. Each way in goes through
-// it: pages, JSON and the command line, one entry and several.
+// carryOut performs an order on the entry with this ID. Pages, JSON and the command
+// line all use it, for one entry and for several.
 func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o order) (async.Callback, error) {
 	v := verbs[o.verb]
 	c, err := b.hub.Find(ctx, id)
@@ -89,7 +89,7 @@ func (b *Board) perform(ctx context.Context, v verb, c async.Callback, by string
 	}
 	if o.verb == "complete" {
 		if err := b.decodes(c, o); err != nil {
-			return err // before anything is noted
+			return err // before the action
 		}
 	}
 	if err := b.audited(ctx, by, v.action, c, o.why); err != nil {
@@ -104,9 +104,9 @@ type operatorNote struct {
 	Why    string `json:"why"`
 }
 
-// act acts. The reason becomes a note in the same write, so the journal has what
-// happened and nothing else. A full journal does not keep an operator from acting:
-// the log then has the line.
+// act performs an action. The reason becomes a note in the same write, so that the
+// journal contains exactly what happened. If the journal is full, the operator can
+// still act, and the log has the line.
 func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o order) error {
 	data, err := json.Marshal(operatorNote{o.verb, strings.TrimSpace(o.why)})
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o 
 	return v.do(b, ctx, c, o)
 }
 
-// decodes reports whether the result is one of the type that the entry awaits.
+// decodes reports whether the result is of the type that the entry awaits.
 func (b *Board) decodes(c async.Callback, o order) error {
 	t, ok := b.types[c.Info().ResultType]
 	if !ok {
@@ -131,7 +131,7 @@ func (b *Board) decodes(c async.Callback, o order) error {
 	return err
 }
 
-// resultOf is the body of a result. An activity without a result needs none.
+// resultOf returns the body of a result. An activity without a result needs none.
 func resultOf(t answer.Type, o order) []byte {
 	if name, _ := async.ResultType[async.None](); t.Name() == name && len(bytes.TrimSpace(o.result)) == 0 {
 		return []byte("{}")
@@ -152,7 +152,7 @@ func (b *Board) reject(ctx context.Context, c async.Callback, o order) error {
 	return c.Reject(ctx, temporal.NewApplicationError(o.message, o.kind))
 }
 
-// lineOf describes what came of an order.
+// lineOf describes the result of an order.
 func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callback, err error) line {
 	if err != nil {
 		p, id := problemOf(err), ""
@@ -172,7 +172,7 @@ func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callb
 	return l
 }
 
-// shown is as much of an ID that is no entry's as may be repeated: it may be a
+// shown returns the part of an unknown ID that may be repeated, because it may be a
 // callback ID.
 func shown(id string) string {
 	const show = 8
@@ -211,7 +211,7 @@ func (b *Board) actOnOne(x *exchange) {
 	}
 }
 
-// actOnSeveral serves the actions on ticked rows.
+// actOnSeveral serves the actions on selected rows.
 func (b *Board) actOnSeveral(x *exchange) {
 	o, rows, err := b.readBulk(x)
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 // The caller gets 401. Any other error is 403.
 var ErrSignIn = errors.New("board: sign in first")
 
-// Errors of the board itself. The texts are in status.go.
+// Errors of the board itself. Their texts are in status.go.
 var (
 	errHidden      = fmt.Errorf("%w: the caller may not view it", async.ErrNotFound)
 	errForbidden   = errors.New("board: the caller may not do this")
@@ -39,7 +39,7 @@ var (
 	errAudit       = errors.New("board: Options.Audit returned an error")
 )
 
-// verb is a way to act. Its name is the last part of the address.
+// verb is an action. Its name is the last part of the address.
 type verb struct {
 	action Action
 	bulk   bool // for several entries at once
@@ -69,9 +69,8 @@ func (v verb) useful(i async.Info) bool {
 	}
 }
 
-// decide is the rule about what a caller may do, given what Authorize returned
-// for View and for the action. An entry that may not be viewed does not exist
-// for the caller, and an action on it is not possible.
+// decide decides what a caller may do, from the results of Authorize for View and
+// for the action. An entry that may not be viewed does not exist for the caller.
 func decide(a Action, entry bool, by string, view, act error) error {
 	switch {
 	case errors.Is(view, ErrSignIn):
@@ -92,9 +91,8 @@ func decide(a Action, entry bool, by string, view, act error) error {
 	return nil
 }
 
-// permit is the one way to Authorize: of pages, JSON and the command line, for
-// one entry and for each of several. The zero Callback stands for the board as a
-// whole.
+// permit is the only caller of Authorize: for pages, JSON and the command line, for
+// one entry and for several. The zero Callback stands for the board as a whole.
 func (b *Board) permit(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error) {
 	by, view := b.ask(ctx, r, View, c)
 	var act error
@@ -107,7 +105,7 @@ func (b *Board) permit(ctx context.Context, r *http.Request, a Action, c async.C
 	return by, nil
 }
 
-// ask calls Authorize. A panic refuses.
+// ask calls Authorize. A panic counts as a refusal.
 func (b *Board) ask(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error) {
 	defer func() {
 		if recover() != nil {

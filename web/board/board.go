@@ -147,11 +147,11 @@ func routeOf(p string) (_ route, id, verb string, known bool) {
 type exchange struct {
 	w    http.ResponseWriter
 	r    *http.Request
-	json bool   // JSON is wanted, not a page
-	root string // leads from this address to the board's: "", "../" or "../../"
+	json bool   // the caller wants JSON, not a page
+	root string // relative path from this address to the board's: "", "../" or "../../"
 	id   string // of the entry in the address
 	verb string // in the address
-	by   string // who asks
+	by   string // the caller's name
 }
 
 // ServeHTTP answers a request.

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	maxBody     = 8 << 20 // a result of the largest blob limit, as a form sends it
+	maxBody     = 8 << 20 // a result of the largest blob limit, as a form encodes it
 	bodyTimeout = 10 * time.Second
 )
 
-// The bodies of actions, as JSON. A form has the same names.
+// The bodies of actions, as JSON. Forms have the same names.
 type (
 	bareBody struct {
 		Why   string `json:"why" jsonschema:"the reason, which the journal keeps"`
@@ -47,7 +47,7 @@ type (
 	}
 )
 
-// Validate refuses a failure that says nothing.
+// Validate refuses a failure without a message.
 func (f failBody) Validate() error {
 	if strings.TrimSpace(f.Message) == "" {
 		return errors.New("a message is required")
@@ -74,7 +74,7 @@ var formFields = map[string][]string{
 	"bulk":     {"why", "action", "row"},
 }
 
-// readBody reads a body that arrives in time.
+// readBody reads a body within the time limit.
 func (x *exchange) readBody() (mediaType string, body []byte, err error) {
 	values := x.r.Header.Values("Content-Type")
 	if len(values) != 1 {
@@ -87,7 +87,7 @@ func (x *exchange) readBody() (mediaType string, body []byte, err error) {
 	if x.r.ContentLength > maxBody {
 		return "", nil, &http.MaxBytesError{Limit: maxBody}
 	}
-	// A writer without deadlines is a test's recorder, whose bodies are there.
+	// A recorder of a test has no deadlines, and its bodies are complete.
 	deadlines := http.NewResponseController(x.w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
@@ -99,7 +99,7 @@ func (x *exchange) readBody() (mediaType string, body []byte, err error) {
 	return mediaType, body, nil
 }
 
-// readForm reads a form whose fields are known. All but row appear once.
+// readForm reads a form. It refuses unknown fields. All but row appear once.
 func readForm(body []byte, verb string) (url.Values, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -113,8 +113,8 @@ func readForm(body []byte, verb string) (url.Values, error) {
 	return form, nil
 }
 
-// readOrder reads the body of an action on one entry. typed is what a form had,
-// for a page that shows it again.
+// readOrder reads the body of an action on one entry. typed is the content of a
+// form, for a page that shows it again.
 func (b *Board) readOrder(x *exchange) (o order, typed url.Values, err error) {
 	mediaType, body, err := x.readBody()
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// lookFor bounds the time that a page spends in the store, and maxLook the
-	// entries that it looks at. A page that has not found enough by then has a
-	// link that continues.
+	// lookFor limits the time that a page spends in the store, and maxLook the
+	// entries that it reads. A page that is not full by then has a link that
+	// continues.
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 
@@ -43,25 +43,25 @@ var lists = map[string]list{
 	"all":     {"All", "all", "Every entry of the store.", 0, false},
 }
 
-// filter is what the parameters of a list's address ask for.
+// filter is the selection in the parameters of a list's address.
 type filter struct {
 	query  async.Query
 	class  string
 	age    time.Duration
 	limit  int
 	watch  bool
-	labels []string   // as they were given
+	labels []string   // as given
 	values url.Values // all of them, for links
 }
 
-// badFilter is a parameter that can't be used.
+// badFilter is an invalid parameter.
 type badFilter struct{ detail string }
 
 func (e *badFilter) Error() string { return "board: " + e.detail }
 
 func bad(format string, args ...any) error { return &badFilter{fmt.Sprintf(format, args...)} }
 
-// parameters are those that a list takes. Empty ones count as absent.
+// parameters are the parameters of a list. Empty ones count as absent.
 var parameters = []string{"state", "namespace", "type", "result", "workflow", "key", "label", "class", "age", "after", "limit", "watch"}
 
 // readFilter reads the parameters of a list's address.
@@ -162,7 +162,8 @@ func parseAge(v string) (time.Duration, error) {
 	return d, err
 }
 
-// narrow reports whether the filter, apart from its list, selects some entries.
+// narrow reports whether the filter, apart from its list, selects only some
+// entries.
 func (f filter) narrow() bool {
 	for name := range f.values {
 		if name != "after" && name != "limit" && name != "watch" {
@@ -172,8 +173,7 @@ func (f filter) narrow() bool {
 	return false
 }
 
-// selects reports whether the filter selects an entry that its query has
-// selected.
+// selects reports whether the filter selects an entry that its query has selected.
 func (f filter) selects(l list, i async.Info, now time.Time) bool {
 	if f.class != "" && f.class != classOf(i) {
 		return false
@@ -184,7 +184,7 @@ func (f filter) selects(l list, i async.Info, now time.Time) bool {
 	return !l.attention || attention(i, now) != ""
 }
 
-// found is what a list's page has.
+// found is the content of a list's page.
 type found struct {
 	callbacks []async.Callback
 	next      string
@@ -193,8 +193,8 @@ type found struct {
 	ordered   bool
 }
 
-// find returns the entries that a filter selects and that the caller may view.
-// Its work is bounded: by lookFor, and by maxLook entries.
+// find returns the selected entries that the caller may view. lookFor and maxLook
+// limit its work.
 func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (found, error) {
 	begun, q := time.Now(), f.query
 	out := found{ordered: true}

@@ -11,7 +11,7 @@ import (
 
 type object = map[string]any
 
-// openAPI describes the JSON API. The schemas are those of the Go types that are
+// openAPI describes the JSON API. Its schemas are those of the Go types that are
 // sent and read.
 func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.Type) (json.RawMessage, error) {
 	schemas := object{
@@ -53,7 +53,7 @@ func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.T
 	})
 }
 
-// resultsView has no name in the store.
+// resultsView has no name of its own in the API.
 type resultsView = results
 
 func schemaOf[T any]() (answer.Type, error) { return answer.For[T](answer.TypeOptions{}) }

@@ -28,11 +28,11 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"title":  func(verb string) string { return titles[verb] },
 }).ParseFS(files, "templates/*.html"))
 
-// page is what every page has.
+// page has the data of every page.
 type page struct {
 	Title   string
 	Nav     string // the address of the list, or "entry", "counts", "results", ""
-	Root    string // leads to the board's address
+	Root    string // relative path to the board's address
 	By      string
 	Refresh int // seconds; zero: never
 	Now     time.Time
@@ -56,14 +56,14 @@ type listPage struct {
 	List                          list
 	View                          listView
 	Filter                        filter
-	Ticks                         bool // rows can be ticked
+	Ticks                         bool // rows can be selected
 	NextLink, WatchLink, StopLink string
 }
 
-// Narrow reports whether the filter selects some entries of the list.
+// Narrow reports whether the filter selects only some entries of the list.
 func (p listPage) Narrow() bool { return p.Filter.narrow() }
 
-// Watch reports whether the page is one that refreshes itself.
+// Watch reports whether the page refreshes itself.
 func (p listPage) Watch() bool { return p.Filter.watch }
 
 // Labels are the label parameters, for the form.
@@ -72,24 +72,24 @@ func (p listPage) Labels() []string { return p.Filter.labels }
 // Value is a parameter, for the form.
 func (p listPage) Value(name string) string { return p.Filter.values.Get(name) }
 
-// States reports whether the list has entries of several states.
+// States reports whether the list has entries in several states.
 func (p listPage) States() bool { return p.List.state == 0 }
 
 // StateNames are the values of the parameter state.
 func (p listPage) StateNames() []string { return []string{"waiting", "settled", "ended"} }
 
-// About is what the list has.
+// About describes the list.
 func (p listPage) About() string { return p.List.about }
 
 type entryPage struct {
 	page
 	Entry   entryView
-	Typed   url.Values // by a form that was refused
+	Typed   url.Values // of a refused form
 	Verb    string     // of that form
 	Problem *problem
 }
 
-// Was is what was typed in a field of the form of a verb.
+// Was is the text that was typed in a field of the form of a verb.
 func (p entryPage) Was(verb, field string) string {
 	if verb != p.Verb {
 		return ""
@@ -97,7 +97,7 @@ func (p entryPage) Was(verb, field string) string {
 	return p.Typed.Get(field)
 }
 
-// Facts are the rows of the table, without those that are empty.
+// Facts are the rows of the table, without empty ones.
 func (p entryPage) Facts() []fact {
 	e := p.Entry
 	list := []fact{
@@ -181,8 +181,8 @@ type problemPage struct {
 	Problem problem
 }
 
-// render writes a page. A template writes to memory first, so that no half page
-// is sent.
+// render writes a page. The template writes to memory first, so that no partial
+// page is sent.
 func (x *exchange) render(status int, name string, data any) {
 	var body bytes.Buffer
 	if err := templates.ExecuteTemplate(&body, name, data); err != nil {

@@ -56,7 +56,7 @@ func (b *Board) showList(x *exchange) {
 	x.render(http.StatusOK, "list", p)
 }
 
-// link2 returns the parameters with one of them set, or removed.
+// link2 returns the parameters with one of them set or removed.
 func link2(values url.Values, name, value string) string {
 	q := url.Values{}
 	maps.Copy(q, values)
@@ -85,7 +85,7 @@ func (b *Board) showEntry(x *exchange) {
 	x.render(http.StatusOK, "entry", entryPage{page: x.page(v.Name(), "entry"), Entry: v, Typed: url.Values{}})
 }
 
-// view finds the entry in the address, if the caller may view it.
+// view finds the entry of the address, if the caller may view it.
 func (b *Board) view(x *exchange) (async.Callback, error) {
 	c, err := b.hub.Find(x.r.Context(), x.id)
 	if err != nil {
@@ -97,7 +97,7 @@ func (b *Board) view(x *exchange) (async.Callback, error) {
 	return c, nil
 }
 
-// whole is the view of one entry, with its journal and what the caller may do.
+// whole is the view of one entry, with its journal and the permitted actions.
 func (b *Board) whole(x *exchange, c async.Callback) entryView {
 	i := c.Info()
 	v := viewOf(c, time.Now())
@@ -119,7 +119,7 @@ func (b *Board) whole(x *exchange, c async.Callback) entryView {
 	return v
 }
 
-// showFailed shows the entry again, with what was typed and what is wrong.
+// showFailed shows the entry again, with the typed text and the problems.
 func (b *Board) showFailed(x *exchange, typed url.Values, why error) {
 	c, err := b.view(x)
 	if typed == nil || err != nil {
@@ -152,8 +152,8 @@ type groupView struct {
 	Link         string     `json:"-"`
 }
 
-// showCounts serves the shared snapshot of the hub. It is not narrowed to the
-// entries that the caller may view: Authorize decides about the board as a whole.
+// showCounts serves the shared snapshot of the hub. It is not filtered by what the
+// caller may view: Authorize decides about the board as a whole.
 func (b *Board) showCounts(x *exchange) {
 	watch, other := x.r.URL.RawQuery == "watch=1", x.r.URL.RawQuery != ""
 	if other && !watch {
@@ -186,7 +186,7 @@ func groupLink(g async.Group) string {
 	if g.ActivityType != "" {
 		q.Set("type", g.ActivityType)
 	}
-	if g.Class == async.ClassUnknownPump { // only the hub's own snapshot knows that class
+	if g.Class == async.ClassUnknownPump { // only the hub's own snapshot has that class
 		q.Set("class", "late")
 	} else if g.Class != "" {
 		q.Set("class", g.Class)
@@ -197,7 +197,7 @@ func groupLink(g async.Group) string {
 	return address
 }
 
-// showResults shows what came of an action.
+// showResults shows the results of an action.
 func (b *Board) showResults(x *exchange, verb string, lines []line) {
 	x.render(http.StatusOK, "results", resultsPage{page: x.page(titles[verb], "results"), Lines: lines})
 }
@@ -209,7 +209,7 @@ func (b *Board) showProblem(x *exchange, p problem) {
 	x.render(p.Status, "problem", problemPage{page: x.page(p.Title, ""), Problem: p})
 }
 
-// serveStyle serves the style sheet, which holds no secret.
+// serveStyle serves the style sheet, which contains no secret.
 func serveStyle(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

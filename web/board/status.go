@@ -26,7 +26,7 @@ var (
 	errBulkRows   = errors.New("board: no rows are ticked, or more than 100")
 )
 
-// problem is an RFC 9457 problem document, and what a page shows of an error.
+// problem is an RFC 9457 problem document, and the content of an error page.
 type problem struct {
 	Title  string        `json:"title"`
 	Status int           `json:"status"`
@@ -41,8 +41,8 @@ type bodyProblem struct {
 	Detail  string `json:"detail"`
 }
 
-// verdicts are the board's own errors, and those that mean something else to an
-// operator than to a sender of answers. webhook.Status has the others.
+// verdicts are the board's own errors, and errors with another meaning for an
+// operator than for a caller. webhook.Status has the others.
 var verdicts = []struct {
 	err    error
 	status int
@@ -77,7 +77,7 @@ var verdicts = []struct {
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "unavailable", true, "The store did not answer in time. If this was an action, it may have been performed; repeat it."},
 }
 
-// problemOf returns what an error means to an operator.
+// problemOf returns the meaning of an error for an operator.
 func problemOf(err error) problem {
 	if f, ok := errors.AsType[*badFilter](err); ok {
 		return problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: f.detail, Code: "filter"}
@@ -133,7 +133,7 @@ func (b *Board) refuse(x *exchange, err error) {
 // replyJSON answers with a value.
 func (x *exchange) replyJSON(status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // not possible: it is made of strings, numbers and times
+	if err != nil { // cannot fail: it consists of strings, numbers and times
 		status, body = http.StatusInternalServerError, nil
 	}
 	x.reply(status, "application/json", body)
@@ -148,8 +148,8 @@ func (x *exchange) reply(status int, mediaType string, body []byte) {
 	_, _ = x.w.Write(body) // the caller may be gone
 }
 
-// guarding are the headers that every response has. Their slices are shared, and
-// have no room to append to.
+// guarding are the headers of every response. Their slices are shared, and have no
+// room to append to.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},

@@ -16,8 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// entryView is what the board says of an entry, on pages and as JSON. It has
-// neither the task token, nor the outcome, nor the callback ID.
+// entryView is an entry as pages and JSON show it. It contains no task token, no
+// outcome and no callback ID.
 type entryView struct {
 	ID        string `json:"id" jsonschema:"of the entry: nothing can be answered with it"`
 	Round     string `json:"round" jsonschema:"changes when the activity asks again"`
@@ -89,13 +89,13 @@ type link struct {
 	URL   string `json:"url"`
 }
 
-// roundOf stands for the round of a callback. It answers nothing.
+// roundOf identifies the round of a callback. It authorizes nothing.
 func roundOf(c async.Callback) string {
 	sum := sha256.Sum256([]byte("latchkey board round\x00" + c.ID()))
 	return hex.EncodeToString(sum[:6])
 }
 
-// viewOf returns what the board says of an entry.
+// viewOf returns the view of an entry.
 func viewOf(c async.Callback, now time.Time) entryView {
 	i := c.Info()
 	v := entryView{
@@ -136,17 +136,17 @@ func signalsOf(i async.Info) (list []string) {
 	return list
 }
 
-// classOf is the class of what goes wrong, or "".
+// classOf returns the class of an entry's trouble, or "".
 func classOf(i async.Info) string { return i.Class }
 
-// When tries in vain need attention.
+// Unsuccessful tries that need attention.
 const (
 	manyTries  = 3
 	longSettle = time.Minute
 )
 
-// attention says what goes wrong with an entry and what to do, or "" if it needs
-// no attention: either all is well, or hubs have only begun to try again.
+// attention describes an entry's trouble and what to do. It returns "" if all is
+// well, and while hubs have only begun to retry.
 func attention(i async.Info, now time.Time) string {
 	switch class := i.Class; {
 	case class == "":
@@ -173,7 +173,7 @@ func attention(i async.Info, now time.Time) string {
 	return ""
 }
 
-// evidence returns how the activity ended, and how that is known.
+// evidence returns how the activity ended, and how the hub knows it.
 func evidence(i async.Info) (end, text string) {
 	if i.State != async.Closed {
 		return "", ""
@@ -196,7 +196,7 @@ func evidence(i async.Info) (end, text string) {
 	}
 }
 
-// journal returns the notes of the round. Only the data of some kinds is shown.
+// journal returns the notes of the round, with the data of some kinds only.
 func (b *Board) journal(c async.Callback) (list []noteView) {
 	for _, n := range c.Notes() {
 		v := noteView{At: n.At.UTC(), Kind: n.Kind, By: n.By}
@@ -236,7 +236,7 @@ func (b *Board) links(i async.Info) (list []link) {
 	return nil
 }
 
-// span is a duration for people.
+// span describes a duration for people.
 func span(d time.Duration) string {
 	switch d = d.Abs(); {
 	case d < time.Minute:
@@ -250,7 +250,7 @@ func span(d time.Duration) string {
 	}
 }
 
-// ago is a time for people, relative to now.
+// ago describes a time for people, relative to now.
 func ago(t, now time.Time) string {
 	if t.After(now) {
 		return "in " + span(t.Sub(now))
@@ -258,7 +258,7 @@ func ago(t, now time.Time) string {
 	return span(now.Sub(t)) + " ago"
 }
 
-// Name is what an entry is called in a row.
+// Name is the name of an entry in a row.
 func (v entryView) Name() string {
 	return cmp.Or(v.ActivityType, "an early result")
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// maxComment is how many characters a comment may have.
+// maxComment is the maximum number of characters of a comment.
 const maxComment = 2000
 
-// input is what a person does, from whichever way in.
+// input is an action of a person, from any source.
 type input struct {
 	do      action
 	answer  json.RawMessage // of a vote
@@ -66,7 +66,7 @@ func (x *Inbox) Decide(ctx context.Context, callback string, p Person, form url.
 	return err
 }
 
-// input reads a form that was sent.
+// input reads a submitted form.
 func (f *form) input(sent url.Values) (input, error) {
 	in, err := ownInput(sent)
 	problems := problems(answer.Invalids(err))
@@ -78,7 +78,7 @@ func (f *form) input(sent url.Values) (input, error) {
 	return in, problems.err()
 }
 
-// ownInput reads what the inbox itself has in a form.
+// ownInput reads the inbox's own fields of a form.
 func ownInput(sent url.Values) (input, error) {
 	var problems problems
 	own := map[string]string{fieldDo: "", fieldComment: "", fieldTo: "", fieldName: ""}
@@ -109,7 +109,8 @@ func ownInput(sent url.Values) (input, error) {
 	return in, problems.err()
 }
 
-// act is the one way to change anything. It returns the journal as it was left.
+// act is the only function that changes anything. It returns the journal after the
+// action.
 func (x *Inbox) act(ctx context.Context, c async.Callback, p Person, in input) (j journal, err error) {
 	defer func() { x.logAction(ctx, c, p, in.do, err) }()
 	f, err := x.formOf(c)
@@ -181,7 +182,7 @@ func (p Person) by() string {
 	return p.ID
 }
 
-// indexOf returns where a note is that was just added, or was there.
+// indexOf returns the index of a note that was added now or before.
 func indexOf(notes []async.Note, n async.Note) int {
 	for i, other := range slices.Backward(notes) {
 		if other.Kind == n.Kind && other.By == n.By && string(other.Data) == string(n.Data) {
@@ -191,8 +192,8 @@ func indexOf(notes []async.Note, n async.Note) int {
 	return len(notes)
 }
 
-// concise is a person as a note has it: of all groups those that matter to the
-// request.
+// concise returns a person as a note stores it: with only those groups that matter
+// for the request.
 func (j *journal) concise(p Person) Person {
 	p.Groups = slices.DeleteFunc(slices.Clone(p.Groups), func(g string) bool {
 		return !slices.Contains(j.request.For, g) && !j.seats[g]
@@ -200,7 +201,7 @@ func (j *journal) concise(p Person) Person {
 	return p
 }
 
-// may asks the application's own rule.
+// may calls Options.May.
 func (x *Inbox) may(ctx context.Context, c async.Callback, p Person, j journal) error {
 	if x.o.May == nil || j.request == nil {
 		return nil

@@ -36,7 +36,7 @@ type voteJSON struct {
 	Comment string    `json:"comment,omitempty"`
 }
 
-// actionJSON is what a program sends.
+// actionJSON is an action of a program.
 type actionJSON struct {
 	Do      action          `json:"do,omitempty"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
@@ -57,7 +57,7 @@ type pointedJSON struct {
 	Detail  string `json:"detail"`
 }
 
-// wantsJSON reports whether a request is a program's.
+// wantsJSON reports whether the caller is a program.
 func wantsJSON(r *http.Request) bool {
 	return isJSONBody(r) || strings.Contains(r.Header.Get("Accept"), "application/json")
 }
@@ -67,7 +67,7 @@ func isJSONBody(r *http.Request) bool {
 	return err == nil && mediaType == "application/json"
 }
 
-// decideJSON acts by JSON.
+// decideJSON performs an action that was sent as JSON.
 func (x *Inbox) decideJSON(w http.ResponseWriter, r *http.Request, c async.Callback, p Person) {
 	in, err := readAction(r)
 	if err == nil {
@@ -135,7 +135,7 @@ func (x *Inbox) problem(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", "5")
 	}
 	b, marshalErr := json.Marshal(p)
-	if marshalErr != nil { // not possible: it is made of strings and numbers
+	if marshalErr != nil { // cannot fail: it consists of strings and numbers
 		status = http.StatusInternalServerError
 	}
 	x.write(w, status, "application/problem+json", b)
@@ -154,5 +154,5 @@ func (x *Inbox) write(w http.ResponseWriter, status int, mediaType string, b []b
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // the caller may have gone
+	_, _ = w.Write(b) // the caller may be gone
 }

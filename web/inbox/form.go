@@ -51,7 +51,7 @@ type choice struct{ Value, Label string }
 type form struct {
 	typ    answer.Type
 	fields []field
-	whole  bool            // the type is no object: the only field is the answer
+	whole  bool            // the type is no object: the answer is the only field
 	byType map[string]bool // the names that SetDecided sets
 }
 
@@ -89,8 +89,8 @@ func newForm(t answer.Type) (*form, error) {
 	return f, nil
 }
 
-// properties returns the schemas of an object's properties as they are written,
-// and their names in order.
+// properties returns the schemas of an object's properties in their order, and
+// their names.
 func properties(schema json.RawMessage) (raw map[string]json.RawMessage, order []string) {
 	var s struct {
 		Properties json.RawMessage `json:"properties"`
@@ -159,7 +159,7 @@ func fieldOf(name string, s *jsonschema.Schema, raw json.RawMessage) field {
 	return f
 }
 
-// sentence makes a sentence of a description.
+// sentence makes a sentence from a description.
 func sentence(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 {
@@ -168,7 +168,7 @@ func sentence(text string) string {
 	return string(unicode.ToUpper(first)) + strings.TrimRight(text[size:], ". ") + "."
 }
 
-// words makes a label of a name: "costCentre" is "Cost centre".
+// words makes a label from a name: "costCentre" becomes "Cost centre".
 func words(name string) string {
 	var b strings.Builder
 	before := rune(' ')
@@ -193,9 +193,8 @@ var (
 	numbers  = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?$`)
 )
 
-// read makes the JSON of an answer out of a form that was sent. Names with an
-// underscore are the inbox's own. The JSON goes through the type's decoder like
-// any other.
+// read makes the JSON of an answer from a submitted form. Names with an underscore
+// are the inbox's own. The type's decoder then checks the JSON as any other.
 func (f *form) read(sent url.Values) (json.RawMessage, error) {
 	var problems problems
 	known := make(map[string]bool)
@@ -208,7 +207,7 @@ func (f *form) read(sent url.Values) (json.RawMessage, error) {
 			continue
 		}
 		if len(values) == 0 {
-			continue // the decoder says what is required
+			continue // the decoder reports what is required
 		}
 		literal, problem := field.literal(values[0])
 		if problem != "" {
@@ -234,7 +233,7 @@ func (f *form) read(sent url.Values) (json.RawMessage, error) {
 	return json.Marshal(members) // with sorted names
 }
 
-// literal is the JSON of a field's value, or nil where it was left empty.
+// literal returns the JSON of a field's value, or nil if it was left empty.
 func (f field) literal(text string) (literal json.RawMessage, problem string) {
 	if !utf8.ValidString(text) {
 		return nil, "must be UTF-8"
@@ -294,14 +293,14 @@ func quoted(s string) json.RawMessage {
 	return b
 }
 
-// decode checks an answer by the type's one decoder, and returns the value and
-// the canonical JSON by which answers are compared.
+// decode checks an answer with the type's decoder. It returns the value and the
+// canonical JSON by which answers are compared.
 func (f *form) decode(body json.RawMessage) (value any, same json.RawMessage, err error) {
 	if value, err = f.typ.Decode("application/json", body); err != nil {
 		return nil, nil, err
 	}
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(body, &members) // another type than an object has none
+	_ = json.Unmarshal(body, &members) // a type that is no object has none
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if f.byType[name] {
 			return nil, nil, &answer.Invalid{Pointer: "/" + name, Detail: "is set by the inbox"}
@@ -311,7 +310,7 @@ func (f *form) decode(body json.RawMessage) (value any, same json.RawMessage, er
 	return value, same, err
 }
 
-// withVotes has the value say who decided, if its type can.
+// withVotes calls SetDecided on the value, if its type has the method.
 func withVotes(value any, by []Vote) any {
 	if d, ok := value.(Decided); ok {
 		d.SetDecided(by)
@@ -325,7 +324,7 @@ func withVotes(value any, by []Vote) any {
 	return p.Elem().Interface()
 }
 
-// setByType returns the names of the JSON that SetDecided sets.
+// setByType returns the JSON names of the fields that SetDecided sets.
 func setByType(t reflect.Type) map[string]bool {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -349,12 +348,12 @@ func setByType(t reflect.Type) map[string]bool {
 func membersOf(v any) (members map[string]json.RawMessage) {
 	b, err := json.Marshal(v)
 	if err == nil {
-		_ = json.Unmarshal(b, &members) // no object has none
+		_ = json.Unmarshal(b, &members) // a value that is no object has none
 	}
 	return members
 }
 
-// problems are what is wrong with a form.
+// problems are the problems of a form.
 type problems []answer.Invalid
 
 func (p *problems) add(name, detail string) {
@@ -365,5 +364,5 @@ func (p *problems) add(name, detail string) {
 	*p = append(*p, answer.Invalid{Pointer: pointer, Detail: detail})
 }
 
-// err returns the problems as the decoder does.
+// err returns the problems in the order of the decoder.
 func (p problems) err() error { return answer.Join(p) }

@@ -83,6 +83,9 @@ type Options struct {
 //	GET  /l/{token}   the page of a link
 //	POST /l/{token}   answers by it
 //
+// A page of the list looks at 2,000 entries and shows 50 requests at most. It leads
+// to the next page, by the query parameter "after".
+//
 // Mount it below a path that ends in a slash, with http.StripPrefix. With
 // "Accept: application/json" the first three speak JSON. Its methods may be
 // called concurrently.
@@ -102,7 +105,7 @@ const (
 	maxForm        = 256 << 10 // bytes
 )
 
-// sample is a time for trying out what a type does with votes.
+// sample is the time in the votes with which SetDecided is tried.
 var sample = time.Date(2026, time.November, 30, 9, 0, 0, 0, time.UTC)
 
 // New returns an inbox, or says which option is wrong.
@@ -161,7 +164,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 	return x, nil
 }
 
-// checkBase reports what is wrong with the address of an inbox.
+// checkBase returns the problem of the inbox's address, if it has one.
 func checkBase(base string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -170,11 +173,11 @@ func checkBase(base string) error {
 	return nil
 }
 
-// errUnknownType means that the activity awaits a type that the inbox has no form
-// for. A process of another release may have it.
+// errUnknownType means that the inbox has no form for the awaited type. A process
+// of another release may have one.
 var errUnknownType = errors.New("inbox: Options.Types has no type of the name that the activity awaits")
 
-// formOf returns the form for what a callback awaits.
+// formOf returns the form for the awaited type of a callback.
 func (x *Inbox) formOf(c async.Callback) (*form, error) {
 	if f := x.forms[c.Info().ResultType]; f != nil {
 		return f, nil

@@ -19,7 +19,7 @@ const (
 	noteSent     = "inbox.sent"
 )
 
-// note is the data of a note, other than a request.
+// note is the data of a note, except of a request.
 type note struct {
 	Person  Person          `json:"person,omitzero"`
 	Answer  json.RawMessage `json:"answer,omitempty"` // canonical
@@ -27,30 +27,30 @@ type note struct {
 	To      string          `json:"to,omitempty"` // of a delegation or a message
 }
 
-// event is a note as it was read.
+// event is a note after reading.
 type event struct {
 	note
 	At   time.Time
 	Kind string
 }
 
-// journal is what the notes of a round come to.
+// journal is the state that the notes of a round describe.
 type journal struct {
-	request *Request // nil: the round is not in the inbox
+	request *Request // nil: the round has no request of the inbox
 	posted  time.Time
 	events  []event           // in order, without requests and messages
 	votes   []event           // the last of each person, in the order in which they were given
-	holder  *event            // the claim that stands
-	passed  map[string]string // who has passed the request on, and to whom
-	seats   map[string]bool   // to whom it was passed on
+	holder  *event            // the present claim
+	passed  map[string]string // who has delegated the request, and to whom
+	seats   map[string]bool   // to whom it was delegated
 	sent    []string          // who got a message
 	given   map[string]int    // how many votes each person has given
 	others  int               // events other than votes
 	size    int               // bytes of those
 }
 
-// read reads the notes of a round. It skips what it can't read: an operator's
-// note, or one of a later release.
+// read reads the notes of a round. It skips notes that it cannot read, such as
+// those of operators and of later releases.
 func read(notes []async.Note) journal {
 	j := journal{passed: make(map[string]string), seats: make(map[string]bool), given: make(map[string]int)}
 	for _, n := range notes {
@@ -105,8 +105,8 @@ func (j *journal) add(e event, size int) {
 	j.size += size
 }
 
-// tally returns the answer that enough people have given, and the last vote of
-// each person.
+// tally returns the answer that enough people have given, and the last vote of each
+// person.
 func (j *journal) tally() (answer json.RawMessage, by []Vote, done bool) {
 	count := make(map[string]int)
 	for _, v := range j.votes {

@@ -15,12 +15,12 @@ import (
 // Limits of the work for one page of a list.
 const (
 	maxRows   = 50     // requests that it shows
-	maxLook   = 2_000  // entries that it looks at
+	maxLook   = 2_000  // entries that it reads
 	chunk     = 256    // entries that are read at a time
 	maxStored = 10_000 // entries of a store that has no pages
 )
 
-// listView is a page of what waits for a person.
+// listView is a page of the requests that wait for the person.
 type listView struct {
 	page
 	Waiting, Answered []entryView
@@ -39,9 +39,9 @@ type entryView struct {
 	Progress    string
 }
 
-// list shows what waits for the person: by when it is due, then by age. A page
-// looks at a bounded part of the store, in the order in which activities were
-// scheduled, and leads to the next one. The order by due date is one within a page.
+// list shows the requests that wait for the person: by due date, then by age. A
+// page reads a limited part of the store, in the order in which activities were
+// scheduled, and links to the next one. The order by due date holds within a page.
 func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	after := r.URL.Query().Get("after")
 	v := listView{page: page{Root: root(r), Title: "Waiting for you", Person: p}, Later: after != ""}
@@ -51,7 +51,7 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 		return len(v.Waiting)+len(v.Answered) == maxRows
 	})
 	switch {
-	case errors.Is(err, async.ErrInvalidArgument): // no address of a page
+	case errors.Is(err, async.ErrInvalidArgument): // not the address of a page
 		x.message(w, r, p, async.ErrNotFound)
 		return
 	case err != nil:
@@ -70,8 +70,8 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	x.show(w, http.StatusOK, "list", v)
 }
 
-// enter adds a request to the list if it is for the person. Options.May is asked
-// about such requests only.
+// enter adds a request to the list if it is for the person. It calls Options.May
+// for such requests only.
 func (x *Inbox) enter(ctx context.Context, v *listView, c async.Callback, p Person) {
 	if x.forms[c.Info().ResultType] == nil {
 		return
@@ -87,12 +87,13 @@ func (x *Inbox) enter(ctx context.Context, v *listView, c async.Callback, p Pers
 		v.Answered = append(v.Answered, entryOf(c, &j))
 	case voted:
 	case j.allows(p, comment, nil, may) == nil, j.allows(p, vote, nil, may) == nil:
-		// What another person has claimed is shown too, since it can be taken over.
+		// Requests that others have claimed are shown too, because the person can
+		// take them over.
 		v.Waiting = append(v.Waiting, entryOf(c, &j))
 	}
 }
 
-// dueFirst orders by due date; what has none comes last.
+// dueFirst orders by due date. Requests without one come last.
 func dueFirst(a, b entryView) int {
 	switch {
 	case a.Due.IsZero() && b.Due.IsZero():
@@ -121,8 +122,8 @@ func entryOf(c async.Callback, j *journal) entryView {
 	return e
 }
 
-// each calls f for callbacks that wait, until it returns true or the work for a page
-// is done. next is where to go on: empty at the end.
+// each calls f for waiting callbacks, until f returns true or the work for a page
+// is done. next is where the next page begins; it is empty at the end.
 func (x *Inbox) each(ctx context.Context, after string, f func(c async.Callback) (full bool)) (next string, incomplete bool, err error) {
 	q := async.Query{State: async.Waiting, Limit: chunk, Look: maxLook, After: after}
 	for q.Look > 0 {

@@ -12,12 +12,12 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// tagLen is how many characters of an item name its round.
+// tagLen is the number of characters of an item that identify its round.
 const tagLen = 10
 
-// itemOf names the round of a callback in addresses: by the ID of its entry, with
-// which nothing can be answered, and a digest of its callback ID. So a page that
-// is still open from an earlier round decides nothing in a later one.
+// itemOf returns the name of a callback's round in addresses: the ID of its entry,
+// which authorizes nothing, and a digest of its callback ID. So a page of an
+// earlier round decides nothing in a later one.
 func itemOf(c async.Callback) string {
 	sum := sha256.Sum256([]byte("latchkey inbox round\x00" + c.ID()))
 	return c.Info().ID + "." + base64.RawURLEncoding.EncodeToString(sum[:])[:tagLen]
@@ -43,8 +43,8 @@ func errSuperseded() error {
 	return refuse("superseded", "This request is over. A later one has taken its place, at another address.")
 }
 
-// open opens what an adapter or a link names: an item, its path, or a callback
-// ID.
+// open opens the callback that an adapter or a link names by an item, its path, or
+// a callback ID.
 func (x *Inbox) open(ctx context.Context, name string) (async.Callback, error) {
 	name = strings.TrimPrefix(name, "i/")
 	if strings.Contains(name, ".") {
@@ -61,8 +61,8 @@ func (x *Inbox) open(ctx context.Context, name string) (async.Callback, error) {
 	return now, err
 }
 
-// openLink opens the callback of a link, and returns its addressee, with the
-// groups that Options.Lookup finds.
+// openLink opens the callback of a link. It returns the addressee with the groups
+// that Options.Lookup finds.
 func (x *Inbox) openLink(ctx context.Context, token string) (async.Callback, Person, error) {
 	if x.o.Links == nil {
 		return async.Callback{}, Person{}, webhook.ErrBadLink

@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// parsePages returns the templates of the pages, some of them replaced.
+// parsePages returns the templates of the pages, with the given replacements.
 func parsePages(replace *template.Template) (*template.Template, error) {
 	t, err := template.New("").Funcs(template.FuncMap{"visible": visible, "when": when}).ParseFS(files, "templates/*.html")
 	if err != nil || replace == nil {
@@ -37,7 +37,7 @@ func parsePages(replace *template.Template) (*template.Template, error) {
 	return t, nil
 }
 
-// when is a time as pages show it.
+// when formats a time for pages.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -45,7 +45,7 @@ func when(t time.Time) string {
 	return t.UTC().Format("2 January 2006, 15:04 UTC")
 }
 
-// page is what every page has.
+// page has the data of every page.
 type page struct {
 	Root   string // of the inbox, relative to this page
 	Title  string
@@ -63,12 +63,12 @@ type messageView struct {
 	Text string
 }
 
-// sent is what was sent to a page, and what came of it.
+// sent is a submitted form and its result.
 type sent struct {
 	form url.Values
 	in   input
 	err  error
-	done string // what was done before this page was asked for
+	done string // the action before the redirect to this page
 }
 
 // requestView is the page of a request.
@@ -87,7 +87,7 @@ type requestView struct {
 	Events          []string
 	Progress        string
 
-	Why        string // the person can't answer
+	Why        string // the person cannot answer
 	Fields     []fieldView
 	Comment    fieldView
 	Name       fieldView
@@ -100,7 +100,7 @@ type requestView struct {
 	TakeOver   bool
 }
 
-// fieldView is a field with what was typed and what is wrong with it.
+// fieldView is a field with its typed text and its problem.
 type fieldView struct {
 	field
 	Value, Problem string
@@ -126,7 +126,7 @@ func (x *Inbox) message(w http.ResponseWriter, r *http.Request, p Person, err er
 	x.show(w, status, "message", messageView{page: page{Root: root(r), Title: http.StatusText(status), Person: p}, Text: say(err)})
 }
 
-// request shows a request, perhaps with what was just refused.
+// request shows a request, perhaps with a refused form.
 func (x *Inbox) request(w http.ResponseWriter, r *http.Request, c async.Callback, p Person, s sent) {
 	v, err := x.viewOf(r, c, p, s)
 	if err != nil {
@@ -136,7 +136,7 @@ func (x *Inbox) request(w http.ResponseWriter, r *http.Request, c async.Callback
 	status := http.StatusOK
 	if s.err != nil {
 		status, _ = statusOf(s.err)
-		if v.Notice != "" { // the same answer as the one that was accepted
+		if v.Notice != "" { // the same answer as the accepted one
 			status = http.StatusOK
 		}
 		if status >= 500 {
@@ -150,7 +150,7 @@ func (x *Inbox) request(w http.ResponseWriter, r *http.Request, c async.Callback
 	x.show(w, status, "request", v)
 }
 
-// viewOf returns the page of a request, if the person may see it.
+// viewOf returns the page of a request, if the person may view it.
 func (x *Inbox) viewOf(r *http.Request, c async.Callback, p Person, s sent) (requestView, error) {
 	j := read(c.Notes())
 	may := x.may(r.Context(), c, p, j)
@@ -185,7 +185,7 @@ func (x *Inbox) viewOf(r *http.Request, c async.Callback, p Person, s sent) (req
 	return v, nil
 }
 
-// describe says where the request stands.
+// describe describes the state of the request.
 func (v *requestView) describe(j *journal, i async.Info, f *form) {
 	accepted, by, done := j.tally()
 	settled := i.State == async.Settled || i.State == async.Closed && i.Delivered
@@ -249,7 +249,7 @@ func endOf(err error) string {
 	}
 }
 
-// sentence is an event of the history.
+// sentence describes an event of the history.
 func (e event) sentence() string {
 	who := e.Person.label()
 	switch e.Kind {
@@ -275,8 +275,8 @@ func after(comment string) string {
 	return " " + comment
 }
 
-// remark says what came of what was sent. Someone who answers after the decision
-// sees what stands.
+// remark describes the result of a submitted form. A person who answers after the
+// decision sees the decision.
 func (v *requestView) remark(j *journal, p Person, s sent) {
 	if s.err == nil {
 		v.Notice = map[string]string{
@@ -300,8 +300,7 @@ func (v *requestView) remark(j *journal, p Person, s sent) {
 	}
 }
 
-// fill prepares the form: with what was typed, otherwise with the person's last
-// answer.
+// fill fills the form with the typed text, otherwise with the person's last answer.
 func (v *requestView) fill(f *form, j *journal, p Person, s sent) {
 	wrong := make(map[string]string)
 	for _, i := range answer.Invalids(s.err) {
@@ -334,7 +333,7 @@ func (v *requestView) fill(f *form, j *journal, p Person, s sent) {
 	}
 }
 
-// canonical is JSON by which answers are compared.
+// canonical returns the JSON by which answers are compared.
 func canonical(body json.RawMessage) (json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -345,7 +344,7 @@ func canonical(body json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(plain)
 }
 
-// show writes a page once all of it is there, so that none is cut off.
+// show renders a page completely before it sends it, so that no page is cut off.
 func (x *Inbox) show(w http.ResponseWriter, status int, name string, view any) {
 	var b bytes.Buffer
 	if err := x.pages.ExecuteTemplate(&b, name, view); err != nil {
@@ -355,5 +354,5 @@ func (x *Inbox) show(w http.ResponseWriter, status int, name string, view any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w) // to a browser that may have gone
+	_, _ = b.WriteTo(w) // the browser may be gone
 }

@@ -36,7 +36,7 @@ func (p Person) String() string {
 	}
 }
 
-// label is what a sentence calls the person.
+// label names the person in a sentence.
 func (p Person) label() string {
 	if p.Link || p.Name == "" {
 		return p.String()

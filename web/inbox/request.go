@@ -127,7 +127,7 @@ func (r Request) check(links bool) error {
 	return nil
 }
 
-// checkWho reports what is wrong with a person's ID or a group's name, or "".
+// checkWho returns the problem of a person's ID or a group's name, or "".
 func checkWho(who string) string {
 	if strings.TrimSpace(who) != who || who == "" || len(who) > maxID {
 		return fmt.Sprintf("must be 1 to %d bytes without spaces around them", maxID)
@@ -135,7 +135,7 @@ func checkWho(who string) string {
 	return checkText(who, maxID, false)
 }
 
-// unretried keeps Temporal from retrying an attempt that would fail again.
+// unretried prevents retries of an attempt that would fail again.
 func unretried(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "latchkey.InvalidRequest", err)
 }

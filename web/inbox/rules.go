@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// action is what a person wants to do with a request.
+// action is an action of a person on a request.
 type action string
 
 const (
@@ -17,11 +17,11 @@ const (
 	comment  action = "comment"
 )
 
-// kind is the kind of the note by which an action is written down.
+// kind returns the kind of note that records an action.
 func (a action) kind() string { return "inbox." + string(a) }
 
-// Limits of what people leave in a journal. Comments, claims and delegations
-// leave room for votes.
+// Limits of the notes of people. Comments, claims and delegations must leave room
+// for votes.
 const (
 	maxVotes      = 8 // of one person
 	maxOthers     = 100
@@ -44,9 +44,9 @@ func refuse(code, format string, args ...any) error {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// allows is the one place that decides what a person may do with a request, for
-// every way in. It depends on the journal before the action, and on what
-// Options.May has said.
+// allows is the only function that decides what a person may do with a request, for
+// every path. It depends on the journal before the action, and on the result of
+// Options.May.
 func (j *journal) allows(p Person, a action, to *Person, may error) error {
 	if j.request == nil {
 		return refuse("no-request", "There is no request here for people to decide.")
@@ -101,8 +101,8 @@ func (j *journal) allows(p Person, a action, to *Person, may error) error {
 	return nil
 }
 
-// asked reports whether the request is for the person: by For, or because it was
-// passed on. Where For is empty it is for the addressees of links.
+// asked reports whether the request is for the person: by For, or by a delegation.
+// If For is empty, it is for the addressees of links.
 func (j *journal) asked(p Person) bool {
 	if j.seats[p.ID] || slices.ContainsFunc(p.Groups, func(g string) bool { return j.seats[g] }) {
 		return true

@@ -177,3 +177,41 @@ func TestOnePersonCountsOnce(t *testing.T) {
 		t.Errorf("the result is %+v, want it approved by two people", d)
 	}
 }
+
+// TestRulesAreJudgedInTheWrite: what another person does between the page and the
+// answer counts. Here it happens while Options.May is asked.
+func TestRulesAreJudgedInTheWrite(t *testing.T) {
+	for name, meanwhile := range map[string]url.Values{
+		"claimed":   {"_do": {"claim"}},
+		"passed on": {"_do": {"delegate"}, "_to": {"cyd"}},
+	} {
+		for _, way := range ways {
+			var r *rig
+			var p posted
+			between := func() {}
+			r = newRig(t, func(o *inbox.Options) {
+				o.May = func(context.Context, inbox.Person, inbox.Request, async.Info) error {
+					act := between
+					between = func() {}
+					act()
+					return nil
+				}
+			})
+			p = r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
+			between = func() {
+				who := "bob"
+				if name == "passed on" {
+					who = "ada" // in another tab
+				}
+				r.decide(p, who, meanwhile)
+			}
+			if got := way.act(r, p, "ada", yes()); got != "conflict" {
+				t.Errorf("%s meanwhile, by %s: %s, want conflict", name, way.name, got)
+			}
+			if n := len(r.callback(p).Notes()); n != 2 {
+				t.Errorf("%s meanwhile, by %s: %d notes, want the request and what happened meanwhile", name, way.name, n)
+			}
+			r.wantState(p, async.Waiting)
+		}
+	}
+}

@@ -17,8 +17,8 @@ import (
 //go:embed style.css templates
 var files embed.FS
 
-// guarding are the headers that every answer has. With "same-origin" no other
-// site gets the address of a link, and browsers still send the Origin of a form.
+// guarding are the headers of every response. With "same-origin", other sites do
+// not get the address of a link, and browsers still send the Origin of a form.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
@@ -27,7 +27,7 @@ var guarding = http.Header{
 	"X-Robots-Tag":            {"noindex, nofollow"},
 }
 
-// routes are those of the type's comment. GET serves HEAD too.
+// routes are the routes in the doc comment of Inbox. GET serves HEAD too.
 func (x *Inbox) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +58,7 @@ func (x *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	ctx, cancel := context.WithTimeout(r.Context(), x.o.Wait)
-	if r.Method == http.MethodPost { // a person who leaves has answered all the same
+	if r.Method == http.MethodPost { // a person who leaves has answered
 		cancel()
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(r.Context()), x.o.Wait)
 	}
@@ -66,10 +66,10 @@ func (x *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.mux.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// byPerson reports whether a browser says that a person sent the form. A scanner
-// that runs scripts can submit a form, and looks like a page of this site. What
-// it lacks is Sec-Fetch-User, which Chromium and Firefox send and Safari doesn't.
-// A browser sends these headers only over HTTPS or to the machine itself.
+// byPerson reports whether, according to the browser, a person sent the form. A
+// scanner that runs scripts can submit a form, as a page of this site would. It
+// lacks the header Sec-Fetch-User, which Chromium and Firefox send and Safari does
+// not. Browsers send these headers only over HTTPS or to the same machine.
 func byPerson(h http.Header) bool {
 	mode, agent := h.Get("Sec-Fetch-Mode"), h.Get("User-Agent")
 	switch {
@@ -86,7 +86,7 @@ func byPerson(h http.Header) bool {
 
 var errSignedOut = errors.New("inbox: Options.Identify returned an error, or a person without an ID")
 
-// signedIn has a handler called with the person who made the request.
+// signedIn calls a handler with the person who made the request.
 func (x *Inbox) signedIn(serve func(w http.ResponseWriter, r *http.Request, p Person)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		seen := &seenWriter{ResponseWriter: w}
@@ -106,7 +106,7 @@ func (x *Inbox) signedIn(serve func(w http.ResponseWriter, r *http.Request, p Pe
 	}
 }
 
-// seenWriter knows whether an answer has begun.
+// seenWriter records whether a response has begun.
 type seenWriter struct {
 	http.ResponseWriter
 	wrote bool
@@ -136,8 +136,8 @@ func (x *Inbox) lookByLink(w http.ResponseWriter, r *http.Request) {
 	x.lookAt(w, r, c, p, err)
 }
 
-// lookAt shows what was opened, if the person may see it. Only then Temporal is
-// asked, so that the page says that a cancellation was requested.
+// lookAt shows the opened request, if the person may see it. Only then it asks
+// Temporal, so that the page shows a requested cancellation.
 func (x *Inbox) lookAt(w http.ResponseWriter, r *http.Request, c async.Callback, p Person, err error) {
 	if err == nil {
 		j := read(c.Notes())
@@ -175,8 +175,8 @@ func (x *Inbox) decideByLink(w http.ResponseWriter, r *http.Request) {
 	x.decideForm(w, r, c, p)
 }
 
-// decideForm acts by a form of the page. What is refused shows the page again,
-// with what was typed.
+// decideForm performs the action of a submitted form. A refused form is shown
+// again, with its typed text.
 func (x *Inbox) decideForm(w http.ResponseWriter, r *http.Request, c async.Callback, p Person) {
 	form, err := formOf(r)
 	s := sent{form: form, err: err}
@@ -190,7 +190,7 @@ func (x *Inbox) decideForm(w http.ResponseWriter, r *http.Request, c async.Callb
 		_, s.err = x.act(r.Context(), c, p, s.in)
 	}
 	if s.err == nil {
-		// Relative, since the inbox doesn't know where it is mounted.
+		// relative, because the inbox does not know where it is mounted
 		w.Header().Set("Location", url.PathEscape(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])+"?done="+url.QueryEscape(string(s.in.do)))
 		w.WriteHeader(http.StatusSeeOther)
 		return
@@ -204,7 +204,7 @@ func (x *Inbox) decideForm(w http.ResponseWriter, r *http.Request, c async.Callb
 // errNotByPerson means that a script sent the form.
 var errNotByPerson = refuse("not-by-person", "Please press the button yourself: the form came without a click or a key.")
 
-// inputOf reads a form. By a link it needs the typed name of the person.
+// inputOf reads a form. A form of a link must have the typed name of the person.
 func (x *Inbox) inputOf(c async.Callback, p *Person, form url.Values) (input, error) {
 	f, err := x.formOf(c)
 	if err != nil {
@@ -225,7 +225,7 @@ func (x *Inbox) inputOf(c async.Callback, p *Person, form url.Values) (input, er
 	return in, err
 }
 
-// formOf reads a form from a body. A query decides nothing.
+// formOf reads a form from a body. The query has no effect.
 func formOf(r *http.Request) (url.Values, error) {
 	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
 		return nil, answer.ErrMediaType

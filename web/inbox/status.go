@@ -39,7 +39,7 @@ func statusOf(err error) (status int, code string) {
 	return webhook.Status(err)
 }
 
-// say is what a person reads about an error.
+// say returns the text about an error for a person.
 func say(err error) string {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r.Text

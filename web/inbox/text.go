@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// markup is the beginning of an HTML tag, comment or declaration.
+// markup matches the beginning of an HTML tag, comment or declaration.
 var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
 
 // hides reports whether a character can make text look like other text: control
-// characters and those that override the direction of what follows.
+// characters, and those that override the direction of text.
 func hides(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -23,7 +23,7 @@ func hides(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// visible shows the characters that hide, so that pages can show any text.
+// visible replaces such characters by their codes, so that pages can show any text.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, hides) && utf8.ValidString(s) {
 		return s
@@ -39,8 +39,8 @@ func visible(s string) string {
 	return b.String()
 }
 
-// checkText reports what is wrong with text that the application or a person
-// wrote for others to read, or "".
+// checkText returns the problem of text that the application or a person wrote for
+// others, or "".
 func checkText(s string, most int, lines bool) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -56,7 +56,7 @@ func checkText(s string, most int, lines bool) string {
 	}
 }
 
-// newlines is text of a form with the line ends of Go.
+// newlines returns text of a form with Go's line ends.
 func newlines(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// action is what a route does.
+// action is the action of a route.
 type action struct {
 	method string
 	allow  Allow
 	do     func(w *Handler, rw http.ResponseWriter, r *http.Request, c async.Callback) (done, error)
 }
 
-// done is what an action has brought about.
+// done is the result of an action.
 type done struct {
 	callback async.Callback // as the action has left it
 	signals  []string       // that a heartbeat returned, or nil
@@ -43,7 +43,7 @@ type failure struct {
 	Details any    `json:"details,omitempty" jsonschema:"what the workflow may read"`
 }
 
-// Validate refuses a failure that says nothing.
+// Validate refuses a failure without a message.
 func (f failure) Validate() error {
 	if f.Message == "" {
 		return errors.New("a message is required")
@@ -132,8 +132,8 @@ func (d details) list() []any {
 	return []any{d.Details}
 }
 
-// read reads the body of an action other than complete. A body that may be left
-// out has no media type either, so that a form's empty POST is refused.
+// read reads the body of an action other than complete. If an optional body is
+// missing, the media type must be missing too, so that an empty form is refused.
 func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, optional bool) (v any, body []byte, err error) {
 	if body, err = readBody(rw, r, w.maxBody, w.bodyTimeout); err != nil {
 		return nil, nil, err
@@ -162,7 +162,7 @@ func (w *Handler) settle(r *http.Request, c async.Callback, body []byte, answer 
 	return done{callback: latest}, err
 }
 
-// state is what a 200 says.
+// state is the body of a 200.
 type state struct {
 	State     string     `json:"state"`
 	Outcome   string     `json:"outcome,omitempty"`

@@ -16,35 +16,35 @@ const (
 	defaultWait        = 2 * time.Second
 )
 
-// readBody reads a body that is not over limit and arrives in time. The error is
-// an *http.MaxBytesError, os.ErrDeadlineExceeded, or means that the sender is
+// readBody reads a body of at most limit bytes within the time limit. Its error is
+// an *http.MaxBytesError or os.ErrDeadlineExceeded, or means that the sender is
 // gone.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	// A writer without deadlines is a test's recorder, whose bodies are there.
+	// A recorder of a test has no deadlines, and its bodies are complete.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		// The rest of the body is not read, so the connection can't be used again.
+		// The rest of the body is not read, so the connection cannot be used again.
 		w.Header().Set("Connection", "close")
 		return nil, err
 	}
-	// The server goes on reading, to notice a sender that goes away.
+	// The server continues to read, to notice a sender that disconnects.
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
-// lasting returns the context of an answer that has been read: a sender that
-// goes away has answered all the same.
+// lasting returns the context of an answer that was read. It does not end when the
+// sender disconnects.
 func lasting(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), wait)
 }
 
-// header returns the value of a header that may appear once. ok is false where
-// it appears several times.
+// header returns the value of a header that may appear once. ok is false if it
+// appears several times.
 func header(h http.Header, name string) (value string, ok bool) {
 	switch values := h.Values(name); len(values) {
 	case 0:
@@ -56,8 +56,8 @@ func header(h http.Header, name string) (value string, ok bool) {
 	}
 }
 
-// idempotencyKey reads the header Idempotency-Key, with or without the quotes
-// that the IETF draft asks for.
+// idempotencyKey reads the header Idempotency-Key, with or without the quotes of
+// the IETF draft.
 func idempotencyKey(h http.Header) (string, error) {
 	value, ok := header(h, "Idempotency-Key")
 	if !ok {

@@ -1,6 +1,8 @@
-// Package webhook takes answers to activities over HTTP.
+// Package webhook accepts answers to activities over HTTP.
 //
-// There are two handlers, because two kinds of sender need opposite statuses.
+// # Handlers
+//
+// There are two handlers, because two kinds of sender need different statuses.
 //
 //   - [Handler] serves one callback's own address. Anyone who has the address can
 //     answer. The sender gets an honest status: 404, 409, 410, 422.
@@ -23,14 +25,14 @@
 //
 // # Answers
 //
-// A 200 means that the answer is accepted and safe in the store. Its state says
-// whether Temporal has it already: "delivered": false is normal while Temporal is
-// away, or where the hub has no completer. A refusal is an RFC 9457 problem
-// document with a stable code; [Status] is the table. A 503 means that it isn't
-// known whether the answer was accepted, and the same answer may be sent again.
+// A 200 means that the answer is accepted and stored. Its state says whether
+// Temporal has it already: "delivered": false is normal while Temporal cannot be
+// reached, or if the hub has no completer. A refusal is an RFC 9457 problem document
+// with a stable code; [Status] is the table. After a 503 the outcome is unknown: send
+// the same answer again.
 //
 // A process that faces the internet should use a hub without a completer. It then
-// needs no credentials for Temporal, and accepts answers while Temporal is away.
+// needs no credentials for Temporal, and accepts answers while Temporal cannot be reached.
 // Another process with the same store delivers them.
 //
 // # Verifiers

@@ -127,7 +127,7 @@ func New(h *async.Hub, o Options) (*Handler, error) {
 	return w, err
 }
 
-// bounds checks what Handler and Receive have in common.
+// bounds checks the options that Handler and Receive share.
 func bounds(options string, maxBody int64, bodyTimeout, wait time.Duration) (int64, time.Duration, time.Duration, error) {
 	maxBody = cmp.Or(maxBody, defaultMaxBody)
 	bodyTimeout = cmp.Or(bodyTimeout, defaultBodyTimeout)
@@ -143,7 +143,7 @@ func bounds(options string, maxBody int64, bodyTimeout, wait time.Duration) (int
 	return maxBody, bodyTimeout, wait, nil
 }
 
-// checkOrigin refuses everything that a browser doesn't send as an Origin.
+// checkOrigin refuses everything that a browser does not send as an Origin.
 func checkOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin ||
@@ -241,7 +241,7 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 	return c, key, err
 }
 
-// allowOrigin answers CORS for the origins of the options alone.
+// allowOrigin answers CORS requests for the origins of the options only.
 func (w *Handler) allowOrigin(h http.Header, r *http.Request) {
 	if len(w.origins) == 0 {
 		return
@@ -260,7 +260,7 @@ func (w *Handler) allowOrigin(h http.Header, r *http.Request) {
 	}
 }
 
-// logRequest writes what was asked and what came of it, without the token.
+// logRequest logs a request and its result, without the token.
 func (w *Handler) logRequest(r *http.Request, action, key string, c async.Callback, err error) {
 	_, code := Status(err)
 	level := slog.LevelDebug

@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// What Keys.Open returns, and what a Handler answers for a link.
+// The errors of Keys.Open, and of a Handler for a link.
 var (
 	// ErrBadLink means that a link was not sealed with one of the keys, or was
 	// changed or cut.
@@ -38,7 +38,7 @@ const (
 	Fail
 	Cancel
 	Heartbeat
-	Decide // on a page of package web/inbox; a Handler takes no such link
+	Decide // on a page of package web/inbox; a Handler refuses such a link
 
 	everything = Look | Complete | Fail | Cancel | Heartbeat | Decide
 )
@@ -190,8 +190,8 @@ func (k *Keys) open(token string, now time.Time) (Claims, error) {
 	return c, nil
 }
 
-// used reports that a link has opened. What it calls is of the application, and
-// must not keep a person from answering.
+// used reports that a link was opened. A panic of Keys.Used must not keep a person
+// from answering.
 func (k *Keys) used(name string) {
 	if k.Used == nil {
 		return
@@ -200,7 +200,7 @@ func (k *Keys) used(name string) {
 	k.Used(name)
 }
 
-// readClaims reads what Seal wrote, in this release or an earlier one.
+// readClaims reads claims that Seal has written, in this release or an earlier one.
 func readClaims(plain []byte) (c Claims, ok bool) {
 	if len(plain) < 2 || plain[0] != linkFormat {
 		return c, false

@@ -88,7 +88,7 @@ func operation(id, summary string, body object, parameters []any) object {
 	return op
 }
 
-// componentName makes a type's name one that OpenAPI allows.
+// componentName turns a type's name into one that OpenAPI allows.
 func componentName(taken object, name string) string {
 	base := strings.Trim(notInName.ReplaceAllString(name, "_"), "_")
 	if base == "" {
@@ -101,8 +101,8 @@ func componentName(taken object, name string) string {
 	return name
 }
 
-// component gives a schema with references an ID of its own, so that they go on
-// pointing into it.
+// component gives a schema with references an ID of its own, so that the references
+// still point into it.
 func component(schema json.RawMessage, name string) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if !strings.Contains(string(schema), `"$ref"`) || json.Unmarshal(schema, &fields) != nil || fields["$id"] != nil {

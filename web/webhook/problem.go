@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// retryAfter is what senders are asked to wait before they repeat.
+// retryAfter is the time after which senders should repeat.
 const retryAfter = 5 * time.Second
 
 // problem is an RFC 9457 problem document.
@@ -28,7 +28,7 @@ type bodyProblem struct {
 	Detail  string `json:"detail"`
 }
 
-// refuse answers with the problem document of an error.
+// refuse responds with the problem document of an error.
 func refuse(w http.ResponseWriter, err error) {
 	v := verdictOf(err)
 	var list []bodyProblem
@@ -47,10 +47,10 @@ func write(w http.ResponseWriter, v verdict, list []bodyProblem) {
 	})
 }
 
-// reply writes an answer. No answer may be cached, sniffed or shown as a page.
+// reply writes a response. No response may be cached, sniffed or shown as a page.
 func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	b, err := json.Marshal(body)
-	if err != nil { // not possible: it is made of strings, numbers and times
+	if err != nil { // cannot fail: it consists of strings, numbers and times
 		status, b = http.StatusInternalServerError, nil
 	}
 	h := w.Header()
@@ -60,8 +60,8 @@ func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	_, _ = w.Write(b) // the sender may be gone
 }
 
-// guarding are the headers that every answer has. Their slices are shared, and
-// have no room to append to.
+// guarding are the headers of every response. Their slices are shared, and have no
+// room to append to.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'; sandbox"},

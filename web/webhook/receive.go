@@ -157,8 +157,8 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is what the sender gets. A status that would disable the address is
-// not among them.
+// received is the response to the sender. No status in it would disable the
+// address.
 func received(err error) verdict {
 	v := verdictOf(err)
 	switch {
@@ -173,7 +173,7 @@ func received(err error) verdict {
 	return v
 }
 
-// digest stands for a body.
+// digest identifies a body.
 func digest(body []byte) string {
 	sum := sha256.Sum256(body)
 	return "sha256:" + hex.EncodeToString(sum[:])

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// verdict is what an error means to the sender of an answer.
+// verdict is the meaning of an error for the sender of an answer.
 type verdict struct {
 	err    error
 	status int
@@ -19,8 +19,8 @@ type verdict struct {
 	detail string
 }
 
-// verdicts is the one table of errors and statuses, in the order in which it is
-// searched: an error may wrap several.
+// verdicts is the only table of errors and statuses. The first match counts,
+// because an error may wrap several.
 var verdicts = []verdict{
 	{async.ErrClosed, http.StatusGone, "closed", false, "The activity is over without this answer."},
 	{async.ErrSettled, http.StatusConflict, "settled", false, "Another answer was accepted before this one."},

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	tolerance     = 5 * time.Minute // of a message's time, either way
+	tolerance     = 5 * time.Minute // allowed difference of a message's time, in both directions
 	maxSignatures = 16
 	maxMessageID  = 256
 	minSecret     = 16 // bytes
@@ -64,7 +64,7 @@ func (v standard) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	id, ok1 := header(h, prefix+"Id")
 	sent, ok2 := header(h, prefix+"Timestamp")
 	list, ok3 := header(h, prefix+"Signature")
-	// A full stop separates the signed parts, so that an ID with one could be
+	// A full stop separates the signed parts, so an ID with a full stop could be
 	// read in two ways.
 	if !ok1 || !ok2 || !ok3 || id == "" || len(id) > maxMessageID || strings.Contains(id, ".") || !utf8.ValidString(id) {
 		return Message{}, ErrSignature
@@ -136,7 +136,7 @@ func Stripe(secrets ...string) (Verifier, error) {
 	}), nil
 }
 
-// eventID returns the event's own ID, which is in the signed body, or a digest.
+// eventID returns the ID in the signed body, or a digest of the body.
 func eventID(body []byte) string {
 	var event struct {
 		ID string `json:"id"`
@@ -193,7 +193,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	return m, nil
 }
 
-// textSecrets are secrets that are used as they are written.
+// textSecrets are secrets that are used as given.
 func textSecrets(of string, secrets []string) ([][]byte, error) {
 	if len(secrets) == 0 || len(secrets) > maxSignatures {
 		return nil, fmt.Errorf("webhook: %s takes 1 to %d secrets, got %d", of, maxSignatures, len(secrets))
@@ -208,8 +208,8 @@ func textSecrets(of string, secrets []string) ([][]byte, error) {
 	return keys, nil
 }
 
-// anyHex reports whether one of the signatures, in hexadecimal, is that of one
-// of the keys. It compares in constant time.
+// anyHex reports whether one of the hexadecimal signatures belongs to one of the
+// keys. It compares in constant time.
 func anyHex(keys [][]byte, signatures []string, parts ...[]byte) bool {
 	if len(signatures) > maxSignatures {
 		return false

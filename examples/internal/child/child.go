@@ -1,9 +1,8 @@
-// Package child runs the program that it is part of once more, in another
-// role, as a process of its own: the examples that show what a killed process
-// does need one to kill.
+// Package child runs its own program again as a process with another role. The
+// examples need such processes to kill.
 //
-// A child ends with its parent, however that ends, since its standard input is
-// a pipe that the parent holds: see [Context].
+// A child ends with its parent, however the parent ends: the child's standard input
+// is a pipe that the parent holds. See [Context].
 package child
 
 import (
@@ -32,12 +31,11 @@ type Options struct {
 	// to none.
 	Server *Server
 
-	// Heard is called with each whole line that the process prints, one at a
-	// time. What a killed process had not printed whole is not heard. Required.
+	// Heard is called with each whole line that the process prints, one at a time.
+	// Partial lines of a killed process are dropped. Required.
 	Heard func(line string)
 
-	// Ended is called when the process has ended otherwise than by Kill and
-	// Stop. Required.
+	// Ended is called if the process ends other than by Kill and Stop. Required.
 	Ended func(err error)
 }
 
@@ -45,8 +43,8 @@ type Options struct {
 type Process struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
-	wanted  atomic.Bool   // that it ends
-	silence chan struct{} // closed when it is dead, and all that it said was heard
+	wanted  atomic.Bool   // set before an intended end
+	silence chan struct{} // closed when the process has ended and its output was read
 }
 
 // grace is how long a child may take to stop.
@@ -91,22 +89,22 @@ func (p *Process) listen(o Options, out *bufio.Reader) {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
-	o.Ended(fmt.Errorf("the %s has ended by itself: %w", o.Name, err))
+	o.Ended(fmt.Errorf("the %s has ended unexpectedly: %w", o.Name, err))
 }
 
-// Kill ends the process with SIGKILL. It returns when all that the process
-// printed was heard.
+// Kill ends the process with SIGKILL. It returns when the output of the process was
+// read.
 func (p *Process) Kill() {
 	p.wanted.Store(true)
-	_ = p.cmd.Process.Kill() // fails only where it has ended by itself
+	_ = p.cmd.Process.Kill() // fails only if the process has ended already
 	<-p.silence
 }
 
-// Stop tells the process to end, and kills it if it doesn't. After Kill, or
-// another Stop, it does nothing.
+// Stop asks the process to end, and kills it if it does not. After Kill, or another
+// Stop, it does nothing.
 func (p *Process) Stop() {
 	p.wanted.Store(true)
-	_ = p.stdin.Close() // fails only where it has ended by itself
+	_ = p.stdin.Close() // fails only if the process has ended already
 	select {
 	case <-p.silence:
 	case <-time.After(grace):
@@ -114,13 +112,12 @@ func (p *Process) Stop() {
 	}
 }
 
-// Context is for the child: it returns a context that ends when the parent
-// calls Stop, or has ended, in whatever way. A Ctrl-C is left to the parent,
-// which gets it too.
+// Context is for the child. It returns a context that ends when the parent calls
+// Stop or ends. A Ctrl-C is left to the parent, which gets it too.
 func Context(parent context.Context) context.Context {
 	signal.Ignore(os.Interrupt)
 	ctx, cancel := context.WithCancel(parent)
-	go func() { // as long as the process
+	go func() { // runs as long as the process
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()

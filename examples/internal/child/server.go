@@ -21,13 +21,13 @@ import (
 type Server struct {
 	Client client.Client // the parent's
 
-	own  bool // not the one that the TEMPORAL_* environment names
+	own  bool // chosen by LATCHKEY_SERVER, not by the TEMPORAL_* environment
 	env  []string
 	stop func() error
 }
 
-// Serve finds or starts the server. It writes to log what takes long. The caller
-// calls Close.
+// Serve finds or starts the server. It writes slow steps to log. The caller calls
+// Close.
 func Serve(ctx context.Context, log io.Writer) (*Server, error) {
 	named, stop, err := devserver.Connect(ctx, devserver.Options{Log: notices{log}})
 	if err != nil {
@@ -35,7 +35,7 @@ func Serve(ctx context.Context, log io.Writer) (*Server, error) {
 	}
 	s := &Server{stop: stop, own: true}
 	if env, found, err := devserver.FromEnv(); err == nil && found && env.HostPort == named.HostPort {
-		s.own = false // the children find it as this process did
+		s.own = false // the children connect as this process did
 	} else {
 		s.env = []string{"TEMPORAL_ADDRESS=" + named.HostPort, "TEMPORAL_NAMESPACE=" + named.Namespace}
 	}
@@ -52,8 +52,8 @@ func (s *Server) Close() error {
 	return s.stop()
 }
 
-// environ is a child's environment. Settings for another server don't belong
-// to one that we have started.
+// environ is the environment of a child. Settings for another server do not apply
+// to a server that Serve has started.
 func (s *Server) environ() []string {
 	if s == nil || !s.own {
 		return os.Environ()
@@ -62,8 +62,8 @@ func (s *Server) environ() []string {
 	return append(others, s.env...)
 }
 
-// Dial is for the child: it connects to the parent's server. The options are
-// those that the client was dialled with.
+// Dial is for the child: it connects to the parent's server. The returned options
+// are those of the client.
 func Dial(ctx context.Context) (client.Client, client.Options, error) {
 	o, _, err := devserver.FromEnv()
 	if err != nil {
@@ -74,14 +74,14 @@ func Dial(ctx context.Context) (client.Client, client.Options, error) {
 	return c, o, err
 }
 
-// silent keeps the SDK's log lines out of the story.
+// silent keeps the SDK's log lines out of the output.
 func silent(o client.Options) client.Options {
 	o.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	return o
 }
 
-// notices passes on what a waiting user should know, such as that the server is
-// being built and that this takes minutes, and not what the server logs.
+// notices logs what a waiting user should know, such as that the build of the
+// server takes minutes. It drops the server's own log.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

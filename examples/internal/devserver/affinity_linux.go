@@ -2,7 +2,7 @@ package devserver
 
 import "golang.org/x/sys/unix"
 
-// confine has the calling thread, and what it starts from here on, run on these
+// confine runs the calling thread, and all that it starts from now on, on these
 // processors only.
 func confine(processors []int) error {
 	var set unix.CPUSet

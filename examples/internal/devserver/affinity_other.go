@@ -4,5 +4,5 @@ package devserver
 
 import "errors"
 
-// confine is known on Linux only.
+// confine works on Linux only.
 func confine([]int) error { return errors.ErrUnsupported }

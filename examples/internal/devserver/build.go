@@ -21,15 +21,14 @@ const (
 	command = "internal/devserver/cmd/temporal-devserver" // below the module
 )
 
-// Of the programs that were built, the latest few are kept, and those that were
-// used a short time ago: each is over 100 MB.
+// The latest programs and those used recently are kept: each is over 100 MB.
 const (
 	keepLatest = 2
 	keepFor    = time.Hour
 )
 
-// build returns the path of the server's program. Programs are kept by the
-// hash of all that they are made of. One process builds, others that need the
+// build returns the path of the server's program. Programs are kept by the hash of
+// everything that they are built from. One process builds, and others that need the
 // same program wait for it.
 func build(ctx context.Context, log io.Writer) (string, error) {
 	root, err := moduleRoot()
@@ -58,7 +57,7 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if used(program) { // the process that had the lock has built it
+	if used(program) { // another process has built it
 		return program, nil
 	}
 	fresh := filepath.Join(dir, fmt.Sprintf("fresh-%d", os.Getpid()))
@@ -74,8 +73,8 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 	return program, nil
 }
 
-// moduleRoot finds the directory of the module from within it: tests and
-// "go run" have their working directory there.
+// moduleRoot finds the directory of the module from within it: "go test" and "go
+// run" use a working directory there.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -88,14 +87,14 @@ func moduleRoot() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", fmt.Errorf("not within the source of %s, which the server is built from; run it there, install the temporal command, or set TEMPORAL_ADDRESS to the address of a server", module)
+			return "", fmt.Errorf("the working directory must be in the source of %s, from which the server is built; change to it, install the temporal command, or set TEMPORAL_ADDRESS to the address of a server", module)
 		}
 		dir = parent
 	}
 }
 
-// sourceHash names what the program is made of: its source, the versions of
-// what it is built with, the compiler and the platform.
+// sourceHash identifies the program: its source, the versions of its dependencies,
+// the compiler and the platform.
 func sourceHash(root string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(command), "*.go"))
 	if err != nil {
@@ -113,13 +112,13 @@ func sourceHash(root string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// used tells whether the program is there, and notes that it is used.
+// used reports whether the program exists, and notes that it is used.
 func used(program string) bool {
 	now := time.Now()
 	return os.Chtimes(program, now, now) == nil
 }
 
-// sweep removes the programs that are neither among the latest nor used lately.
+// sweep removes the programs that are neither among the latest nor used recently.
 func sweep(cache string) error {
 	programs, err := filepath.Glob(filepath.Join(cache, "*", "temporal-devserver"+exeSuffix()))
 	if err != nil {
@@ -129,7 +128,7 @@ func sweep(cache string) error {
 	for _, program := range programs {
 		if info, err := os.Stat(program); err == nil {
 			lastUse[program] = info.ModTime()
-		} else if !errors.Is(err, os.ErrNotExist) { // another process sweeps too
+		} else if !errors.Is(err, os.ErrNotExist) { // another process may sweep too
 			return err
 		}
 	}

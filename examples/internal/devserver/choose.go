@@ -15,15 +15,15 @@ import (
 // Values of Options.Server. Any other value is an address, such as
 // "localhost:7233".
 const (
-	Auto  = "auto"  // the environment's, else CLI where it is installed, else Built
+	Auto  = "auto"  // the environment's server, else CLI if it is installed, else Built
 	CLI   = "cli"   // the development server of the temporal command
 	Built = "built" // the server of this module, built from source at first use
 )
 
 // ServerUsage describes a command-line flag that sets Options.Server.
-const ServerUsage = "Temporal `server` to use: auto, cli (temporal server start-dev), built (from source, at first use), or an address such as localhost:7233; auto takes the one that TEMPORAL_* variables name, else cli if the temporal command is installed, else built"
+const ServerUsage = "Temporal `server` to use: auto, cli (temporal server start-dev), built (from source, at first use), or an address such as localhost:7233; auto uses the server that TEMPORAL_* variables name, otherwise cli if the temporal command is installed, otherwise built"
 
-// serverVariable sets Options.Server where the program does not.
+// serverVariable sets Options.Server if the program does not.
 const serverVariable = "LATCHKEY_SERVER"
 
 // Connect returns the options to dial a server with. Options.Server says which

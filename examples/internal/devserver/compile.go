@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// buildFlags are the flags of every go command here: as everywhere, except for
-// the race detector and the debugger's tables. So packages that other builds
-// have compiled come from the build cache.
+// buildFlags are the flags of every go command here. They are the defaults, except
+// that they leave out the race detector and the debugger's tables. So the build
+// cache of other builds can be used.
 var buildFlags = []string{"-race=false", "-buildvcs=false", "-ldflags=-s -w"}
 
 // progressInterval is the time between two lines about a build.
 const progressInterval = 10 * time.Second
 
-// compile builds a program, and reports to log how far it has come.
+// compile builds a program and logs its progress.
 func compile(ctx context.Context, root, pkg, output string, log io.Writer) error {
 	began := time.Now()
 	total, err := stale(ctx, root, pkg)
@@ -65,8 +65,8 @@ func compile(ctx context.Context, root, pkg, output string, log io.Writer) error
 	return nil
 }
 
-// stale counts the packages that a build would compile. The go command prints
-// their names as it begins with them.
+// stale counts the packages that a build would compile. The go command prints their
+// names as it starts with them.
 func stale(ctx context.Context, root, pkg string) (int, error) {
 	args := append([]string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, buildFlags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
@@ -80,8 +80,8 @@ func stale(ctx context.Context, root, pkg string) (int, error) {
 	return len(strings.Fields(string(out))), nil
 }
 
-// isPackage tells the name of a package from a message of the compiler or of
-// the go command.
+// isPackage reports whether a line is the name of a package, and not a message of
+// the compiler or the go command.
 func isPackage(line string) bool {
 	return line != "" && !strings.HasPrefix(line, "#") && !strings.ContainsAny(line, " \t:")
 }

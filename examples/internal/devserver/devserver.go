@@ -27,27 +27,26 @@ type Options struct {
 	// Start ignores it. Defaults to the variable LATCHKEY_SERVER, else to Auto.
 	Server string
 
-	// Database is the file that keeps the data. It is created where it is
-	// absent; its directory must be there. Defaults to memory.
+	// Database is the file that keeps the data. It is created if it is missing; its
+	// directory must exist. Defaults to memory.
 	Database string
 
-	// Namespaces are created where they are absent. Defaults to "default".
+	// Namespaces are created if they are missing. Defaults to "default".
 	Namespaces []string
 
-	// DynamicConfig holds settings of the server by their keys, over those
+	// DynamicConfig holds settings of the server by their keys. They override those
 	// that Latchkey's tests need. A duration is a string such as "2s".
 	DynamicConfig map[string]any
 
-	// Env is added to the environment that the server gets from this process,
-	// as "name=value". Defaults to nothing.
+	// Env is added to the environment that the server inherits, as "name=value".
+	// Defaults to none.
 	Env []string
 
-	// Processors are the numbers of those that the server runs on, for
+	// Processors are the numbers of the processors that the server runs on, for
 	// benchmarks; on Linux only. Defaults to those of this process.
 	Processors []int
 
-	// Log gets what the server logs, errors only, and what takes long. Defaults
-	// to nowhere.
+	// Log gets the errors that the server logs, and slow steps. Defaults to none.
 	Log io.Writer
 }
 
@@ -61,17 +60,17 @@ type Server struct {
 	process   *process
 }
 
-// attempts is how often a start is tried while ports turn out to be taken.
+// attempts is how often a start is retried if its ports are taken.
 const attempts = 5
 
 // grace is how long a server may take to stop.
 const grace = 5 * time.Minute
 
-// Start builds the server, where that hasn't been done yet, and runs it. It
-// returns when the server's namespaces can be used. The context is that of the
-// start alone; the server runs until Stop, Kill or the end of this process.
+// Start builds the server if necessary, and runs it. It returns when the server's
+// namespaces can be used. The context ends only the start; the server runs until
+// Stop, Kill or the end of this process.
 //
-// Building from nothing takes minutes.
+// A first build takes minutes.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if len(o.Namespaces) == 0 {
 		o.Namespaces = []string{"default"}
@@ -98,8 +97,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Restart runs the server again, on the same ports and the same file. It stops
-// it first if it runs. What a server keeps in memory can't be restarted.
+// Restart runs the server again, on the same ports and the same file. It stops the
+// server first if it runs. An in-memory server cannot be restarted.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.options.Database == "" {
 		return errors.New("devserver: restart: the database is in memory")
@@ -112,7 +111,7 @@ func (s *Server) Restart(ctx context.Context) error {
 		if s.process, err = s.run(ctx); !errors.Is(err, errAddressInUse) {
 			break
 		}
-		// The frontend's address stays; the others may move.
+		// The address of the frontend stays; the others may change.
 		inner, err := freeAddresses(len(services) - 1)
 		if err != nil {
 			return fmt.Errorf("devserver: restart: %w", err)
@@ -126,7 +125,7 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 // Stop ends the server gracefully. It returns an error if the server had to be
-// killed or ended otherwise before. Stopping twice, or after Kill, is nil.
+// killed, or had ended before. A second Stop, or one after Kill, returns nil.
 func (s *Server) Stop() error {
 	if s.process == nil {
 		return nil
@@ -147,8 +146,8 @@ func (s *Server) Kill() {
 	}
 }
 
-// Collect has the server collect its garbage, and returns when that is done:
-// so a benchmark can keep it out of what it measures.
+// Collect makes the server collect its garbage, and returns when that is done. So a
+// benchmark can exclude it from its measurement.
 func (s *Server) Collect() error {
 	if s.process == nil {
 		return errors.New("devserver: collect: the server doesn't run")
@@ -159,7 +158,7 @@ func (s *Server) Collect() error {
 	return nil
 }
 
-// HostPort is the address of the frontend. It stays over restarts.
+// HostPort is the address of the frontend. It does not change with a restart.
 func (s *Server) HostPort() string {
 	return s.addresses[0]
 }
@@ -170,7 +169,8 @@ func (s *Server) ClientOptions() client.Options {
 	return client.Options{HostPort: s.HostPort(), Namespace: s.options.Namespaces[0]}
 }
 
-// dynamicConfig are the settings of every server, and the caller's over them.
+// dynamicConfig returns the settings of every server, overridden by those of the
+// caller.
 func (s *Server) dynamicConfig() map[string]any {
 	settings := map[string]any{
 		// Off by default: pause, reset and the like of standalone activities.

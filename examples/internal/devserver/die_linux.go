@@ -2,8 +2,8 @@ package devserver
 
 import "syscall"
 
-// dieWithParent has the kernel kill the child when its parent dies, should the
-// child be too stuck to see that its standard input has ended.
+// dieWithParent makes the kernel kill the child when its parent dies, in case that
+// the child is too stuck to notice the end of its standard input.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -8,12 +8,11 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 )
 
-// FromEnv returns the options to dial the server with that the environment
-// names, and whether it names one: by TEMPORAL_ADDRESS, TEMPORAL_PROFILE or
-// TEMPORAL_CONFIG_FILE. The rest of the TEMPORAL_* variables and of the file
-// are then read as every Temporal SDK and its command line do. Without one of
-// the three, an address in the user's own configuration file isn't used: an
-// example should not use a server that was not named for it.
+// FromEnv returns the options to dial the server that the environment names, and
+// whether it names one: by TEMPORAL_ADDRESS, TEMPORAL_PROFILE or
+// TEMPORAL_CONFIG_FILE. It then reads the other TEMPORAL_* variables and the file
+// as every Temporal SDK does. It ignores an address in the user's own configuration
+// file: an example must not use a server that was not chosen for it.
 func FromEnv() (options client.Options, found bool, err error) {
 	for _, name := range []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"} {
 		found = found || os.Getenv(name) != ""

@@ -4,8 +4,8 @@ package devserver
 
 import "context"
 
-// lock does nothing here: processes that build at once do so side by side, and
-// the last one's program stays.
+// lock does nothing here: processes that build at the same time do so
+// independently, and the program of the last one stays.
 func lock(context.Context, string) (unlock func(), err error) {
 	return func() {}, nil
 }

@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below the range that systems give to outgoing
-// connections. From within it, a client that dials a server which is being
-// restarted could get that server's own port, and connect to itself.
+// Ports are below the range that systems use for outgoing connections. Otherwise a
+// client that dials a restarting server could get that server's own port, and
+// connect to itself.
 const (
 	lowestPort  = 10_000
 	highestPort = 32_000
 )
 
-// freeAddresses finds addresses without a listener. Another process may
-// take one until it is used; so the start is tried again then.
+// freeAddresses finds addresses without a listener. Another process may take one
+// before it is used; the start is then retried.
 func freeAddresses(n int) ([]string, error) {
 	const tries = 1_000
 	var (

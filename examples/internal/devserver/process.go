@@ -30,7 +30,7 @@ type process struct {
 	err   error // how it ended; read after done
 	tail  *tail
 
-	killOnStop bool // the program does not notice that its standard input is closed
+	killOnStop bool // the child must not notice that its standard input is closed
 }
 
 // run starts the program and waits until it is ready.
@@ -82,9 +82,9 @@ func (p *process) earlyEnd() error {
 	return fmt.Errorf("ended early: %w\n%s", err, p.tail)
 }
 
-// start starts the program, and leaves a goroutine that lives as long as it.
-// That goroutine keeps its thread: to the kernel the parent is the thread, and
-// the child would die with it.
+// start starts the program, and leaves a goroutine that lives as long as it. That
+// goroutine keeps its thread: for the kernel the thread is the parent, and the
+// child would die with it.
 func (p *process) start(processors []int) error {
 	started := make(chan error)
 	go func() {
@@ -105,7 +105,7 @@ func (p *process) start(processors []int) error {
 	return <-started
 }
 
-// collect has the program collect its garbage.
+// collect makes the program collect its garbage.
 func (p *process) collect() error {
 	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (p *process) collect() error {
 
 // stop ends the program by closing its standard input.
 func (p *process) stop(grace time.Duration) error {
-	_ = p.stdin.Close() // fails only where the program has ended by itself
+	_ = p.stdin.Close() // fails only if the program has ended already
 	if p.killOnStop {
 		p.kill()
 		return nil
@@ -129,7 +129,7 @@ func (p *process) stop(grace time.Duration) error {
 	case <-p.done:
 	case <-time.After(grace):
 		p.kill()
-		return fmt.Errorf("killed, since it was still running after %v\n%s", grace, p.tail)
+		return fmt.Errorf("killed, because it was still running after %v\n%s", grace, p.tail)
 	}
 	if p.err != nil {
 		return fmt.Errorf("%w\n%s", p.err, p.tail)
@@ -138,11 +138,11 @@ func (p *process) stop(grace time.Duration) error {
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only where the program has ended by itself
+	_ = p.cmd.Process.Kill() // fails only if the program has ended already
 	<-p.done
 }
 
-// lines gets a value, of which it holds one, for each line that is written.
+// lines is a writer that sends a value for each written line. It holds one.
 type lines chan struct{}
 
 func (l lines) Write(b []byte) (int, error) {

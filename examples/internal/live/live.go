@@ -1,5 +1,5 @@
-// Package live prints a story while it happens: lines that stay, and under
-// them one that follows the progress.
+// Package live prints the progress of a program: lines that stay, and below them
+// one line that changes.
 package live
 
 import (
@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Story is printed to a terminal, where its last line is written over, or to
-// anything else, where the progress is a line from time to time. Its methods
-// may be called by any goroutine.
+// Story is the output. On a terminal it overwrites its last line; elsewhere it
+// prints the progress as a line from time to time. Its methods may be called by any
+// goroutine.
 type Story struct {
 	mu       sync.Mutex
 	w        io.Writer
 	terminal bool
-	progress string // that is on the terminal's last line
+	progress string // the progress on the terminal's last line
 	printed  time.Time
 }
 
-// seldom is how often progress is printed where it can't be written over.
+// seldom is how often the progress is printed if it cannot be overwritten.
 const seldom = 2 * time.Second
 
-// New returns a story that is printed to w.
+// New returns a story that prints to w.
 func New(w io.Writer) *Story {
 	s := &Story{w: w}
 	if f, ok := w.(*os.File); ok {
@@ -44,7 +44,7 @@ func (s *Story) Say(format string, args ...any) {
 	s.print(fmt.Sprintf(format, args...) + "\n" + s.progress)
 }
 
-// Progress shows how far things are.
+// Progress shows the progress.
 func (s *Story) Progress(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,8 +58,7 @@ func (s *Story) Progress(line string) {
 	}
 }
 
-// Settle has the progress that is shown stay, and what follows be printed under
-// it.
+// Settle keeps the shown progress, and prints below it from now on.
 func (s *Story) Settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,6 @@ package redisserver
 
 import "syscall"
 
-// apart keeps a Ctrl-C from a program that would end by it: the parent gets it
-// too, and ends all in order.
+// apart protects a program from Ctrl-C: the parent gets the signal too, and stops
+// everything in order.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

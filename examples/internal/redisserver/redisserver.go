@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Find returns an error that says how to install a Redis, where there is none.
+// Find returns an error that says how to install Redis, if it is missing.
 func Find() error {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return errors.New("redis-server is not installed: apt-get install redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)")
@@ -21,8 +21,8 @@ func Find() error {
 	return nil
 }
 
-// Run runs a Redis until the context ends. It calls ready with the URL of the
-// store once the Redis can be used.
+// Run runs Redis until the context ends. It calls ready with the URL of the store
+// when Redis can be used.
 func Run(ctx context.Context, directory string, ready func(url string)) error {
 	const tries = 5 // another process may have taken the port
 	var err error
@@ -35,8 +35,8 @@ func Run(ctx context.Context, directory string, ready func(url string)) error {
 	return err
 }
 
-// redisOn runs a Redis on a port that is free now. It returns when the Redis
-// has ended, and whether that was before it could be used.
+// redisOn runs Redis on a free port. It returns when Redis has ended, and reports
+// whether it ended before it could be used.
 func redisOn(ctx context.Context, directory string, ready func(url string)) (early bool, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +47,7 @@ func redisOn(ctx context.Context, directory string, ready func(url string)) (ear
 		return false, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	// What Redis has confirmed is on disk: as durable as Redis can be.
+	// What Redis acknowledges is on disk: its most durable setting.
 	cmd := exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", directory,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	cmd.Stderr = os.Stderr

@@ -27,8 +27,8 @@ type Server struct {
 }
 
 // New starts a redis-server on loopback, with a directory of its own and
-// appendfsync always. The server ends with the test. Where it isn't installed
-// the test is skipped, or fails where LATCHKEY_REQUIRE_SERVERS is 1.
+// appendfsync always. The server ends with the test. If it is not installed, the
+// test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
 func New(tb testing.TB) *Server {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -47,11 +47,11 @@ func New(tb testing.TB) *Server {
 			return s
 		}
 	}
-	tb.Fatalf("redis-server has ended at once, %d times", attempts)
+	tb.Fatalf("redis-server ended at its start, %d times", attempts)
 	return nil
 }
 
-// URL is what to open a store with.
+// URL returns the URL to open a store with.
 func (s *Server) URL() string { return "redis://" + s.address + "/0" }
 
 // Kill ends the server with SIGKILL, if it runs.
@@ -66,7 +66,7 @@ func (s *Server) Kill() {
 func (s *Server) Restart() {
 	s.tb.Helper()
 	if !s.start() {
-		s.tb.Errorf("redis-server has ended at once when it was started again on %s", s.address)
+		s.tb.Errorf("redis-server ended at its restart on %s", s.address)
 	}
 }
 
@@ -80,7 +80,7 @@ func freeAddress(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// start starts the server, and reports whether it takes connections.
+// start starts the server, and reports whether it accepts connections.
 func (s *Server) start() bool {
 	s.tb.Helper()
 	_, port, _ := net.SplitHostPort(s.address)
@@ -120,7 +120,7 @@ func (s *Server) start() bool {
 		return false
 	case <-timer.C:
 		kill()
-		s.tb.Fatal("redis-server takes no connections after five minutes")
+		s.tb.Fatal("redis-server accepts no connections after five minutes")
 		return false
 	}
 }

@@ -35,7 +35,7 @@ func (r *Rig) Unpause(info activity.Info) {
 	}
 }
 
-// Reset resets an activity's attempts. One that is paused stays so.
+// Reset resets an activity's attempts. A paused activity stays paused.
 func (r *Rig) Reset(info activity.Info) {
 	r.t.Helper()
 	if _, err := r.Service().ResetActivityExecution(r.Context(), &workflowservice.ResetActivityExecutionRequest{
@@ -58,9 +58,8 @@ func (r *Rig) ExtendScheduleToClose(info activity.Info, d time.Duration) {
 	}
 }
 
-// DeleteWorkflow deletes a run, which is terminated for it where it is open,
-// and waits until the server no longer knows it: that is how a run looks whose
-// retention is over.
+// DeleteWorkflow deletes a run and waits until the server no longer knows it, as
+// after the end of its retention. An open run is terminated first.
 func (r *Rig) DeleteWorkflow(run client.WorkflowRun) {
 	r.t.Helper()
 	if _, err := r.Service().DeleteWorkflowExecution(r.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
@@ -74,7 +73,7 @@ func (r *Rig) DeleteWorkflow(run client.WorkflowRun) {
 	})
 }
 
-// DeleteActivity does it to a standalone activity.
+// DeleteActivity deletes a standalone activity.
 func (r *Rig) DeleteActivity(h client.ActivityHandle) {
 	r.t.Helper()
 	if _, err := r.Service().DeleteActivityExecution(r.Context(), &workflowservice.DeleteActivityExecutionRequest{
@@ -101,7 +100,7 @@ func (r *Rig) gone(what string, ask func() error) {
 	})
 }
 
-// PauseWorkflow pauses a workflow. The server has to have it switched on.
+// PauseWorkflow pauses a workflow. The server must have the feature enabled.
 func (r *Rig) PauseWorkflow(run client.WorkflowRun) {
 	r.t.Helper()
 	if _, err := r.Service().PauseWorkflowExecution(r.Context(), &workflowservice.PauseWorkflowExecutionRequest{

@@ -1,9 +1,9 @@
-// Package rig drives activities on a real Temporal server, for tests: it
-// starts them in workflows or by themselves, hands each attempt's
-// activity.Info to the test, and lets the test look at what the server knows.
+// Package rig runs activities on a real Temporal server, for tests. It starts them
+// in workflows or standalone, passes the activity.Info of each attempt to the test,
+// and lets the test read what the server knows.
 //
-// A Rig has a task queue and a worker of its own, so any number of parallel
-// tests share one server. Every wait is bounded and fails the test.
+// A Rig has a task queue and a worker of its own, so any number of parallel tests
+// can share one server. Every wait is bounded and fails the test.
 package rig
 
 import (
@@ -18,11 +18,11 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Patience bounds every wait. It guards against hanging, nothing else.
+// Patience bounds every wait, so that no test hangs.
 const Patience = 5 * time.Minute
 
-// Activity is the name of the activity that every Rig's worker has. Each of
-// its attempts is handed to Next.
+// Activity is the name of the activity that every Rig's worker has. Next returns
+// each of its attempts.
 const Activity = "Await"
 
 // Options configures a Rig.
@@ -33,8 +33,8 @@ type Options struct {
 	// Namespace is the one that Client was dialled with. Defaults to "default".
 	Namespace string
 
-	// Function is what an attempt does after it was handed out. Its context is
-	// the activity's. Defaults to returning activity.ErrResultPending.
+	// Function is what an attempt does after Next has its Info. Its context is the
+	// activity's. Defaults to returning activity.ErrResultPending.
 	Function func(ctx context.Context) (any, error)
 
 	// Register adds workflows and activities to the worker. Defaults to none.
@@ -89,7 +89,7 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// Context ends with the test, or when its patience is at an end.
+// Context ends with the test, or when its patience has ended.
 func (r *Rig) Context() context.Context {
 	return Context(r.t)
 }
@@ -99,8 +99,7 @@ func (r *Rig) Service() workflowservice.WorkflowServiceClient {
 	return r.Client.WorkflowService()
 }
 
-// Next returns the activity.Info of the next attempt that began, of whichever
-// activity named Activity.
+// Next returns the activity.Info of the next attempt that began.
 func (r *Rig) Next() activity.Info {
 	r.t.Helper()
 	select {
@@ -112,7 +111,7 @@ func (r *Rig) Next() activity.Info {
 	}
 }
 
-// None fails the test if an attempt has begun that Next hasn't returned.
+// None fails the test if an attempt has begun that Next has not returned.
 func (r *Rig) None() {
 	r.t.Helper()
 	select {
@@ -129,8 +128,7 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Eventually asks until ok says true. What a server does is seen by polling
-// only.
+// Eventually polls until ok returns true.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx := Context(t)
@@ -140,7 +138,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("waited %v in vain: %s", Patience, what)
+			t.Fatalf("waited %v without success: %s", Patience, what)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// StartActivity starts the rig's activity without a workflow. ID and task
-// queue are filled in, and a time-out where there is none.
+// StartActivity starts the rig's activity without a workflow. It sets the ID and
+// the task queue, and a timeout if there is none.
 func (r *Rig) StartActivity(o client.StartActivityOptions) client.ActivityHandle {
 	r.t.Helper()
 	o.TaskQueue = r.Queue
@@ -27,8 +27,8 @@ func (r *Rig) StartActivity(o client.StartActivityOptions) client.ActivityHandle
 	return h
 }
 
-// DescribeActivity returns all that the server says of a standalone activity,
-// outcome and last failure included.
+// DescribeActivity returns everything that the server reports about a standalone
+// activity, including outcome and last failure.
 func (r *Rig) DescribeActivity(h client.ActivityHandle) *workflowservice.DescribeActivityExecutionResponse {
 	r.t.Helper()
 	d, err := r.Service().DescribeActivityExecution(r.Context(), &workflowservice.DescribeActivityExecutionRequest{
@@ -41,8 +41,8 @@ func (r *Rig) DescribeActivity(h client.ActivityHandle) *workflowservice.Describ
 	return d
 }
 
-// runOf returns the run ID that goes with an activity's ID: its workflow's, or
-// that of a standalone activity.
+// runOf returns the run ID for an activity: that of its workflow, or of a
+// standalone activity.
 func runOf(info activity.Info) string {
 	if info.WorkflowExecution.ID == "" {
 		return info.ActivityRunID

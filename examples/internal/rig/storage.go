@@ -18,7 +18,7 @@ type Storage struct {
 	fails    int
 }
 
-// Fail has the next n calls of Store fail.
+// Fail makes the next n calls of Store fail.
 func (s *Storage) Fail(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,7 +37,7 @@ func (s *Storage) Store(_ converter.StorageDriverStoreContext, payloads []*commo
 	defer s.mu.Unlock()
 	if s.fails > 0 {
 		s.fails--
-		return nil, errors.New("the storage is away")
+		return nil, errors.New("the storage cannot be reached")
 	}
 	var claims []converter.StorageDriverClaim
 	for _, p := range payloads {

@@ -9,15 +9,15 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Await is a workflow of one activity, which returns what that returned. The
-// worker has to have it registered, for the T of the test.
+// Await is a workflow with one activity. It returns the activity's result. The
+// worker must register it for the T of the test.
 func Await[T any](ctx workflow.Context, o workflow.ActivityOptions) (T, error) {
 	var result T
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), Activity).Get(ctx, &result)
 	return result, err
 }
 
-// Start starts a workflow, under an ID of its own, on the rig's queue. It is
+// Start starts a workflow with an ID of its own on the rig's queue. It is
 // terminated with the test.
 func (r *Rig) Start(fn any, args ...any) client.WorkflowRun {
 	r.t.Helper()
@@ -28,7 +28,7 @@ func (r *Rig) Start(fn any, args ...any) client.WorkflowRun {
 	return run
 }
 
-// Describe returns what the server says of a run.
+// Describe returns what the server reports about a run.
 func (r *Rig) Describe(run client.WorkflowRun) *workflowservice.DescribeWorkflowExecutionResponse {
 	r.t.Helper()
 	d, err := r.Client.DescribeWorkflowExecution(r.Context(), run.GetID(), run.GetRunID())
@@ -38,7 +38,7 @@ func (r *Rig) Describe(run client.WorkflowRun) *workflowservice.DescribeWorkflow
 	return d
 }
 
-// Pending returns the only pending activity of a run, nil where there is none.
+// Pending returns the only pending activity of a run, or nil.
 func (r *Rig) Pending(run client.WorkflowRun) *workflowpb.PendingActivityInfo {
 	r.t.Helper()
 	switch p := r.Describe(run).GetPendingActivities(); len(p) {
@@ -52,8 +52,8 @@ func (r *Rig) Pending(run client.WorkflowRun) *workflowpb.PendingActivityInfo {
 	}
 }
 
-// AwaitPending waits until the only pending activity of a run is as ok wants
-// it, and returns it.
+// AwaitPending waits until ok accepts the only pending activity of a run, and
+// returns it.
 func (r *Rig) AwaitPending(run client.WorkflowRun, what string, ok func(p *workflowpb.PendingActivityInfo) bool) *workflowpb.PendingActivityInfo {
 	r.t.Helper()
 	var p *workflowpb.PendingActivityInfo
@@ -64,15 +64,15 @@ func (r *Rig) AwaitPending(run client.WorkflowRun, what string, ok func(p *workf
 	return p
 }
 
-// BackOff is a condition for AwaitPending: that attempt n is scheduled and
-// waits for its time.
+// BackOff is a condition for AwaitPending: attempt n is scheduled and waits for its
+// backoff.
 func BackOff(n int32) func(p *workflowpb.PendingActivityInfo) bool {
 	return func(p *workflowpb.PendingActivityInfo) bool {
 		return p.GetAttempt() == n && p.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED
 	}
 }
 
-// History returns all that is in the history of a run by now.
+// History returns the events of a run so far.
 func (r *Rig) History(run client.WorkflowRun) []*historypb.HistoryEvent {
 	r.t.Helper()
 	var events []*historypb.HistoryEvent
@@ -87,8 +87,7 @@ func (r *Rig) History(run client.WorkflowRun) []*historypb.HistoryEvent {
 	return events
 }
 
-// Event returns the first event of a kind in the history of a run, nil where
-// there is none.
+// Event returns the first event of a kind in the history of a run, or nil.
 func (r *Rig) Event(run client.WorkflowRun, kind enumspb.EventType) *historypb.HistoryEvent {
 	r.t.Helper()
 	for _, e := range r.History(run) {

@@ -24,26 +24,26 @@ func NewClient(base string) *Client {
 	return &Client{base: base, http: http.Client{Timeout: 5 * time.Second}}
 }
 
-// Start starts a job. The runner starts one for each key, so it may be called
-// again when it isn't known whether it has worked.
+// Start starts a job. The runner starts one job per key, so a call with an unknown
+// outcome may be repeated.
 func (c *Client) Start(ctx context.Context, key string, o Order) (j Job, err error) {
 	err = c.do(ctx, http.MethodPost, "/jobs", key, o, &j)
 	return j, err
 }
 
-// Get tells how a job is.
+// Get returns the state of a job.
 func (c *Client) Get(ctx context.Context, id string) (j Job, err error) {
 	err = c.do(ctx, http.MethodGet, "/jobs/"+id, "", nil, &j)
 	return j, err
 }
 
-// Stop stops a job, and tells how far it had come.
+// Stop stops a job, and returns its state.
 func (c *Client) Stop(ctx context.Context, id string) (j Job, err error) {
 	err = c.do(ctx, http.MethodDelete, "/jobs/"+id, "", nil, &j)
 	return j, err
 }
 
-// Crash has the runner lose a job.
+// Crash makes the runner lose a job.
 func (c *Client) Crash(ctx context.Context, id string) (j Job, err error) {
 	err = c.do(ctx, http.MethodPost, "/jobs/"+id+"/crash", "", nil, &j)
 	return j, err

@@ -1,5 +1,5 @@
 // Package jobs is another team's job runner: it starts jobs, reports how far
-// they are, and stops them. It knows nothing of Temporal, nor of Latchkey.
+// they are, and stops them. It knows nothing about Temporal and Latchkey.
 //
 //	POST   /jobs             starts a job, or finds the one with this Idempotency-Key
 //	GET    /jobs             all jobs
@@ -8,7 +8,7 @@
 //	POST   /jobs/{id}/crash  loses it, as the failure of a machine would
 package jobs
 
-// State is how a job is.
+// State is the state of a job.
 type State string
 
 // The states of a job. All but Running are final.
@@ -19,7 +19,7 @@ const (
 	Crashed State = "crashed" // there will be no result
 )
 
-// Job is what the runner tells of a job.
+// Job is what the runner reports about a job.
 type Job struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Server runs jobs. They do nothing but take their time.
+// Server runs jobs, which only take time.
 type Server struct {
 	pace time.Duration // for a percent
 
@@ -22,8 +22,7 @@ type job struct {
 	started time.Time
 }
 
-// NewServer returns a handler of the runner's requests, whose jobs take pace
-// for each percent.
+// NewServer returns the runner's handler. Its jobs take pace for each percent.
 func NewServer(pace time.Duration) http.Handler {
 	s := &Server{pace: pace, byKey: make(map[string]*job)}
 	mux := http.NewServeMux()
@@ -35,12 +34,12 @@ func NewServer(pace time.Duration) http.Handler {
 	return mux
 }
 
-// start starts one job for each key, however often it is asked.
+// start starts one job per key, however often it is called.
 func (s *Server) start(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Idempotency-Key")
 	var o Order
 	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || key == "" {
-		http.Error(w, "an order in JSON and an Idempotency-Key are needed", http.StatusBadRequest)
+		http.Error(w, "the request must have an order in JSON and an Idempotency-Key", http.StatusBadRequest)
 		return
 	}
 	s.mu.Lock()
@@ -66,7 +65,8 @@ func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, all)
 }
 
-// one does something to one job, which may be repeated, and answers with it.
+// one applies an action to one job and responds with the job. The action may be
+// repeated.
 func (s *Server) one(do func(*job)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -83,7 +83,7 @@ func (s *Server) one(do func(*job)) http.HandlerFunc {
 	}
 }
 
-// advance is the job's work: where it is follows from the clock.
+// advance updates the progress of the job from the clock.
 func (j *job) advance(pace time.Duration) {
 	if j.State != Running {
 		return

@@ -23,14 +23,14 @@ import (
 const (
 	programVariable = "LATCHKEY_EXAMPLE_PROGRAM"
 
-	// bound guards against hanging only, and so does grace, which is how long
-	// the processes of a program may outlive it.
+	// bound and grace guard against hanging. grace is how long the processes of a
+	// program may outlive it.
 	bound = 10 * time.Minute
 	grace = 5 * time.Minute
 )
 
-// IsProgram reports whether this process is a program that a test has started,
-// or one that such a program has.
+// IsProgram reports whether this process is a program that a test has started, or a
+// child of such a program.
 func IsProgram() bool { return os.Getenv(programVariable) != "" }
 
 // Program is a run of the example.
@@ -42,9 +42,8 @@ type Program struct {
 	done chan error
 }
 
-// Start runs the example, with a Temporal server and a temporary directory of
-// its own, which has to be empty at the end. The environment is added to the
-// test's own.
+// Start runs the example, with a Temporal server and a temporary directory of its
+// own, which must be empty at the end. env is added to the test's environment.
 func Start(t *testing.T, env ...string) *Program {
 	t.Helper()
 	exe, err := os.Executable()
@@ -91,7 +90,7 @@ func (p *Program) Await(text string) {
 	}
 }
 
-// Interrupt is Ctrl-C.
+// Interrupt sends the signal of Ctrl-C.
 func (p *Program) Interrupt() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -99,15 +98,15 @@ func (p *Program) Interrupt() {
 	}
 }
 
-// Wait waits for the end, expects an exit code, and that none of the program's
-// processes has outlived it, and returns what was printed and logged. It is
-// noticed since they share the standard error, which is read to its end.
+// Wait waits for the end and returns what was printed and logged. It fails the test
+// on another exit code, and if a process of the program has outlived it: the
+// processes share the standard error, which Wait reads to its end.
 func (p *Program) Wait(code int) (out, log string) {
 	p.t.Helper()
 	err := <-p.done
 	out, log = p.out.String(), p.log.String()
 	if errors.Is(err, exec.ErrWaitDelay) {
-		p.t.Errorf("some of the program's processes have outlived it by %v", grace)
+		p.t.Errorf("processes of the program still run %v after its end", grace)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
 		p.t.Fatalf("the program: %v, want exit code %d\n%s\n%s", err, code, out, log)
@@ -115,18 +114,18 @@ func (p *Program) Wait(code int) (out, log string) {
 	return out, log
 }
 
-// Quiet expects that nothing was logged but that the server is being built, and
-// what says that this machine was slow: calls that timed out and are repeated.
+// Quiet fails the test if the program has logged anything except the build of the
+// server, and calls that timed out and were retried on a slow machine.
 func Quiet(t *testing.T, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "devserver: ") && !strings.Contains(line, `class="timed out"`) {
-			t.Errorf("the program logged %q, want no noise", line)
+			t.Errorf("the program logged %q, want nothing", line)
 		}
 	}
 }
 
-// output is what was printed so far.
+// output returns what was printed so far.
 type output struct {
 	changed chan struct{}
 	mu      sync.Mutex

@@ -36,12 +36,12 @@ type Shared struct {
 	err    error
 }
 
-// parallel is how many tests run at once, where the command line doesn't say.
-// They wait for the server's timers, and hardly compute.
+// parallel is how many tests run at once, unless the command line sets it. They
+// mostly wait for the server's timers.
 const parallel = 16
 
-// Main runs the tests and ends the server. It returns the exit code, which is
-// a failure too where the server didn't end as it should.
+// Main runs the tests and ends the server. It returns the exit code, which is 1 if
+// the server did not end in order.
 func (s *Shared) Main(m *testing.M) int {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -60,8 +60,8 @@ func (s *Shared) Main(m *testing.M) int {
 	return code
 }
 
-// Server returns the server. Where it can't be built or started, the test
-// fails, and so does each other that asks.
+// Server returns the server. If it cannot be built or started, this test fails, and
+// so does each later one that needs it.
 func (s *Shared) Server(t testing.TB) *devserver.Server {
 	t.Helper()
 	s.start()
@@ -92,8 +92,8 @@ func (s *Shared) Dial(t testing.TB, o client.Options) client.Client {
 	return c
 }
 
-// start starts the server once. The context is no test's own, since the server
-// outlives the first that asks.
+// start starts the server once. The context belongs to no test, because the server
+// outlives the first one.
 func (s *Shared) start() {
 	s.once.Do(func() {
 		if s.Options.Log == nil {

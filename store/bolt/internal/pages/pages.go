@@ -1,10 +1,10 @@
-// Package pages reads the pages of a bbolt file, to find what bbolt can't survive
-// and recover can't catch: a tree that runs in a circle ends in a stack overflow
-// or in an append without end, and a list of free pages with a wrong length in
-// an allocation that kills the process. A page that is both free and in use
-// would be overwritten in silence.
+// Package pages reads the pages of a bbolt file to find damage that bbolt does not
+// survive and recover does not catch. A tree with a cycle ends in a stack overflow
+// or an endless append. A list of free pages with a wrong length ends in an
+// allocation that kills the process. A page that is both free and in use is
+// overwritten silently.
 //
-// The numbers are bbolt's format 2, in the machine's byte order.
+// The numbers are those of bbolt's format 2, in the machine's byte order.
 package pages
 
 import (
@@ -42,9 +42,9 @@ const (
 
 var native = binary.NativeEndian
 
-// Layout is where things are in a file.
+// Layout describes a file: its page size, its free pages and its root.
 type Layout struct {
-	Pages uint64 // how many there are
+	Pages uint64 // number of pages
 	Root  uint64 // of the tree of buckets
 
 	file     *os.File
@@ -59,8 +59,8 @@ type meta struct {
 	pageSize, root, freelist, pages, txid uint64
 }
 
-// Inspect reads what bbolt believes without looking: the meta pages and the
-// list of free pages. Damage is store.ErrCorrupt.
+// Inspect reads what bbolt trusts without a check: the meta pages and the list of
+// free pages. Damage is store.ErrCorrupt.
 func Inspect(f *os.File) (*Layout, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -83,17 +83,18 @@ func Inspect(f *os.File) (*Layout, error) {
 	return l, l.readFree(m.freelist)
 }
 
-// At returns the layout of a file of so many bytes, whose root is known from a
-// transaction. It knows of no free pages.
+// At returns the layout of a file of this many bytes, whose root is known from a
+// transaction. It knows no free pages.
 func At(f *os.File, size, pageSize, root uint64) *Layout {
 	return &Layout{file: f, pageSize: pageSize, Pages: size / pageSize, Root: root}
 }
 
-// readMeta returns the meta page that bbolt would go by.
+// readMeta returns the meta page that bbolt would use.
 func readMeta(f *os.File) (best meta, ok bool) {
 	first, ok := metaAt(f, 0)
 	if !ok {
-		// Nothing says how long pages are, and so where the second one is.
+		// The page size is not known, so neither is the position of the second meta
+		// page.
 		for at := int64(minPageSize); at <= maxPageSize; at *= 2 {
 			if m, ok := metaAt(f, at); ok && m.pageSize == uint64(at) {
 				return m, true
@@ -129,7 +130,7 @@ func metaAt(f *os.File, at int64) (m meta, ok bool) {
 	return m, ok
 }
 
-// page reads a page, with those that it overflows into.
+// page reads a page and its overflow pages.
 func (l *Layout) page(id uint64) ([]byte, error) {
 	if id < 2 || id >= l.Pages {
 		return nil, corrupt(l.file.Name(), "page %d is referred to, and there are %d", id, l.Pages)
@@ -157,7 +158,7 @@ func (l *Layout) read(id, n uint64) ([]byte, error) {
 	return b, err
 }
 
-// Flags returns what kind of page it is.
+// Flags returns the kind of a page.
 func Flags(page []byte) uint16 { return native.Uint16(page[8:]) }
 
 // Count returns the number of a page's elements.
@@ -188,9 +189,9 @@ func (l *Layout) readFree(id uint64) error {
 	return nil
 }
 
-// CheckTrees checks that every page is in one tree, once, and none of them
-// free. It reads the pages that branch, about one in a hundred; with leaves
-// also those that don't, and that all keys are in their place.
+// CheckTrees checks that every page is in exactly one tree and that none of them is
+// free. It reads the branch pages, about one in a hundred. With leaves it also
+// reads the leaf pages, and checks that all keys are in order.
 func (l *Layout) CheckTrees(leaves bool) error {
 	l.seen = make([]uint64, l.Pages/64+1)
 	root, err := l.page(l.Root)
@@ -213,7 +214,7 @@ func (l *Layout) CheckTrees(leaves bool) error {
 		}
 		tree := native.Uint64(e.value)
 		if tree == 0 {
-			continue // small enough to be kept in the root
+			continue // small enough to be stored in the root
 		}
 		height, err := l.height(tree)
 		if err != nil {
@@ -231,8 +232,8 @@ func (l *Layout) CheckTrees(leaves bool) error {
 	return nil
 }
 
-// height returns how many levels of branches a tree has. All its leaves are
-// equally deep.
+// height returns the number of branch levels of a tree. All its leaves have the
+// same depth.
 func (l *Layout) height(id uint64) (int, error) {
 	for height := range maxHeight {
 		page, err := l.page(id)
@@ -251,8 +252,8 @@ func (l *Layout) height(id uint64) (int, error) {
 	return 0, corrupt(l.file.Name(), "a tree that runs in a circle")
 }
 
-// walk checks the tree below a page. Its first key is low, which is what bbolt
-// finds it by in its parent when it writes it anew, and all are below high.
+// walk checks the tree below a page. Its first key is low, by which bbolt finds the
+// page in its parent. All keys are below high.
 func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) error {
 	if height == 0 && !leaves {
 		return l.mark(id, nil)
@@ -291,7 +292,7 @@ func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) erro
 	return nil
 }
 
-// mark notes that a page, and what it overflows into, is in use.
+// mark notes that a page and its overflow pages are in use.
 func (l *Layout) mark(id uint64, page []byte) error {
 	n := max(1, uint64(len(page))/l.pageSize)
 	for ; n > 0; id, n = id+1, n-1 {
@@ -303,7 +304,7 @@ func (l *Layout) mark(id uint64, page []byte) error {
 	return nil
 }
 
-// element is one of a page's elements: a branch's has a child, a leaf's has
+// element is one element of a page. In a branch it has a child, in a leaf it has
 // flags and a value.
 type element struct {
 	key, value []byte

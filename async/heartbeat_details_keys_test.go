@@ -16,123 +16,33 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// What the outside brings is newer than what it has brought before, whatever
-// the clocks say.
-func TestBroughtDetailsWhereTheServersClockDiffers(t *testing.T) {
-	for _, ahead := range []time.Duration{0, time.Minute, -time.Minute} {
-		t.Run(ahead.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, s := newBeatWorld(t)
-				s.describe = func(s *completer.Status) {
-					if !s.LastHeartbeat.IsZero() {
-						s.LastHeartbeat = s.LastHeartbeat.Add(ahead)
-					}
-				}
-				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-				wantNil(t, p.Heartbeat(t.Context(), "40%"))
-				pass(2 * time.Second)
-				w.work(w.hub)
-				pass(55 * time.Second)
-				w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
-				wantNil(t, p.Heartbeat(t.Context(), "50%"))
-				pass(10 * time.Second)
-				w.work(w.hub)
-				if said := s.said(); said != "40% 50%" {
-					t.Errorf("Temporal's clock is %v ahead, and the beats say %q, want 40%% 50%%", ahead, said)
-				}
-			})
-		})
-	}
-}
-
-// What the outside brings while a beat is under way is newer than what that
-// says, also for the attempt after this one.
-func TestBroughtDuringTheLastBeatOfAnAttempt(t *testing.T) {
+// TestKeyTakeOver: when a later activity takes the key over, beats go to it, with
+// the details of the external system.
+func TestKeyTakeOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
-		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-		wantNil(t, p.Heartbeat(t.Context(), "40%"))
-		pass(2 * time.Second)
-		w.work(w.hub)
-		s.slow = 100 * time.Millisecond
-		pass(10 * time.Second)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.work(w.hub)
-		}()
-		pass(50 * time.Millisecond)
-		wantNil(t, p.Heartbeat(t.Context(), "50%"))
-		<-done
-		w.startNow(2, 30*time.Second, async.StartOptions{}, nil) // before the next beat
-		pass(10 * time.Second)
-		w.work(w.hub)
-		if said := s.said(); said != "40% 40% 50%" {
-			t.Errorf("the beats say %q, want 40%% 40%% 50%%", said)
-		}
-	})
-}
-
-// A round that ends, or whose type is another now, takes no details with it
-// that were not sent yet.
-func TestUnsentDetailsOutliveTheirRound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := newBeatWorld(t)
-		s.beatErr = completer.ErrOver
-		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-		wantNil(t, p.Heartbeat(t.Context(), "40%"))
-		s.beatErr = nil
-		w.change(func(r *record.Record) { r.ResultType = "another" })
-		if again := w.startNow(2, 30*time.Second, async.StartOptions{}, nil); again == p.ID() {
-			t.Error("the type has changed, and the round hasn't")
-		}
-		pass(10 * time.Second)
-		w.work(w.hub)
-		if said := s.said(); said != "40%" {
-			t.Errorf("the beat of the next attempt says %q, want what was brought before it, 40%%", said)
-		}
-	})
-}
-
-// A reset can clear the details at the server: they don't come back, but for
-// those that it hasn't had yet.
-func TestResetClearsDetails(t *testing.T) {
-	for name, c := range map[string]struct {
-		first, second int
-		reset         bool
-		brought       string
-		want          string
-	}{
-		"which a beat has learned of":      {1, 2, true, "", "-"},
-		"to the first attempt":             {2, 1, false, "", "-"},
-		"of the first attempt":             {1, 1, false, "", "-"},
-		"and the outside brings something": {2, 1, false, "50%", "50%"},
-		"and there was none":               {1, 2, false, "", "40%"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, s := newBeatWorld(t)
-				p := w.open(w.startNow(c.first, 30*time.Second, async.StartOptions{}, nil))
-				wantNil(t, p.Heartbeat(t.Context(), "40%"))
-				s.signals.Reset = c.reset
-				pass(2 * time.Second)
-				w.work(w.hub)
-				if s.lastSaid() != "40%" {
-					t.Fatalf("Temporal has %q before the reset, want 40%%", s.lastSaid())
-				}
-				if c.brought != "" {
-					wantNil(t, p.Heartbeat(t.Context(), c.brought))
-				}
-				s.details, s.signals.Reset = nil, false
-				w.startNow(c.second, 30*time.Second, async.StartOptions{}, nil)
-				pass(10 * time.Second)
-				w.work(w.hub)
-				if n := len(s.taken()); n != 2 || s.lastSaid() != c.want {
-					t.Errorf("after %d beats Temporal has %q, want %q after two", n, s.lastSaid(), c.want)
-				}
-			})
+		runHub(t, w.hub)
+		id := w.startNow(1, 30*time.Second, async.StartOptions{Key: "order-7"}, nil)
+		wantNil(t, w.open(id).Heartbeat(t.Context(), "50%"))
+		pass(12 * time.Second)
+		s.set(func(s *server) {
+			s.describe = func(s *completer.Status) { *s = completer.Status{End: completer.EndTimedOut} }
 		})
-	}
+		second := attemptNow(2, 30*time.Second)
+		second.ScheduledTime = scheduled.Add(time.Minute)
+		err := async.StartAttempt(t.Context(), w.hub, second, async.StartOptions{Key: "order-7"}, func(context.Context, async.Pending[Decision]) error {
+			s.set(func(s *server) { s.describe, s.beats, s.details, s.last = nil, nil, nil, time.Time{} })
+			return nil
+		})
+		if err == nil || w.record().State != record.Waiting {
+			t.Fatalf("Start of the second activity returned %v", err)
+		}
+		pass(12 * time.Second)
+		beats := s.taken()
+		if len(beats) == 0 || beats[0].token != "token-2" || beats[0].details != "50%" {
+			t.Errorf("the beats are %v, want the new activity's, with the progress of the same job", beats)
+		}
+	})
 }
 
 var errForeign = errors.New("the payload is another activity's")
@@ -166,8 +76,8 @@ func (c bound) Decode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	return out, nil
 }
 
-// A job's progress is encoded anew for the activity that takes its key over,
-// and dropped where nobody could read it.
+// TestKeyTakeOverBindsDetails: details are encoded again for the activity that takes
+// the key over, and dropped if it could not read them.
 func TestKeyTakeOverBindsDetails(t *testing.T) {
 	for name, c := range map[string]struct {
 		brought bool // something that no beat has sent yet
@@ -215,7 +125,8 @@ func TestKeyTakeOverBindsDetails(t *testing.T) {
 	}
 }
 
-// Details that can't be bound anew stop nobody from taking the key over.
+// TestKeyTakeOverDropsDetailsThatCannotBeBound: details that cannot be encoded again
+// keep no activity from taking the key over.
 func TestKeyTakeOverDropsDetailsThatCannotBeBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) {

@@ -14,7 +14,82 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// An outcome doesn't hang on details that Temporal never takes.
+// TestLastDetailsArriveBeforeTheOutcome: the newest details are sent before the
+// outcome, so that the next attempt resumes from them.
+func TestLastDetailsArriveBeforeTheOutcome(t *testing.T) {
+	answers := map[string]func(ctx context.Context, p async.Pending[Decision]) error{
+		"result":  func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) },
+		"failure": func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) },
+	}
+	for name, answer := range answers {
+		for class, beatErr := range map[string]error{"taken": nil, "over": completer.ErrOver, "not started": completer.ErrNotStarted, "refused": completer.ErrRefused, "away": errors.New("away")} {
+			t.Run(name+", "+class, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, s := newBeatWorld(t)
+					s.beatErr = beatErr
+					w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+						if beatErr == nil && s.lastSaid() != "99%" {
+							t.Errorf("the outcome comes when Temporal has %q, want 99%%", s.lastSaid())
+						}
+						return nil
+					}
+					p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+					wantNil(t, p.Heartbeat(t.Context(), "99%"))
+					wantNil(t, answer(t.Context(), p))
+					if class == "away" {
+						w.wantSent(0)
+						s.set(func(s *server) { s.beatErr, beatErr = nil, nil })
+						runHub(t, w.hub)
+						pass(10 * time.Second)
+					}
+					w.wantSent(1)
+					if calls := s.made(); calls > 2 {
+						t.Errorf("%d beats before the outcome, want one", calls)
+					}
+				})
+			})
+		}
+	}
+	t.Run("nothing new", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newBeatWorld(t)
+			runHub(t, w.hub)
+			p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+			wantNil(t, p.Heartbeat(t.Context(), "99%"))
+			pass(5 * time.Second)
+			before := s.made()
+			wantNil(t, p.Complete(t.Context(), Decision{}))
+			pass(time.Second)
+			if s.made() != before {
+				t.Error("details were sent again before the outcome, that Temporal has")
+			}
+			if r := w.record(); len(r.Details) != 0 {
+				t.Error("a closed entry keeps its heartbeat details")
+			}
+		})
+	})
+}
+
+// TestNoDetailsForALostAttemptBeforeTheOutcome: no beat is sent with a token that
+// Temporal no longer takes, because a reset may have given it to another attempt.
+func TestNoDetailsForALostAttemptBeforeTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newBeatWorld(t)
+		s.beatErr = completer.ErrOver
+		runHub(t, w.hub)
+		p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+		pass(12 * time.Second)
+		calls := s.made()
+		wantErr(t, p.Heartbeat(t.Context(), "99%"), async.ErrReset)
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		if s.made() != calls {
+			t.Error("a beat was sent with a token that Temporal no longer takes")
+		}
+	})
+}
+
+// TestDetailsDoNotBlockTheOutcome: an outcome is delivered although Temporal never
+// takes its details.
 func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 	for name, change := range map[string]func(s *server){
 		"that are refused for ever": func(s *server) { s.beatErr = serviceerror.NewResourceExhausted(0, "message larger than max") },
@@ -46,8 +121,8 @@ func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 	}
 }
 
-// Details that no attempt was there to take are sent by the next one, before
-// the failure that it passes on.
+// TestDetailsWaitForAnAttemptThatTakesThem: if no attempt runs to take the details,
+// the next one sends them before the failure.
 func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		beatErr error
@@ -95,9 +170,9 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 	}
 }
 
-// A token that a reset has given to another attempt is not beaten with, before
-// it is known whose it is; nor is what the function has recorded since
-// overwritten.
+// TestDetailsGoToTheirOwnAttemptOnly: a reset may give a token to another attempt, so
+// no beat is sent before it is known which attempt runs, nor over newer details of
+// the function.
 func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		later func(s *server)
@@ -139,8 +214,9 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	}
 }
 
-// Nor does it hang on whether Temporal may be asked whose attempt runs: that this
-// is refused says nothing of the outcome, which nobody is told of.
+// TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome: if Temporal refuses the
+// question which attempt runs, the outcome is delivered, without details, and no
+// hook is called for a refusal.
 func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
 	for name, answer := range map[string]func(t *testing.T, w *world, s *server, p async.Pending[Decision]){
 		"by who answers": func(t *testing.T, _ *world, s *server, p async.Pending[Decision]) {

@@ -56,6 +56,45 @@ func TestSkippedBeats(t *testing.T) {
 	})
 }
 
+// TestCoalescing: calls of Heartbeat that are less than a second apart share a beat,
+// and the first one is sent at once.
+func TestCoalescing(t *testing.T) {
+	for name, pump := range bothPumps {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newBeatWorld(t, pump)
+				runHub(t, w.hub)
+				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
+				pass(3 * time.Second)
+				began := time.Now()
+				for n := range 40 {
+					wantNil(t, p.Heartbeat(t.Context(), n))
+					pass(100 * time.Millisecond)
+				}
+				pass(3 * time.Second)
+				beats := s.taken()
+				if len(beats) < 3 || len(beats) > 6 {
+					t.Errorf("40 calls in 4 s were sent in %d beats, want one a second", len(beats))
+				}
+				if beats[0].at != began || beats[0].details != "0" {
+					t.Errorf("the first was sent %v after it came, want at once", beats[0].at.Sub(began))
+				}
+				for i := 1; i < len(beats); i++ {
+					if gap := beats[i].at.Sub(beats[i-1].at); gap < time.Second {
+						t.Errorf("two beats are %v apart, want a second at least", gap)
+					}
+				}
+				if s.lastSaid() != "39" {
+					t.Errorf("Temporal has %q, want the last of 40, 39", s.lastSaid())
+				}
+				if r := w.record(); r.BeatPendingSince != 0 {
+					t.Error("something is still to be sent")
+				}
+			})
+		})
+	}
+}
+
 // pumpFunc is a pump of two functions.
 type pumpFunc struct {
 	next func(a heartbeat.Activity) time.Time
