@@ -51,8 +51,9 @@ bench-stores: ## each call of each store beside the bare library
 	$(GO) -C store/postgres test -run '^$$' -bench . ./...
 
 FUZZTIME ?= 30s
-fuzz: ## every fuzzer, for FUZZTIME each
-	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+FUZZ ?= ./...
+fuzz: ## every fuzzer of the packages FUZZ, for FUZZTIME each
+	@for p in $$($(GO) list $(FUZZ)); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 soak: ## the long runs: a million histories, kills by the thousand
