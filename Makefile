@@ -22,7 +22,7 @@ test: ## all tests of all modules, and a list of those that were skipped; instal
 	$(GO) test -json -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle || echo 'FAIL: go test'; \
 	$(GO) -C otel $(TEST) ./... || echo 'FAIL: go test in otel'; \
 	$(GO) -C store/postgres $(TEST) ./... || echo 'FAIL: go test in store/postgres'; \
-	$(GO) -C examples $(TEST) -parallel 4 ./... || echo 'FAIL: go test in examples'; \
+	$(GO) -C examples $(TEST) ./... -parallel 4 || echo 'FAIL: go test in examples'; \
 	$(GO) -C examples/jetstream $(TEST) ./... || echo 'FAIL: go test in examples/jetstream'; \
 	} | $(GO) run ./internal/testreport
 
