@@ -242,9 +242,11 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 	if w.calm {
 		return nil
 	}
+	beat := w.handOffBeats(at, c)
 	if err := w.edge(); err != nil {
 		return err
 	}
+	beat()
 	if w.rng.chance(100) {
 		f.rough = true
 		if err := c.Remember(ctx, "job-1"); err != nil {
@@ -264,9 +266,11 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 	if w.rng.chance(200) {
 		w.recordDetails(at)
 	}
+	beat()
 	if w.rng.chance(60) {
 		f.rough = true
 		w.heartbeatFrom(ask)
+		beat()
 	}
 	if err := w.edge(); err != nil {
 		return err
