@@ -23,6 +23,9 @@ const (
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 
+	// lookStep is the number of entries after which the time is looked at.
+	lookStep = 1_000
+
 	pageLimit = 500 // of async.Query
 )
 
@@ -199,7 +202,7 @@ func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (fo
 	begun, q := time.Now(), f.query
 	out := found{ordered: true}
 	for {
-		q.Limit, q.Look = pageLimit, maxLook-out.looked
+		q.Limit, q.Look = pageLimit, min(lookStep, maxLook-out.looked)
 		if q.Labels == nil && !l.attention && f.class == "" && f.age == 0 {
 			q.Limit = f.limit - len(out.callbacks)
 		}
