@@ -123,8 +123,8 @@ func TestNextIsPure(t *testing.T) {
 	}
 }
 
-// What the outside brings is sent at once, but a second after the last beat at
-// the soonest.
+// Details of the external system are sent at once, but at least a second after the
+// last beat.
 func TestRelayedIsSentEarly(t *testing.T) {
 	pumps := map[string]heartbeat.Pump{
 		"KeepAlive": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{}),

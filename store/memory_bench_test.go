@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkMemory tells what the in-memory store costs: puts a second with
-// bodies as package async makes them, bytes an entry over the body (the ID
-// included), and a claim of a thousand among a million.
+// BenchmarkMemory measures the in-memory store: puts per second with bodies like
+// those of package async, bytes per entry in addition to the body (with the ID),
+// and a claim of a thousand entries among a million.
 func BenchmarkMemory(b *testing.B) {
 	body := make([]byte, 400)
 	b.Run("put", func(b *testing.B) {

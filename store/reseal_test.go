@@ -31,8 +31,8 @@ func TestCensus(t *testing.T) {
 	}
 }
 
-// dying is a store whose process dies after so many calls: of the last one
-// nothing is known.
+// dying is a store whose process dies after this many calls. The outcome of the
+// last one is unknown.
 type dying struct {
 	Store
 	mu   sync.Mutex

@@ -66,7 +66,7 @@ type world struct {
 	store     store.Store
 	hub       *async.Hub
 	completer *lossy
-	asked     chan string // the callback IDs that the outside was given
+	asked     chan string // the callback IDs that the external system has received
 }
 
 type config struct {
@@ -200,7 +200,8 @@ var (
 
 func lose(error) error { return errLost }
 
-// next returns the next callback ID that the outside was given, as a Pending.
+// next returns the next callback ID that the external system receives, as a
+// Pending.
 func (w *world) next() async.Pending[Decision] {
 	w.t.Helper()
 	select {
@@ -219,7 +220,7 @@ func (w *world) open(id string) async.Pending[Decision] {
 	return p
 }
 
-// none fails the test where the outside was asked once more.
+// none fails the test if the external system was asked again.
 func (w *world) none() {
 	w.t.Helper()
 	select {

@@ -292,7 +292,7 @@ func TestEndedEntriesAreRemoved(t *testing.T) {
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrNotFound)
 }
 
-// What the outside was given names a round, and nothing else opens it.
+// A callback ID identifies its round, and no other ID opens it.
 func TestCallbackIDIsACredential(t *testing.T) {
 	w := newWorld(t, config{})
 	w.Start(awaitDecision, patient())

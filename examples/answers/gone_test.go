@@ -9,9 +9,10 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// The server has deleted what would tell how the activity ended: told as
-// unknown, whatever the entry was waiting for.
+// The server has deleted the history that shows how the activity ended. The Over
+// hook gets ErrUnknownEnd, whatever the entry was waiting for.
 func TestUnknownEndIsTold(t *testing.T) {
+	t.Parallel()
 	for name, begin := range map[string]func(w *world, deadline time.Duration) (vanish func()){
 		"of a workflow": func(w *world, deadline time.Duration) func() {
 			o := patient()
@@ -61,8 +62,8 @@ func TestUnknownEndIsTold(t *testing.T) {
 	}
 }
 
-// A later run takes the key over from one that is deleted, and whose answer may
-// have arrived there: it is told, and not used again.
+// A later run takes the key over from a deleted run whose answer may have arrived
+// there. The Over hook is called, and the answer is not used again.
 func TestUnknownEndAtATakeOver(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{start: keyed(newKey()), hub: running(hooks)})

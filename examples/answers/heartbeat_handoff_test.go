@@ -52,9 +52,10 @@ func outlived(p *workflowpb.PendingActivityInfo, timeout time.Duration) bool {
 	return p.GetLastHeartbeatTime().AsTime().Sub(p.GetLastStartedTime().AsTime()) > timeout
 }
 
-// A function that takes longer than the heartbeat timeout is kept alive by its
-// worker and nobody else, and what it recorded stays.
+// If the function takes longer than the heartbeat timeout, only its worker
+// heartbeats for it, and the details that it recorded stay.
 func TestFunctionIsKeptAlive(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(o *async.Options){
 		"by the hub":             nil,
 		"by the worker's client": func(o *async.Options) { o.Completer = nil },
@@ -87,12 +88,15 @@ func TestFunctionIsKeptAlive(t *testing.T) {
 	}
 }
 
-// What the worker's own beats learn of is told while the function runs.
+// Hooks are called for signals that the worker's own beats find while the function
+// runs.
 func TestSignalsWhileTheFunctionRuns(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			told, release := newTellings(), make(chan struct{})
-			// It doesn't beat by the SDK, which would tell its context, and end it.
+			// It does not heartbeat through the SDK, which would cancel the
+			// function's context.
 			silent := func(ctx context.Context, _ *world, _ async.Pending[Decision]) error {
 				select {
 				case <-release:
@@ -133,6 +137,7 @@ func submitted(ctx context.Context, _ *world, p async.Pending[Decision]) error {
 
 // The hub that starts needn't know the pump: those that run do.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	config := config{start: async.StartOptions{Pump: "job"}, during: submitted}
 	probing := func(o *async.Options) {
 		beatingHub(nil)(o)
@@ -183,8 +188,8 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// While nobody knows how the job is, nothing is sent: the heartbeat timeout is
-// the patience.
+// While the state of the job is unknown, no heartbeat is sent, and the heartbeat
+// timeout ends the attempt.
 func TestProbeThatDoesNotKnow(t *testing.T) {
 	w := newWorld(t, config{start: async.StartOptions{Pump: "job"}})
 	var calls atomic.Int64
@@ -211,6 +216,7 @@ func TestProbeThatDoesNotKnow(t *testing.T) {
 // Without a heartbeat timeout Temporal wants no beats, and the application
 // still learns of a cancellation.
 func TestSlowWatch(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			watch := map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: 500 * time.Millisecond})}

@@ -90,8 +90,8 @@ func beRole(role string) error {
 	return nil
 }
 
-// holding is a completer whose calls do not come back once it holds: whoever
-// uses it dies in the middle of them.
+// holding is a completer whose calls hang once it holds, so that the process can be
+// killed during a call.
 type holding struct {
 	completer.Completer
 	hold atomic.Bool
@@ -170,9 +170,9 @@ func sharedStore(t *testing.T) (store.Store, string) {
 	return s, url
 }
 
-// A process that beats is killed while it has all activities claimed and is in
-// the middle of its calls. Another beats before any of them times out, and says
-// what the outside has brought meanwhile.
+// A process that heartbeats is killed while it has claimed all activities and its
+// calls are under way. Another process heartbeats before any of them times out, and
+// sends the details that arrived meanwhile.
 func TestKilledHubIsReplacedInTime(t *testing.T) {
 	const (
 		activities = 8
@@ -252,7 +252,7 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	must(t, err)
 	w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, often) })
 	w.wantPending(run, 1)
-	must(t, p.Heartbeat(w.Context())) // nor for what the outside brings does the pump beat
+	must(t, p.Heartbeat(w.Context())) // nor does the pump heartbeat for details of the external system
 	dies.kill()
 	pending := w.AwaitPending(run, "the time-out", rig.BackOff(2))
 	if got := pending.GetLastFailure().GetTimeoutFailureInfo().GetTimeoutType(); got != enumspb.TIMEOUT_TYPE_HEARTBEAT {
@@ -261,6 +261,6 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	if n := pump.beats.Load(); n != 0 {
 		t.Errorf("the pump has beaten %d times for a function that has not returned, want never", n)
 	}
-	must(t, p.Complete(w.Context(), approved)) // somebody had been asked after all
+	must(t, p.Complete(w.Context(), approved)) // the external system was asked
 	w.wantResult(run, approved)
 }

@@ -26,9 +26,9 @@ func beating(timeout time.Duration) workflow.ActivityOptions {
 	return o
 }
 
-// often is a heartbeat timeout of activities that a hub looks after, who beats
-// each pace: a machine that is busy may be late. rarely is one where nobody is to
-// beat.
+// often is the heartbeat timeout of activities for which a hub heartbeats each
+// pace; a busy machine may be late. rarely is a timeout in which no heartbeat is
+// expected.
 const (
 	often  = 15 * time.Second
 	pace   = 1500 * time.Millisecond
@@ -57,9 +57,9 @@ func beatingHub(c tellings) func(o *async.Options) {
 	}
 }
 
-// each waits until these hooks were told of this callback, in any order, and
-// some of them maybe more than once. No other may be, but those that were told
-// before, again.
+// each waits until these hooks were called for this callback, in any order and at
+// least once. It fails if another hook was called, except for calls that each has
+// seen before.
 func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ...string) {
 	t.Helper()
 	ctx := rig.Context(t)
@@ -76,7 +76,7 @@ func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ..
 	}
 }
 
-// noneBut fails the test where another hook than these was told.
+// noneBut fails the test if another hook than these was called.
 func (c tellings) noneBut(t *testing.T, hooks ...string) {
 	t.Helper()
 	for {
@@ -138,12 +138,12 @@ var kinds = map[string]func(w *world, timeout time.Duration, attempt int32) wait
 	"workflow": (*world).ofWorkflow, "standalone": (*world).standalone,
 }
 
-// signals are what Info tells of.
+// signals are the signals in Info.
 func signals(i async.Info) completer.Signals {
 	return completer.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}
 }
 
-// wantSignals checks what Info and Heartbeat tell of signals.
+// wantSignals checks the signals of Info and of Heartbeat.
 func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 	w.t.Helper()
 	if got := signals(w.open(p.ID()).Info()); got != want {
@@ -160,8 +160,10 @@ func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 	}
 }
 
-// One hub starts and answers, another beats and tells, and both know.
+// One hub starts and answers, and another one heartbeats and calls hooks. Both know
+// the signals.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	type signal = completer.Signals
 	for name, c := range map[string]struct {
 		attempt               int32
@@ -190,7 +192,7 @@ func TestSignals(t *testing.T) {
 			workflow: signal{Reset: true}, standalone: signal{Reset: true},
 			hooks: []string{"reset"}, standaloneOnes: []string{"reset"},
 		},
-		// Where there is no workflow the server tells of one only.
+		// Without a workflow, the server reports only one signal.
 		"pause and cancel": {
 			attempt: 1, pause: true, cancel: true,
 			workflow: signal{CancelRequested: true, Paused: true}, standalone: signal{CancelRequested: true},
@@ -215,7 +217,7 @@ func TestSignals(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				w := newWorld(t, config{})
 				a := start(w, often, c.attempt)
-				// All of them before anybody beats.
+				// All of them arrive before the first heartbeat.
 				if c.pause {
 					w.Pause(a.info)
 				}
@@ -256,8 +258,9 @@ func (w *world) cancelRequested(a waiting) {
 	})
 }
 
-// The end is learned of by a beat, and told.
+// A heartbeat finds the end, and the Over hook is called.
 func TestBeatsLearnOfTheEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world) async.Pending[Decision]{
 		"workflow": func(w *world) async.Pending[Decision] {
 			run := w.Start(awaitDecision, beating(often))
@@ -285,8 +288,9 @@ func TestBeatsLearnOfTheEnd(t *testing.T) {
 	}
 }
 
-// A pause is lifted, and told of again where there is another.
+// After a pause has ended, the hook is called again for the next pause.
 func TestPauseIsLifted(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})
@@ -309,9 +313,10 @@ func TestPauseIsLifted(t *testing.T) {
 	}
 }
 
-// Once a beat has learned of the request, nobody asks: a hub without a
-// completer takes the cancellation.
+// When a beat has found the cancellation request, a hub without a completer accepts
+// the cancellation without asking Temporal.
 func TestReportCanceledAfterABeat(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})

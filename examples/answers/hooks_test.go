@@ -13,7 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// No client for the namespace: refused, told, and kept for a hub that has one.
+// A hub without a client for the namespace is refused. The Refused hook is called,
+// and the answer stays for a hub with a client.
 func TestRefusalIsTold(t *testing.T) {
 	w := newWorld(t, config{client: client.Options{Namespace: "second"}})
 	hooks := newTellings()
@@ -42,6 +43,7 @@ func TestRefusalIsTold(t *testing.T) {
 // A hook that fails or panics is called again; one that hangs delays nothing
 // else.
 func TestHooksAreCalledAgain(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func(ctx context.Context) error{
 		"error": func(context.Context) error { return errBroken },
 		"panic": func(context.Context) error { panic("errBroken") },
@@ -120,7 +122,7 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	}
 }
 
-// Whoever settles, the hub that runs and has hooks tells them.
+// Whichever hub settles, the running hub with hooks calls them.
 func TestFailureIsToldAsDelivered(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

@@ -48,8 +48,10 @@ func TestOpenKey(t *testing.T) {
 	wantErr(t, byID.Complete(w.Context(), Decision{}), async.ErrSettled)
 }
 
-// The answer is there before its activity: Start delivers it, and asks nobody.
+// The answer comes before its activity. Start delivers it and does not run the
+// function.
 func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]client.Options{"plain": {}, "bound to the activity by a codec": sealing()} {
 		t.Run(name, func(t *testing.T) {
 			key := newKey()
@@ -103,13 +105,13 @@ func TestEarlyAnswerExpires(t *testing.T) {
 	}
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrExpired)
 	run := w.Start(awaitDecision, patient())
-	q := w.next() // the answer has gone: the outside is asked
+	q := w.next() // the answer is gone, so the external system is asked
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 }
 
-// The early answer is of another type: it is told and dropped, and the
-// function runs.
+// The early answer is of another type. The Over hook gets it, it is dropped, and
+// the function runs.
 func TestEarlyAnswerOfAnotherType(t *testing.T) {
 	key := newKey()
 	hooks := newTellings()
@@ -199,7 +201,7 @@ func TestNextRunTakesOverByKey(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// With Once, the next run asks nobody.
+// With Once, the next run does not run the function.
 func TestNextRunTakesOverOnce(t *testing.T) {
 	w := newWorld(t, config{register: leaving, start: async.StartOptions{Key: newKey(), Once: true}})
 	run := w.Start("leaving", true)
@@ -253,6 +255,7 @@ func rounds(_ *world, r worker.Registry) {
 // The old run has got the answer: the new one asks anew, even where the reply
 // was lost.
 func TestNextRunAsksAnew(t *testing.T) {
+	t.Parallel()
 	for name, reply := range map[string]func(error) error{"delivered": nil, "reply lost": lose} {
 		t.Run(name, func(t *testing.T) {
 			hooks := newTellings()
@@ -279,6 +282,7 @@ func TestNextRunAsksAnew(t *testing.T) {
 // The old run's activity has failed for good, or timed out: the new one asks
 // anew.
 func TestNextRunAfterAnEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world, p async.Pending[Decision]){
 		"rejected":  func(w *world, p async.Pending[Decision]) { must(w.t, p.Reject(w.Context(), errBroken)) },
 		"timed out": func(*world, async.Pending[Decision]) {},
@@ -311,7 +315,7 @@ func TestNextRunAfterAnEnd(t *testing.T) {
 	}
 }
 
-// With a key, only an idempotency key tells a repeat of an older answer.
+// With a key, only an idempotency key identifies a repeat of an older answer.
 func TestIdempotencyKeyOverRounds(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key)})

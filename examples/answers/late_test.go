@@ -71,9 +71,10 @@ func (l *lateStart) again(t *testing.T) error {
 	}
 }
 
-// Start, called again by an attempt that is over, asks nobody, sends nothing
+// Start, called again by an ended attempt, does not run the function, sends nothing
 // and changes nothing.
 func TestStartAgainWhenClosed(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"by a result":               func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"by a rejection":            func(w *world, p async.Pending[Decision]) error { return p.Reject(w.Context(), errBroken) },
@@ -103,10 +104,10 @@ func TestStartAgainWhenClosed(t *testing.T) {
 	}
 }
 
-// A reset in back-off makes the first attempt's token valid again, for the next
-// attempt. A failure that was accepted for the first one has that token. Run
-// doesn't use it, and the next attempt's Start asks for an answer of its own,
-// since the server can't tell whether the failure was taken.
+// A reset in backoff makes the token of the first attempt valid again, for the next
+// attempt. An accepted failure of the first attempt has that token. Run does not
+// use it. The next attempt's Start asks again, because the server does not show
+// whether it has accepted the failure.
 func TestRevivedTokenIsNotUsed(t *testing.T) {
 	hooks := newTellings()
 	g := newGate()

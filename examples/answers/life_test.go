@@ -34,6 +34,7 @@ func short() workflow.ActivityOptions {
 }
 
 func TestResetOfTheFirstAttempt(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
@@ -54,11 +55,9 @@ func TestResetOfTheFirstAttempt(t *testing.T) {
 	}
 }
 
-// The failure came in back-off, and a reset lets the next attempt begin: that
-// one ends by it, asks nobody, and the one after it asks anew.
-// A failure is accepted between two attempts, and an operator resets the
-// activity. The numbers of attempts no longer tell whether one was failed, so
-// the next attempt asks for an answer of its own.
+// A failure is accepted between two attempts, and an operator resets the activity.
+// The attempt after the reset is failed by it and does not ask. If the numbers of
+// attempts no longer show whether one was failed, the next attempt asks again.
 func TestFailureSettledBeforeAReset(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -107,6 +106,7 @@ func TestPausedInBackOff(t *testing.T) {
 // Unpaused with its attempts reset, at attempt 2: that one's token is unknown,
 // and the first one's is valid again.
 func TestUnpausedWithReset(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
@@ -146,6 +146,7 @@ func TestUnpausedWithReset(t *testing.T) {
 // The deadline passes, and it was moved, or stands still: a question, and no
 // verdict.
 func TestDeadlineIsAQuestion(t *testing.T) {
+	t.Parallel()
 	for name, move := range map[string]func(w *world, info activity.Info){
 		"options changed": func(w *world, info activity.Info) { w.ExtendScheduleToClose(info, time.Hour) },
 		"paused":          func(w *world, info activity.Info) { w.Pause(info) },
@@ -250,9 +251,10 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// Nobody answers, and the activity ends: told, with what the application
-// knows it by.
+// The activity ends without an answer. The Over hook gets the application's
+// reference.
 func TestEndIsTold(t *testing.T) {
+	t.Parallel()
 	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
 	for name, c := range map[string]struct {
 		end  func(w *world, run client.WorkflowRun)
@@ -314,6 +316,7 @@ func TestEndIsToldByWork(t *testing.T) {
 
 // The workflow doesn't wait for the cancellation, and goes on, or ends.
 func TestCancelledWithoutWaiting(t *testing.T) {
+	t.Parallel()
 	o := patient()
 	o.WaitForCancellation = false
 	t.Run("and ends", func(t *testing.T) {
@@ -341,7 +344,7 @@ func TestCancelledWithoutWaiting(t *testing.T) {
 		w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
 			return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 		})
-		must(t, p.Complete(w.Context(), approved)) // Temporal takes it, nobody reads it
+		must(t, p.Complete(w.Context(), approved)) // Temporal accepts it, and no workflow reads it
 		if i := w.wantState(p, async.Closed); !i.Delivered {
 			t.Errorf("the callback tells %+v, want that it was delivered", i)
 		}

@@ -13,9 +13,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A newer release has written the entry, in a format or a state of its own: it
-// is left alone, by whoever has to do with it.
+// A newer release has written the entry, in a format or a state that this release
+// does not know. Every operation leaves it alone.
 func TestNewerEntryIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	for name, newer := range map[string]func(body []byte) []byte{
 		"format": func(body []byte) []byte { return append([]byte{200}, body[1:]...) },
 		"state": func(body []byte) []byte {

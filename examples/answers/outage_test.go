@@ -34,8 +34,8 @@ func ownServer(t *testing.T) (*devserver.Server, client.Client, client.Options) 
 	return s, c, o
 }
 
-// handingOver is a rig whose activities hand themselves over to the hub, and
-// the callback IDs that the outside was given.
+// handingOver is a rig whose activities call Start, and the callback IDs that the
+// external system has received.
 func handingOver(t *testing.T, c client.Client, o client.Options, hub *async.Hub) (*rig.Rig, <-chan string) {
 	t.Helper()
 	ids := make(chan string, 10)
@@ -72,9 +72,9 @@ func approveAll(ctx workflow.Context, n int) (got int, err error) {
 	return got, nil
 }
 
-// The server is killed before the answer comes, and comes back after the
-// client has given up: the answer was accepted, and the next attempt delivers
-// it without asking anybody.
+// The server is killed before the answer, and starts again after the client has
+// given up. The answer was accepted, and the next attempt delivers it without
+// running its function.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	ctx := rig.Context(t)

@@ -14,9 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// A workflow that is paused is not over, whoever asks; and its activity takes
-// its answer.
+// A paused workflow is not over, and its activity accepts an answer.
 func TestPausedWorkflow(t *testing.T) {
+	t.Parallel()
 	t.Run("at the deadline", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})

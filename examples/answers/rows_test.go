@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// A result finds nobody, by token and by ID, while the activity is pending: it
-// has changed state between the calls, and is tried again.
+// A result gets NotFound by token and by ID while the activity is pending, because
+// the activity has changed its state between the calls. The delivery is retried.
 func TestResultThatFindsNobodyIsTriedAgain(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -35,8 +35,8 @@ func TestResultThatFindsNobodyIsTriedAgain(t *testing.T) {
 	hooks.next(t, "delivered", p.Callback, nil)
 }
 
-// A failure came in back-off, and the activity times out before the next
-// attempt: nobody was failed by it, and that is told.
+// A failure is accepted in backoff, and the activity times out before the next
+// attempt. The failure failed no attempt, and the Over hook says so.
 func TestFailureInBackOffExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -66,6 +66,7 @@ func TestFailureInBackOffExpires(t *testing.T) {
 // A hub that settles only accepts the answer while the function runs: Start
 // delivers it, whatever the function returns.
 func TestStartDeliversWhatWasSettledMeanwhile(t *testing.T) {
+	t.Parallel()
 	for name, returns := range map[string]error{"nil": nil, "error": errBroken} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, config{during: func(ctx context.Context, w *world, p async.Pending[Decision]) error {
@@ -121,6 +122,7 @@ func TestStorageThatFails(t *testing.T) {
 
 // A standalone activity has a business key as any other.
 func TestStandaloneActivityWithAKey(t *testing.T) {
+	t.Parallel()
 	t.Run("answered", func(t *testing.T) {
 		key := newKey()
 		w := newWorld(t, config{start: keyed(key)})

@@ -17,7 +17,7 @@ type told struct {
 	reason   error
 }
 
-// tellings records what the hooks are told.
+// tellings records the calls of hooks.
 type tellings chan told
 
 func newTellings() tellings { return make(tellings, 1000) }
@@ -56,7 +56,7 @@ func (c tellings) next(t *testing.T, hook string, p async.Callback, reason error
 	}
 }
 
-// none fails the test where another hook was told.
+// none fails the test if another hook was called.
 func (c tellings) none(t *testing.T) {
 	t.Helper()
 	select {
@@ -110,7 +110,7 @@ func (w *world) another(change func(o *async.Options)) *async.Hub {
 	return h
 }
 
-// becomes waits until the callback is in this state, and returns what it tells.
+// becomes waits until the callback is in this state, and returns its Info.
 func (w *world) becomes(p async.Pending[Decision], want async.State) async.Info {
 	w.t.Helper()
 	var info async.Info

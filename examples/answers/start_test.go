@@ -74,7 +74,7 @@ func registerFlow(r worker.Registry, name string, o workflow.ActivityOptions) {
 	}, workflow.RegisterOptions{Name: name})
 }
 
-// Start, called once more by an attempt that has asked, asks nobody.
+// A second Start of an attempt that has asked does not run the function.
 func TestStartTwiceAsksOnce(t *testing.T) {
 	second := make(chan error, 1)
 	w := newWorld(t, config{register: func(w *world, r worker.Registry) {
@@ -102,7 +102,7 @@ func TestStartTwiceAsksOnce(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The same after a hand-off that failed: nobody has been heard to ask.
+// The same after a failed hand-off: it is not known that the function asked.
 func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 	w := newWorld(t, config{register: func(w *world, r worker.Registry) {
 		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
@@ -131,9 +131,10 @@ func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The function's error, and its panic, are the activity's own; who was told
-// the callback ID may answer all the same.
+// Errors and panics of the function are those of the activity. A caller with the
+// callback ID can still answer.
 func TestFailedHandOff(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errBroken },
 		"panic": func() error { panic("errBroken") },
@@ -158,8 +159,8 @@ func TestFailedHandOff(t *testing.T) {
 	}
 }
 
-// A hand-off that failed in the last attempt: soon it is asked whether the
-// activity is over, and told.
+// The hand-off of the last attempt failed. Soon a hub asks Temporal whether the
+// activity is over, and calls the Over hook.
 func TestFailedHandOffOfTheLastAttempt(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks), during: func(context.Context, *world, async.Pending[Decision]) error { return errBroken }})
@@ -280,7 +281,8 @@ func TestTypeChangesWhileItWaits(t *testing.T) {
 	}
 }
 
-// What was accepted for the old type is not delivered, and told.
+// The outcome that was accepted for the old type is not delivered, and the Over
+// hook is called.
 func TestTypeChangesWhenSettled(t *testing.T) {
 	others := make(chan string, 10)
 	hooks := newTellings()
@@ -304,8 +306,9 @@ func TestTypeChangesWhenSettled(t *testing.T) {
 	hooks.next(t, "delivered", q.Callback, nil)
 }
 
-// Somebody said that the activity was over, and then it goes on.
+// A hub was wrong that the activity is over, and the activity continues.
 func TestItWasNotOver(t *testing.T) {
+	t.Parallel()
 	over := func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
 	t.Run("answered", func(t *testing.T) {
 		w := newWorld(t, config{})
@@ -316,7 +319,7 @@ func TestItWasNotOver(t *testing.T) {
 		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 		w.completer.misjudge(nil)
 		w.completer.block(false)
-		w.wantResult(run, approved) // by the next attempt, which asks nobody
+		w.wantResult(run, approved) // by the next attempt, which does not run its function
 		w.none()
 		if i := w.becomes(p, async.Closed); !i.Delivered {
 			t.Errorf("the callback tells %+v, want that it was delivered", i)

@@ -95,7 +95,7 @@ func newBeats(b *testing.B, s store.Store, callers int) *beats {
 	}, Worker: worker.Options{MaxConcurrentActivityTaskPollers: 4, MaxConcurrentWorkflowTaskPollers: 4}})
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	b.Cleanup(cancel)
-	runs := make([]client.WorkflowRun, max(128, 8*callers)) // so many that a round's ends weigh little
+	runs := make([]client.WorkflowRun, max(128, 8*callers)) // large enough that the ends of a round count little
 	var failed atomic.Pointer[error]
 	each(len(runs), 8, func(i int) {
 		var err error

@@ -88,7 +88,7 @@ func BenchmarkDeliver(b *testing.B) {
 
 // turns is how many rounds each contestant has. A single round's figure scatters
 // by some 12 %.
-const turns = 15
+const turns = 11
 
 // answerers is how many callers answer at once.
 const answerers = 64
@@ -97,7 +97,7 @@ const answerers = 64
 // SDK's again, and the floor's. An iteration takes far longer than the second
 // that the framework wants at least, so there is one.
 func (w *world) measure(b *testing.B) {
-	const each = 3 * answerers // answers in a round: so many that its ends, where callers idle, weigh little
+	const each = 3 * answerers // answers in a round: enough that its ends, where callers idle, count little
 	w.bare(b, each)            // warms up
 	w.latchkey(b, each)
 	var ratios, arrived, control, floors, rates []float64
@@ -290,7 +290,7 @@ func (w *world) settle(b *testing.B, ctx context.Context, runs []client.Workflow
 	}
 }
 
-// each calls do for every number below n, by so many callers.
+// each calls do for every number below n, from this many goroutines.
 func each(n, callers int, do func(i int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -42,9 +42,8 @@ func TestOldTokenWhileNextRuns(t *testing.T) {
 	wantNotFound(t, "heartbeat", r.Client.RecordActivityHeartbeat(r.Context(), info.TaskToken))
 }
 
-// Fails by ID after its own failure by token was accepted: the next attempt is
-// failed: nothing fences attempts by ID. And no event tells of a failure that
-// is retried.
+// A failure by ID, after a failure by token was accepted, fails the next attempt:
+// attempts are not fenced by ID. No event shows a failure that is retried.
 func TestFailureByIDHitsNextAttempt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -12,9 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Completes by ID, run ID given, where the run uses an activity ID twice: the
-// first activity's late answer completes the second. Only the times tell them
-// apart.
+// A run uses an activity ID twice. A late answer by ID and run ID for the first
+// activity completes the second. Only the times distinguish the two.
 func TestActivityIDTwice(t *testing.T) {
 	t.Parallel()
 	const twice = "twice"

@@ -66,7 +66,7 @@ func TestCancelWithoutHeartbeatTimeout(t *testing.T) {
 	wantError[*temporal.CanceledError](t, "heartbeat", r.Client.RecordActivityHeartbeat(r.Context(), info.TaskToken))
 }
 
-// Reports a cancellation that nobody requested: refused, the activity goes on.
+// A cancellation without a request is refused, and the activity continues.
 func TestCancelNotRequested(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -50,9 +50,9 @@ func TestEmptyHeartbeatErases(t *testing.T) {
 	}
 }
 
-// Heartbeats by ID with the SDK: learns only of cancellation; the server's
-// answer also says paused and reset. By token it learns one of the three,
-// cancel before pause before reset; the raw call tells all.
+// A heartbeat by ID through the SDK reports only cancellation, although the
+// server's answer also has paused and reset. By token the SDK reports one of the
+// three, in the order cancel, pause, reset. The raw call reports all.
 func TestHeartbeatSignals(t *testing.T) {
 	t.Parallel()
 	type response = workflowservice.RecordActivityTaskHeartbeatResponse

@@ -21,8 +21,8 @@ func timed(d time.Duration) workflow.ActivityOptions {
 	}
 }
 
-// pass waits until an activity that is started now, and that nobody works on,
-// has timed out. It has twice the time: so the server's timers are well past d.
+// pass waits until an activity without a worker that starts now has timed out. Its
+// timeout is 2d, so the server's timers are well past d.
 func pass(t *testing.T, r *rig.Rig, d time.Duration) {
 	t.Helper()
 	o := timed(2 * d)

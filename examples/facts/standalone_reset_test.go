@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Resets a standalone activity while it runs: unlike a workflow's, its number
-// and its token stay, and a heartbeat tells; the attempt after it is number 1.
+// A reset of a running standalone activity, unlike one of a workflow, keeps number
+// and token. A heartbeat reports it. The next attempt has number 1.
 func TestStandaloneResetWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -54,7 +54,7 @@ func TestStandaloneResetInBackOff(t *testing.T) {
 	}
 }
 
-// The raw heartbeat of a standalone activity tells one signal only.
+// The raw heartbeat of a standalone activity reports only one signal.
 func TestStandaloneSignals(t *testing.T) {
 	t.Parallel()
 	type response = workflowservice.RecordActivityTaskHeartbeatResponse

@@ -74,8 +74,8 @@ func TestStandaloneAttempts(t *testing.T) {
 	}
 }
 
-// Standalone: the last started time is the attempt's own while it runs, and
-// stays in back-off; only the state tells whether an attempt runs.
+// The last started time of a standalone activity is that of its running attempt,
+// and stays in backoff. Only the state shows whether an attempt runs.
 func TestStandaloneDescribe(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

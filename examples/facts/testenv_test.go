@@ -46,7 +46,7 @@ func TestEnvironmentSecondCompletion(t *testing.T) {
 // be done, time skips to the workflow's own time-out, ten years by default.
 func TestEnvironmentSkipsTime(t *testing.T) {
 	t.Parallel()
-	env := newEnv(t, func(*testsuite.TestWorkflowEnvironment, []byte) {}) // nobody answers
+	env := newEnv(t, func(*testsuite.TestWorkflowEnvironment, []byte) {}) // there is no answer
 	o := patient()
 	o.StartToCloseTimeout = 100 * time.Hour
 	o.RetryPolicy.MaximumAttempts = 1

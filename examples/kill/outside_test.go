@@ -25,8 +25,8 @@ type outside struct {
 	repeats    int
 }
 
-// asking is what the outside knows of one activity. Its number says how it is
-// answered, see offerFor.
+// asking is what the external system knows about one activity. Its number decides
+// how it is answered; see offerFor.
 type asking struct {
 	ids      []string // of its rounds
 	failed   bool     // the first round's failure was acknowledged
@@ -87,7 +87,8 @@ func (o *outside) serve(in io.WriteCloser) *life {
 		for {
 			select {
 			case order := <-l.work:
-				// An error means that it is dead: the next one is told again.
+				// An error means that the process is dead, and the next one gets
+				// the answer.
 				if _, err := fmt.Fprintf(in, "%d %d %s %s %s\n", order.n, order.round, order.id, order.kind, order.value); err != nil {
 					<-l.over
 					return

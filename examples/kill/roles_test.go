@@ -109,9 +109,9 @@ func runDeliverer(ctx context.Context) error {
 	return hub.Run(ctx)
 }
 
-// runCallbacks gives the answers that it is told, and says what became of
-// them. Where it delivers too, that a result was delivered is written down when
-// it has been said that it is accepted, so that it can be killed between.
+// runCallbacks gives the answers that it receives, and prints the results. If it
+// also delivers, it prints that an answer is accepted before it records the
+// delivery, so that it can be killed in between.
 func runCallbacks(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {

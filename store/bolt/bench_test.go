@@ -20,8 +20,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Every ratio is the median of so many rounds, in each of which all that is
-// compared has its turn: the machine's bad moments hit all alike.
+// Every ratio is the median of this many rounds. All contestants have a turn in
+// each round, so that slow moments of the machine affect all of them.
 const rounds = 5
 
 const payload = 400 // bytes: about an entry of package async
@@ -80,8 +80,8 @@ func barePut(id string, due int64, body []byte) func(*bbolt.Tx) error {
 	}
 }
 
-// A round is so many turns of each, so that all have the same share of the
-// disk's moods.
+// A round has this many turns of each, so that slow moments of the disk affect all
+// of them.
 const (
 	turns = 8
 	turn  = 50 * time.Millisecond

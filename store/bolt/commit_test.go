@@ -71,8 +71,8 @@ func TestBatchesAreBounded(t *testing.T) {
 	})
 }
 
-// TestAckFollowsCommit shows that nobody is told of success before the
-// database has committed, and that the database syncs as it commits.
+// TestAckFollowsCommit: no caller gets nil before the database has committed, and
+// the database syncs when it commits.
 func TestAckFollowsCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)
@@ -235,13 +235,13 @@ func TestContextThatEndsInTheCommit(t *testing.T) {
 	})
 }
 
-// TestContextOfTheElected ends the context of one that has just been told to
-// lead: it must lead all the same, or nobody would ever commit again.
+// TestContextOfTheElected ends the context of a caller that was chosen to lead. It
+// must lead nevertheless; otherwise no later write would commit.
 func TestContextOfTheElected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, newPath(t))
 		s.mu.Lock()
-		s.leading = true // somebody commits
+		s.leading = true // until another caller commits
 		s.mu.Unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		var a answers

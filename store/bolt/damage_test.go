@@ -168,9 +168,10 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 	return sound
 }
 
-// TestDamagedMeta damages the newer of the two meta pages. bbolt takes that for
-// a commit that a crash cut off, and goes by the older one: nobody can tell the
-// two apart, and the last write is gone. Package comment and docs say so.
+// TestDamagedMeta damages the newer of the two meta pages. bbolt treats this as a
+// commit that a crash interrupted, and uses the older page, so the last write is
+// gone. The two cases cannot be distinguished, as the package comment and the
+// documentation say.
 func TestDamagedMeta(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)

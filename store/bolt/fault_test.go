@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// TestPanicInCommit has bbolt panic outside of the operations' own code. Where
-// it has ended its transaction all the same, the store goes on. Where it hasn't,
-// its lock is lost, and everybody is told instead of waiting for it.
+// TestPanicInCommit makes bbolt panic outside of the operations' own code. If bbolt
+// has ended its transaction, the store continues. If it has not, its lock is lost,
+// and all calls return an error instead of waiting for it.
 func TestPanicInCommit(t *testing.T) {
 	for name, c := range map[string]struct {
 		update func(db *bbolt.DB, fn func(*bbolt.Tx) error) error
@@ -66,9 +66,9 @@ func TestPanicInCommit(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForALostLock has a fault leave a lock behind while a commit is
-// under way, which may then never end. Whoever waits for it is told, and Close
-// doesn't wait either.
+// TestNobodyWaitsForALostLock makes a fault leave a lock held while a commit is
+// under way, which may then never end. Waiting calls return an error, and Close
+// does not wait.
 func TestNobodyWaitsForALostLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)

@@ -51,8 +51,8 @@ func fullChild(path string) error {
 	return fillUp(context.Background(), path, nil, func() error { return set(limit.Max) })
 }
 
-// fillUp writes from many goroutines until there is no room, compares who was
-// told what with what is there, makes room and goes on.
+// fillUp writes from many goroutines until the disk is full, compares the results
+// of the calls with the entries, makes room and continues.
 func fillUp(ctx context.Context, path string, is error, room func() error) error {
 	s, err := Open(ctx, path, Options{})
 	if err != nil {

@@ -52,9 +52,8 @@ func child(t *testing.T, kind, path string) *exec.Cmd {
 	return cmd
 }
 
-// TestKill kills a process that writes, at random moments, and looks at what
-// it left: every write that it had been told of is there, and of the others
-// each is there or not, whole.
+// TestKill kills a writing process at random moments. Every acknowledged write must
+// be present. Every other write must be fully present or absent.
 func TestKill(t *testing.T) {
 	rounds := 100
 	if soaking() {
@@ -280,8 +279,8 @@ func claimForEver(ctx context.Context, s *Store) error {
 	}
 }
 
-// TestKilledWhileCreating leaves what a process killed in the middle of making
-// a file leaves behind, which is in nobody's way.
+// TestKilledWhileCreating checks that the remains of a process that was killed
+// while it created a file disturb no later call.
 func TestKilledWhileCreating(t *testing.T) {
 	path := newPath(t)
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "latchkey.db.new-1"), []byte("half"), 0o600))

@@ -25,10 +25,9 @@ func dirtyPages(t *testing.T, f *os.File) uint64 {
 	return stat.dirty + stat.writeback
 }
 
-// TestAckIsOnDisk shows what killing a process can't, since the kernel's cache
-// survives that: when a write is acknowledged, nothing of the file waits to be
-// written. What one caller is told is looked at while no other writes, and
-// then what the last of many is told.
+// TestAckIsOnDisk: when a write is acknowledged, no byte of the file waits to be
+// written. Killing a process cannot show this, because the kernel's cache survives.
+// The test first uses one writer, then the last of many.
 func TestAckIsOnDisk(t *testing.T) {
 	var fs syscall.Statfs_t
 	must(t, syscall.Statfs(t.TempDir(), &fs))

@@ -21,8 +21,8 @@ func (b image) page(id int) []byte {
 	return b[id*size : (id+1)*size]
 }
 
-// each calls fn for the pages of a kind, also for those that are free: which
-// of them count isn't easily told, and all may be damaged alike.
+// each calls fn for the pages of a kind, including free pages: damage to any of
+// them must be tested, and it is hard to know which are free.
 func (b image) each(kind uint16, fn func(id int, page []byte)) {
 	for id := 2; id < len(b)/os.Getpagesize(); id++ {
 		p := b.page(id)

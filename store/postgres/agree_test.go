@@ -202,8 +202,8 @@ func deliver(t *testing.T, o office) map[int]string {
 	return answers
 }
 
-// answerAndDie runs a child, and kills it when it has said so many lines or is
-// through.
+// answerAndDie runs a child, and kills it when it has printed this many lines or
+// has ended.
 func answerAndDie(t *testing.T, p place, lines int) {
 	exe, err := os.Executable()
 	if err != nil {

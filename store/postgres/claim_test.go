@@ -146,7 +146,8 @@ func TestClaimStopsNearItsSize(t *testing.T) {
 	}
 }
 
-// TestLargeDamage has somebody else make a body larger than an answer may be.
+// TestLargeDamage makes another program write a body that is larger than a result
+// may be.
 func TestLargeDamage(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))

@@ -76,9 +76,9 @@ func writeForEver(ctx context.Context, s store.Store, id string) error {
 	}
 }
 
-// TestKilledBesideAnother has two processes at work on one store, and kills
-// one of them in the middle. What it was told of is there, what it had claimed
-// belongs to nobody else until its claim lapses, and then it comes back.
+// TestKilledBesideAnother runs two processes on one store and kills one of them.
+// Its acknowledged writes are present. Its claims belong to no other process until
+// they lapse, and then they are due again.
 func TestKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	here := open(t, newPlace(t))
@@ -259,8 +259,8 @@ func waitForNobody(t *testing.T, p place) {
 	}
 }
 
-// TestServerCrash ends the server at once, under writers. What they were told
-// of is there when it has recovered, and the store goes on.
+// TestServerCrash ends the server under writers. Their acknowledged writes are
+// present after the recovery, and the store continues.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)

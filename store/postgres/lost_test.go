@@ -9,9 +9,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestLostReply has the server do what it was told, and its answer get lost.
-// pgx sends nothing again. So the caller hears an error that says nothing, and
-// finds out by trying again.
+// TestLostReply: the server executes a write, and its reply is lost. pgx does not
+// repeat it, so the caller gets an error with an unknown outcome, and repeats the
+// call.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t), func(c *pgxpool.Config) { c.MaxConns = 1 })

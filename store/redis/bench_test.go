@@ -168,9 +168,8 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkClaim claims the 1,000 entries that are due, among so many that
-// aren't. x-10k is how many times as long that takes as among 10,000, which are
-// claimed in turn with them.
+// BenchmarkClaim claims the 1,000 due entries among this many that are not due.
+// x-10k is the time relative to the same claim among 10,000 entries.
 func BenchmarkClaim(b *testing.B) {
 	client := benchClient(b)
 	base := newHaystack(b, client, 10_000)

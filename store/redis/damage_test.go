@@ -86,7 +86,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("Claim with nothing but a damaged entry: got ID %q in the error, want %q", e.ID, "bad")
 			}
 
-			// What the documentation tells an operator to do.
+			// These are the steps that the documentation gives to an operator.
 			if err := client.Del(ctx, shard+"e:bad").Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,8 @@ import (
 // roleVariable has this test's program be a claimer on the store it names.
 const roleVariable = "LATCHKEY_TEST_CLAIMER"
 
-// runRole claims as it is told, a line at a time, and tells what it got.
+// runRole makes a claim for each line that it reads, and prints the claimed
+// entries.
 func runRole(url string) int {
 	ctx := context.Background()
 	s, err := store.Open(ctx, url)

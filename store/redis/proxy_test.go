@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// proxy stands between a client and a server. Once armed it throws away the
-// next reply, and cuts the line instead of passing it on: the server has done
-// what it was told, and nobody hears of it.
+// proxy stands between a client and a server. Once armed, it drops the next reply
+// and closes the connection: the server has executed the command, and the client
+// gets an error.
 type proxy struct {
 	addr   string
 	target string

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// writer works on entries that nobody else writes, though anybody may claim
-// them, and remembers what the store has acknowledged.
+// writer is the only writer of its entries, although others may claim them. It
+// records what the store has acknowledged.
 type writer struct {
 	s     store.Store
 	name  string

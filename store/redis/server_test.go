@@ -111,9 +111,9 @@ func newClient(tb testing.TB, o *redis.Options) *redis.Client {
 	return c
 }
 
-var ports sync.Map // given out by freePort, since the system may name one twice
+var ports sync.Map // ports that freePort has returned: the system may offer one twice
 
-// freePort returns a port of the loopback interface that nobody listens on.
+// freePort returns a port of the loopback interface without a listener.
 func freePort(tb testing.TB) string {
 	tb.Helper()
 	for {

@@ -262,7 +262,7 @@ func (r *ref) claimAs(ctx context.Context, now, until time.Time, n int, take fun
 // goes wrong only between two callers does so whenever there are two.
 type meeting struct {
 	door     chan struct{}
-	patience time.Duration // there may be nobody else
+	patience time.Duration // there may be no other caller
 }
 
 func newMeeting() *meeting { return newLongMeeting(2 * time.Millisecond) }

@@ -49,7 +49,7 @@ func wrongLost() []wrong {
 		}},
 		{name: "a put sent again overwrites what came between", caughtBy: []string{"Lost/RepeatedPutUndoesNothing"},
 			wrap: repeatingPut(func(r *ref, ctx context.Context, e store.Entry) (uint64, error) {
-				if now := r.peek(e.ID); string(now.Body) != string(e.Body) { // somebody else's
+				if now := r.peek(e.ID); string(now.Body) != string(e.Body) { // of another caller
 					e.Version = now.Version
 					return r.put(ctx, e)
 				}
@@ -129,8 +129,7 @@ func TestRepeatingStoresPass(t *testing.T) {
 	}
 }
 
-// TestLoseThatLosesNothing shows that a harness whose Lose does nothing is
-// told so.
+// TestLoseThatLosesNothing: the suite reports a harness whose Lose does nothing.
 func TestLoseThatLosesNothing(t *testing.T) {
 	h := reference()
 	h.Lose = func(*testing.T, store.Store, func()) {}

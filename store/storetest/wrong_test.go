@@ -106,8 +106,7 @@ func (w wrong) isCaught(t *testing.T) {
 	}
 }
 
-// TestEveryCheckCatches shows that no check is there for nothing, and that
-// names are told apart.
+// TestEveryCheckCatches: every check finds a wrong store, and all names differ.
 func TestEveryCheckCatches(t *testing.T) {
 	catches := make(map[string]int)
 	for _, k := range checks() {

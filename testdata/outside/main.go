@@ -28,7 +28,7 @@ type Activities struct {
 	Ask func(ctx context.Context, expense, id string) error
 }
 
-// Approve asks somebody, and ends when they answer.
+// Approve sends a request, and ends with its answer.
 func (a *Activities) Approve(ctx context.Context, expense string) (Decision, error) {
 	return async.Start(ctx, a.Hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
 		return a.Ask(ctx, expense, p.ID())

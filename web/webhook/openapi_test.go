@@ -65,7 +65,7 @@ func (d *apiDocument) check(t *testing.T, q request, a response) {
 		d.checkBody(t, d.Components.Responses["Problem"], q, a)
 		return
 	}
-	method := "post" // of which another method is told as well
+	method := "post" // which the response to another method also shows
 	if path["get"] != nil {
 		method = "get"
 	}

@@ -223,7 +223,7 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// listens tells whether anybody listens on an address.
+// listens reports whether a server listens on an address.
 func listens(address string) bool {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
