@@ -66,10 +66,10 @@ func TestPanicInCommit(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForALostLock makes a fault leave a lock held while a commit is
+// TestNoCallWaitsForALostLock makes a fault leave a lock held while a commit is
 // under way, which may then never end. Waiting calls return an error, and Close
 // does not wait.
-func TestNobodyWaitsForALostLock(t *testing.T) {
+func TestNoCallWaitsForALostLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)
 		var a answers
