@@ -4,7 +4,7 @@ GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 MODULES = . otel store/postgres examples examples/jetstream
 
-.PHONY: help test check newest bench bench-stores fuzz soak proto
+.PHONY: help test check newest bench bench-stores scale fuzz soak proto
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ test: ## all tests of all modules, and a list of those that were skipped; instal
 	$(GO) test -json -count=1 -run '^Test(Simulation|Explore)' ./async ./async/internal/lifecycle || echo 'FAIL: go test'; \
 	$(GO) -C otel $(TEST) ./... || echo 'FAIL: go test in otel'; \
 	$(GO) -C store/postgres $(TEST) ./... || echo 'FAIL: go test in store/postgres'; \
-	$(GO) -C examples $(TEST) ./... || echo 'FAIL: go test in examples'; \
+	$(GO) -C examples $(TEST) ./... -parallel 4 || echo 'FAIL: go test in examples'; \
 	$(GO) -C examples/jetstream $(TEST) ./... || echo 'FAIL: go test in examples/jetstream'; \
 	} | $(GO) run ./internal/testreport
 
@@ -43,16 +43,20 @@ newest: ## build and test with the newest SDK that is supported, that of example
 
 bench: ## the figures of docs/performance.md as a table, in at most 20 minutes
 	@{ $(GO) test -run '^$$' -bench '^Benchmark(Start|Complete|Waiting)$$' -benchmem ./async || echo 'FAIL: go test'; \
-	$(GO) -C examples test -run '^$$' -bench . -timeout 1h ./bench || echo 'FAIL: go test in examples'; \
+	$(GO) -C examples test -run '^$$' -bench '^Benchmark(Accept|Handler|Away|Deliver|Backlog|Beat|Size)$$' -timeout 1h ./bench || echo 'FAIL: go test in examples'; \
 	} | $(GO) run ./internal/benchreport
 
 bench-stores: ## each call of each store beside the bare library
 	$(GO) test -run '^$$' -bench . ./store/...
 	$(GO) -C store/postgres test -run '^$$' -bench . ./...
 
+scale: ## ten million entries in bolt and in Redis; hours, 15 GB of memory and of disk
+	LATCHKEY_BENCH_ENTRIES=10000000 $(GO) -C examples test -run '^$$' -bench 'Scale/(bolt|redis)' -timeout 12h ./bench
+
 FUZZTIME ?= 30s
-fuzz: ## every fuzzer, for FUZZTIME each
-	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+FUZZ ?= ./...
+fuzz: ## every fuzzer of the packages FUZZ, for FUZZTIME each
+	@for p in $$($(GO) list $(FUZZ)); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 soak: ## the long runs: a million histories, kills by the thousand

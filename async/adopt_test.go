@@ -134,6 +134,22 @@ func TestAdoptedAttemptIsFollowedByStart(t *testing.T) {
 	}
 }
 
+// TestStartBringsTheTokenOfAnAdoptedAttempt: the very attempt that was adopted by
+// its IDs calls Start after all.
+func TestStartBringsTheTokenOfAnAdoptedAttempt(t *testing.T) {
+	found := foundAttempt(1, nil)
+	w := newAdopting(t, &found)
+	p, err := async.Adopt[Decision](t.Context(), w.hub, byIDs)
+	wantNil(t, err)
+	if id := w.start(1, async.StartOptions{}); id != "" {
+		t.Error("the function ran, although the attempt counts as handed off")
+	}
+	wantNil(t, w.open(p.ID()).Complete(t.Context(), Decision{}))
+	if got := string(w.wantSent(1)[0].Target.TaskToken); got != "token-1" {
+		t.Errorf("delivered to %q", got)
+	}
+}
+
 // TestAdoptFollowsLaterAttempts: a worker that still has the old code begins
 // another attempt, which is adopted too.
 func TestAdoptFollowsLaterAttempts(t *testing.T) {

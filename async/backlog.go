@@ -2,7 +2,6 @@ package async
 
 import (
 	"container/heap"
-	"context"
 	"sync"
 	"time"
 )
@@ -130,7 +129,7 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.runner.claimTime)
-	room := p.room() / 2
+	room := (p.room() + 1) / 2 // at least one where there is room: while some are left Run does not pause
 	found := p.runner.backlog.probes(func(w way) bool { return p.runner.health.probeDue(w, now) })
 	for _, k := range []kind{aBeat, anAnswer} {
 		taken := append(found[k], p.runner.backlog.take(k, room)...)
@@ -143,8 +142,8 @@ func (p *pool) resume() {
 
 // resumeOne claims an entry that is still as this hub left it.
 func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
-	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
-	defer cancel()
+	ctx := withDeadline(p.calls, until.Add(-callMargin))
+	defer ctx.end()
 	stored, err := p.runner.entries.store.Get(ctx, left.id)
 	if err != nil || stored.Version != left.version {
 		return nil // it is due by itself, or another hub has it

@@ -39,9 +39,9 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 		did = b.send(call, e, said, did)
 		seen.end(Done{Class: beatClass(did), Lag: lag(due, fromNano(did.At))})
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
-	defer cancel()
-	saved, err := b.record(ctx, e, did)
+	wrap := withTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer wrap.end()
+	saved, err := b.record(wrap, e, did)
 	saved, next, err := thenHooks(saved, err)
 	if err != nil && !errors.Is(err, errConflict) {
 		b.troubles.storeFailed(ctx, e.id, err)

@@ -25,9 +25,9 @@ type courier struct {
 	spawn  func(f func()) // starts a goroutine
 
 	mu    sync.Mutex
-	pools []*pool // of the calls of Run under way
-	under int     // deliveries outside of pools
-	idle  chan struct{}
+	pools []*pool       // of the calls of Run under way
+	under int           // deliveries outside of pools
+	idle  chan struct{} // closed when there are none; nil: nothing waits for that
 }
 
 func newCourier(wait time.Duration, concurrency int) *courier {
@@ -62,36 +62,35 @@ func (c *courier) join(p *pool) (leave func()) {
 }
 
 // start starts a delivery, in a pool if there is one.
-func (c *courier) start(inPool func(p *pool) task, alone func()) {
-	if c.submit(inPool) {
+func (c *courier) start(delivery *carriage) {
+	if c.submit(delivery) {
 		return
 	}
 	c.spawn(func() {
 		defer c.ended()
-		alone()
+		delivery.run()
 	})
 }
 
 // submit gives a delivery to a pool. Where there is none it reports false, and
 // counts one that is under way outside of pools.
-func (c *courier) submit(inPool func(p *pool) task) bool {
+func (c *courier) submit(delivery *carriage) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := len(c.pools); n > 0 {
-		c.pools[n-1].submit(inPool(c.pools[n-1]))
+		c.pools[n-1].submit(delivery.task())
 		return true
 	}
-	if c.under++; c.under == 1 {
-		c.idle = make(chan struct{})
-	}
+	c.under++
 	return false
 }
 
 func (c *courier) ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.under--; c.under == 0 {
+	if c.under--; c.under == 0 && c.idle != nil {
 		close(c.idle)
+		c.idle = nil
 	}
 }
 
@@ -100,6 +99,9 @@ func (c *courier) ended() {
 func (c *courier) rest() {
 	for {
 		c.mu.Lock()
+		if c.under > 0 && c.idle == nil {
+			c.idle = make(chan struct{})
+		}
 		under, idle := c.under, c.idle
 		c.mu.Unlock()
 		if under == 0 {

@@ -220,18 +220,18 @@ func TestNoPlaceForADelivery(t *testing.T) {
 		leaves time.Duration // after which the caller's context ends
 		want   time.Duration
 	}{
-		"without Run, DeliveryWait ends":            {false, 1, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond},
-		"without Run, the caller leaves":            {false, 1, time.Minute, 100 * time.Millisecond, 100 * time.Millisecond},
+		"without Run, DeliveryWait ends":            {false, 1, 50 * time.Millisecond, time.Minute, 50 * time.Millisecond},
+		"without Run, the caller leaves":            {false, 1, time.Minute, 30 * time.Millisecond, 30 * time.Millisecond},
 		"without Run, no wait":                      {false, 1, -1, time.Minute, 0},
-		"while Run is under way, DeliveryWait ends": {true, 4, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond},
-		"while Run is under way, the caller leaves": {true, 4, time.Minute, 100 * time.Millisecond, 100 * time.Millisecond},
+		"while Run is under way, DeliveryWait ends": {true, 4, 50 * time.Millisecond, time.Minute, 50 * time.Millisecond},
+		"while Run is under way, the caller leaves": {true, 4, time.Minute, 30 * time.Millisecond, 30 * time.Millisecond},
 		"while Run is under way, no wait":           {true, 4, -1, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(o *async.Options) { o.Concurrency, o.DeliveryWait = 1, c.wait })
 				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
-					time.Sleep(900 * time.Millisecond) // a longer call would count as failed
+					time.Sleep(200 * time.Millisecond) // after 250 ms without a call that begins, Run would put answers off
 					return nil
 				}
 				for n := range c.places + 1 {

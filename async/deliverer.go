@@ -74,9 +74,9 @@ func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error
 		return entry{}, nil // it is the recorder's now
 	}
 	// What was learned is kept, whatever has become of the caller.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
-	defer cancel()
-	return d.conclude(ctx, e, o.Mark, v, as)
+	wrap := withTimeout(context.WithoutCancel(ctx), wrapUp)
+	defer wrap.end()
+	return d.conclude(wrap, e, o.Mark, v, as)
 }
 
 // attempt makes the calls: it sends heartbeat details that are still pending, and

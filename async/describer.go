@@ -31,7 +31,8 @@ func (d describer) withinClaim(ctx context.Context) (context.Context, context.Ca
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= most {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, most)
+	bounded := withTimeout(ctx, most)
+	return bounded, bounded.end
 }
 
 // word is describe for the rules.

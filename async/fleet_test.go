@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -33,6 +34,10 @@ type distant struct {
 }
 
 const half = 500 * time.Microsecond
+
+// afterDeath is when another hub has what a hub that died had claimed: ClaimTime,
+// and a poll.
+const afterDeath = 12 * time.Second
 
 func (s *distant) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	sent := time.Now()
@@ -80,7 +85,7 @@ func (s *distant) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return version, err
 }
 
-// TestFleet keeps activities alive with 50 hubs on one store. Every ten seconds
+// TestFleet keeps activities alive with 50 hubs on one store. Every 15 seconds
 // one hub stops, one dies with all that it has in its hands, and two join. It is
 // 5,000 activities, and 1,000,000 with LATCHKEY_SOAK.
 func TestFleet(t *testing.T) {
@@ -105,7 +110,7 @@ func TestFleet(t *testing.T) {
 		join := func() (leave, die func()) {
 			gone := new(atomic.Bool)
 			calls := &punctual{timeout: timeout, gone: gone, mu: &mu, last: last, late: &late, missed: &missed}
-			hub, err := async.New(async.Options{Store: shared, Completer: calls, PollInterval: 100 * time.Millisecond})
+			hub, err := async.New(async.Options{Store: shared, Completer: calls, Logger: slog.New(slog.DiscardHandler)})
 			wantNil(t, err)
 			ctx, stop := context.WithCancel(ctx)
 			running.Go(func() { _ = hub.Run(ctx) })
@@ -132,8 +137,8 @@ func TestFleet(t *testing.T) {
 			leave, die := join()
 			fleet = append(fleet, member{leave, die})
 		}
-		for range lasts / (10 * time.Second) {
-			time.Sleep(10 * time.Second)
+		for range lasts / (15 * time.Second) {
+			time.Sleep(15 * time.Second) // longer than the claims of the one that died before last
 			fleet[0].leave()
 			fleet[1].die()
 			fleet = fleet[2:]
@@ -149,6 +154,9 @@ func TestFleet(t *testing.T) {
 		t.Logf("%d activities, %d hubs: %d heartbeats, after a third of the timeout p50 %v, p99 %v, max %v", activities, hubs, beats,
 			late[beats/2].Round(time.Millisecond), late[beats*99/100].Round(time.Millisecond), late[beats-1].Round(time.Millisecond))
 		percent := func(part, all *atomic.Int64) float64 { return 100 * float64(part.Load()) / float64(all.Load()) }
+		if latest := late[beats-1]; latest > afterDeath {
+			t.Errorf("a heartbeat came %v after it was due, want at most %v: a claim of a hub that died lapses after that", latest, afterDeath)
+		}
 		t.Logf("%d claims of %d entries; %.1f %% found none, %.1f %% because another hub was faster; %d writes, %.2f %% conflicts",
 			shared.claims.Load(), shared.claimed.Load(), percent(&shared.empty, &shared.claims), percent(&shared.contended, &shared.claims),
 			shared.writes.Load(), percent(&shared.conflicts, &shared.writes))

@@ -243,7 +243,7 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
 	seen.keep(e.rec)
 	err = p.hub.deliverer.accept(ctx, p.handle, e, o, out, &seen)
-	if seen.done != nil { // it was not accepted
+	if seen.open() { // it was not accepted
 		seen.end(Done{Class: verdictClass(err)})
 	}
 	return out.Fingerprint, err

@@ -24,6 +24,7 @@ const (
 // lookout calls the observer of a hub. The zero lookout has none.
 type lookout struct {
 	observer Observer
+	counter  counter // the observer, if that only counts
 	inline   bool
 	trouble  *trouble
 	info     func(e entry) Info
@@ -36,6 +37,8 @@ type observation struct {
 	done  func(Done)
 	info  Info
 	carry map[string]string // what the observer wants to keep; nil: nothing has changed
+
+	counted count // where the observer only counts; it has no done
 }
 
 // newLookout returns the lookout for an observer, or for none.
@@ -45,6 +48,7 @@ func newLookout(o Observer, t *trouble) *lookout {
 		return l
 	}
 	l.observer = o
+	l.counter, _ = o.(counter)
 	if b, ok := o.(Blocker); ok {
 		blocks, err := guarded("the observer's Blocks", func() (bool, error) { return b.Blocks(), nil })
 		l.inline = err == nil && !blocks
@@ -56,6 +60,9 @@ func newLookout(o Observer, t *trouble) *lookout {
 func (l *lookout) observe(ctx context.Context, op Op, detail string, e entry) (context.Context, observation) {
 	if l.observer == nil {
 		return ctx, observation{}
+	}
+	if l.counter != nil {
+		return ctx, l.counting(op, detail, e.rec)
 	}
 	o := Operation{Op: op, Detail: detail}
 	if e.rec != nil {
@@ -70,6 +77,9 @@ func (l *lookout) observeHandOff(ctx context.Context, r *record.Record) (context
 	if l.observer == nil {
 		return ctx, observation{}
 	}
+	if l.counter != nil {
+		return ctx, l.counting(OpHandOff, "", r)
+	}
 	ctx, seen := l.begin(ctx, Operation{Op: OpHandOff, Info: l.info(entry{id: record.EntryID(r), rec: r}), Carry: make(map[string]string)})
 	seen.keep(r)
 	return ctx, seen
@@ -79,6 +89,9 @@ func (l *lookout) observeHandOff(ctx context.Context, r *record.Record) (context
 func (l *lookout) observeSettle(ctx context.Context, e entry, kind record.Kind) (context.Context, observation) {
 	if l.observer == nil {
 		return ctx, observation{}
+	}
+	if l.counter != nil {
+		return ctx, l.counting(OpSettle, kindName(kind), e.rec)
 	}
 	o := Operation{Op: OpSettle, Detail: kindName(kind), Carry: make(map[string]string)}
 	if e.rec != nil {
@@ -92,6 +105,9 @@ func (l *lookout) observeSettle(ctx context.Context, e entry, kind record.Kind) 
 func (l *lookout) query(ctx context.Context, t completer.Target) (context.Context, observation) {
 	if l.observer == nil {
 		return ctx, observation{}
+	}
+	if l.counter != nil {
+		return ctx, l.counting(OpQuery, "", nil)
 	}
 	return l.begin(ctx, Operation{Op: OpQuery, Info: Info{
 		Namespace: t.Namespace, WorkflowID: t.WorkflowID, WorkflowType: t.WorkflowType, RunID: t.RunID,
@@ -162,9 +178,15 @@ func (o *observation) keep(r *record.Record) {
 	}
 }
 
+// open reports whether the operation is observed and has not ended.
+func (o *observation) open() bool { return o.done != nil || o.counted.op != "" }
+
 // end ends an operation. Only the first call counts.
 func (o *observation) end(d Done) {
-	if o.done != nil {
+	switch {
+	case o.counted.op != "":
+		o.count(d.Class, d.Count, d.Lag)
+	case o.done != nil:
 		o.finish(d) // apart, so that d stays off the heap where nothing is observed
 	}
 }

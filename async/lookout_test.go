@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/client"
+
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -20,9 +22,32 @@ func TestNoObserverCostsNothing(t *testing.T) {
 	if _, wrapped := h.entries.store.(observedStore); wrapped {
 		t.Error("the store is wrapped, and there is no observer")
 	}
+	if n := observedAllocs(h); n != 0 {
+		t.Errorf("it costs %v allocations", n)
+	}
+}
+
+// TestMetricsAllocateNothing: once its series are there, Metrics allocates nothing
+// for an operation.
+func TestMetricsAllocateNothing(t *testing.T) {
+	h, err := New(Options{Store: store.NewMemory(), Observer: Metrics(client.MetricsNopHandler, MetricsOptions{}), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := observedAllocs(h); n != 0 {
+		t.Errorf("it costs %v allocations", n)
+	}
+	bare := testing.AllocsPerRun(100, func() { _, _ = h.entries.store.(observedStore).Store.Get(t.Context(), "x") })
+	if n := testing.AllocsPerRun(100, func() { _, _ = h.entries.store.Get(t.Context(), "x") }); n != bare {
+		t.Errorf("a read costs %v allocations, want %v", n, bare)
+	}
+}
+
+// observedAllocs is what the observation of a few operations allocates.
+func observedAllocs(h *Hub) float64 {
 	ctx := context.Background()
 	e := entry{id: "x", rec: &record.Record{State: record.Waiting, Labels: map[string]string{"a": "b"}}}
-	n := testing.AllocsPerRun(100, func() {
+	return testing.AllocsPerRun(100, func() {
 		ctx, seen := h.lookout.observe(ctx, OpDeliver, "result", e)
 		seen.keep(e.rec)
 		seen.delivery(e, verdict{})
@@ -32,9 +57,6 @@ func TestNoObserverCostsNothing(t *testing.T) {
 		_, asked := h.lookout.observeHandOff(ctx, e.rec)
 		asked.end(Done{Info: asked.after(e)})
 	})
-	if n != 0 {
-		t.Errorf("it costs %v allocations", n)
-	}
 }
 
 // simObserver panics and lies, in a few of the simulation's processes.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -34,10 +35,11 @@ func Metrics(h client.MetricsHandler, o MetricsOptions) Observer {
 	return &metricsWithGauges{metrics: m}
 }
 
-// metrics writes to a client.MetricsHandler.
+// metrics writes to a client.MetricsHandler. It is a counter.
 type metrics struct {
-	handler client.MetricsHandler
-	tagged  sync.Map // handlers with tags, by tags
+	handler  client.MetricsHandler
+	counters series[client.MetricsCounter]
+	timers   series[client.MetricsTimer]
 }
 
 // tags identify a series. Empty ones are left out.
@@ -47,90 +49,116 @@ type tags struct{ op, state, activityType, resultType, kind, verdict, class, hoo
 // too.
 func (m *metrics) Blocks() bool { return false }
 
-// of returns the instruments with these tags.
-func (m *metrics) of(t tags) client.MetricsHandler {
-	if h, ok := m.tagged.Load(t); ok {
-		return h.(client.MetricsHandler)
+// series are the instruments that were used, by name and tags. A handler makes
+// each of them once, since that is slow.
+type series[T any] struct {
+	mu   sync.Mutex // of those who add
+	made atomic.Pointer[map[seriesKey]T]
+}
+
+type seriesKey struct {
+	name string
+	tags tags
+}
+
+func (s *series[T]) get(name string, t tags, make func() T) T {
+	k := seriesKey{name, t}
+	if made := s.made.Load(); made != nil {
+		if v, ok := (*made)[k]; ok {
+			return v
+		}
 	}
+	v := make()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made := map[seriesKey]T{k: v}
+	if before := s.made.Load(); before != nil {
+		maps.Copy(made, *before)
+	}
+	s.made.Store(&made)
+	return made[k]
+}
+
+// of returns the handler with these tags.
+func (m *metrics) of(t tags) client.MetricsHandler {
 	named := map[string]string{
 		"operation": t.op, "state": t.state, "activity_type": t.activityType, "result_type": t.resultType,
 		"kind": t.kind, "verdict": t.verdict, "class": t.class, "hook": t.hook,
 	}
 	maps.DeleteFunc(named, func(_, value string) bool { return value == "" })
-	h := m.handler.WithTags(named)
-	m.tagged.Store(t, h)
-	return h
+	return m.handler.WithTags(named)
 }
 
-// Begin implements Observer.
+func (m *metrics) inc(name string, t tags, n int) {
+	m.counters.get(name, t, func() client.MetricsCounter { return m.of(t).Counter(name) }).Inc(int64(n))
+}
+
+func (m *metrics) took(name string, t tags, d time.Duration) {
+	m.timers.get(name, t, func() client.MetricsTimer { return m.of(t).Timer(name) }).Record(d)
+}
+
+// Begin implements Observer, for one that is joined with others.
 func (m *metrics) Begin(ctx context.Context, o Operation) (context.Context, func(Done)) {
-	begun := time.Now()
-	switch o.Op {
+	c := count{op: o.Op, detail: o.Detail, begun: time.Now()}
+	return ctx, func(d Done) {
+		if c.about = subjectOfInfo(o.Info); o.Op == OpSettle || o.Op == OpDeliver {
+			c.about = subjectOfInfo(d.Info)
+		}
+		m.count(c, d.Class, d.Count, d.Lag)
+	}
+}
+
+// count implements counter.
+func (m *metrics) count(c count, class string, n int, lag time.Duration) {
+	switch c.op {
 	case OpHandOff:
-		return ctx, func(d Done) { m.handOff(o, d) }
+		m.inc("latchkey.asked", tags{activityType: c.about.activityType, resultType: c.about.resultType, class: class}, 1)
 	case OpSettle:
-		return ctx, func(d Done) { m.settle(o, d) }
+		m.settle(c, class, lag)
 	case OpDeliver:
-		return ctx, func(d Done) { m.deliver(o, d) }
+		m.deliver(c, class, lag)
 	case OpBeat:
-		return ctx, func(d Done) { m.beat(o, d) }
+		m.beat(c, class, lag)
 	case OpNotify:
-		return ctx, func(d Done) {
-			h := m.of(tags{hook: o.Detail, class: d.Class})
-			h.Counter("latchkey.hooks").Inc(1)
-			h.Timer("latchkey.hooks.latency").Record(time.Since(begun))
-		}
+		t := tags{hook: c.detail, class: class}
+		m.inc("latchkey.hooks", t, 1)
+		m.took("latchkey.hooks.latency", t, time.Since(c.begun))
 	case OpQuery:
-		return ctx, func(d Done) {
-			h := m.of(tags{class: d.Class})
-			h.Counter("latchkey.queries").Inc(1)
-			h.Timer("latchkey.queries.latency").Record(time.Since(begun))
-		}
+		m.inc("latchkey.queries", tags{class: class}, 1)
+		m.took("latchkey.queries.latency", tags{class: class}, time.Since(c.begun))
 	case OpClaim:
-		return ctx, func(d Done) {
-			h := m.of(tags{class: d.Class})
-			h.Counter("latchkey.claims").Inc(1)
-			h.Counter("latchkey.claims.entries").Inc(int64(d.Count))
-		}
+		m.inc("latchkey.claims", tags{class: class}, 1)
+		m.inc("latchkey.claims.entries", tags{class: class}, n)
 	case OpStore:
-		return ctx, func(d Done) {
-			m.of(tags{op: o.Detail, class: d.Class}).Timer("latchkey.store").Record(time.Since(begun))
-		}
-	}
-	return ctx, nil
-}
-
-func (m *metrics) handOff(o Operation, d Done) {
-	m.of(tags{activityType: o.Info.ActivityType, resultType: o.Info.ResultType, class: d.Class}).Counter("latchkey.asked").Inc(1)
-}
-
-func (m *metrics) settle(o Operation, d Done) {
-	i := d.Info
-	m.of(tags{activityType: i.ActivityType, resultType: i.ResultType, kind: o.Detail, verdict: d.Class}).Counter("latchkey.answers").Inc(1)
-	if d.Class == ClassAccepted && d.Lag > 0 {
-		m.of(tags{activityType: i.ActivityType, kind: o.Detail}).Timer("latchkey.wait").Record(d.Lag)
+		m.took("latchkey.store", tags{op: c.detail, class: class}, time.Since(c.begun))
 	}
 }
 
-func (m *metrics) deliver(o Operation, d Done) {
-	i := d.Info
-	m.of(tags{activityType: i.ActivityType, kind: o.Detail, class: d.Class}).Counter("latchkey.delivery.tries").Inc(1)
-	if d.Class != ClassDelivered {
+func (m *metrics) settle(c count, verdict string, lag time.Duration) {
+	m.inc("latchkey.answers", tags{activityType: c.about.activityType, resultType: c.about.resultType, kind: c.detail, verdict: verdict}, 1)
+	if verdict == ClassAccepted && lag > 0 {
+		m.took("latchkey.wait", tags{activityType: c.about.activityType, kind: c.detail}, lag)
+	}
+}
+
+func (m *metrics) deliver(c count, class string, lag time.Duration) {
+	m.inc("latchkey.delivery.tries", tags{activityType: c.about.activityType, kind: c.detail, class: class}, 1)
+	if class != ClassDelivered {
 		return
 	}
-	h := m.of(tags{activityType: i.ActivityType, kind: o.Detail})
-	h.Timer("latchkey.outbox").Record(d.Lag)
-	if !i.Asked.IsZero() && !i.Settled.IsZero() {
-		h.Timer("latchkey.total").Record(i.Settled.Sub(i.Asked) + d.Lag)
+	t := tags{activityType: c.about.activityType, kind: c.detail}
+	m.took("latchkey.outbox", t, lag)
+	if !c.about.asked.IsZero() && !c.about.settled.IsZero() {
+		m.took("latchkey.total", t, c.about.settled.Sub(c.about.asked)+lag)
 	}
 }
 
-func (m *metrics) beat(o Operation, d Done) {
-	h := m.of(tags{activityType: o.Info.ActivityType, class: d.Class})
-	h.Counter("latchkey.beats").Inc(1)
-	h.Timer("latchkey.beat.late").Record(d.Lag)
-	if timeout := o.Info.HeartbeatTimeout; timeout > 0 && d.Lag > timeout/3 {
-		m.of(tags{activityType: o.Info.ActivityType}).Counter("latchkey.beats.overdue").Inc(1)
+func (m *metrics) beat(c count, class string, lag time.Duration) {
+	t := tags{activityType: c.about.activityType, class: class}
+	m.inc("latchkey.beats", t, 1)
+	m.took("latchkey.beat.late", t, lag)
+	if timeout := c.about.heartbeatTimeout; timeout > 0 && lag > timeout/3 {
+		m.inc("latchkey.beats.overdue", tags{activityType: c.about.activityType}, 1)
 	}
 }
 

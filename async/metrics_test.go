@@ -75,10 +75,19 @@ func (s *sink) series() (n int) {
 	return n
 }
 
+// TestMetrics: alone, which hubs have a shorter way for, and joined.
 func TestMetrics(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { testMetrics(t, func(o async.Observer) async.Observer { return o }) })
+	t.Run("joined", func(t *testing.T) {
+		other := inlineObserver{badObserver{func(ctx context.Context, _ async.Operation) (context.Context, func(async.Done)) { return ctx, nil }}}
+		testMetrics(t, func(o async.Observer) async.Observer { return async.Join(o, other) })
+	})
+}
+
+func testMetrics(t *testing.T, wrap func(async.Observer) async.Observer) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSink()
-		w := newWorld(t, func(o *async.Options) { o.Observer = async.Metrics(s, async.MetricsOptions{}) })
+		w := newWorld(t, func(o *async.Options) { o.Observer = wrap(async.Metrics(s, async.MetricsOptions{})) })
 		id := w.start(1, async.StartOptions{})
 		time.Sleep(72 * time.Hour)
 		p := w.open(id)
@@ -114,6 +123,32 @@ func TestMetrics(t *testing.T) {
 			t.Log(slices.Sorted(maps.Keys(s.shared.counters)), slices.Sorted(maps.Keys(s.shared.timers)))
 		}
 	})
+}
+
+// TestMetricsOfABrokenSink: a sink that panics changes nothing, and is logged.
+func TestMetricsOfABrokenSink(t *testing.T) {
+	in(t, func(t *testing.T) {
+		w := newWorld(t, func(o *async.Options) { o.Observer = async.Metrics(brokenSink{}, async.MetricsOptions{NoGauges: true}) })
+		p := w.open(w.start(1, async.StartOptions{}))
+		wantNil(t, p.Complete(t.Context(), Decision{}))
+		wantErr(t, p.Complete(t.Context(), Decision{Approved: true}), async.ErrSettled)
+		_, err := w.hub.Work(t.Context())
+		wantNil(t, err)
+		w.wantSent(1)
+		if logs := w.logs.String(); !strings.Contains(logs, "the observer panicked") || strings.Contains(logs, secretText) {
+			t.Errorf("the log is %s", logs)
+		}
+	})
+}
+
+// brokenSink panics.
+type brokenSink struct{}
+
+func (b brokenSink) WithTags(map[string]string) client.MetricsHandler { return b }
+func (brokenSink) Counter(string) client.MetricsCounter               { panic(secretText) }
+func (brokenSink) Gauge(string) client.MetricsGauge                   { panic(secretText) }
+func (brokenSink) Timer(string) client.MetricsTimer {
+	return timerFunc(func(time.Duration) { panic(secretText) })
 }
 
 // TestMetricsSeriesAreBounded: the number of series doesn't depend on how many

@@ -29,9 +29,17 @@ const (
 // after is what is known of an entry when the operation has ended.
 func (o *observation) after(e entry) Info {
 	if o.done == nil {
+		o.seenAfter(e)
 		return Info{}
 	}
 	return o.of.info(e)
+}
+
+// seenAfter is after for an operation that is counted.
+func (o *observation) seenAfter(e entry) {
+	if o.counted.op != "" && e.rec != nil {
+		o.counted.about = subjectOf(e.rec)
+	}
 }
 
 func handOffClass(err error) string {
@@ -43,7 +51,7 @@ func handOffClass(err error) string {
 
 // accepted ends the observation of an outcome that the store has taken.
 func (o *observation) accepted(e entry, now time.Time) {
-	if o.done == nil {
+	if !o.open() {
 		return
 	}
 	o.end(Done{Class: ClassAccepted, Lag: lag(fromNano(e.rec.RoundBegan), now), Info: o.after(e)})
@@ -51,7 +59,7 @@ func (o *observation) accepted(e entry, now time.Time) {
 
 // delivery ends the observation of a try to deliver.
 func (o *observation) delivery(e entry, v verdict) {
-	if o.done == nil {
+	if !o.open() {
 		return
 	}
 	class := v.Class
@@ -178,21 +186,21 @@ func (l *lookout) store(s store.Store) store.Store {
 }
 
 func (s observedStore) Get(ctx context.Context, id string) (store.Entry, error) {
-	ctx, seen := s.lookout.begin(ctx, Operation{Op: OpStore, Detail: "get"})
+	ctx, seen := s.lookout.observe(ctx, OpStore, "get", entry{})
 	e, err := s.Store.Get(ctx, id)
 	seen.end(Done{Class: storeClass(err)})
 	return e, err
 }
 
 func (s observedStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
-	ctx, seen := s.lookout.begin(ctx, Operation{Op: OpStore, Detail: "put"})
+	ctx, seen := s.lookout.observe(ctx, OpStore, "put", entry{})
 	version, err := s.Store.Put(ctx, e)
 	seen.end(Done{Class: storeClass(err)})
 	return version, err
 }
 
 func (s observedStore) Delete(ctx context.Context, id string, version uint64) error {
-	ctx, seen := s.lookout.begin(ctx, Operation{Op: OpStore, Detail: "delete"})
+	ctx, seen := s.lookout.observe(ctx, OpStore, "delete", entry{})
 	err := s.Store.Delete(ctx, id, version)
 	seen.end(Done{Class: storeClass(err)})
 	return err

@@ -252,8 +252,8 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 			until = probeUntil(until, p.runner.claimTime)
 		}
 	}
-	ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
-	defer cancel()
+	ctx := withDeadline(p.calls, until.Add(-callMargin))
+	defer ctx.end()
 	if ctx.Err() != nil {
 		return nil // another hub has it by now
 	}
@@ -327,8 +327,8 @@ func (p *pool) beat(e entry, until time.Time) {
 	said, err := p.runner.beater.askPump(ctx, e)
 	cancel()
 	p.submit(task{kind: aBeat, deadline: lifecycle.Lapses(e.rec), do: func() func() {
-		ctx, cancel := context.WithDeadline(p.calls, until.Add(-callMargin))
-		defer cancel()
+		ctx := withDeadline(p.calls, until.Add(-callMargin))
+		defer ctx.end()
 		if ctx.Err() != nil {
 			return nil
 		}

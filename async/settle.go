@@ -40,7 +40,7 @@ type settlement struct {
 func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 	ctx, seen := d.lookout.observeSettle(ctx, to.entry, o.kind)
 	err := d.offered(ctx, to, o, &seen)
-	if seen.done != nil { // it was not accepted
+	if seen.open() { // it was not accepted
 		seen.end(Done{Class: verdictClass(err)})
 	}
 	return err

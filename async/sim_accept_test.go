@@ -35,6 +35,7 @@ func (w *simWorld) accepted(f *simFrame, t completer.Target, o completer.Outcome
 	if says := w.says(m.typ, o); says != m.says {
 		w.violate("G2", "%q was sent for %q", says, m.says)
 	}
+	w.checkPassedOn(f, t, m, a)
 	if t.TaskToken == nil && w.inTheGap(f, t, o, a) || w.tooLate(t, m, a) {
 		a.spoilt = true
 		m.accepts++

@@ -18,10 +18,9 @@ import (
 )
 
 // simPump beats every five seconds, or a second after the last for what the
-// outside has brought. What it says is drawn by whoever works.
-//
-// The hubs are not told of the heartbeat timeouts that Temporal has: Start's own
-// beats, which a goroutine of theirs sends, have tests of their own.
+// outside has brought. What it says is drawn by the process that works. The hubs do
+// not know the heartbeat timeouts that Temporal has: the simulation sends the beats of
+// Start, which have a goroutine of their own otherwise.
 type simPump struct{}
 
 const simBeats = 5 * time.Second
@@ -197,6 +196,9 @@ func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 	if t.TaskToken == nil || a == nil {
 		w.violate("G5", "a beat not by token, or to no activity")
 		return
+	}
+	if n := len(f.calls); n > 0 && f.calls[n-1] == "look:back-off" && !f.beating && f.op != "heartbeat" {
+		w.violate("G5", "details were sent to an attempt that is over, as Temporal has said")
 	}
 	at := a.attemptOf(t.Started)
 	switch {

@@ -23,6 +23,7 @@ const simFound = 5_000
 // version is wrong in one rule of the design, behind an interleaving.
 func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
+	findBroken(t, simBrokenHandOff)
 	findBroken(t, simBrokenBehind)
 	findBroken(t, simBrokenWaits)
 	findBroken(t, simBrokenShrink)

@@ -238,19 +238,15 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 		id = w.broken.asked(w, id)
 	}
 	w.logf("%s: the function asks with %s", f.p.name, shortID(id))
-	ask := w.byCall[id]
-	if ask == nil {
-		ask = &simAsk{id: id, entry: c.entry.id, act: at.act, no: len(w.asks), acked: make(map[string]bool), offered: make(map[string]bool)}
-		w.byCall[id] = ask
-		w.asks = append(w.asks, ask)
-	}
-	ask.typ = at.typ
+	ask := w.askOf(id, c, at)
 	if w.calm {
 		return nil
 	}
+	beat := w.handOffBeats(at, c)
 	if err := w.edge(); err != nil {
 		return err
 	}
+	beat()
 	if w.rng.chance(100) {
 		f.rough = true
 		if err := c.Remember(ctx, "job-1"); err != nil {
@@ -270,9 +266,11 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 	if w.rng.chance(200) {
 		w.recordDetails(at)
 	}
+	beat()
 	if w.rng.chance(60) {
 		f.rough = true
 		w.heartbeatFrom(ask)
+		beat()
 	}
 	if err := w.edge(); err != nil {
 		return err
@@ -284,6 +282,18 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 		panic(simPanic{})
 	}
 	return nil
+}
+
+// askOf is what the external system knows of a callback.
+func (w *simWorld) askOf(id string, c Callback, at *simAttempt) *simAsk {
+	ask := w.byCall[id]
+	if ask == nil {
+		ask = &simAsk{id: id, entry: c.entry.id, act: at.act, no: len(w.asks), acked: make(map[string]bool), offered: make(map[string]bool)}
+		w.byCall[id] = ask
+		w.asks = append(w.asks, ask)
+	}
+	ask.typ = at.typ
+	return ask
 }
 
 func (w *simWorld) opWork() { w.work(w.worker()) }

@@ -118,6 +118,10 @@ var simRows = []string{
 	"Settled: pending details are sent before the outcome",
 	"Settled: pending details are withheld from an attempt that is over",
 	"Waiting or Settled: an operator's note and action are one write",
+	"Waiting, the function runs, beat: with Temporal's details",
+	"Waiting, the function runs, beat: with the details brought",
+	"Waiting, the function runs and beats for itself: no beat",
+	"Waiting, the function runs: what a beat has learned is recorded",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

@@ -44,7 +44,8 @@ type storeWait struct {
 	store.Store
 	starter *starter
 	stored  entries         // through this store
-	attempt entry           // what a heartbeat needs to know of the attempt; never changed
+	id      string          // of the attempt's entry
+	attempt *record.Record  // what an attempt's record says of the attempt itself is never changed
 	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
 	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
 	until   time.Time       // when the wait ends; zero: no call has failed yet
@@ -54,14 +55,14 @@ type storeWait struct {
 func (s *starter) newStoreWait(id string, r *record.Record) *storeWait {
 	w := &storeWait{
 		Store: s.entries.store, starter: s, stored: *s.entries,
-		attempt: entry{id: id, rec: attemptOf(r)}, heard: begun(r, time.Now()),
+		id: id, attempt: r, heard: begun(r, time.Now()),
 	}
 	w.stored.store = w
 	return w
 }
 
-// attemptOf returns a record of an attempt that no rule has applied to yet: it
-// stays as it is while those of the entry change.
+// attemptOf returns what a heartbeat needs to know of an attempt: a record that no
+// rule has applied to, and that stays as it is while that of the entry changes.
 func attemptOf(r *record.Record) *record.Record {
 	return &record.Record{
 		Namespace: r.Namespace, WorkflowId: r.WorkflowId, WorkflowType: r.WorkflowType, RunId: r.RunId,
@@ -111,9 +112,9 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 	}()
 	begin := time.Now()
 	for tries := 1; ; tries++ {
-		try, cancel := context.WithTimeout(ctx, w.tryTime())
+		try := withTimeout(ctx, w.tryTime())
 		err := f(try)
-		cancel()
+		try.end()
 		if err == nil || !isAway(err) {
 			return err
 		}
@@ -132,8 +133,8 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 			return err
 		}
 		if stop == nil {
-			w.starter.troubles.storeFailed(ctx, w.attempt.id, err)
-			stop = w.starter.beatMeanwhile(ctx, w.attempt, w.heard, false)
+			w.starter.troubles.storeFailed(ctx, w.id, err)
+			stop = w.starter.beatMeanwhile(ctx, entry{id: w.id, rec: attemptOf(w.attempt)}, w.heard, false)
 		}
 		w.pause(ctx, min(jitter(pause), time.Until(w.until)))
 	}
@@ -143,7 +144,7 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 // left of the attempt.
 func (w *storeWait) limit() time.Duration {
 	limit := w.starter.storeWait
-	if deadline := fromNano(w.attempt.rec.Deadline); !deadline.IsZero() {
+	if deadline := fromNano(w.attempt.Deadline); !deadline.IsZero() {
 		limit = min(limit, time.Until(deadline)/2)
 	}
 	return limit
@@ -151,7 +152,7 @@ func (w *storeWait) limit() time.Duration {
 
 // tryTime bounds one call: a call that hangs must leave time for a heartbeat.
 func (w *storeWait) tryTime() time.Duration {
-	if timeout := time.Duration(w.attempt.rec.HeartbeatTimeout); timeout > 0 {
+	if timeout := time.Duration(w.attempt.HeartbeatTimeout); timeout > 0 {
 		return max(leastTry, min(storeTry, timeout/4))
 	}
 	return storeTry

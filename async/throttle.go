@@ -87,9 +87,10 @@ func (t *throttle) call(ctx context.Context, target completer.Target, kinds []ki
 	}
 	begun := time.Now()
 	if t.slow {
-		timer := time.AfterFunc(t.health.patience(target.Namespace, kinds), func() {
+		namespace := target.Namespace // so that the target stays off the heap
+		timer := time.AfterFunc(t.health.patience(namespace, kinds), func() {
 			for _, k := range kinds {
-				t.health.slow(way{target.Namespace, k}, begun)
+				t.health.slow(way{namespace, k}, begun)
 			}
 		})
 		defer timer.Stop() // also where f panics

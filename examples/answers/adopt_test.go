@@ -35,6 +35,7 @@ func byIDs(i activity.Info) async.AdoptOptions {
 // TestAdopt registers activities that wait without Start, of a workflow and by
 // themselves, and answers them.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string]func(activity.Info) async.AdoptOptions{"by token": byToken, "by IDs": byIDs} {
 		t.Run(how, func(t *testing.T) {
 			t.Run("of a workflow", func(t *testing.T) {

@@ -62,6 +62,7 @@ func TestFailureInBackOffWaitsForTheNextAttempt(t *testing.T) {
 }
 
 func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"failure": func(w *world, p async.Pending[Decision]) error { return p.Reject(w.Context(), errBroken) },

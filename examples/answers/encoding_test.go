@@ -113,6 +113,7 @@ func TestCodecRunsOnceInTheActivitysContext(t *testing.T) {
 }
 
 func TestCodecOfFailures(t *testing.T) {
+	t.Parallel()
 	for name, err := range map[string]error{
 		"small": temporal.NewApplicationError("the reason", "No", "detail"),
 		"large": temporal.NewApplicationError("the reason "+strings.Repeat("x", 3<<20), "No"),

@@ -158,6 +158,7 @@ func beatingAs(o client.Options) func(*async.Options) {
 
 // What the function recorded itself outlives the beats, which say nothing.
 func TestRecordedDetailsOutliveBeats(t *testing.T) {
+	t.Parallel()
 	for name, o := range codecs(t) {
 		t.Run(name, func(t *testing.T) {
 			finds, during := resuming("job 42")
@@ -182,6 +183,7 @@ func TestRecordedDetailsOutliveBeats(t *testing.T) {
 // Details of the external system reach the server and the next attempt, and replace
 // those that the function recorded.
 func TestBroughtDetailsReachTheNextAttempt(t *testing.T) {
+	t.Parallel()
 	for name, o := range codecs(t) {
 		t.Run(name, func(t *testing.T) {
 			finds, during := resuming("job 42")
@@ -204,6 +206,7 @@ func TestBroughtDetailsReachTheNextAttempt(t *testing.T) {
 
 // The last details arrive before the outcome does, although no hub runs.
 func TestLastDetailsArriveBeforeTheFailure(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			finds, during := resuming("")

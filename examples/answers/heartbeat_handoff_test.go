@@ -55,6 +55,7 @@ func outlived(p *workflowpb.PendingActivityInfo, timeout time.Duration) bool {
 // If the function takes longer than the heartbeat timeout, only its worker
 // heartbeats for it, and the details that it recorded stay.
 func TestFunctionIsKeptAlive(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(o *async.Options){
 		"by the hub":             nil,
 		"by the worker's client": func(o *async.Options) { o.Completer = nil },
@@ -90,6 +91,7 @@ func TestFunctionIsKeptAlive(t *testing.T) {
 // Hooks are called for signals that the worker's own beats find while the function
 // runs.
 func TestSignalsWhileTheFunctionRuns(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			told, release := newTellings(), make(chan struct{})
@@ -135,6 +137,7 @@ func submitted(ctx context.Context, _ *world, p async.Pending[Decision]) error {
 
 // The hub that starts needn't know the pump: those that run do.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	config := config{start: async.StartOptions{Pump: "job"}, during: submitted}
 	probing := func(o *async.Options) {
 		beatingHub(nil)(o)
@@ -213,6 +216,7 @@ func TestProbeThatDoesNotKnow(t *testing.T) {
 // Without a heartbeat timeout Temporal wants no beats, and the application
 // still learns of a cancellation.
 func TestSlowWatch(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			watch := map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: 500 * time.Millisecond})}

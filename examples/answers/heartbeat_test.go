@@ -163,6 +163,7 @@ func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 // One hub starts and answers, and another one heartbeats and calls hooks. Both know
 // the signals.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	type signal = completer.Signals
 	for name, c := range map[string]struct {
 		attempt               int32
@@ -259,6 +260,7 @@ func (w *world) cancelRequested(a waiting) {
 
 // A heartbeat finds the end, and the Over hook is called.
 func TestBeatsLearnOfTheEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world) async.Pending[Decision]{
 		"workflow": func(w *world) async.Pending[Decision] {
 			run := w.Start(awaitDecision, beating(often))
@@ -288,6 +290,7 @@ func TestBeatsLearnOfTheEnd(t *testing.T) {
 
 // After a pause has ended, the hook is called again for the next pause.
 func TestPauseIsLifted(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})
@@ -313,6 +316,7 @@ func TestPauseIsLifted(t *testing.T) {
 // When a beat has found the cancellation request, a hub without a completer accepts
 // the cancellation without asking Temporal.
 func TestReportCanceledAfterABeat(t *testing.T) {
+	t.Parallel()
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, config{})

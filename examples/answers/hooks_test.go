@@ -43,6 +43,7 @@ func TestRefusalIsTold(t *testing.T) {
 // A hook that fails or panics is called again; one that hangs delays nothing
 // else.
 func TestHooksAreCalledAgain(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func(ctx context.Context) error{
 		"error": func(context.Context) error { return errBroken },
 		"panic": func(context.Context) error { panic("errBroken") },

@@ -51,6 +51,7 @@ func TestOpenKey(t *testing.T) {
 // The answer comes before its activity. Start delivers it and does not run the
 // function.
 func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]client.Options{"plain": {}, "bound to the activity by a codec": sealing()} {
 		t.Run(name, func(t *testing.T) {
 			key := newKey()
@@ -254,6 +255,7 @@ func rounds(_ *world, r worker.Registry) {
 // The old run has got the answer: the new one asks anew, even where the reply
 // was lost.
 func TestNextRunAsksAnew(t *testing.T) {
+	t.Parallel()
 	for name, reply := range map[string]func(error) error{"delivered": nil, "reply lost": lose} {
 		t.Run(name, func(t *testing.T) {
 			hooks := newTellings()
@@ -280,6 +282,7 @@ func TestNextRunAsksAnew(t *testing.T) {
 // The old run's activity has failed for good, or timed out: the new one asks
 // anew.
 func TestNextRunAfterAnEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world, p async.Pending[Decision]){
 		"rejected":  func(w *world, p async.Pending[Decision]) { must(w.t, p.Reject(w.Context(), errBroken)) },
 		"timed out": func(*world, async.Pending[Decision]) {},

@@ -74,6 +74,7 @@ func (l *lateStart) again(t *testing.T) error {
 // Start, called again by an ended attempt, does not run the function, sends nothing
 // and changes nothing.
 func TestStartAgainWhenClosed(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"by a result":               func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"by a rejection":            func(w *world, p async.Pending[Decision]) error { return p.Reject(w.Context(), errBroken) },

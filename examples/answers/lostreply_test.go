@@ -23,6 +23,7 @@ import (
 // attempt is over, while the next one runs. That is what failed two attempts
 // by one answer.
 func TestFailureWhoseRetryFindsTheNextAttempt(t *testing.T) {
+	t.Parallel()
 	t.Run("before its Start", func(t *testing.T) {
 		hooks := newTellings()
 		g := newGate()
@@ -105,6 +106,7 @@ func retries(attempts int32) *temporal.RetryPolicy {
 // A failure ends the activity, and its reply is lost: Run finds that it was
 // this one.
 func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
+	t.Parallel()
 	for name, c := range ends {
 		t.Run(name+", in a workflow", func(t *testing.T) {
 			hooks := newTellings()
@@ -137,6 +139,7 @@ func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
 
 // The same where the failure is retried: it is the last one of what is pending.
 func TestLostReplyToALargeFailureIsFoundByRun(t *testing.T) {
+	t.Parallel()
 	t.Run("in a workflow", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})

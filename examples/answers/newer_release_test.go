@@ -16,6 +16,7 @@ import (
 // A newer release has written the entry, in a format or a state that this release
 // does not know. Every operation leaves it alone.
 func TestNewerEntryIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	for name, newer := range map[string]func(body []byte) []byte{
 		"format": func(body []byte) []byte { return append([]byte{200}, body[1:]...) },
 		"state": func(body []byte) []byte {

@@ -16,6 +16,7 @@ import (
 
 // A paused workflow is not over, and its activity accepts an answer.
 func TestPausedWorkflow(t *testing.T) {
+	t.Parallel()
 	t.Run("at the deadline", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})

@@ -147,6 +147,7 @@ func TestCompletedAfterARequestToCancel(t *testing.T) {
 }
 
 func TestStandaloneActivity(t *testing.T) {
+	t.Parallel()
 	t.Run("completed", func(t *testing.T) {
 		w := newWorld(t, config{})
 		h := w.StartActivity(client.StartActivityOptions{})

@@ -45,6 +45,7 @@ func (r *refusing) options() client.Options {
 // An answer that is refused on the way to the server is kept and reported by the
 // Refused hook, and delivered once the cause is gone.
 func TestRefusedByAGateway(t *testing.T) {
+	t.Parallel()
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument} {
 		t.Run(code.String()+", in a workflow", func(t *testing.T) {
 			gateway, hooks := new(refusing), newTellings()

@@ -76,6 +76,7 @@ func (r *rewinding) wantTooLate() {
 // the new run's takes the key over, though it was scheduled at the same time,
 // and the old run's doesn't get it back.
 func TestResetToALaterTaskTakesTheKeyOver(t *testing.T) {
+	t.Parallel()
 	t.Run("waiting", func(t *testing.T) {
 		r := newRewinding(t)
 		p, run := r.rewind(func(async.Pending[Decision]) {})

@@ -34,6 +34,7 @@ func short() workflow.ActivityOptions {
 }
 
 func TestResetOfTheFirstAttempt(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
@@ -105,6 +106,7 @@ func TestPausedInBackOff(t *testing.T) {
 // Unpaused with its attempts reset, at attempt 2: that one's token is unknown,
 // and the first one's is valid again.
 func TestUnpausedWithReset(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
 		"result":  func(w *world, p async.Pending[Decision]) error { return p.Complete(w.Context(), approved) },
 		"failure": func(w *world, p async.Pending[Decision]) error { return p.Fail(w.Context(), retrySoon()) },
@@ -144,6 +146,7 @@ func TestUnpausedWithReset(t *testing.T) {
 // The deadline passes, and it was moved, or stands still: a question, and no
 // verdict.
 func TestDeadlineIsAQuestion(t *testing.T) {
+	t.Parallel()
 	for name, move := range map[string]func(w *world, info activity.Info){
 		"options changed": func(w *world, info activity.Info) { w.ExtendScheduleToClose(info, time.Hour) },
 		"paused":          func(w *world, info activity.Info) { w.Pause(info) },
@@ -251,6 +254,7 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 // The activity ends without an answer. The Over hook gets the application's
 // reference.
 func TestEndCallsTheOverHook(t *testing.T) {
+	t.Parallel()
 	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
 	for name, c := range map[string]struct {
 		end  func(w *world, run client.WorkflowRun)
@@ -312,6 +316,7 @@ func TestWorkCallsTheOverHook(t *testing.T) {
 
 // The workflow doesn't wait for the cancellation, and goes on, or ends.
 func TestCancelledWithoutWaiting(t *testing.T) {
+	t.Parallel()
 	o := patient()
 	o.WaitForCancellation = false
 	t.Run("and ends", func(t *testing.T) {

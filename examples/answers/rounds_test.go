@@ -29,6 +29,7 @@ func TestIdempotencyKeys(t *testing.T) {
 // An operator ends the entry; as far as Temporal is concerned the activity goes
 // on.
 func TestAbandon(t *testing.T) {
+	t.Parallel()
 	t.Run("while it waits", func(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})

@@ -36,6 +36,7 @@ func (w *world) awaitAttempt(h client.ActivityHandle, n int32) {
 }
 
 func TestStandaloneEndIsTold(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		end  func(w *world, h client.ActivityHandle)
 		want error
@@ -66,6 +67,7 @@ func TestStandaloneEndIsTold(t *testing.T) {
 }
 
 func TestStandaloneResets(t *testing.T) {
+	t.Parallel()
 	t.Run("while it runs", func(t *testing.T) {
 		w := newWorld(t, config{})
 		h := w.StartActivity(client.StartActivityOptions{RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour}})
@@ -98,6 +100,7 @@ func TestStandaloneResets(t *testing.T) {
 }
 
 func TestStandalonePaused(t *testing.T) {
+	t.Parallel()
 	t.Run("while it runs", func(t *testing.T) {
 		w := newWorld(t, config{})
 		h := w.StartActivity(client.StartActivityOptions{})

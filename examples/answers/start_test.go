@@ -134,6 +134,7 @@ func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 // Errors and panics of the function are those of the activity. A caller with the
 // callback ID can still answer.
 func TestFailedHandOff(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errBroken },
 		"panic": func() error { panic("errBroken") },
@@ -307,6 +308,7 @@ func TestTypeChangesWhenSettled(t *testing.T) {
 
 // A hub was wrong that the activity is over, and the activity continues.
 func TestItWasNotOver(t *testing.T) {
+	t.Parallel()
 	over := func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
 	t.Run("answered", func(t *testing.T) {
 		w := newWorld(t, config{})

@@ -66,6 +66,7 @@ func TestFailureInBackOffExpires(t *testing.T) {
 // A hub that settles only accepts the answer while the function runs: Start
 // delivers it, whatever the function returns.
 func TestStartDeliversWhatWasSettledMeanwhile(t *testing.T) {
+	t.Parallel()
 	for name, returns := range map[string]error{"nil": nil, "error": errBroken} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, config{during: func(ctx context.Context, w *world, p async.Pending[Decision]) error {
@@ -121,6 +122,7 @@ func TestStorageThatFails(t *testing.T) {
 
 // A standalone activity has a business key as any other.
 func TestStandaloneActivityWithAKey(t *testing.T) {
+	t.Parallel()
 	t.Run("answered", func(t *testing.T) {
 		key := newKey()
 		w := newWorld(t, config{start: keyed(key)})

@@ -114,6 +114,7 @@ func TestErrResultPendingIsNoOutcome(t *testing.T) {
 }
 
 func TestFailureWithCancellationInsideIsAFailure(t *testing.T) {
+	t.Parallel()
 	for name, err := range map[string]error{
 		"context":  fmt.Errorf("gave up: %w", context.Canceled),
 		"error":    fmt.Errorf("gave up: %w", temporal.NewCanceledError()),
@@ -134,6 +135,7 @@ func TestFailureWithCancellationInsideIsAFailure(t *testing.T) {
 }
 
 func TestOtherKindsOfErrorAreFailures(t *testing.T) {
+	t.Parallel()
 	for name, err := range map[string]error{
 		"plain":    errors.New("errBroken"),
 		"time-out": temporal.NewHeartbeatTimeoutError(),

@@ -31,7 +31,7 @@ func BenchmarkAccept(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
 			a := newAccepting(b, openStore(b, kind.start(b).url))
-			compare(b, 30*time.Second, kind.round, "x-bare",
+			compare(b, 20*time.Second, kind.round, "x-bare",
 				func() time.Duration { return timed(b, a.fillBare(b, kind.round), a.bare) },
 				func() time.Duration { return timed(b, a.fill(b, kind.round), a.answer) })
 		})
@@ -51,7 +51,7 @@ func BenchmarkHandler(b *testing.B) {
 			must(b, err)
 			ours, bare := post(b, handler, "/complete"), post(b, http.HandlerFunc(a.serveBare), "")
 			var took, theirs latencies
-			compare(b, 30*time.Second, kind.round, "x-bare",
+			compare(b, 20*time.Second, kind.round, "x-bare",
 				func() time.Duration { return timed(b, a.fillBare(b, kind.round), theirs.of(bare)) },
 				func() time.Duration { return timed(b, a.fill(b, kind.round), took.of(ours)) })
 			took.report(b, "")
@@ -132,7 +132,7 @@ func (a *accepting) fillBare(b *testing.B, n int) []string {
 func (a *accepting) put(b *testing.B, n int, due time.Time, body []byte, secret string) []string {
 	b.Helper()
 	ids := make([]string, n)
-	first := numbered.Add(int64(n))
+	first := numbered.Add(int64(n)) - int64(n)
 	var failed atomic.Pointer[error]
 	each(n, answerers, func(i int) {
 		e := store.Entry{ID: fmt.Sprintf("%010d%s", first+int64(i), a.template.ID[10:]), Due: due, Body: body}

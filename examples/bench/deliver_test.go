@@ -88,7 +88,7 @@ func BenchmarkDeliver(b *testing.B) {
 
 // turns is how many rounds each contestant has. A single round's figure scatters
 // by some 12 %.
-const turns = 15
+const turns = 11
 
 // answerers is how many callers answer at once.
 const answerers = 64

@@ -8,12 +8,12 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// BenchmarkSize stores 50,000 entries. B/waiting is what a waiting entry takes,
+// BenchmarkSize stores 20,000 entries. B/waiting is what a waiting entry takes,
 // B/over how much of that is over the entry's body, and B/delivered what is left
 // of one whose answer was delivered. A database's size includes its indexes, and
 // what it keeps free.
 func BenchmarkSize(b *testing.B) {
-	const entries = 50_000
+	const entries = 20_000
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
 			at := kind.start(b)

@@ -28,7 +28,7 @@ var kinds = []struct {
 		url := redistest.Start(b)
 		client := redisClient(b, url)
 		return place{
-			url:   url,
+			url:   url + "?pages=true",
 			floor: func(b *testing.B) func(context.Context) error { return bareRedis(b, client) },
 			size:  func(b *testing.B) int64 { return redisSize(b, client) },
 		}

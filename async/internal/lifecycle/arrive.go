@@ -56,6 +56,7 @@ func (p Policy) Arrive(id string, r, now *record.Record, said Words) (Arrival, e
 		return p.arriveWaiting(id, r, now)
 	case record.Settled:
 		if !later {
+			bringToken(r, now)
 			return Arrival{Next: Deliver, Changed: true}, nil // the claim is written
 		}
 		if r.ResultType != now.ResultType {
@@ -77,13 +78,15 @@ func (p Policy) again(id string, r, now *record.Record, remember bool) (Arrival,
 }
 
 func (p Policy) arriveWaiting(id string, r, now *record.Record) (Arrival, error) {
-	switch {
-	case r.ResultType != now.ResultType:
+	if r.ResultType != now.ResultType {
 		return p.again(id, r, now, true)
-	case now.Started == r.Started && r.HandedOffStarted == r.Started:
-		return Arrival{}, nil
-	case now.Started == r.Started:
-		return Arrival{Next: Run}, nil // no function is known to have returned
+	}
+	if now.Started == r.Started {
+		a := Arrival{Changed: bringToken(r, now)}
+		if r.HandedOffStarted != r.Started {
+			a.Next = Run // no function is known to have returned
+		}
+		return a, nil
 	}
 	asked := r.HandedOffStarted != 0 || r.Reference != ""
 	adopt(r, now)

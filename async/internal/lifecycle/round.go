@@ -85,6 +85,17 @@ func adopt(r, now *record.Record) {
 	}
 }
 
+// bringToken takes the token of an attempt that was adopted by its IDs, and that
+// calls Start or is adopted by its token after that. It reports whether the record
+// changed.
+func bringToken(r, now *record.Record) bool {
+	if len(r.TaskToken) > 0 || len(now.TaskToken) == 0 {
+		return false
+	}
+	r.TaskToken, r.TokenLostStarted = now.TaskToken, 0
+	return true
+}
+
 // rename makes the record that of another activity, which doesn't know of the
 // job's progress yet.
 func rename(r, now *record.Record) {

@@ -539,6 +539,41 @@ var table = map[string]func(c *row){
 		LoseToken(r)
 		c.passing(r, false, runs(r), Withhold)
 	},
+	"Waiting, the function runs, beat: with Temporal's details": func(c *row) {
+		c.rec = attempt(1)
+		c.rec.Details = []byte("sent before")
+		w := *runs(c.rec)
+		w.Details = []byte("the function's")
+		c.workerSends(w, false)
+		c.rec.DetailsPendingSince, w.LastBeat = 8, 9 // the function's are newer
+		c.workerSends(w, false)
+	},
+	"Waiting, the function runs, beat: with the details brought": func(c *row) {
+		c.rec = attempt(1)
+		c.rec.Details, c.rec.DetailsPendingSince = []byte("brought"), 8
+		w := *runs(c.rec)
+		c.workerSends(w, true)
+		w.Details, w.LastBeat = []byte("the function's"), 7 // older
+		c.workerSends(w, true)
+	},
+	"Waiting, the function runs: what a beat has learned is recorded": func(c *row) {
+		c.rec = attempt(1)
+		started := c.rec.Started
+		if !c.p.LearnMeanwhile(c.rec, started, Signals{Paused: true}, []byte("d")) || !c.rec.Paused || string(c.rec.ServerDetailsDigest) != "d" {
+			c.t.Errorf("not recorded: %v", c.rec)
+		}
+		c.notified(record.NoticePaused, record.NoEnd)
+		if c.p.LearnMeanwhile(c.rec, started, Signals{Paused: true}, []byte("d")) {
+			c.t.Error("the same again counts as a change")
+		}
+		if c.p.LearnMeanwhile(c.rec, started-1, Signals{}, nil) || !c.rec.Paused {
+			c.t.Error("what a beat for an earlier attempt has learned is recorded")
+		}
+		c.p.Listens = 0
+		if c.p.LearnMeanwhile(c.rec, started, Signals{CancelRequested: true, Paused: true}, []byte("d")) {
+			c.t.Error("a signal without a hook is recorded, and no hub with a hook learns of it")
+		}
+	},
 	"unknown newer state: left alone": func(c *row) {
 		c.rec = attempt(1)
 		c.rec.State = 77
@@ -808,6 +843,13 @@ func (c *row) beaten(before []byte, b Beat, want NextBeat) {
 	c.t.Helper()
 	if got := c.p.Beaten(c.rec, before, b); got != want {
 		c.t.Errorf("after %+v the next beat is decided by %v, want %v", b, got, want)
+	}
+}
+
+func (c *row) workerSends(w Word, want bool) {
+	c.t.Helper()
+	if got := WorkerSends(c.rec, w); got != want {
+		c.t.Errorf("the worker's beat carries the record's details: %t, want %t (%v)", got, want, c.rec)
 	}
 }
 

@@ -1,0 +1,63 @@
+package async
+
+import (
+	"context"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async/internal/record"
+)
+
+// counter is an Observer that only counts. It changes no context, keeps nothing
+// with a round, does not block, and needs little of an entry. Hubs call it without
+// what the contract of Observer costs: contexts, copies of Info and of Carry.
+type counter interface {
+	count(c count, class string, n int, lag time.Duration)
+}
+
+// count is an operation that a counter counts when it ends.
+type count struct {
+	op     Op // "": none, or it has ended
+	detail string
+	begun  time.Time
+	about  subject
+}
+
+// subject is what a counter needs of an entry, as of Info.
+type subject struct {
+	activityType, resultType string
+	heartbeatTimeout         time.Duration
+	asked, settled           time.Time
+}
+
+func subjectOf(r *record.Record) subject {
+	return subject{
+		activityType: r.GetActivityType(), resultType: r.GetResultType(), heartbeatTimeout: time.Duration(r.GetHeartbeatTimeout()),
+		asked: fromNano(r.GetRoundBegan()), settled: fromNano(r.GetOutcome().GetSettled()),
+	}
+}
+
+func subjectOfInfo(i Info) subject {
+	return subject{i.ActivityType, i.ResultType, i.HeartbeatTimeout, i.Asked, i.Settled}
+}
+
+// counting begins an operation that is counted.
+func (l *lookout) counting(op Op, detail string, r *record.Record) observation {
+	o := observation{of: l, counted: count{op: op, detail: detail, begun: time.Now()}}
+	if r != nil {
+		o.counted.about = subjectOf(r)
+	}
+	return o
+}
+
+// count ends an operation that is counted. The sink is the application's and may
+// panic.
+func (o *observation) count(class string, n int, lag time.Duration) {
+	c := o.counted
+	o.counted.op = ""
+	defer func() {
+		if value := recover(); value != nil {
+			o.of.complain(context.Background(), c.op, panicked("the observer", value))
+		}
+	}()
+	o.of.counter.count(c, class, n, lag)
+}

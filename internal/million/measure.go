@@ -1,0 +1,88 @@
+package million
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"time"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/web/board"
+)
+
+// measure takes pages next to a hub at full work. How long they take is logged
+// and not judged, since it is the machine's.
+func (w *world) measure() {
+	w.t.Helper()
+	rounds := 1
+	if w.soak {
+		rounds = 300
+	}
+	h := w.newHub(w.store, nil)
+	b, err := board.New(h, board.Options{Authorize: func(context.Context, *http.Request, board.Action, async.Callback) (string, error) { return "ada", nil }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.logf("counts, with nothing else to do: %+v", w.times(1, func() { w.stats() }))
+	w.logf("Hub.Page, with nothing else to do: %+v", w.times(rounds, func() { w.page(h, async.Query{}) }))
+	w.logf("Hub.Page of 10,000 entries that are not selected, with nothing else to do: %+v", w.times((rounds+9)/10, func() { w.page(h, async.Query{ActivityType: "none"}) }))
+	begun, end := time.Now(), w.work()
+	for _, q := range []async.Query{{}, {State: async.Settled}, {Failing: true, Look: 1000}} {
+		after := ""
+		times := w.times(rounds, func() {
+			q.After = after
+			after = w.page(h, q).Next
+		})
+		w.logf("Hub.Page of %+v: %+v", q, times)
+	}
+	for _, path := range []string{"/", "/waiting", "/settled", "/all?type=none"} {
+		times := w.times((rounds+9)/10, func() {
+			r := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, "https://ops.example.com"+path, nil)
+			r.Header.Set("Accept", "text/html")
+			answer := httptest.NewRecorder()
+			b.ServeHTTP(answer, r)
+			if answer.Code != http.StatusOK {
+				w.t.Fatalf("%s: %d %.300s", path, answer.Code, answer.Body)
+			}
+		})
+		w.logf("the board's page %s: %+v", path, times)
+	}
+	w.logf("counts, next to a hub at full work: %+v", w.times(1, func() { w.stats() }))
+	answers, took := end(), time.Since(begun)
+	w.logf("%d answers meanwhile, %.0f a second", answers, float64(answers)/took.Seconds())
+}
+
+// stats is one scan.
+func (w *world) stats() {
+	w.t.Helper()
+	if _, err := w.newHub(w.store, nil).Stats(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) page(h *async.Hub, q async.Query) async.Page {
+	w.t.Helper()
+	p, err := h.Page(w.t.Context(), q)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+// times are how long calls took, and the processor time of the process for each.
+// That of other goroutines is in it.
+type times struct{ Median, P99, Max, CPU time.Duration }
+
+func (w *world) times(n int, f func()) times {
+	took := make([]time.Duration, n)
+	before := cpu()
+	for i := range took {
+		begun := time.Now()
+		f()
+		took[i] = time.Since(begun)
+	}
+	used := cpu() - before
+	slices.Sort(took)
+	return times{took[n/2], took[min(n-1, n*99/100)], took[n-1], used / time.Duration(n)}
+}

@@ -1,0 +1,201 @@
+// Package million tests a hub and a board on a store with many entries. Backends
+// run it in their tests. With LATCHKEY_SOAK=1 there are a million entries, and the
+// test logs how long pages and counts take next to a hub at full work.
+package million
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/store"
+)
+
+const (
+	few  = 3_000
+	many = 1_000_000
+
+	fillers = 128 // callers who fill the store
+	workers = 16  // callers who answer
+)
+
+// Decision is what the activities await.
+type Decision struct{ Approved bool }
+
+// ResultType names the type in the store.
+func (Decision) ResultType() string { return "million.Decision" }
+
+// Test fills a store that is empty, and tests pages, the board and counts on it.
+func Test(t *testing.T, s store.Store) {
+	w := &world{t: t, store: s, entries: few, soak: os.Getenv("LATCHKEY_SOAK") == "1"}
+	if w.soak {
+		w.entries = many
+	}
+	w.fill()
+	w.pagesReadWhatTheyMay()
+	w.countsAreShared()
+	w.measure()
+}
+
+// world is a store with many entries that wait. One in a thousand has an outcome
+// that Temporal refuses.
+type world struct {
+	t       *testing.T
+	store   store.Store
+	entries int
+	soak    bool
+
+	secret string // the second part of each callback ID
+	prefix string // of each entry's ID
+	next   atomic.Int64
+}
+
+// nowhere is a Temporal that takes everything at once, but for refused outcomes.
+type nowhere struct{ refuses bool }
+
+func (n nowhere) Complete(context.Context, completer.Target, completer.Outcome) error {
+	if n.refuses {
+		return completer.ErrCallRefused
+	}
+	return nil
+}
+
+func (nowhere) Heartbeat(context.Context, completer.Target, *commonpb.Payloads) (completer.Signals, error) {
+	return completer.Signals{}, nil
+}
+
+func (nowhere) Describe(context.Context, completer.Target, string) (completer.Status, error) {
+	return completer.Status{Pending: true}, nil
+}
+
+func (w *world) newHub(s store.Store, c completer.Completer) *async.Hub {
+	w.t.Helper()
+	h, err := async.New(async.Options{Store: s, Completer: c, DeliveryWait: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return h
+}
+
+// id is the ID of the n-th entry.
+func (w *world) id(n int) string { return fmt.Sprintf("%s%022d", w.prefix, n) }
+
+// fill writes the entries: copies of one that waits, and of one that is refused.
+func (w *world) fill() {
+	w.t.Helper()
+	begun := time.Now()
+	waits := w.prototype(nowhere{}, false)
+	refused := w.prototype(nowhere{refuses: true}, true)
+	due := time.Now().Add(24 * time.Hour)
+	var all sync.WaitGroup
+	var failed atomic.Pointer[error]
+	for filler := range fillers {
+		all.Go(func() {
+			for n := filler; n < w.entries && failed.Load() == nil; n += fillers {
+				e := store.Entry{ID: w.id(n), Due: due, Body: waits}
+				if n%1000 == 999 {
+					e.Body = refused
+				}
+				if _, err := w.store.Put(w.t.Context(), e); err != nil {
+					failed.Store(&err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := failed.Load(); err != nil {
+		w.t.Fatal(*err)
+	}
+	w.logf("%d entries were written in %v", w.entries, time.Since(begun))
+}
+
+// prototype returns the body of an entry, and removes the entry.
+func (w *world) prototype(c completer.Completer, answered bool) []byte {
+	w.t.Helper()
+	h := w.newHub(w.store, c)
+	var p async.Pending[Decision]
+	approve := func(ctx context.Context) (Decision, error) {
+		return async.Start(ctx, h, async.StartOptions{Labels: map[string]string{"team": "blue"}}, func(_ context.Context, pending async.Pending[Decision]) error {
+			p = pending
+			return nil
+		})
+	}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(slog.New(slog.DiscardHandler))
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivityWithOptions(approve, activity.RegisterOptions{Name: "Approve"})
+	if _, err := env.ExecuteActivity(approve); err != activity.ErrResultPending {
+		w.t.Fatalf("the activity returned %v, want activity.ErrResultPending", err)
+	}
+	id := p.Info().ID
+	if answered {
+		if err := p.Complete(w.t.Context(), Decision{}); err != nil {
+			w.t.Fatal(err)
+		}
+	} else {
+		w.prefix, w.secret = id[:len(id)-22], p.ID()[len(id):]
+	}
+	e, err := w.store.Get(w.t.Context(), id)
+	if err == nil {
+		err = w.store.Delete(w.t.Context(), id, e.Version)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return e.Body
+}
+
+// work has a hub run and callers answer, until the function that it returns is
+// called. That returns the number of answers.
+func (w *world) work() (end func() int64) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	h := w.newHub(w.store, nowhere{})
+	var all sync.WaitGroup
+	var answers atomic.Int64
+	all.Go(func() { _ = h.Run(ctx) }) // it ends with its context
+	for range workers {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				n := int(w.next.Add(1))
+				if n%1000 == 999 {
+					continue
+				}
+				if n >= w.entries {
+					return
+				}
+				p, err := async.Open[Decision](ctx, h, w.id(n)+w.secret)
+				if err == nil {
+					err = p.Complete(ctx, Decision{Approved: true})
+				}
+				if err != nil && ctx.Err() == nil {
+					w.t.Errorf("an answer next to pages: %v", err)
+					return
+				}
+				answers.Add(1)
+			}
+		})
+	}
+	return func() int64 {
+		cancel()
+		all.Wait()
+		return answers.Load()
+	}
+}
+
+func (w *world) logf(format string, args ...any) {
+	w.t.Helper()
+	if w.soak {
+		w.t.Logf(format, args...)
+	}
+}
