@@ -29,6 +29,7 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenShrink)
 	findBroken(t, simBrokenRetry)
 	findBroken(t, simBrokenJournal)
+	findBroken(t, simBrokenAdopt)
 	findBroken(t, map[string]simBroken{
 		"failure by ID after any NotFound":      {by: "G2", completer: func(c *simCompleter) completer.Completer { return simFailsByID{c} }},
 		"attempts ordered by number":            {by: "G4", started: startedByNumber},

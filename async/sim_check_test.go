@@ -391,5 +391,8 @@ func (w *simWorld) checkStart(s simStarted) {
 	if !s.f.rough && mine && runs && State(r.State) != Closed && string(r.TaskToken) != s.at.token {
 		w.violate("G4", "the attempt that runs called Start, and the entry has another token")
 	}
+	if b := s.before; b != nil && !s.f.rough && mine && b.State == record.Waiting && b.Started == r.Started && len(b.TaskToken) == 0 && string(r.TaskToken) == s.at.token {
+		w.hit("Waiting, adopted by its IDs, same Start: brings the token")
+	}
 	w.startRow(s, r)
 }

@@ -63,6 +63,7 @@ func simOps() []simOp {
 		{"note", 4, (*simWorld).opNote},
 		{"decide", 6, (*simWorld).opDecide},
 		{"refresh", 2, (*simWorld).opRefresh},
+		{"adopt", 3, (*simWorld).opAdopt},
 	}
 }
 

@@ -122,6 +122,10 @@ var simRows = []string{
 	"Waiting, the function runs, beat: with the details brought",
 	"Waiting, the function runs and beats for itself: no beat",
 	"Waiting, the function runs: what a beat has learned is recorded",
+	"none, Adopt: waits, as handed off",
+	"Waiting, later attempt adopted: same round, as handed off",
+	"any, Adopt by another token: refused",
+	"Waiting, adopted by its IDs, same Start: brings the token",
 }
 
 // TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,

@@ -738,6 +738,35 @@ var table = map[string]func(c *row){
 			c.t.Error("the note goes with the attempt")
 		}
 	},
+	"Waiting, later attempt adopted: same round, as handed off": func(c *row) {
+		for _, token := range []string{"2", ""} {
+			c.rec = attempt(1, handedOff)
+			now := attempt(2, handedOff)
+			now.TaskToken = []byte(token)
+			c.arrives(now, Run, false) // what Run would do has happened: the hub writes that
+			if c.rec.Started != now.Started || string(c.rec.TaskToken) != token || (c.rec.TokenLostStarted == c.rec.Started) != (token == "") {
+				c.t.Errorf("with the token %q the record is %v", token, c.rec)
+			}
+			if c.rec.HandedOffStarted == c.rec.Started {
+				c.t.Error("the attempt counts as handed off before the hub has written it")
+			}
+		}
+	},
+	"Waiting, adopted by its IDs, same Start: brings the token": func(c *row) {
+		c.rec = attempt(1, handedOff)
+		c.rec.TaskToken, c.rec.TokenLostStarted = nil, c.rec.Started
+		if a := c.arrives(attempt(1), Nothing, false); !a.Changed || string(c.rec.TaskToken) != "\x01" || c.rec.TokenLostStarted != 0 {
+			c.t.Errorf("Arrive is %+v, and the record is %v", a, c.rec)
+		}
+		if a := c.arrives(attempt(1), Nothing, false); a.Changed {
+			c.t.Error("the same again changes the record")
+		}
+		c.rec = settledOn(record.Result)
+		c.rec.TaskToken, c.rec.TokenLostStarted = nil, c.rec.Started
+		if c.arrives(attempt(1), Deliver, false); string(c.rec.TaskToken) != "\x01" {
+			c.t.Errorf("the outcome is delivered without the token: %v", c.rec)
+		}
+	},
 	"any: an equal note is not added again": func(c *row) {
 		c.rec = attempt(1)
 		for i, next := range []struct {
