@@ -4,7 +4,7 @@ GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 MODULES = . otel store/postgres examples examples/jetstream
 
-.PHONY: help test check newest bench bench-stores scale fuzz soak proto
+.PHONY: help test check newest bench bench-stores scale fuzz soak proto axe
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,11 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules, other systems
 	@cd tools && $(GO) mod tidy -diff
 	@for os in windows darwin; do for m in . store/postgres; do echo "vet $$m for $$os"; \
 		( cd $$m && GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... ) || exit 1; done; done
+
+AXE = 4.14.1
+axe: ## examine the pages of examples/approval in chromium with axe-core, which npm downloads
+	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && ( cd $$dir && npm pack --silent axe-core@$(AXE) && tar xzf axe-core-$(AXE).tgz ) && \
+		LATCHKEY_AXE=$$dir/package/axe.min.js $(GO) -C examples test ./approval -run '^TestBrowser$$' -count=1 -v
 
 NEWEST = $(shell sed -n 's/^\tgo.temporal.io\/sdk \(v[^ ]*\)$$/\1/p' examples/go.mod)
 newest: ## build and test with the newest SDK that is supported, that of examples/go.mod; go.mod has the oldest

@@ -100,7 +100,7 @@ func TestDeliveredOfAnOlderRoundIsTold(t *testing.T) {
 	})
 }
 
-func TestOverIsTold(t *testing.T) {
+func TestOverHookIsCalled(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  completer.End
 		want error

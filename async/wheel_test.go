@@ -10,7 +10,7 @@ func at(tenths int64) time.Time { return time.Unix(1_800_000_000, tenths*int64(1
 
 const tenth = 100 * time.Millisecond
 
-func TestSoonKnowsWhatIsNoted(t *testing.T) {
+func TestWheelKnowsWhatIsNoted(t *testing.T) {
 	for due, want := range map[int64]time.Duration{
 		-100: tenth, // past: at the end of this span
 		0:    tenth,
@@ -42,7 +42,7 @@ func TestSoonKnowsWhatIsNoted(t *testing.T) {
 }
 
 // A span ends at a time of its own, wherever in it something is noted or asked.
-func TestSoonWithinASpan(t *testing.T) {
+func TestWheelWithinASpan(t *testing.T) {
 	s := wheel{span: tenth}
 	s.note(at(3).Add(30*time.Millisecond), at(0).Add(99*time.Millisecond))
 	for now, want := range map[time.Time]time.Duration{
@@ -59,7 +59,7 @@ func TestSoonWithinASpan(t *testing.T) {
 
 // The nearest is what counts, and what is over is forgotten, but not the span
 // that is not over yet.
-func TestSoonPasses(t *testing.T) {
+func TestWheelPasses(t *testing.T) {
 	s := wheel{span: tenth}
 	s.pass(at(0))
 	s.note(at(2), at(0))
@@ -83,7 +83,7 @@ func TestSoonPasses(t *testing.T) {
 // Bits are used again and again: what one was for once isn't taken for what is
 // to come, where Run looks often, nor is what is to come forgotten, where it
 // looks seldom.
-func TestSoonGoesRound(t *testing.T) {
+func TestWheelGoesRound(t *testing.T) {
 	for _, step := range []int64{1, 2, 3, 4, 20, 63, 64, 65, 1000} {
 		s := wheel{span: tenth}
 		s.pass(at(0))
@@ -113,7 +113,7 @@ func TestSoonGoesRound(t *testing.T) {
 }
 
 // Whatever Run slept through makes it look once too often at most.
-func TestSoonAfterALongRest(t *testing.T) {
+func TestWheelAfterALongPause(t *testing.T) {
 	s := wheel{span: tenth}
 	s.pass(at(0))
 	for i := range int64(60) {

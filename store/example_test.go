@@ -67,7 +67,7 @@ func ExampleSeal() {
 	// true
 }
 
-// Copy moves the entries of a store that no hub uses to another one.
+// Copy copies the entries of a store that no hub uses to another store.
 func ExampleCopy() {
 	ctx := context.Background()
 	from, to := store.NewMemory(), store.NewMemory()

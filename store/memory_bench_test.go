@@ -42,7 +42,8 @@ func BenchmarkMemory(b *testing.B) {
 	b.Run("claim", func(b *testing.B) {
 		const entries, n = 1_000_000, 1000
 		s := fill(b, entries, body)
-		// Each claim finds the next thousand: they come back after all others.
+		// Each claim returns the next thousand: claimed entries are due after all
+		// others.
 		now := start.Add(entries * time.Millisecond)
 		for b.Loop() {
 			now = now.Add(time.Hour)
@@ -68,7 +69,7 @@ func fill(b *testing.B, entries int, body []byte) store.Store {
 	return s
 }
 
-// entryID is as long as package async's, and as random in its tail.
+// entryID is as long as package async's IDs, and as random at its end.
 func entryID(n uint64) string {
 	var tail [16]byte
 	binary.BigEndian.PutUint64(tail[:], n*0x9e3779b97f4a7c15)

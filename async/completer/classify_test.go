@@ -17,10 +17,10 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// classes are what a completer makes of errors: one of them, or "try again".
+// classes are the classes of errors that a completer returns, or "try again".
 var classes = []error{ErrOver, ErrNotStarted, ErrCancelNotRequested, ErrRefused}
 
-// TestClassify: each answer of the server has its class, and no other.
+// TestClassify: each answer of the server has exactly one class.
 func TestClassify(t *testing.T) {
 	exhausted := serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "slowly")
 	for name, c := range map[string]struct {
@@ -59,7 +59,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// wantClass checks that an error is of this class alone; nil is "try again".
+// wantClass checks that an error has only this class; nil is "try again".
 func wantClass(t *testing.T, err, want error) {
 	t.Helper()
 	if err == nil {
@@ -72,11 +72,10 @@ func wantClass(t *testing.T, err, want error) {
 	}
 }
 
-// Unauthenticated has no error of its own in the SDK. What that makes of the
-// code is best taken from it: here it is asked over the wire.
+// The SDK has no type for Unauthenticated. What it returns is tested over the wire.
 func TestUnauthenticatedIsRefused(t *testing.T) {
 	for name, known := range map[string]bool{
-		"the first call": false, // of a client, which asks what the server can do
+		"the first call": false, // when a client asks for the server's capabilities
 		"a later one":    true,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +113,7 @@ func TestUnauthenticatedIsRefused(t *testing.T) {
 	}
 }
 
-// The server has no code for a cancellation that nobody has requested.
+// The server has no code for a cancellation without a request.
 func TestCancellationNobodyRequested(t *testing.T) {
 	unrequested := serviceerror.NewInvalidArgument("unable to mark activity as canceled without activity being request canceled first")
 	activity := saidTarget

@@ -18,18 +18,18 @@ var standaloneTarget = Target{
 	TaskToken: []byte("token"), Scheduled: saidAt(0), Started: saidAt(1),
 }
 
-// saidActivity is a standalone activity, and its outcome where it has one.
+// saidActivity returns a standalone activity, with its outcome if it has one.
 func saidActivity(info *activitypb.ActivityExecutionInfo, o *activitypb.ActivityExecutionOutcome) *said {
 	return &said{activity: &workflowservice.DescribeActivityExecutionResponse{Info: info, Outcome: o}}
 }
 
-// failedWith is the outcome of an activity that did not complete.
+// failedWith returns the outcome of an activity that did not complete.
 func failedWith(f *failurepb.Failure) *activitypb.ActivityExecutionOutcome {
 	return &activitypb.ActivityExecutionOutcome{Value: &activitypb.ActivityExecutionOutcome_Failure{Failure: f}}
 }
 
-// The time of the last start stays in back-off: only with an attempt under way
-// is it that attempt's.
+// The time of the last start stays in backoff. It is the attempt's own only while
+// an attempt runs.
 func TestStandalonePending(t *testing.T) {
 	const isRunning, isPaused = enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED
 	for name, c := range map[string]struct {
@@ -59,8 +59,8 @@ func TestStandalonePending(t *testing.T) {
 	}
 }
 
-// Nothing says by whom a cancellation was, so that the kind of our outcome
-// decides; who completed is the last worker.
+// The server does not report who cancelled an activity, so the kind of our outcome
+// decides. The last worker is the one that completed.
 func TestStandaloneEvidence(t *testing.T) {
 	info := func(s enumspb.ActivityExecutionStatus, by string, last *failurepb.Failure) *activitypb.ActivityExecutionInfo {
 		return &activitypb.ActivityExecutionInfo{Status: s, LastWorkerIdentity: by, LastFailure: last}
@@ -75,7 +75,7 @@ func TestStandaloneEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		mark    string
 		info    *activitypb.ActivityExecutionInfo
-		outcome *failurepb.Failure // nil: none is told
+		outcome *failurepb.Failure // nil: no end is reported
 		want    End
 	}{
 		"completed by us":                       {"r1", info(completed, us, nil), nil, EndOurs},
@@ -111,8 +111,8 @@ func TestStandaloneEvidence(t *testing.T) {
 	}
 }
 
-// As for a workflow's: only NotFound says that the server no longer knows, and
-// a status of a newer one isn't guessed at.
+// As for a workflow's activity, only NotFound means that the server no longer knows
+// it. The status of a newer server is an error.
 func TestStandaloneErrors(t *testing.T) {
 	wantDescribed(t, &said{err: serviceerror.NewNotFound("activity")}, standaloneTarget, "r1", Status{End: EndUnknown})
 	for err, class := range map[error]error{

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// saidWorkflow is a workflow with this status, and what it lists as pending.
+// saidWorkflow returns a workflow with this status and these pending activities.
 func saidWorkflow(s enumspb.WorkflowExecutionStatus, pending ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
 	return &workflowservice.DescribeWorkflowExecutionResponse{
 		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: s}, PendingActivities: pending,
@@ -33,21 +33,20 @@ func terminated(left ...*workflowpb.PendingActivityInfo) *workflowservice.Descri
 	return saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, left...)
 }
 
-// runs is an attempt that was started n seconds after the activity was
-// scheduled.
+// runs returns an attempt that started n seconds after the activity was scheduled.
 func runs(activityID string, n int) *workflowpb.PendingActivityInfo {
 	return &workflowpb.PendingActivityInfo{
 		ActivityId: activityID, State: enumspb.PENDING_ACTIVITY_STATE_STARTED, LastStartedTime: timestamppb.New(saidAt(n)),
 	}
 }
 
-// waits is an activity in back-off after a failure.
+// waits returns an activity in backoff after a failure.
 func waits(last *failurepb.Failure) *workflowpb.PendingActivityInfo {
 	return &workflowpb.PendingActivityInfo{ActivityId: "5", State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, LastFailure: last}
 }
 
-// How an activity ended is told by the event that closes it, and by nothing
-// else: who takes another's answer for ours has lost ours.
+// Only the event that closes an activity shows how it ended. If another client's
+// answer were taken for ours, ours would be lost.
 func TestEvidence(t *testing.T) {
 	ours, none := "latchkey-mark", (*failurepb.Failure)(nil)
 	for name, c := range map[string]struct {
@@ -92,7 +91,7 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// wantDescribed checks what is made of what Temporal says.
+// wantDescribed checks the status that is made of Temporal's answer.
 func wantDescribed(t *testing.T, s *said, target Target, mark string, want Status) {
 	t.Helper()
 	got, err := s.completer(t).Describe(t.Context(), target, mark)
@@ -109,7 +108,7 @@ func wantDescribed(t *testing.T, s *said, target Target, mark string, want Statu
 	}
 }
 
-// wantPages checks which pages of history were asked for.
+// wantPages checks which pages of history were requested.
 func wantPages(t *testing.T, s *said, tokens ...string) {
 	t.Helper()
 	if !slices.Equal(s.tokens, tokens) {
@@ -117,8 +116,8 @@ func wantPages(t *testing.T, s *said, tokens ...string) {
 	}
 }
 
-// History can be long: it is read back to where the activity was scheduled, and
-// no further.
+// History can be long. It is read back to the event that scheduled the activity,
+// and no further.
 func TestHistoryIsReadBackwards(t *testing.T) {
 	newer := []*historypb.HistoryEvent{scheduledEvent(20, "6", saidAt(9)), completedEvent(9, others)}
 	older := []*historypb.HistoryEvent{scheduledEvent(2, "1", saidAt(-9))}
@@ -147,8 +146,8 @@ func TestHistoryIsReadBackwards(t *testing.T) {
 	}
 }
 
-// A run may use an activity ID twice. Only the time at which each was scheduled
-// tells them apart.
+// A run may use an activity ID twice. Only the times at which they were scheduled
+// distinguish the two activities.
 func TestTwoActivitiesOfOneID(t *testing.T) {
 	first, second := saidTarget, saidTarget
 	second.Scheduled, second.Started = saidAt(100), saidAt(101)
@@ -178,8 +177,7 @@ func TestTwoActivitiesOfOneID(t *testing.T) {
 	}
 }
 
-// What a workflow lists as pending is enough where the attempt is the one that
-// the entry knows: no history is read for it.
+// If the pending activity is the attempt that the entry knows, no history is read.
 func TestPending(t *testing.T) {
 	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
 	full := &workflowpb.PendingActivityInfo{
@@ -216,8 +214,8 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// A workflow ends, and its activities with it. What a newer server calls its
-// state isn't guessed at: an outcome that was accepted hangs on it.
+// When a workflow ends, its activities end. An unknown state of a newer server is
+// an error, because an accepted outcome depends on it.
 func TestWorkflowStatus(t *testing.T) {
 	for status, want := range map[enumspb.WorkflowExecutionStatus]struct {
 		end   End
@@ -249,8 +247,8 @@ func TestWorkflowStatus(t *testing.T) {
 	}
 }
 
-// A workflow that was terminated lists what it had: our failure may have been
-// taken before, to be retried.
+// A terminated workflow still lists its pending activities. Our failure may have
+// been accepted before, and be due for a retry.
 func TestLeftByATerminatedWorkflow(t *testing.T) {
 	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
 	for name, c := range map[string]struct {
@@ -272,8 +270,8 @@ func TestLeftByATerminatedWorkflow(t *testing.T) {
 	}
 }
 
-// Only NotFound says that the server no longer knows. Whatever else it answers
-// is an error, and nothing is concluded from it.
+// Only NotFound means that the server no longer knows the activity. Any other
+// answer is an error, and proves nothing.
 func TestDescribeErrors(t *testing.T) {
 	history := [][]*historypb.HistoryEvent{{completedEvent(5, us)}, {scheduledEvent(5, "5", saidAt(0))}}
 	for name, c := range map[string]struct {

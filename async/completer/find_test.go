@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// taskToken is a token as a server makes it, as far as Find reads it.
+// taskToken is a token as a server makes it, with the fields that Find reads.
 func taskToken(workflow, run, activity string, event, attempt uint64) (b []byte) {
 	for num, v := range map[protowire.Number]string{1: "namespace-id", 2: workflow, 3: run, 6: activity, 8: "Approve"} {
 		b = protowire.AppendTag(b, num, protowire.BytesType)
@@ -48,7 +48,7 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-// FuzzReadToken: no bytes that are passed as a token do anything but be refused.
+// FuzzReadToken: bytes that are no token are refused, and have no other effect.
 func FuzzReadToken(f *testing.F) {
 	f.Add(taskToken("w", "r", "5", 7, 2))
 	f.Add([]byte("garbage"))

@@ -38,10 +38,10 @@ func TestLookupsShareOneQuestion(t *testing.T) {
 		}
 		look(run{"a", "w", "1"})
 		synctest.Wait()
-		for range 100 { // while the first is out: they share the next
+		for range 100 { // while the first call is under way: they share the next one
 			look(run{"a", "w", "1"})
 		}
-		look(run{"a", "w", "2"}) // another run doesn't wait
+		look(run{"a", "w", "2"}) // a question about another run does not wait
 		wg.Wait()
 		if put != 3 {
 			t.Errorf("%d questions were put, want 3", put)
@@ -84,7 +84,7 @@ func TestLookupOfACallerThatIsGone(t *testing.T) {
 	})
 }
 
-// With since, an answer is shared that has come already, or is on its way.
+// With since, questions share an answer that has come already or is under way.
 func TestLookupsShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lookups

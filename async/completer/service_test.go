@@ -17,17 +17,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// said is a Temporal that says what a test has it say, and notes what it is
-// asked.
+// said is a fake Temporal that answers as the test says, and records the requests.
 type said struct {
 	t        *testing.T
 	workflow *workflowservice.DescribeWorkflowExecutionResponse
 	activity *workflowservice.DescribeActivityExecutionResponse
-	err      error                       // in place of either
-	pages    [][]*historypb.HistoryEvent // newest first, and so is each
+	err      error                       // returned instead of either
+	pages    [][]*historypb.HistoryEvent // newest first, and so are their events
 	pageErr  map[string]error            // by page token
 
-	tokens []string // of the pages asked for; the newest has none
+	tokens []string // the tokens of the requested pages; the newest page has none
 }
 
 var saidTarget = Target{
@@ -86,8 +85,8 @@ func (s *said) want(got, want proto.Message) {
 	}
 }
 
-// service makes a client of said. The options of a call are of a package that
-// this module doesn't require, so their type is the compiler's to find.
+// service makes a client of said. The type of the call options belongs to a package
+// that this module does not require, so the compiler infers it.
 type service[O any] struct {
 	workflowservice.WorkflowServiceClient
 	said *said
@@ -109,7 +108,7 @@ func (s service[O]) DescribeActivityExecution(ctx context.Context, r *workflowse
 	return s.said.DescribeActivityExecution(ctx, r)
 }
 
-// saidClient is an SDK's client, as far as a completer uses it.
+// saidClient is the part of an SDK client that a completer uses.
 type saidClient struct {
 	client.Client
 	service workflowservice.WorkflowServiceClient
@@ -130,7 +129,7 @@ func (c saidClient) CompleteActivityByActivityIDWithOptions(context.Context, cli
 	return c.err
 }
 
-// completerOf is the completer of a client that could not be derived from.
+// completerOf returns the completer of a client from which none can be derived.
 func completerOf(c client.Client) *clientCompleter {
 	n := &namespaceClient{namespace: "default"}
 	n.derived.Store(&c)
@@ -139,30 +138,30 @@ func completerOf(c client.Client) *clientCompleter {
 	return cc
 }
 
-// completer is that of a client which asks this Temporal.
+// completer returns the completer of a client of this fake.
 func (s *said) completer(t *testing.T) *clientCompleter {
 	s.t = t
 	return completerOf(saidClient{service: newService(s, workflowservice.WorkflowServiceClient.DescribeActivityExecution)})
 }
 
-// Who ends an activity, by their identities.
+// The identities that end an activity.
 const (
 	us     = "worker@host" + identitySuffix
 	others = "worker@host"
 )
 
-// marked is a failure that carries a mark.
+// marked returns a failure with a mark.
 func marked(mark string) *failurepb.Failure {
 	return &failurepb.Failure{Message: "no", Source: FailureSource(mark)}
 }
 
-// causedBy is a failure of the server, around one that was sent to it.
+// causedBy returns a failure of the server that wraps one that was sent to it.
 func causedBy(f *failurepb.Failure) *failurepb.Failure {
 	return &failurepb.Failure{Message: "too large", Source: "Server", Cause: f}
 }
 
-// scheduledEvent is written when the activity is scheduled; the others below
-// refer to it by its ID.
+// scheduledEvent is the event of the activity's scheduling; the others below refer
+// to it by its ID.
 func scheduledEvent(id int64, activityID string, at time.Time) *historypb.HistoryEvent {
 	return &historypb.HistoryEvent{
 		EventId: id, EventTime: timestamppb.New(at), EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,

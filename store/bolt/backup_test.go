@@ -16,9 +16,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// TestBackup copies a store that is being written: the copy is one moment of
-// it, with all that was acknowledged before and nothing without what went
-// before it.
+// TestBackup copies a store during writes. The copy shows one moment: all writes
+// that were acknowledged before, and no write without those that preceded it.
 func TestBackup(t *testing.T) {
 	s := openWith(t, newPath(t), Options{Mode: 0o640})
 	for i := range 500 {
@@ -91,9 +90,8 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestCompact does what docs/operations.md says: bbolt's own compaction of a
-// file that isn't open gives a smaller one with the same entries, which goes on
-// with its versions.
+// TestCompact does what docs/operations.md says. bbolt's compaction of a closed
+// file makes a smaller file with the same entries, whose versions continue.
 func TestCompact(t *testing.T) {
 	path, smaller := newPath(t), newPath(t)
 	s := openWith(t, path, Options{NoSyncForTests: true})

@@ -50,7 +50,7 @@ func benchStore(b *testing.B, o Options) *Store {
 	return s
 }
 
-// bareDB is bbolt as it comes, with two buckets that get what ours get.
+// bareDB is plain bbolt, with two buckets that get the same data as the store's.
 func bareDB(b *testing.B) *bbolt.DB {
 	db, err := bbolt.Open(filepath.Join(b.TempDir(), "bare.db"), 0o600, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ const (
 	turn  = 50 * time.Millisecond
 )
 
-// side is one that is compared: how to put, and how often that was done.
+// side is one contestant: how it puts, and how often it has.
 type side struct {
 	put  func(id string, due int64) error
 	n    atomic.Int64
@@ -171,7 +171,7 @@ func BenchmarkPut(b *testing.B) {
 					xUpdate = append(xUpdate, r/update.rate())
 					xBatch = append(xBatch, r/batch.rate())
 				}
-				b.ReportMetric(0, "ns/op") // of a whole measurement: means nothing
+				b.ReportMetric(0, "ns/op") // time of the whole measurement, which means nothing
 				b.ReportMetric(median(rate), "puts/s")
 				b.ReportMetric(median(xUpdate), "x-update")
 				b.ReportMetric(median(xBatch), "x-batch")
@@ -181,9 +181,9 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// fill makes a store of n entries, one of which is due every millisecond from
-// at(0) on: in the order of their IDs, as activities of one kind are, or
-// scattered over them, which is the worst case for a tree.
+// fill makes a store of n entries, one of which is due every millisecond from at(0)
+// on. They are in the order of their IDs, as activities of one kind are, or
+// scattered, which is the worst case for a tree.
 func fill(b *testing.B, n int, scattered bool) string {
 	s := benchStore(b, Options{NoSyncForTests: true})
 	order := mathrand.New(mathrand.NewPCG(1, 2)).Perm(n)
@@ -216,7 +216,7 @@ func fill(b *testing.B, n int, scattered bool) string {
 // claimer opens a file of fill's again and again and claims what is due next.
 type claimer struct {
 	path string
-	next int64 // the millisecond up to which all was claimed
+	next int64 // everything due up to this millisecond was claimed
 }
 
 // claim returns how long Open took, and the claim of n entries.
@@ -269,7 +269,7 @@ func BenchmarkOpen(b *testing.B) {
 			opened = append(opened, ms(open))
 			first = append(first, ms(open+claim))
 		}
-		b.ReportMetric(0, "ns/op") // of a whole measurement: means nothing
+		b.ReportMetric(0, "ns/op") // time of the whole measurement, which means nothing
 		b.ReportMetric(median(opened), "ms-open")
 		b.ReportMetric(median(first), "ms-first-claim")
 		b.ReportMetric(float64(size)/(1<<20), "MiB")

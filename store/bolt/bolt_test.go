@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// newPath returns where a test's file goes. When the test has ended, and what
-// it opened is closed, bbolt's own check is run over the file.
+// newPath returns the path for a test's file. When the test has ended and the file
+// is closed, bbolt's own check runs on it.
 func newPath(t testing.TB) string {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	t.Cleanup(func() { checkFile(t, path) })
@@ -64,7 +64,7 @@ func openWith(t testing.TB, path string, o Options) *Store {
 	return s
 }
 
-// at is a time in milliseconds from a fixed one.
+// at returns a time that is ms milliseconds after a fixed one.
 func at(ms int64) time.Time { return time.UnixMilli(1_800_000_000_000 + ms).UTC() }
 
 func ids(entries []store.Entry) (ids []string) {
@@ -84,7 +84,7 @@ func put(t testing.TB, s store.Store, e store.Entry) store.Entry {
 	return e
 }
 
-// damage flips a bit of what is kept for an entry, below the store.
+// damage flips a bit of the stored data of an entry.
 func damage(t *testing.T, s *Store, id string) {
 	t.Helper()
 	err := s.db.Update(func(tx *bbolt.Tx) error {

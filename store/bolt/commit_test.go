@@ -157,7 +157,7 @@ func TestFailedCommitFailsAllOfItsCallers(t *testing.T) {
 
 		a.put(t.Context(), s, store.Entry{ID: "first"})
 		synctest.Wait()
-		// Its answer is what the disk says, whatever becomes of the others.
+		// Its answer is that of the disk, whatever happens to the others.
 		a.call("refused", func() error {
 			_, err := s.Put(t.Context(), store.Entry{ID: "there"})
 			return err
@@ -165,7 +165,7 @@ func TestFailedCommitFailsAllOfItsCallers(t *testing.T) {
 		synctest.Wait()
 		a.put(t.Context(), s, store.Entry{ID: "lost"})
 		synctest.Wait()
-		// Its ErrExists would rest on the write that is lost.
+		// Its ErrExists would depend on the lost write.
 		a.call("rests", func() error {
 			_, err := s.Put(t.Context(), store.Entry{ID: "lost"})
 			return err
@@ -250,7 +250,7 @@ func TestContextOfTheElected(t *testing.T) {
 		a.put(t.Context(), s, store.Entry{ID: "behind"})
 		synctest.Wait()
 		s.mu.Lock()
-		cancel() // it gives up, and before it is out of the queue it is elected
+		cancel() // it gives up, and is chosen to lead before it has left the queue
 		s.queue[0].elected = true
 		s.queue[0].wake <- true
 		s.mu.Unlock()
@@ -261,8 +261,8 @@ func TestContextOfTheElected(t *testing.T) {
 	})
 }
 
-// TestFaultFailsOnlyWhoMeetsIt has one operation of a batch run into damage
-// after it has written, as others have before it.
+// TestFaultFailsOnlyWhoMeetsIt: one operation of a batch meets damage after it and
+// others have written.
 func TestFaultFailsOnlyWhoMeetsIt(t *testing.T) {
 	for name, fault := range map[string]func() error{
 		"panic": func() error { panic("as bbolt does") },
@@ -326,9 +326,8 @@ func TestCloseWaitsForTheQueue(t *testing.T) {
 	})
 }
 
-// TestEmptyClaim shows that a claim of nothing neither commits nor waits for a
-// commit that is under way, and that one which only finds damage doesn't
-// commit either.
+// TestEmptyClaim: a claim of nothing neither commits nor waits for a commit under
+// way, and a claim that finds only damage does not commit.
 func TestEmptyClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)

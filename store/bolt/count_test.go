@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A file that was made before counts were kept gets one with the first Count, and
-// keeps it from then on.
+// A file of an earlier release without a count gets one with the first Count, and
+// keeps it.
 func TestCountOfAnOldFile(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
@@ -16,7 +16,7 @@ func TestCountOfAnOldFile(t *testing.T) {
 		put(t, s, store.Entry{ID: id})
 	}
 	must(t, s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(dueBucket).SetSequence(0) }))
-	put(t, s, store.Entry{ID: "d"}) // changes nothing of what isn't known
+	put(t, s, store.Entry{ID: "d"}) // does not change an unknown count
 	want := func(s *Store, want int) {
 		t.Helper()
 		if n, err := s.Count(t.Context()); err != nil || n != want {

@@ -15,10 +15,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// soaking says that tests run for as long as they are worth: make soak.
+// soaking means that tests run for longer, as in make soak.
 func soaking() bool { return os.Getenv("LATCHKEY_SOAK") != "" }
 
-// newRandom is seeded from LATCHKEY_SEED, which repeats a run, or else anew.
+// newRandom returns a generator seeded from LATCHKEY_SEED, which repeats a run, or
+// from a new seed.
 func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()
@@ -31,9 +32,9 @@ func newRandom(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestDamagedAnywhere changes a file in random places and uses it. Whatever is
-// met, the process survives, no call answers with anything but what was
-// stored, and where Check finds nothing all is as it was.
+// TestDamagedAnywhere damages a file in random places and uses it. The process
+// survives, and no call returns anything but stored data. If Check finds nothing,
+// all data is unchanged.
 func TestDamagedAnywhere(t *testing.T) {
 	rounds := 50
 	if soaking() {
@@ -55,7 +56,7 @@ func TestDamagedAnywhere(t *testing.T) {
 			at = at / os.Getpagesize() * os.Getpagesize()
 			at = min(at+random.IntN(64), len(damaged)-1)
 			damaged[at] ^= 1 << random.IntN(8)
-		case 3: // a page's content is another's
+		case 3: // one page has the content of another
 			size := os.Getpagesize()
 			from := 2 + random.IntN(len(damaged)/size-2)
 			copy(damaged[at/size*size:], damaged[from*size:(from+1)*size])
@@ -94,7 +95,7 @@ func wantDamage(t *testing.T, op string, err error) {
 	}
 }
 
-// use calls everything, and reports whether Check found nothing.
+// use makes every kind of call, and reports whether Check found nothing.
 func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 	t.Helper()
 	err := s.Check(t.Context())
@@ -116,7 +117,7 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 			same("Get", e)
 		case sound:
 			t.Errorf("Check found nothing, and Get failed: %v", err)
-		case !errors.Is(err, store.ErrNotFound): // its key may be what is damaged
+		case !errors.Is(err, store.ErrNotFound): // its key may be damaged
 			wantDamage(t, "Get", err)
 		}
 	}
@@ -147,7 +148,7 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 		if i%16 != 0 {
 			continue
 		}
-		// Where an entry is there twice, its version may have moved on.
+		// If an entry is in the file twice, its version may have changed.
 		e.Version, err = s.Put(t.Context(), e)
 		if err != nil && (sound || !errors.Is(err, store.ErrConflict)) {
 			wantDamage(t, "Put", err)
@@ -192,8 +193,8 @@ func TestDamagedMeta(t *testing.T) {
 	}
 }
 
-// TestCheckFinds damages one thing at a time, below the store and in ways that
-// leave bbolt's own structure sound.
+// TestCheckFinds damages one thing at a time, in ways that leave bbolt's own
+// structure intact.
 func TestCheckFinds(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, entries, due *bbolt.Bucket)
@@ -218,7 +219,7 @@ func TestCheckFinds(t *testing.T) {
 			v := bytes.Clone(entries.Get([]byte("b")))
 			must(t, entries.Delete([]byte("b")))
 			must(t, entries.Put([]byte("B"), v))
-		}, "checksum", store.ErrNotFound}, // as Get says until Check is asked
+		}, "checksum", store.ErrNotFound}, // as Get reports, until Check runs
 		"lost from the index": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.Delete(dueKey(at(2).UnixMilli(), "b")))
 		}, "not in the index", nil},
@@ -257,7 +258,7 @@ func TestCheckFinds(t *testing.T) {
 			if _, err := s.Get(t.Context(), "b"); !errors.Is(err, c.get) {
 				t.Errorf("Get of b: expected %v, got %v", c.get, err)
 			}
-			// The others go on.
+			// Other entries remain usable.
 			claimed, err := s.Claim(t.Context(), at(10), at(20), 10)
 			if err != nil {
 				t.Errorf("Claim: %v", err)

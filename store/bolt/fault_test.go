@@ -34,7 +34,7 @@ func TestPanicInCommit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// Not checked afterwards: a store that can't go on keeps the lock.
+				// Not checked afterwards: a disabled store keeps the lock.
 				s := open(t, filepath.Join(t.TempDir(), "latchkey.db"))
 				put(t, s, store.Entry{ID: "there"})
 				update, blocked := s.update, make(chan struct{})
@@ -66,10 +66,10 @@ func TestPanicInCommit(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForALostLock makes a fault leave a lock held while a commit is
+// TestNoCallWaitsForALostLock makes a fault leave a lock held while a commit is
 // under way, which may then never end. Waiting calls return an error, and Close
 // does not wait.
-func TestNobodyWaitsForALostLock(t *testing.T) {
+func TestNoCallWaitsForALostLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)
 		var a answers
@@ -91,8 +91,8 @@ func TestNobodyWaitsForALostLock(t *testing.T) {
 	})
 }
 
-// TestCutShortBelow cuts the file of an open store short. Whatever it meets,
-// the process goes on, later calls answer, and Close returns.
+// TestCutShortBelow truncates the file of an open store. The process survives,
+// later calls return, and Close returns.
 func TestCutShortBelow(t *testing.T) {
 	content, entries := sample(t)
 	for _, left := range []int{0, os.Getpagesize(), 3 * os.Getpagesize(), len(content) / 3} {
@@ -135,8 +135,8 @@ func TestCutShortBelow(t *testing.T) {
 	}
 }
 
-// TestCutShortUnderLoad does it while many are at work. Those that wait for one
-// of bbolt's locks may wait for ever; Close doesn't.
+// TestCutShortUnderLoad does the same under load. Calls that wait for one of
+// bbolt's locks may wait forever; Close does not.
 func TestCutShortUnderLoad(t *testing.T) {
 	content, entries := sample(t)
 	for range 5 {

@@ -41,7 +41,7 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// wantOnly checks that nothing is left behind in a directory.
+// wantOnly checks that a directory has no other file.
 func wantOnly(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	var got []string
@@ -103,7 +103,7 @@ func TestLocked(t *testing.T) {
 			t.Errorf("expected to wait for the context, 1.01 s, got %v", waited)
 		}
 
-		// One that waits gets the file when it is free, and sees all of it.
+		// A waiting Open gets the file when it is free, with all its data.
 		put(t, s, store.Entry{ID: "a"})
 		time.AfterFunc(time.Second, func() { _ = s.Close() })
 		next := openWith(t, path, Options{LockTimeout: time.Hour})
@@ -111,8 +111,8 @@ func TestLocked(t *testing.T) {
 	})
 }
 
-// TestCreatedOnce has many open one path that isn't there: one makes the file,
-// and it is the same for all.
+// TestCreatedOnce: many calls open one path without a file. One creates the file,
+// and all use it.
 func TestCreatedOnce(t *testing.T) {
 	for range 4 {
 		path := newPath(t)
@@ -141,8 +141,8 @@ func TestCreatedOnce(t *testing.T) {
 	}
 }
 
-// sample makes a file of three levels, some of whose pages are free, and
-// returns it and what is in it.
+// sample makes a file of three levels with some free pages, and returns it and its
+// content.
 func sample(t *testing.T) (content []byte, entries map[string]store.Entry) {
 	t.Helper()
 	path := newPath(t)
@@ -183,7 +183,7 @@ func sample(t *testing.T) (content []byte, entries map[string]store.Entry) {
 	return content, entries
 }
 
-// layoutOf returns where things are in a file's content.
+// layoutOf returns the layout of a file's content.
 func layoutOf(t *testing.T, content []byte) *pages.Layout {
 	t.Helper()
 	f, err := os.Open(damaged(t, content, func(image) {}))
@@ -297,7 +297,7 @@ func TestBadFiles(t *testing.T) {
 			if !bytes.Equal(before, after) {
 				t.Error("expected the file to be left as it was, and it was changed")
 			}
-			// The file isn't held on to.
+			// The file is not kept open.
 			if db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 1, ReadOnly: true}); errors.Is(err, berrors.ErrTimeout) {
 				t.Error("expected the file to be free again, and it is locked")
 			} else if err == nil {
@@ -307,8 +307,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestDamagedWhileInUse looks at a damaged file that another store holds: it is
-// locked, and nothing is said of its state, which may be a write half done.
+// TestDamagedWhileInUse opens a damaged file that another store holds. The error is
+// ErrLocked, because the damage may be an unfinished write.
 func TestDamagedWhileInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	open(t, path)

@@ -31,8 +31,8 @@ func TestFullDisk(t *testing.T) {
 	checkFile(t, path)
 }
 
-// TestFileSizeLimit does the same in a process whose files can't grow, for
-// want of a small disk.
+// TestFileSizeLimit does the same with a limit on the size of files, which needs no
+// small disk.
 func TestFileSizeLimit(t *testing.T) {
 	path := newPath(t)
 	must(t, child(t, "full", path).Run())

@@ -11,11 +11,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// gate stands between a store and its database: commits wait at it, and it
-// counts them. Everything happens in a synctest bubble, so that Wait returns
-// when every writer is queued or at the gate.
+// gate stands between a store and its database. Commits wait at it, and it counts
+// them. Everything happens in a synctest bubble, so Wait returns when every writer
+// is queued or at the gate.
 type gate struct {
-	open    chan error // a value lets one commit pass; an error other than nil takes its place
+	open    chan error // a value lets one commit pass; an error replaces it
 	commits int        // that reached the disk
 	begun   int        // that came to the gate
 }
@@ -38,7 +38,7 @@ func gated(t *testing.T) (*Store, *gate) {
 	return s, g
 }
 
-// answers collects what concurrent calls returned.
+// answers collects the results of concurrent calls.
 type answers struct {
 	wg   sync.WaitGroup
 	mu   sync.Mutex
@@ -64,7 +64,7 @@ func (a *answers) call(name string, fn func() error) {
 	})
 }
 
-// of returns the answer of a call, and whether there is one yet.
+// of returns the result of a call, and whether it has one yet.
 func (a *answers) of(name string) (error, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

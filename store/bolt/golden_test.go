@@ -44,8 +44,8 @@ func writeGolden(t *testing.T) {
 	must(t, s.Close())
 }
 
-// TestGolden reads the file that the first release wrote: what is in it must
-// stay readable, and its versions must not be given again.
+// TestGolden reads the file of the first release: its entries must stay readable,
+// and its versions must not repeat.
 func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)

@@ -23,8 +23,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// childVariable makes the test's program be a child instead: of which kind, a
-// colon, and the path of its file.
+// childVariable makes the test's program a child: its value is the kind, a colon,
+// and the path of the file.
 const childVariable = "LATCHKEY_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
@@ -63,7 +63,7 @@ func TestKill(t *testing.T) {
 	var k *killed
 	acked := 0
 	for round := range rounds {
-		if round%20 == 0 { // the making of a file is cut off too
+		if round%20 == 0 { // the creation of a file is interrupted too
 			k = &killed{path: newPath(t), known: make(map[string]known)}
 		}
 		acked += k.round(t, random, round)
@@ -77,18 +77,18 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killed is what is known of a file whose writers get killed.
+// killed is what is known about a file whose writers are killed.
 type killed struct {
 	path  string
 	known map[string]known
 }
 
-// known is what the children said of an entry. Writes are numbered, and a
-// number of 0 means that the entry is gone.
+// known is what the children reported about an entry. Writes are numbered; 0 means
+// that the entry is deleted.
 type known struct {
 	acked   uint64 // the last write that was acknowledged
 	version uint64 // the last version that was, by Put or Claim
-	begun   uint64 // a write of which nothing was heard
+	begun   uint64 // a write without a reported result
 	unheard bool   // there is such a write
 }
 
@@ -99,7 +99,7 @@ func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
 	must(t, cmd.Start())
 	lines := bufio.NewReader(out)
 	var said bytes.Buffer
-	if round%4 > 0 { // else it is killed as it starts
+	if round%4 > 0 { // otherwise it is killed at its start
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			t.Fatalf("the child ended before it was ready: %v", err)
@@ -117,14 +117,14 @@ func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
 	return acked
 }
 
-// heard reads what a child said before it died.
+// heard reads what a child printed before it died.
 func (k *killed) heard(t *testing.T, said string) (acked int) {
 	t.Helper()
 	for line := range strings.Lines(said) {
 		var what, id string
 		var n, version uint64
 		if !strings.HasSuffix(line, "\n") {
-			continue // it died in the middle of a word
+			continue // it died while it printed a line
 		}
 		if _, err := fmt.Sscan(line, &what, &id, &n, &version); err != nil {
 			t.Fatalf("the child said %q: %v", line, err)
@@ -152,7 +152,7 @@ func (k *killed) heard(t *testing.T, said string) (acked int) {
 	return acked
 }
 
-// verify opens the file and compares. What is found is what is known from here.
+// verify opens the file and compares. Its entries are the known state from here on.
 func (k *killed) verify(t *testing.T) {
 	t.Helper()
 	s, err := Open(t.Context(), k.path, Options{})
@@ -185,8 +185,8 @@ func (k *killed) verify(t *testing.T) {
 	}
 }
 
-// writeBody is the body of an entry's nth write: its number, and then what
-// follows from it, mostly short and sometimes of several pages.
+// writeBody is the body of an entry's nth write: the number, and bytes derived from
+// it, mostly short and sometimes several pages long.
 func writeBody(id string, n uint64) []byte {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, id)
@@ -215,8 +215,8 @@ const (
 	childIDs     = 20 // of each writer
 )
 
-// writerChild writes until it is killed, and says so before and after each
-// write, in one line that goes out at once.
+// writerChild writes until it is killed. It prints a line before and after each
+// write.
 func writerChild(path string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, path, Options{})

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestModel drives a store with random operations, closing and opening it in
-// between, and compares every answer with a map's.
+// TestModel calls a store with random operations, closes and opens it in between,
+// and compares every result with that of a map.
 func TestModel(t *testing.T) {
 	steps := 6_000
 	if soaking() {
@@ -52,7 +52,7 @@ type model struct {
 
 func (m *model) id() string { return fmt.Sprintf("id-%03d", m.random.IntN(200)) }
 
-// version is that of an entry, or a wrong one, or none.
+// version returns the version of an entry, or a wrong one, or none.
 func (m *model) version(id string) uint64 {
 	switch m.random.IntN(8) {
 	case 0:
@@ -187,7 +187,7 @@ func same(a, b store.Entry) bool {
 	return a.ID == b.ID && a.Version == b.Version && a.Due.Equal(b.Due) && bytes.Equal(a.Body, b.Body)
 }
 
-// compare looks at everything.
+// compare compares the whole content.
 func (m *model) compare() {
 	left := maps.Clone(m.entries)
 	for e, err := range m.s.List(m.t.Context()) {

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestBytesAreCopied keeps what calls returned over overwrites and the growth
-// of the file: what bbolt shows in a transaction would read as other data then.
+// TestBytesAreCopied keeps returned bodies while entries are overwritten and the
+// file grows: bytes of a bbolt transaction would change.
 func TestBytesAreCopied(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	const n = 50
@@ -59,7 +59,7 @@ func TestBytesAreCopied(t *testing.T) {
 			}
 		}
 	}
-	// And what was given is the caller's again.
+	// The given bodies belong to the caller again.
 	mine := []byte("before")
 	put(t, s, store.Entry{ID: "mine", Body: mine})
 	copy(mine, "after!")
@@ -91,7 +91,7 @@ func TestVersionsOutliveEntriesAndClose(t *testing.T) {
 	}
 }
 
-// TestClaimStopsAtItsSize claims bodies that don't fit into one answer.
+// TestClaimStopsAtItsSize claims bodies that do not fit into one result.
 func TestClaimStopsAtItsSize(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	for i := range 4 {
@@ -183,9 +183,9 @@ func TestListGoesOnBehindDamage(t *testing.T) {
 	}
 }
 
-// TestReadersAndWriters has many goroutines do everything at once, on a file
-// that outgrows its mapping several times. Nobody may wait for ever, and the
-// sum that they move about stays.
+// TestReadersAndWriters makes all kinds of calls from many goroutines, on a file
+// that outgrows its memory map several times. No call may hang, and the sum that
+// they move between entries stays.
 func TestReadersAndWriters(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	const writers, writes = 8, 60

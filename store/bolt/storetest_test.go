@@ -30,8 +30,8 @@ func harnessWith(o Options) storetest.Harness {
 			}
 			return again
 		},
-		// The database goes away below the store, as when its file could not
-		// be mapped again.
+		// The database is closed below the store, as if its file could not be
+		// mapped again.
 		Break: func(t *testing.T, s store.Store) {
 			if err := s.(*Store).db.Close(); err != nil {
 				t.Fatalf("closing the database: %v", err)
@@ -57,7 +57,7 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(harnessWith(Options{NoSyncForTests: true})))
 }
 
-// Nothing of an entry can be read in the file of a sealed store.
+// The file of a sealed store contains nothing readable of an entry.
 func TestSealedFileShowsNothing(t *testing.T) {
 	const secret = "PLANTED-SECRET"
 	path := newPath(t)

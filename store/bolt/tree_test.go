@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 )
 
-// image is a file's content, to be damaged.
+// image is the content of a file, to be damaged.
 type image []byte
 
 func (b image) page(id int) []byte {
@@ -32,8 +32,8 @@ func (b image) each(kind uint16, fn func(id int, page []byte)) {
 	}
 }
 
-// eachSecond calls fn for the second leaf of every branch, which Open doesn't
-// look at, and for that branch.
+// eachSecond calls fn for the second leaf of every branch, which Open does not
+// read, and for that branch.
 func (b image) eachSecond(fn func(id int, leaf, branch []byte)) {
 	b.each(pages.BranchPage, func(_ int, branch []byte) {
 		id := int(binary.NativeEndian.Uint64(branch[pages.HeaderSize+pages.ElementSize+8:]))
@@ -56,8 +56,8 @@ func branchKey(page []byte, i int) []byte {
 	return page[pos : pos+int(binary.NativeEndian.Uint32(page[at+4:]))]
 }
 
-// TestDamagedTree damages what Open looks at. The first two would end the
-// process if they came to bbolt, and the third would lose data in silence.
+// TestDamagedTree damages what Open checks. The first two kinds of damage would end
+// the process if bbolt met them, and the third would lose data silently.
 func TestDamagedTree(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {
@@ -107,7 +107,7 @@ func TestDamagedTree(t *testing.T) {
 	}
 }
 
-// TestCheckFindsPages damages what only Check looks at.
+// TestCheckFindsPages damages what only Check reads.
 func TestCheckFindsPages(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {
@@ -131,8 +131,8 @@ func TestCheckFindsPages(t *testing.T) {
 				binary.NativeEndian.PutUint32(leaf[pages.HeaderSize:], pages.BucketElement)
 			})
 		}, "damaged element"},
-		// Lower than it should be: all are still found, but bbolt wouldn't find
-		// the leaf's place in the branch when it writes it anew.
+		// Lower than it should be: all entries are still found, but bbolt would not
+		// find the leaf's place in the branch when it writes the leaf again.
 		"key that leads to it": {func(b image) {
 			b.eachSecond(func(_ int, _, branch []byte) {
 				key := branchKey(branch, 1)
@@ -149,8 +149,8 @@ func TestCheckFindsPages(t *testing.T) {
 	}
 }
 
-// TestClaimPassesOverAFault has a page of entries lead off the end of the
-// file's mapping: those entries can't be claimed, and all others can.
+// TestClaimPassesOverAFault: a page of entries leads beyond the end of the memory
+// map. These entries cannot be claimed, and all others can.
 func TestClaimPassesOverAFault(t *testing.T) {
 	content, entries := sample(t)
 	path := damaged(t, content, func(b image) {
@@ -180,7 +180,7 @@ func TestClaimPassesOverAFault(t *testing.T) {
 	must(t, s.Close())
 }
 
-// damaged makes a file of the content after damage was done to it.
+// damaged makes a file of the content after damage.
 func damaged(t *testing.T, content []byte, damage func(b image)) (path string) {
 	t.Helper()
 	b := image(bytes.Clone(content))

@@ -72,7 +72,7 @@ func TestOpenByURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The path was taken from the directory of that moment.
+	// The path is relative to the directory at the time of the call.
 	t.Chdir(t.TempDir())
 	put(t, s, store.Entry{ID: "a"})
 	if err := s.Close(); err != nil {

@@ -29,8 +29,8 @@ const answersVariable = "LATCHKEY_POSTGRES_ANSWERS"
 const schemaVariable = "LATCHKEY_POSTGRES_SCHEMA"
 
 // answerForEver answers all expenses in random order, from several callers, and
-// says in a line of its own when one is through. Those that can be divided by
-// three it rolls back.
+// prints a line for each transaction. It rolls those back whose number is divisible
+// by three.
 func answerForEver(url, schema string) error {
 	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, url)
@@ -78,8 +78,8 @@ func answerForEver(url, schema string) error {
 				default:
 					err = DecideSQL(ctx, db, s, hub, a.expense, a.id, d)
 				}
-				// The expense may have its row, or its answer, already: those
-				// come together, so either ends the transaction.
+				// The expense may already have its row or its answer. They come
+				// together, so either one ends the transaction.
 				if err != nil && sqlCode(err) != "23505" && !errors.Is(err, async.ErrSettled) {
 					errs <- err
 					return

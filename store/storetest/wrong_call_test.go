@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// listingBy replaces List by one that may use the reference's.
+// listingBy replaces List. The replacement may call the reference's List.
 func listingBy(list func(r *ref, ctx context.Context, yield func(store.Entry, error) bool)) func(r *ref) store.Store {
 	return func(r *ref) store.Store {
 		return &twisted{ref: r, list: func(ctx context.Context) iter.Seq2[store.Entry, error] {
@@ -80,7 +80,7 @@ func wrongLists() []wrong {
 			turn := 0
 			r.List(ctx)(func(e store.Entry, err error) bool {
 				if turn++; turn%50 == 0 {
-					m.meet() // gives the others time
+					m.meet() // gives other callers time
 				}
 				r.w.mu.Lock()
 				changed := r.w.last != begun
@@ -189,8 +189,8 @@ func wrongContexts() []wrong {
 	}
 }
 
-// putInTwoSteps compares, and then swaps what may have changed meanwhile.
-// Several of them may share what keeps their steps together.
+// putInTwoSteps compares, and then replaces what may have changed meanwhile.
+// Several stores may share the lock that keeps the two steps together.
 func putInTwoSteps(r *ref, m *meeting, together sync.Locker) store.Store {
 	return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
 		if err := e.Check(); err != nil {
@@ -247,7 +247,7 @@ func wrongOrders() []wrong {
 		{name: "the later of two equal deletes conflicts", caughtBy: []string{"Concurrency/EqualDeletesBothSucceed"}, wrap: func(r *ref) store.Store {
 			m := newLongMeeting(time.Second)
 			return &twisted{ref: r, del: func(ctx context.Context, id string, version uint64) error {
-				there := r.peek(id).Version == version // as a statement's snapshot has it
+				there := r.peek(id).Version == version // as the snapshot of a statement has it
 				m.meet()
 				r.w.mu.Lock()
 				removed := r.w.entries[id].Version == version
@@ -287,7 +287,7 @@ func wrongOrders() []wrong {
 				put: func(ctx context.Context, e store.Entry) (uint64, error) {
 					writing.Add(1)
 					defer writing.Add(-1)
-					m.meet() // a claim comes across this
+					m.meet() // a claim comes in between
 					m.meet() // and has time to see it
 					return r.put(ctx, e)
 				},
@@ -304,8 +304,8 @@ func wrongOrders() []wrong {
 	}
 }
 
-// cached answers Get from what this handle has seen last, and forgets it only
-// with its own Delete.
+// cached answers Get with the entry that this handle has read last. Only its own
+// Delete removes it from the cache.
 func cached(r *ref) *twisted {
 	var mu sync.Mutex
 	cache := make(map[string]store.Entry)
@@ -331,7 +331,7 @@ func cached(r *ref) *twisted {
 	}
 }
 
-// bare returns its errors as change makes them of the reference's.
+// bare returns the reference's errors, changed by change.
 type bare struct {
 	*ref
 	change func(op, id string, body []byte, err error) error

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// claiming replaces Claim by one that may use what the reference's does.
+// claiming replaces Claim. The replacement may call the reference's Claim.
 func claiming(claim func(r *ref, ctx context.Context, now, until time.Time, n int) ([]store.Entry, error)) func(r *ref) store.Store {
 	return func(r *ref) store.Store {
 		return &twisted{ref: r, claim: func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
@@ -19,7 +19,7 @@ func claiming(claim func(r *ref, ctx context.Context, now, until time.Time, n in
 	}
 }
 
-// keeping changes what Put stores.
+// keeping changes the entries that Put stores.
 func keeping(change func(e, current store.Entry) store.Entry) func(r *ref) store.Store {
 	return func(r *ref) store.Store {
 		return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
@@ -101,7 +101,7 @@ func wrongDues() []wrong {
 			}}
 		}},
 		{name: "a put ends the claim whatever its due", caughtBy: []string{"Due/PutBackKeepsTheClaim"}, wrap: func(r *ref) store.Store {
-			before := make(map[string]time.Time) // what was due before the claim
+			before := make(map[string]time.Time) // entries that were due before the claim
 			return &twisted{ref: r,
 				claim: func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 					return r.claimAs(ctx, now, until, n, func(e store.Entry) store.Entry {
@@ -187,7 +187,7 @@ func wrongClaims() []wrong {
 			return r.claim(ctx, now, until, int(int32(n)))
 		})},
 		{name: "a claim makes room for all that is asked for", caughtBy: []string{"Claim/AnyNumberMayBeAskedFor"}, wrap: claiming(func(r *ref, ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
-			if n == math.MaxInt { // fewer may be had, on a machine with much memory
+			if n == math.MaxInt { // a machine with much memory may return fewer
 				_ = make([]store.Entry, 0, n)
 			}
 			return r.claim(ctx, now, until, n)
@@ -306,8 +306,8 @@ func (r *ref) touchAll() {
 	}
 }
 
-// claimInTwoSteps reads what is due, and marks it as claimed without another
-// look at whether it still is.
+// claimInTwoSteps reads the due entries, and marks them as claimed without checking
+// again that they are due.
 func claimInTwoSteps(r *ref, m *meeting, take func(e store.Entry, until time.Time) store.Entry) store.Store {
 	return claiming(func(r *ref, ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 		if err := store.CheckClaim(now, until, n); err != nil {

@@ -161,7 +161,7 @@ func wrongBodies() []wrong {
 }
 
 func wrongIDs() []wrong {
-	// under keeps entries under another key than their ID.
+	// under stores entries under another key than their ID.
 	under := func(key func(id string) string) func(r *ref) store.Store {
 		return func(r *ref) store.Store {
 			return &twisted{ref: r,
@@ -228,7 +228,7 @@ func wrongIDs() []wrong {
 	}
 }
 
-// poke changes what is stored for id, beside the contract.
+// poke changes the stored entry of id without the store's methods.
 func (r *ref) poke(id string, change func(e *store.Entry)) {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
@@ -258,8 +258,8 @@ func (r *ref) claimAs(ctx context.Context, now, until time.Time, n int, take fun
 	return got, nil
 }
 
-// meeting lets two goroutines wait for each other within a call, so that what
-// goes wrong only between two callers does so whenever there are two.
+// meeting makes two goroutines wait for each other within a call, so that errors
+// between two callers happen whenever there are two.
 type meeting struct {
 	door     chan struct{}
 	patience time.Duration // there may be no other caller
@@ -267,7 +267,7 @@ type meeting struct {
 
 func newMeeting() *meeting { return newLongMeeting(2 * time.Millisecond) }
 
-// newLongMeeting is for calls that rarely come alone.
+// newLongMeeting returns a meeting for calls that seldom happen at the same time.
 func newLongMeeting(patience time.Duration) *meeting {
 	return &meeting{door: make(chan struct{}), patience: patience}
 }

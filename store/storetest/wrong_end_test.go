@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// open reopens the handle for one call, so that this call never learns of Close.
+// open reopens the handle for one call, so that this call does not notice Close.
 func (r *ref) open() { r.mu.Lock(); r.closed = false; r.mu.Unlock() }
 
 func wrongCloses() []wrong {
@@ -107,7 +107,7 @@ func wrongCloses() []wrong {
 	}
 }
 
-// saying answers with another error, or none, where the reference has from.
+// saying returns another error, or none, if the reference returns from.
 func saying(from, answer error) func(r *ref) store.Store {
 	of := func(err error) error {
 		if errors.Is(err, from) {
@@ -259,7 +259,7 @@ func wrongDurable() []wrong {
 			}
 		}
 	}
-	// remembering keeps what an entry was before, for reopened to bring back.
+	// remembering keeps the earlier state of each entry, which reopened restores.
 	claimed := make(map[*world]map[string]store.Entry)
 	deleted := make(map[*world]map[string]store.Entry)
 	var mu sync.Mutex

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// cutShort reports whether err is that of a call whose connection was cut.
+// cutShort reports whether a call failed because its connection was cut.
 func (r *ref) cutShort(err error) bool { return errors.Is(err, errUnreachable) && !r.broken.Load() }
 
 // afterCut makes a store that calls hurt after a call whose connection was cut.
@@ -112,8 +112,8 @@ func wrongFlaps() []wrong {
 	}
 }
 
-// TestSlowFailuresEndSoon shows that the suite ends within a minute on a store
-// whose calls take two seconds to fail.
+// TestSlowFailuresEndSoon: the suite ends within a minute on a store whose calls
+// take two seconds to fail.
 func TestSlowFailuresEndSoon(t *testing.T) {
 	const limit = time.Minute
 	h := everything(func(r *ref) store.Store { r.slow = 2 * time.Second; return r }, nil)

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
-// paged is a store whose Page is made of the IDs that are there.
+// paged is a store whose Page uses the IDs that exist.
 func paged(r *ref, page func(ctx context.Context, ids []string, after string, n int) ([]store.Entry, error)) store.Store {
 	return &twisted{ref: r, page: func(ctx context.Context, after string, n int) ([]store.Entry, error) {
 		if err := store.CheckPage(after, n); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// perWorld gives the handles of one world something in common.
+// perWorld gives the handles of one world a shared value.
 func perWorld[T any](create func() T) func(w *world) T {
 	var mu sync.Mutex
 	all := map[*world]T{}
@@ -30,7 +30,7 @@ func wrongShared() []wrong {
 		{name: "each handle has a cache of its own", caughtBy: []string{"Shared/PeerSeesWritesAtOnce"}, wrap: func(r *ref) store.Store {
 			s := cached(r)
 			get := s.get
-			fresh := make(map[string]uint64) // versions that this handle wrote itself
+			fresh := make(map[string]uint64) // versions that this handle has written
 			s.get = func(ctx context.Context, id string) (store.Entry, error) {
 				if v := fresh[id]; v != 0 && v == r.peek(id).Version {
 					return r.get(ctx, id)

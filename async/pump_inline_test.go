@@ -25,7 +25,7 @@ func (q quick) Beat(ctx context.Context, a heartbeat.Activity) (heartbeat.Beat, 
 	return q.Pump.Beat(ctx, a)
 }
 
-func TestPumpThatAsksNobodyMayPanic(t *testing.T) {
+func TestInlinePumpMayPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		w, s := newBeatWorld(t, func(o *async.Options) {

@@ -10,10 +10,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestWithSettlesOnly answers through a hub on another store, which stands for
+// TestHubWithSettlesOnly answers through a hub on another store, which stands for
 // a transaction: nothing is sent, and the hub that runs delivers at once what
 // has been written.
-func TestWithSettlesOnly(t *testing.T) {
+func TestHubWithSettlesOnly(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		id := w.pendFor(time.Hour, async.StartOptions{}).ID()
@@ -43,8 +43,8 @@ func TestWithSettlesOnly(t *testing.T) {
 	})
 }
 
-// TestWithKnowsNoCancellation answers ReportCanceled by what the store knows.
-func TestWithKnowsNoCancellation(t *testing.T) {
+// TestHubWithKnowsNoCancellation answers ReportCanceled by what the store knows.
+func TestHubWithKnowsNoCancellation(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		id := w.pendFor(time.Hour, async.StartOptions{}).ID()
@@ -55,7 +55,7 @@ func TestWithKnowsNoCancellation(t *testing.T) {
 	})
 }
 
-func TestWithRefusesNil(t *testing.T) {
+func TestHubWithRefusesNil(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		if recover() == nil {
@@ -66,7 +66,7 @@ func TestWithRefusesNil(t *testing.T) {
 }
 
 // What such a hub ends has hooks called too, by a hub that runs.
-func TestWithNotifies(t *testing.T) {
+func TestHubWithNotifies(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
 		id := w.start(1, async.StartOptions{})

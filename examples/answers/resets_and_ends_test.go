@@ -253,7 +253,7 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 
 // The activity ends without an answer. The Over hook gets the application's
 // reference.
-func TestEndIsTold(t *testing.T) {
+func TestEndCallsTheOverHook(t *testing.T) {
 	t.Parallel()
 	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
 	for name, c := range map[string]struct {
@@ -298,7 +298,7 @@ func TestEndIsTold(t *testing.T) {
 }
 
 // The same by Work, for processes that don't live long.
-func TestEndIsToldByWork(t *testing.T) {
+func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	o := patient()

@@ -55,7 +55,7 @@ func TestEarlierOrSameAttemptChangesNothing(t *testing.T) {
 	}
 }
 
-func TestSameAttemptAsksWhereNobodyWasHeardToAsk(t *testing.T) {
+func TestSameAttemptAsksIfTheHandOffIsNotRecorded(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
 	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })

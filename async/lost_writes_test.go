@@ -14,7 +14,7 @@ import (
 
 // A driver that repeats a write whose reply was lost is answered a conflict
 // with its own first try. The core must not take that for a stranger's write.
-func TestOwnLostWriteIsNotAStranger(t *testing.T) {
+func TestLostWriteIsRecognized(t *testing.T) {
 	f := &faulty{Store: store.NewMemory()}
 	f.put = func(ctx context.Context, e store.Entry) (uint64, error) {
 		if _, err := f.Store.Put(ctx, e); err != nil {

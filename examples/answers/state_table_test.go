@@ -16,7 +16,7 @@ import (
 
 // A result gets NotFound by token and by ID while the activity is pending, because
 // the activity has changed its state between the calls. The delivery is retried.
-func TestResultThatFindsNobodyIsTriedAgain(t *testing.T) {
+func TestResultBetweenTwoStatesIsRetried(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	run := w.Start(awaitDecision, patient())

@@ -17,7 +17,7 @@ import (
 
 // A hub that can't reach Temporal leaves what is due to one that can, and takes
 // part again once it can.
-func TestHubThatReachesNothing(t *testing.T) {
+func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		const activities = 300

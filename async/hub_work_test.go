@@ -16,7 +16,7 @@ import (
 )
 
 // Work tells all that there is to tell, with however few slots.
-func TestWorkTellsAllHooks(t *testing.T) {
+func TestWorkCallsAllHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told atomic.Int64
 		w := newWorld(t, func(o *async.Options) {

@@ -11,7 +11,7 @@ import (
 
 // The server has deleted the history that shows how the activity ended. The Over
 // hook gets ErrUnknownEnd, whatever the entry was waiting for.
-func TestUnknownEndIsTold(t *testing.T) {
+func TestUnknownEndCallsTheOverHook(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(w *world, deadline time.Duration) (vanish func()){
 		"of a workflow": func(w *world, deadline time.Duration) func() {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/latchkey-go/latchkey/examples/internal/browser"
+)
+
+// TestBrowser has people decide in Chromium: with the mouse and without
+// JavaScript, with the keyboard alone on a narrow dark screen, and by a link
+// without sign-in. Two people decide on one expense.
+//
+// LATCHKEY_SCREENSHOTS names a directory for pictures of the pages. LATCHKEY_AXE
+// names the file axe.min.js of axe-core, with which each page is examined.
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, server.Server(t))
+	chromium := browser.Start(t)
+	large, err := s.office.File(s.context(), samples[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := s.office.File(s.context(), samples[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waits("edsger", "Expense of €4,800.00")
+	eventually(t, "the mails are sent", func() bool {
+		return len(s.office.mails.Sent(finance)) == 1 && len(s.office.mails.Sent("grace@example.com")) == 1
+	})
+	seen := examiner{t: t, directory: os.Getenv("LATCHKEY_SCREENSHOTS")}
+
+	// Edsger follows the group's mail, with the mouse.
+	edsger := chromium.Open(browser.Window{Width: 1280, Height: 900, NoScript: true})
+	edsger.Go(s.office.mails.Sent(finance)[0].Link)
+	edsger.Await("Choose who you are")
+	seen.page(edsger, "sign-in-light")
+	edsger.Click(`button[value="edsger@example.com"]`)
+	edsger.Await("Your answer</h2>")
+	seen.page(edsger, "request-light")
+	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and nothing is sent
+	edsger.Click(`input[name="approved"][value="true"]`)
+	edsger.Click(`button[value="vote"]`)
+	edsger.Await("Your answer is in.")
+	edsger.Await("1 answer so far")
+	seen.page(edsger, "voted-light")
+
+	// Frances goes by her inbox, with the keyboard, on a narrow screen.
+	frances := chromium.Open(browser.Window{Width: 390, Height: 844, Dark: true})
+	frances.Go(s.base + "/inbox/")
+	frances.Await("Choose who you are")
+	frances.TabTo(`button[value="frances@example.com"]`)
+	frances.Press("Enter")
+	frances.Await("Waiting for you</h1>")
+	seen.page(frances, "list-dark-390")
+	frances.TabTo(`main a[href*="i/"]`)
+	frances.Press("Enter")
+	frances.Await("Your answer</h2>")
+	seen.page(frances, "request-dark-390")
+	frances.TabTo(`input[name="approved"]`)
+	frances.Press("Space")
+	frances.TabTo(`textarea[name="_comment"]`)
+	frances.Type("for the new customers")
+	frances.TabTo(`button[value="vote"]`)
+	frances.Press("Enter")
+	frances.Await("Decided on")
+	seen.page(frances, "decided-dark-390")
+
+	// Grace opens the link of her mail. She is not signed in.
+	grace := chromium.Open(browser.Window{Width: 390, Height: 844})
+	grace.Go(s.office.mails.Sent("grace@example.com")[0].Link)
+	grace.Await("Your name")
+	grace.Click(`input[name="_name"]`)
+	grace.Type("Grace")
+	seen.page(grace, "link-light-390")
+	grace.Click(`input[name="approved"][value="false"]`)
+	grace.Click(`button[value="vote"]`)
+	grace.Await("Decided on")
+
+	dark := chromium.Open(browser.Window{Width: 1280, Height: 900, Dark: true})
+	dark.Go(s.base + "/sign-in?to=/")
+	dark.Await("Choose who you are")
+	dark.Click(`button[value="edsger@example.com"]`)
+	dark.Await("File an expense</h1>")
+	seen.page(dark, "file-dark")
+	edsger.Go(s.base + "/inbox/")
+	edsger.Await("Nothing waits for you.")
+
+	var got string
+	if err := large.Get(s.context(), &got); err != nil || got != "Barbara, rack of servers (€4,800.00): approved by Edsger and Frances: for the new customers" {
+		t.Errorf("the workflow returned %q, %v", got, err)
+	}
+	if err := small.Get(s.context(), &got); err != nil || got != "Ada, train tickets (€84.20): rejected by link for grace@example.com, says Grace" {
+		t.Errorf("the workflow returned %q, %v", got, err)
+	}
+}
+
+// examiner looks at pages.
+type examiner struct {
+	t         *testing.T
+	directory string
+}
+
+// page examines a page: it must fit the width of the screen.
+func (e *examiner) page(tab *browser.Tab, name string) {
+	e.t.Helper()
+	if got := tab.Eval(`document.documentElement.scrollWidth <= window.innerWidth`); got != "true" {
+		e.t.Errorf("%s is wider than the screen", name)
+	}
+	if e.directory != "" {
+		if err := os.WriteFile(filepath.Join(e.directory, name+".png"), tab.Screenshot(), 0o600); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	if file := os.Getenv("LATCHKEY_AXE"); file != "" {
+		e.axe(tab, name, file)
+	}
+}
+
+// axe runs axe-core in the page.
+func (e *examiner) axe(tab *browser.Tab, name, file string) {
+	e.t.Helper()
+	script, err := os.ReadFile(file)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	tab.Eval(string(script) + "; 0")
+	const found = `axe.run().then((r) => r.violations.map((v) => v.impact + ": " + v.id + ": " + v.nodes.map((n) => n.html).join(" ")).join("\n"))`
+	if got := tab.Eval(found); got != `""` {
+		e.t.Errorf("%s: axe-core finds %s", name, got)
+	}
+}
