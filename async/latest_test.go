@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
@@ -34,6 +35,7 @@ func TestLatest(t *testing.T) {
 				})
 				if c.running {
 					runHub(t, w.hub)
+					synctest.Wait() // Run records deliveries from here on
 				}
 				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return c.fails }
 				id := w.start(1, async.StartOptions{})
@@ -47,6 +49,7 @@ func TestLatest(t *testing.T) {
 				if got := latest.Info(); got.Delivered != c.delivered || got.Outcome != "result" || got.Settled.IsZero() {
 					t.Errorf("the callback is delivered %v with the outcome %q of %v, want %v with a result", got.Delivered, got.Outcome, got.Settled, c.delivered)
 				}
+				time.Sleep(time.Second) // Run records deliveries together
 				synctest.Wait()
 				stored, err := w.hub.Open(t.Context(), id)
 				wantNil(t, err)
