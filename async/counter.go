@@ -54,10 +54,7 @@ func (l *lookout) counting(op Op, detail string, r *record.Record) observation {
 func (o *observation) count(class string, n int, lag time.Duration) {
 	c := o.counted
 	o.counted.op = ""
-	defer func() {
-		if value := recover(); value != nil {
-			o.of.complain(context.Background(), c.op, panicked("the observer", value))
-		}
-	}()
-	o.of.counter.count(c, class, n, lag)
+	if err := guardedCount(o.of.counter, c, class, n, lag); err != nil {
+		o.of.complain(context.Background(), c.op, err)
+	}
 }

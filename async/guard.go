@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // panicError stands for a call of the application that did not return: it
@@ -47,6 +48,18 @@ func guarded[T any](call string, f func() (T, error)) (v T, err error) {
 	}
 	returned = true
 	return v, err
+}
+
+// guardedCount is guarded for a counter. It has no closure, so that counting does
+// not allocate.
+func guardedCount(to counter, c count, class string, n int, lag time.Duration) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicked("the observer", value)
+		}
+	}()
+	to.count(c, class, n, lag)
+	return nil
 }
 
 func panicked(call string, value any) *panicError {
