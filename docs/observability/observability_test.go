@@ -111,7 +111,7 @@ func TestDashboardQueriesParse(t *testing.T) {
 // TestQueriesNameInstruments: each metric in a query is an instrument of the
 // documentation, and gauges are not summed over replicas.
 func TestQueriesNameInstruments(t *testing.T) {
-	known := map[string]bool{"latchkey_objective_seconds": true} // the application's
+	known := map[string]bool{"latchkey_objective_seconds": true, "latchkey_link_key_drop_timestamp_seconds": true} // the application's
 	for _, m := range regexp.MustCompile("(?m)^\\| `(latchkey[a-z.]+)` \\| (counter|timer, s|gauge|gauge, s) \\|").FindAllStringSubmatch(read(t, "../observability.md"), -1) {
 		name := strings.ReplaceAll(m[1], ".", "_")
 		switch m[2] {
