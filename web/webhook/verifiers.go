@@ -81,7 +81,7 @@ func (v standard) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	good := false
 	for _, s := range signatures {
 		version, text, _ := strings.Cut(s, ",")
-		signature, err := base64.StdEncoding.DecodeString(text)
+		signature, err := base64.StdEncoding.Strict().DecodeString(text) // strict: one text for each signature
 		if err != nil {
 			continue
 		}

@@ -306,3 +306,22 @@ func wantVerdict(t *testing.T, m webhook.Message, err error, signed func() bool)
 		t.Fatalf("%v is no ErrSignature", err)
 	}
 }
+
+// TestStandardSignatureHasOneText: the last character of 32 bytes in base64 has
+// two bits to spare. A signature in which they differ is refused, as the reference
+// implementation does.
+func TestStandardSignatureHasOneText(t *testing.T) {
+	v, err := webhook.Standard(standardSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	h := standardHeader("msg_1", now, "{}")
+	good := h.Get("webhook-signature")
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := len(good) - len("=") - 1
+	h.Set("webhook-signature", good[:last]+string(digits[strings.IndexByte(digits, good[last])+1])+"=")
+	if _, err := v.Verify(h, []byte("{}"), now); !errors.Is(err, webhook.ErrSignature) {
+		t.Errorf("%s instead of %s: %v, want ErrSignature", h.Get("webhook-signature"), good, err)
+	}
+}
