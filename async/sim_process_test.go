@@ -181,11 +181,11 @@ func around[T any](w *simWorld, ctx context.Context, late bool, what string, eff
 		if late {
 			w.logf("%s: %s takes effect later", w.frame().p.name, what)
 			f := w.frame()
-			w.late = append(w.late, func() {
+			w.late = append(w.late, simLate{sent: time.Now(), land: func() {
 				w.frames = append(w.frames, f)
 				defer w.pop()
 				_, _ = effect()
-			})
+			}})
 		}
 		return none, context.DeadlineExceeded
 	default:

@@ -76,15 +76,31 @@ func (w *simWorld) opServer() {
 	w.logf("temporal: away: %t, refusing: %t", w.away, w.refusing)
 }
 
+// simLate is a write that takes effect when its caller has given up.
+type simLate struct {
+	sent time.Time
+	land func()
+}
+
+// simTransit is how long a write can be on its way: as long as a connection that
+// has lost its peer. It is less than the retention, so that nothing creates an
+// entry again that was removed.
+const simTransit = 15 * time.Minute
+
 func (w *simWorld) opLate() {
-	if len(w.late) > 0 {
-		w.logf("what was on its way arrives")
-		land := w.late[0]
-		w.late = w.late[1:]
-		w.landing = true
-		land()
-		w.landing = false
+	if len(w.late) == 0 {
+		return
 	}
+	late := w.late[0]
+	w.late = w.late[1:]
+	if time.Since(late.sent) > simTransit {
+		w.logf("what was on its way is lost")
+		return
+	}
+	w.logf("what was on its way arrives")
+	w.landing = true
+	late.land()
+	w.landing = false
 }
 
 func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].crash() }

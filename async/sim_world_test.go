@@ -89,8 +89,8 @@ type simWorld struct {
 	seq            int // activities
 	keyed          int // how many of a thousand activities have a business key
 	away, refusing bool
-	late           []func() // effects of calls that were given up
-	landing        bool     // one of them
+	late           []simLate // effects of calls that were given up
+	landing        bool      // one of them
 
 	details  map[string]simDetail
 	detailNo int
