@@ -197,7 +197,8 @@ func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 		w.violate("G5", "a beat not by token, or to no activity")
 		return
 	}
-	if n := len(f.calls); n > 0 && f.calls[n-1] == "look:back-off" && !f.beating && f.op != "heartbeat" {
+	// A call that settles a cancellation has looked for another reason, before that.
+	if n := len(f.calls); n > 0 && f.calls[n-1] == "look:back-off" && !f.beating && f.op != "heartbeat" && len(f.settled) == 0 {
 		w.violate("G5", "details were sent to an attempt that is over, as Temporal has said")
 	}
 	at := a.attemptOf(t.Started)
