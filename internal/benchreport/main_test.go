@@ -14,7 +14,7 @@ PASS
 `
 	const want = `| figure | store | value | 90 % interval | goal | rate |
 |---|---|---|---|---|---|
-| answers accepted, beside a bare read and write | bolt | 0.79 | 0.74 to 0.89 | ≥ 0.8, missed | 8979 answers/s |
+| answers accepted, compared with a bare read and write | bolt | 0.79 | 0.74 to 0.89 | ≥ 0.8, missed | 8979 answers/s |
 | a waiting entry | redis | 580 B |  |  |  |
 `
 	var out, rest strings.Builder
