@@ -72,7 +72,9 @@ func (w *simWorld) handOffRow(f *simFrame, over bool, had string, a *simAct) {
 func (w *simWorld) checkPassedOn(f *simFrame, t completer.Target, m *simOutcome, a *simAct) {
 	r := w.records[m.entry]
 	if f.rough || w.landing || a.muddled || t.TaskToken == nil || a.cur == nil || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark ||
-		!lifecycle.DetailsPending(r) || r.TokenLostStarted == r.Started || a.cur.started.UnixNano() != r.Started || a.lastBeat.UnixNano() > r.DetailsPendingSince {
+		!lifecycle.DetailsPending(r) || r.TokenLostStarted == r.Started || a.cur.started.UnixNano() != r.Started ||
+		!t.Started.Equal(a.cur.started) || // the hub has read the entry before this attempt's Start, and cannot know that it runs
+		a.lastBeat.UnixNano() > r.DetailsPendingSince {
 		return
 	}
 	for _, call := range f.calls {
