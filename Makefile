@@ -51,7 +51,7 @@ bench: ## the figures of docs/performance.md as a table, in at most 20 minutes
 	$(GO) -C examples test -run '^$$' -bench '^Benchmark(Accept|Handler|Away|Deliver|Backlog|Beat|Size)$$' -timeout 1h ./bench || echo 'FAIL: go test in examples'; \
 	} | $(GO) run ./internal/benchreport
 
-bench-stores: ## each call of each store beside the bare library
+bench-stores: ## each call of each store, compared with the bare library
 	$(GO) test -run '^$$' -bench . ./store/...
 	$(GO) -C store/postgres test -run '^$$' -bench . ./...
 

@@ -82,7 +82,7 @@ func TestRotation(t *testing.T) {
 					_, err = newest.Put(t.Context(), e)
 				}
 				if err != nil && !errors.Is(err, ErrConflict) {
-					t.Errorf("a write beside Reseal: %v", err)
+					t.Errorf("a write while Reseal runs: %v", err)
 					return
 				}
 			}

@@ -89,16 +89,16 @@ func TestAutoNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := s.waits("grace", "Expense of €3.10")
-	told := &teller{office: s.office, out: io.Discard, items: map[string]string{"Expense of €3.10": path}}
+	story := &teller{office: s.office, out: io.Discard, items: map[string]string{"Expense of €3.10": path}}
 	rejects := step{"grace", "Grace rejects", false, "€3.10", reject, http.StatusConflict}
-	if err := told.act(s.context(), rejects); err == nil || !strings.Contains(err.Error(), "answers 303, not 409") {
+	if err := story.act(s.context(), rejects); err == nil || !strings.Contains(err.Error(), "answers 303, not 409") {
 		t.Errorf("another status: %v, want an error", err)
 	}
 	const right = "Ada, pens (€3.10): rejected by Grace"
-	if err := told.verify(s.context(), run, right); err != nil {
+	if err := story.verify(s.context(), run, right); err != nil {
 		t.Errorf("the result as it is: %v, want no error", err)
 	}
-	if err := told.verify(s.context(), run, strings.Replace(right, "rejected", "approved", 1)); err == nil {
+	if err := story.verify(s.context(), run, strings.Replace(right, "rejected", "approved", 1)); err == nil {
 		t.Error("another result than expected: no error")
 	}
 	ctx, cancel := context.WithCancel(s.context())

@@ -39,7 +39,7 @@ func BenchmarkAccept(b *testing.B) {
 }
 
 // BenchmarkHandler is BenchmarkAccept over HTTP: the handler of package webhook
-// beside a bare net/http handler that decodes the answer, and reads and writes
+// compared with a bare net/http handler that decodes the answer, and reads and writes
 // an entry of the same size.
 func BenchmarkHandler(b *testing.B) {
 	for _, kind := range kinds {
