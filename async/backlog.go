@@ -124,12 +124,17 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 	return found
 }
 
+// recalledFirst returns how much of the room is for recalled entries, before others are
+// claimed. It is half of it, and at least one where there is room: Run does not pause
+// while recalled entries are left, so it would take none again and again.
+func recalledFirst(room int) int { return (room + 1) / 2 }
+
 // resume does what was left alone, as much as there is room for: one entry as a
 // probe while its breaker is open, and all of them when it has closed.
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.runner.claimTime)
-	room := (p.room() + 1) / 2 // at least one where there is room: while some are left Run does not pause
+	room := recalledFirst(p.room())
 	found := p.runner.backlog.probes(func(w way) bool { return p.runner.health.probeDue(w, now) })
 	for _, k := range []kind{aBeat, anAnswer} {
 		taken := append(found[k], p.runner.backlog.take(k, room)...)

@@ -291,3 +291,50 @@ func TestDeliveryBehindCallsThatHang(t *testing.T) {
 		w.wantTakenBy(other, c, "3")
 	})
 }
+
+// A hub whose calls all hang comes after the others, until a slot is free: then it
+// delivers at once what was accepted meanwhile.
+func TestHubWhoseCallsHangLeavesAnswersToOthers(t *testing.T) {
+	for name, another := range map[string]bool{"another hub works": true, "a slot becomes free": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(o *async.Options) { o.Concurrency = 1 })
+				const hang = 700 * time.Millisecond
+				first := true
+				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+					if first { // calls come one after another
+						first = false
+						time.Sleep(hang)
+					}
+					return nil
+				}
+				settler, err := async.New(async.Options{Store: w.store})
+				wantNil(t, err)
+				for n := range 4 {
+					w.startOther(n, 0, async.StartOptions{})
+				}
+				pending := asynctest.Pending(t, settler)
+				settle := func(n int) {
+					p, err := async.Open[Decision](t.Context(), settler, pending[n].ID())
+					wantNil(t, err)
+					wantNil(t, p.Complete(t.Context(), Decision{}))
+				}
+				for n := range 3 {
+					settle(n)
+				}
+				runHub(t, w.hub)
+				pass(400 * time.Millisecond)
+				settle(3) // its signal wakes the hub, which has nothing that begins
+				pass(100 * time.Millisecond)
+				if another {
+					other, c := w.other()
+					w.wantTakenBy(other, c, pending[3].Info().ActivityID)
+					return
+				}
+				w.wantSent(0)
+				pass(hang - 500*time.Millisecond + 10*time.Millisecond)
+				w.wantSent(2) // those that wait behind the call that hung were put off for longer
+			})
+		})
+	}
+}

@@ -43,6 +43,8 @@ var (
 	ToFailure   = asApplicationFailure
 	Doubled     = lifecycle.Doubled
 	EntryID     = record.EntryID
+
+	RecalledFirst = recalledFirst
 )
 
 // TypeName is the stored name of T.

@@ -29,9 +29,10 @@ func (r *runner) lag() time.Duration { return r.pollInterval + r.pollInterval/2 
 // claimsUntil returns the time up to which a hub claims what is due. A claim
 // cannot choose among the entries that are due, and takes those that the hub can
 // do nothing for away from other hubs, however briefly. So a hub with an open
-// breaker, and one that has met an unknown pump, comes after the others.
+// breaker, one whose calls all hang, and one that has met an unknown pump come after
+// the others.
 func (r *runner) claimsUntil(now time.Time) time.Time {
-	if r.health.behind(now) || r.strange.lately(now) {
+	if r.health.behind(now) || r.stalled.Load() || r.strange.lately(now) {
 		return now.Add(-r.lag())
 	}
 	return now

@@ -135,11 +135,13 @@ func (p *pool) room() int {
 }
 
 // shed puts off the answers that wait where nothing has begun for a while: those
-// that have slots hang, and what is due behind them may not.
+// that have slots hang, and what is due behind them may not. Other hubs come first
+// until a slot is free again.
 func (p *pool) shed() {
 	if p.patient {
 		return
 	}
+	p.runner.stalled.Store(true)
 	p.mu.Lock()
 	answers := p.ready[anAnswer]
 	p.ready[anAnswer], p.carried = nil, 0
@@ -205,9 +207,12 @@ func (p *pool) submit(t task) {
 	})
 }
 
-// next takes the most urgent task. Answers get at most three of four slots: if the
-// server of one namespace hangs, heartbeats for others go on.
+// next takes the most urgent task, for a slot that is free. Answers get at most three
+// of four slots: if the server of one namespace hangs, heartbeats for others go on.
 func (p *pool) next() (t task, more bool) {
+	if p.runner.stalled.Load() && p.runner.stalled.CompareAndSwap(true, false) {
+		p.runner.wheel.wake()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.vacated()

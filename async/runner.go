@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,8 @@ type runner struct {
 	notifier     *notifier
 	recorder     *recorder
 	courier      *courier
-	strange      *strange // whether it meets pumps that it doesn't know
+	strange      *strange    // whether it meets pumps that it doesn't know
+	stalled      atomic.Bool // no call has ended, or begun, for stuckPool
 	pulse        *pulse
 	lookout      *lookout
 	stats        func(ctx context.Context) (Stats, error)
