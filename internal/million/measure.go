@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -19,6 +21,7 @@ func (w *world) measure() {
 	if w.soak {
 		rounds = 300
 	}
+	boardRounds := (2*rounds + 2) / 3
 	h := w.newHub(w.store, nil)
 	b, err := board.New(h, board.Options{Authorize: func(context.Context, *http.Request, board.Action, async.Callback) (string, error) { return "ada", nil }})
 	if err != nil {
@@ -28,6 +31,7 @@ func (w *world) measure() {
 	w.logf("Hub.Page, with nothing else to do: %+v", w.times(rounds, func() { w.page(h, async.Query{}) }))
 	w.logf("Hub.Page of 10,000 entries that are not selected, with nothing else to do: %+v", w.times((rounds+9)/10, func() { w.page(h, async.Query{ActivityType: "none"}) }))
 	begun, end := time.Now(), w.work()
+	defer w.profile()()
 	for _, q := range []async.Query{{}, {State: async.Settled}, {Failing: true, Look: 1000}} {
 		after := ""
 		times := w.times(rounds, func() {
@@ -37,7 +41,7 @@ func (w *world) measure() {
 		w.logf("Hub.Page of %+v: %+v", q, times)
 	}
 	for _, path := range []string{"/", "/waiting", "/settled", "/all?type=none"} {
-		times := w.times((rounds+9)/10, func() {
+		times := w.times(boardRounds, func() {
 			r := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, "https://ops.example.com"+path, nil)
 			r.Header.Set("Accept", "text/html")
 			answer := httptest.NewRecorder()
@@ -51,6 +55,27 @@ func (w *world) measure() {
 	w.logf("counts, next to a hub at full work: %+v", w.times(1, func() { w.stats() }))
 	answers, took := end(), time.Since(begun)
 	w.logf("%d answers meanwhile, %.0f a second", answers, float64(answers)/took.Seconds())
+}
+
+// profile writes a processor profile until the function that it returns is called,
+// if LATCHKEY_CPU names a file.
+func (w *world) profile() (end func()) {
+	w.t.Helper()
+	name := os.Getenv("LATCHKEY_CPU")
+	if name == "" {
+		return func() {}
+	}
+	file, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(file)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a damaged profile is noticed by its reader
+	}
 }
 
 // stats is one scan.
@@ -76,13 +101,13 @@ type times struct{ Median, P99, Max, CPU time.Duration }
 
 func (w *world) times(n int, f func()) times {
 	took := make([]time.Duration, n)
-	before := cpu()
+	before := CPU()
 	for i := range took {
 		begun := time.Now()
 		f()
 		took[i] = time.Since(begun)
 	}
-	used := cpu() - before
+	used := CPU() - before
 	slices.Sort(took)
 	return times{took[n/2], took[min(n-1, n*99/100)], took[n-1], used / time.Duration(n)}
 }
