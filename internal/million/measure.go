@@ -38,7 +38,7 @@ func (w *world) measure() {
 			q.After = after
 			after = w.page(h, q).Next
 		})
-		w.logf("Hub.Page of %+v: %+v", q, times)
+		w.logf("Hub.Page of %v entries, failing %t, look %d: %+v", q.State, q.Failing, q.Look, times)
 	}
 	for _, path := range []string{"/", "/waiting", "/settled", "/all?type=none"} {
 		times := w.times(boardRounds, func() {
@@ -97,17 +97,24 @@ func (w *world) page(h *async.Hub, q async.Query) async.Page {
 
 // times are how long calls took, and the processor time of the process for each.
 // That of other goroutines is in it.
-type times struct{ Median, P99, Max, CPU time.Duration }
+type times struct {
+	Calls                 int
+	Median, P99, Max, CPU time.Duration
+}
+
+// enough is when times makes no more calls, on a slow machine.
+const enough = 45 * time.Second
 
 func (w *world) times(n int, f func()) times {
-	took := make([]time.Duration, n)
-	before := CPU()
-	for i := range took {
+	var took []time.Duration
+	before, first := CPU(), time.Now()
+	for len(took) < n && (len(took) == 0 || time.Since(first) < enough) {
 		begun := time.Now()
 		f()
-		took[i] = time.Since(begun)
+		took = append(took, time.Since(begun))
 	}
+	n = len(took)
 	used := CPU() - before
 	slices.Sort(took)
-	return times{took[n/2], took[min(n-1, n*99/100)], took[n-1], used / time.Duration(n)}
+	return times{n, took[n/2], took[min(n-1, n*99/100)], took[n-1], used / time.Duration(n)}
 }

@@ -12,7 +12,8 @@ import (
 // LATCHKEY_SOAK=1. They are written without a sync for each.
 func TestManyEntries(t *testing.T) {
 	p := newPlace(t)
-	million.TestFilled(t, open(t, p), open(t, p, func(c *pgxpool.Config) {
+	s := open(t, p, func(c *pgxpool.Config) { c.MaxConns = 20 })
+	million.TestFilled(t, s, open(t, p, func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 		c.MaxConns = 16
 	}))

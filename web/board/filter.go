@@ -23,8 +23,9 @@ const (
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 
-	// lookStep is the number of entries after which the time is looked at.
-	lookStep = 1_000
+	// lookStep is the number of entries after which the time is looked at: those of
+	// one call of the store.
+	lookStep = 256
 
 	pageLimit = 500 // of async.Query
 )
