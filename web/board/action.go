@@ -15,7 +15,7 @@ type Action string
 const (
 	// View shows an entry.
 	View Action = "view"
-	// Retry makes due now what hubs would retry later: see async.Callback.Retry.
+	// Retry makes hubs retry at once: see async.Callback.Retry.
 	Retry Action = "retry"
 	// Abandon ends an entry without delivery: see async.Callback.Abandon.
 	Abandon Action = "abandon"

@@ -252,6 +252,14 @@ func TestNamesBreak(t *testing.T) {
 	}
 }
 
+// A page about a problem belongs to no list.
+func TestProblemIsNoList(t *testing.T) {
+	r := newRig(t)
+	if a := r.page("/waiting?age=x"); a.status != 400 || strings.Contains(a.body, "aria-current") {
+		t.Errorf("a refused filter: %d, with a current list: %t", a.status, strings.Contains(a.body, "aria-current"))
+	}
+}
+
 // The journal shows data of the kinds that are named, and of no others.
 func TestNoteKinds(t *testing.T) {
 	r := newRig(t, func(o *board.Options) { o.NoteKinds = []string{"comment"} })

@@ -10,7 +10,7 @@
 //	GET  /all                  every entry
 //	GET  /counts               entries by state, activity type and class
 //	GET  /entries/{id}         one entry
-//	POST /entries/{id}/retry   makes due now what hubs would retry later
+//	POST /entries/{id}/retry   makes hubs retry at once
 //	POST /entries/{id}/abandon ends the entry without delivery
 //	POST /entries/{id}/complete, /fail, /reject   answers for the external system
 //	POST /bulk                 retries or abandons up to 100 entries

@@ -33,7 +33,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 // page has the data of every page.
 type page struct {
 	Title   string
-	Nav     string // the address of the list, or "entry", "counts", "results", ""
+	Nav     string // the address of the list, or "entry", "counts", "results", "problem"
 	Root    string // relative path to the board's address
 	By      string
 	Refresh int // seconds; zero: never
@@ -121,9 +121,9 @@ func (p entryPage) Facts() []fact {
 		{"Last error", e.LastError, nil},
 		{"Pump", e.Pump, nil},
 		{"Heartbeat timeout", e.HeartbeatTimeout, nil},
-		{"Heartbeats in vain", number(e.HeartbeatTries), nil},
+		{"Failed heartbeats", number(e.HeartbeatTries), nil},
 		{"Hooks to call", strings.Join(e.Hooks, ", "), nil},
-		{"Calls of hooks in vain", number(e.HookTries), nil},
+		{"Failed calls of hooks", number(e.HookTries), nil},
 	}
 	return filled(list)
 }
@@ -142,7 +142,7 @@ func (p entryPage) Times() []fact {
 		{"Next try to deliver", "", e.NextDelivery},
 		{"Next call of a hook", "", e.NextHook},
 		{"Needs a hub since", "", e.Late},
-		{"Next look of a hub", "", e.Due},
+		{"Next check by a hub", "", e.Due},
 		{"Ended", "", e.Ended},
 	})
 }

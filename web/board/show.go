@@ -206,7 +206,7 @@ var titles = map[string]string{"retry": "Retry", "abandon": "Abandon", "complete
 
 // showProblem shows an error as a page.
 func (b *Board) showProblem(x *exchange, p problem) {
-	x.render(p.Status, "problem", problemPage{page: x.page(p.Title, ""), Problem: p})
+	x.render(p.Status, "problem", problemPage{page: x.page(p.Title, "problem"), Problem: p})
 }
 
 // serveStyle serves the style sheet, which contains no secret.

@@ -49,7 +49,7 @@ type entryView struct {
 
 	Pump             string   `json:"pump,omitempty"`
 	HeartbeatTimeout string   `json:"heartbeatTimeout,omitempty"`
-	HeartbeatTries   int      `json:"heartbeatTries,omitempty" jsonschema:"in vain since the last heartbeat"`
+	HeartbeatTries   int      `json:"heartbeatTries,omitempty" jsonschema:"failed heartbeats since the last one that succeeded"`
 	Deliveries       int      `json:"deliveries,omitempty" jsonschema:"tries to deliver the outcome"`
 	LastError        string   `json:"lastError,omitempty" jsonschema:"the class of the last try's error"`
 	Hooks            []string `json:"hooks,omitempty" jsonschema:"that have not returned nil yet"`
@@ -165,8 +165,10 @@ func attention(i async.Info, now time.Time) string {
 		return fmt.Sprintf("%d heartbeats have failed. If they go on failing, Temporal times the attempt out.", i.HeartbeatTries)
 	case class == "late" && i.State == async.Waiting:
 		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub that knows the pump %q.", span(now.Sub(i.Late)), i.Pump)
+	case class == "late" && i.Namespace == "": // an early result
+		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub.", span(now.Sub(i.Late)))
 	case class == "late":
-		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub with a completer.", span(now.Sub(i.Late)))
+		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub with a completer that reaches the namespace %q.", span(now.Sub(i.Late)), i.Namespace)
 	case i.State == async.Settled && (i.Deliveries >= manyTries || now.Sub(i.Settled) >= longSettle):
 		return fmt.Sprintf("Temporal does not have the outcome after %s and %d tries (%s). Hubs go on trying.", span(now.Sub(i.Settled)), i.Deliveries, class)
 	}
