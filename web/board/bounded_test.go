@@ -65,7 +65,7 @@ func (s slow) Page(ctx context.Context, after string, n int) ([]store.Entry, err
 	return s.Store.(store.Pager).Page(ctx, after, n)
 }
 
-// A page of the board is ready within 150 ms if the store is slow, unless a single
+// A page of the board is ready within 120 ms if the store is slow, unless a single
 // call takes longer.
 func TestBoundedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,8 @@ func TestBoundedTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for call, most := range map[time.Duration]time.Duration{20 * time.Millisecond: 150 * time.Millisecond, 60 * time.Millisecond: 150 * time.Millisecond, 90 * time.Millisecond: 150 * time.Millisecond, 400 * time.Millisecond: 400 * time.Millisecond} {
+		const ms = time.Millisecond
+		for call, most := range map[time.Duration]time.Duration{20 * ms: 120 * ms, 50 * ms: 120 * ms, 70 * ms: 120 * ms, 400 * ms: 400 * ms} {
 			r := newRigOn(t, slow{memory, call})
 			begun := time.Now()
 			a := r.get("/settled")

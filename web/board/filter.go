@@ -18,9 +18,9 @@ import (
 
 const (
 	// lookFor limits the time that a page spends in the store, and maxLook the
-	// entries that it reads. A page makes no further call if one like the last would
-	// end later. If it is not full by then, it has a link that continues.
-	lookFor = 150 * time.Millisecond
+	// entries that it reads. A page makes no further call if one like its slowest
+	// would end later. If it is not full by then, it has a link that continues.
+	lookFor = 120 * time.Millisecond
 	maxLook = 10_000
 
 	// lookStep is the number of entries after which the time is looked at: those of
@@ -201,7 +201,7 @@ type found struct {
 // limit its work.
 func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (found, error) {
 	begun, q := time.Now(), f.query
-	out := found{ordered: true}
+	out, slowest := found{ordered: true}, time.Duration(0)
 	for {
 		call := time.Now()
 		q.Limit, q.Look = pageLimit, min(lookStep, maxLook-out.looked)
@@ -232,8 +232,8 @@ func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (fo
 			}
 		}
 		q.After = p.Next
-		last := time.Since(call)
-		if p.Next == "" || out.looked >= maxLook || time.Since(begun)+last >= lookFor {
+		slowest = max(slowest, time.Since(call))
+		if p.Next == "" || out.looked >= maxLook || time.Since(begun)+slowest >= lookFor {
 			out.next = p.Next
 			return out, nil
 		}
