@@ -13,8 +13,7 @@ import (
 	"testing"
 )
 
-// private are words and phrases that have confused readers, with what to write
-// instead.
+// private are words and phrases that have confused readers, with better words.
 var private = map[string]string{
 	`told`:                      "name the actor: the hook is called, the error says",
 	`nobody|somebody|whoever`:   "name the actor: caller, operator, external system, hub",
@@ -25,8 +24,8 @@ var private = map[string]string{
 	`so many`:                   "the number",
 }
 
-// TestPlainEnglish: the documentation, exported comments, errors and log
-// messages are free of the words above.
+// TestPlainEnglish: the documentation, comments, errors and log messages do not
+// contain these words.
 func TestPlainEnglish(t *testing.T) {
 	var words []string
 	for w := range private {
@@ -80,8 +79,8 @@ func TestPlainEnglish(t *testing.T) {
 	}
 }
 
-// checkFile checks a file's exported comments, and the texts of its errors and
-// log messages.
+// checkFile checks a file's comments, and the texts of its errors and log
+// messages.
 func checkFile(path string, check func(place, text string)) error {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
@@ -142,7 +141,7 @@ func exportedSpec(s ast.Spec) bool {
 	return false
 }
 
-// isMessage reports whether a call makes an error or a log message.
+// isMessage reports whether a call creates an error or a log message.
 func isMessage(call *ast.CallExpr) bool {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	return ok && slices.Contains([]string{"New", "Errorf", "Error", "Warn", "Info", "Debug", "ErrorContext", "WarnContext", "InfoContext", "DebugContext", "LogAttrs"}, f.Sel.Name)

@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The scheme of the URL chooses the backend. Backends other than "memory:" are
-// registered by importing their package, for example
+// The scheme of the URL chooses the backend. To register a backend other than
+// "memory:", import its package, for example
 //
 //	import _ "github.com/latchkey-go/latchkey/store/bolt"
 func ExampleOpen() {

@@ -133,7 +133,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// A flag comes before the environment, and that before the file.
+// A flag overrides the environment, and the environment overrides the file.
 func TestSettings(t *testing.T) {
 	r := newRig(t)
 	base := r.server.URL + "/ops"
@@ -153,7 +153,7 @@ func TestSettings(t *testing.T) {
 	r.bare(nil, "", "list").want(t, "no address", 2, "LATCHKEY_URL")
 }
 
-// What would move a terminal's cursor is printed as its code.
+// Characters that would move a terminal's cursor are printed as their codes.
 func TestTerminal(t *testing.T) {
 	r := newRig(t)
 	evil := "\x1b[2J\u202eevil\r\nnext"
@@ -167,7 +167,7 @@ func TestTerminal(t *testing.T) {
 	r.latchkey("show", id).want(t, "show", 0, `\u001b[2J\u202eevil\u000d\nnext`)
 }
 
-// The token is not sent where a redirect leads.
+// The token is not sent to the target of a redirect.
 func TestRedirect(t *testing.T) {
 	r := newRig(t)
 	sent := ""
@@ -181,7 +181,8 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// The completion scripts are what their shells read, and have every command.
+// The shells can parse the completion scripts, and the scripts contain every
+// command.
 func TestCompletion(t *testing.T) {
 	r := newRig(t)
 	for _, shell := range []string{"bash", "zsh", "fish"} {

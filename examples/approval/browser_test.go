@@ -8,12 +8,13 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/browser"
 )
 
-// TestBrowser has people decide in Chromium: with the mouse and without
-// JavaScript, with the keyboard alone on a narrow dark screen, and by a link
-// without sign-in. Two people decide on one expense.
+// TestBrowser makes people decide in Chromium. One uses the mouse without
+// JavaScript, one uses only the keyboard on a narrow dark screen, and one uses
+// a link without sign-in. Two people decide on one expense.
 //
-// LATCHKEY_SCREENSHOTS names a directory for pictures of the pages. LATCHKEY_AXE
-// names the file axe.min.js of axe-core, with which each page is examined.
+// LATCHKEY_SCREENSHOTS names a directory for pictures of the pages.
+// LATCHKEY_AXE names the file axe.min.js of axe-core, which then examines each
+// page.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -32,7 +33,7 @@ func TestBrowser(t *testing.T) {
 	})
 	seen := examiner{t: t, directory: os.Getenv("LATCHKEY_SCREENSHOTS")}
 
-	// Edsger follows the group's mail, with the mouse.
+	// Edsger follows the link in the group's mail and uses the mouse.
 	edsger := chromium.Open(browser.Window{Width: 1280, Height: 900, NoScript: true})
 	edsger.Go(s.office.mails.Sent(finance)[0].Link)
 	edsger.Await("Choose who you are")
@@ -40,14 +41,14 @@ func TestBrowser(t *testing.T) {
 	edsger.Click(`button[value="edsger@example.com"]`)
 	edsger.Await("Your answer</h2>")
 	seen.page(edsger, "request-light")
-	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and nothing is sent
+	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and sends nothing
 	edsger.Click(`input[name="approved"][value="true"]`)
 	edsger.Click(`button[value="vote"]`)
 	edsger.Await("Your answer is in.")
 	edsger.Await("1 answer so far")
 	seen.page(edsger, "voted-light")
 
-	// Frances goes by her inbox, with the keyboard, on a narrow screen.
+	// Frances uses her inbox, with the keyboard, on a narrow screen.
 	frances := chromium.Open(browser.Window{Width: 390, Height: 844, Dark: true})
 	frances.Go(s.base + "/inbox/")
 	frances.Await("Choose who you are")
@@ -68,7 +69,7 @@ func TestBrowser(t *testing.T) {
 	frances.Await("Decided on")
 	seen.page(frances, "decided-dark-390")
 
-	// Grace opens the link of her mail. She is not signed in.
+	// Grace opens the link in her mail. Grace is not signed in.
 	grace := chromium.Open(browser.Window{Width: 390, Height: 844})
 	grace.Go(s.office.mails.Sent("grace@example.com")[0].Link)
 	grace.Await("Your name")
@@ -97,13 +98,13 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// examiner looks at pages.
+// examiner checks pages.
 type examiner struct {
 	t         *testing.T
 	directory string
 }
 
-// page examines a page: it must fit the width of the screen.
+// page checks that a page fits the width of the screen.
 func (e *examiner) page(tab *browser.Tab, name string) {
 	e.t.Helper()
 	if got := tab.Eval(`document.documentElement.scrollWidth <= window.innerWidth`); got != "true" {

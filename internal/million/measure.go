@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/board"
 )
 
-// measure takes pages next to a hub at full work. How long they take is logged
-// and not judged, since it is the machine's.
+// measure reads pages while a hub is at full work. The durations are logged and
+// not judged, because they depend on the machine.
 func (w *world) measure() {
 	w.t.Helper()
 	rounds := 1
@@ -53,7 +53,7 @@ func (w *world) measure() {
 	w.logf("%d answers meanwhile, %.0f a second", answers, float64(answers)/took.Seconds())
 }
 
-// stats is one scan.
+// stats makes one scan.
 func (w *world) stats() {
 	w.t.Helper()
 	if _, err := w.newHub(w.store, nil).Stats(w.t.Context()); err != nil {
@@ -70,8 +70,8 @@ func (w *world) page(h *async.Hub, q async.Query) async.Page {
 	return p
 }
 
-// times are how long calls took, and the processor time of the process for each.
-// That of other goroutines is in it.
+// times contains the durations of calls, and the processor time of the process
+// for each. The processor time includes that of other goroutines.
 type times struct{ Median, P99, Max, CPU time.Duration }
 
 func (w *world) times(n int, f func()) times {

@@ -1,6 +1,7 @@
-// Package million tests a hub and a board on a store with many entries. Backends
-// run it in their tests. With LATCHKEY_SOAK=1 there are a million entries, and the
-// test logs how long pages and counts take next to a hub at full work.
+// Package million tests a hub and a board on a store with many entries.
+// Backends run these tests in their own tests. With LATCHKEY_SOAK=1 there are a
+// million entries. The test then logs how long pages and counts take while a
+// hub is at full work.
 package million
 
 import (
@@ -26,17 +27,17 @@ const (
 	few  = 3_000
 	many = 1_000_000
 
-	fillers = 128 // callers who fill the store
+	fillers = 128 // number of callers that fill the store
 	workers = 16  // callers who answer
 )
 
-// Decision is what the activities await.
+// Decision is the result type of the activities.
 type Decision struct{ Approved bool }
 
-// ResultType names the type in the store.
+// ResultType returns the name of the type in the store.
 func (Decision) ResultType() string { return "million.Decision" }
 
-// Test fills a store that is empty, and tests pages, the board and counts on it.
+// Test fills an empty store, and tests pages, the board and counts on it.
 func Test(t *testing.T, s store.Store) {
 	w := &world{t: t, store: s, entries: few, soak: os.Getenv("LATCHKEY_SOAK") == "1"}
 	if w.soak {
@@ -48,8 +49,8 @@ func Test(t *testing.T, s store.Store) {
 	w.measure()
 }
 
-// world is a store with many entries that wait. One in a thousand has an outcome
-// that Temporal refuses.
+// world is a store with many waiting entries. One entry in a thousand has an
+// outcome that Temporal refuses.
 type world struct {
 	t       *testing.T
 	store   store.Store
@@ -57,11 +58,12 @@ type world struct {
 	soak    bool
 
 	secret string // the second part of each callback ID
-	prefix string // of each entry's ID
+	prefix string // the first part of each entry's ID
 	next   atomic.Int64
 }
 
-// nowhere is a Temporal that takes everything at once, but for refused outcomes.
+// nowhere is a fake of Temporal that accepts every call at once, except for
+// refused outcomes.
 type nowhere struct{ refuses bool }
 
 func (n nowhere) Complete(context.Context, completer.Target, completer.Outcome) error {
@@ -88,10 +90,11 @@ func (w *world) newHub(s store.Store, c completer.Completer) *async.Hub {
 	return h
 }
 
-// id is the ID of the n-th entry.
+// id returns the ID of the n-th entry.
 func (w *world) id(n int) string { return fmt.Sprintf("%s%022d", w.prefix, n) }
 
-// fill writes the entries: copies of one that waits, and of one that is refused.
+// fill writes the entries: copies of a waiting entry, and of an entry with a
+// refused outcome.
 func (w *world) fill() {
 	w.t.Helper()
 	begun := time.Now()
@@ -156,14 +159,14 @@ func (w *world) prototype(c completer.Completer, answered bool) []byte {
 	return e.Body
 }
 
-// work has a hub run and callers answer, until the function that it returns is
-// called. That returns the number of answers.
+// work makes a hub run and callers answer until the returned function is
+// called. The returned function returns the number of answers.
 func (w *world) work() (end func() int64) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	h := w.newHub(w.store, nowhere{})
 	var all sync.WaitGroup
 	var answers atomic.Int64
-	all.Go(func() { _ = h.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = h.Run(ctx) }) // Run ends with its context
 	for range workers {
 		all.Go(func() {
 			for ctx.Err() == nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// TestRules is the matrix: each rule × each way in × reading and acting.
+// TestRules tests each combination of a rule, a way to use the inbox, and
+// reading or acting.
 func TestRules(t *testing.T) {
 	dinner := inbox.Request{Title: "Dinner", For: []string{"finance"}, NotBy: []string{"eve"}}
 	for _, rule := range []struct {
@@ -91,7 +92,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// decide acts through the adapter's way in.
+// decide acts through an adapter.
 func (r *rig) decide(p posted, person string, form url.Values) {
 	r.t.Helper()
 	who, err := r.lookup(r.t.Context(), person)
@@ -103,8 +104,8 @@ func (r *rig) decide(p posted, person string, form url.Values) {
 	}
 }
 
-// TestLinksOnlyAnswer: what a link doesn't offer is refused for it, and works
-// for a person who signed in.
+// TestLinksOnlyAnswer: a link allows only an answer. Other actions are refused
+// for a link, and work for a person who signed in.
 func TestLinksOnlyAnswer(t *testing.T) {
 	for _, form := range []url.Values{
 		{"_do": {"claim"}}, {"_do": {"delegate"}, "_to": {"bob"}}, {"_do": {"comment"}, "_comment": {"hello"}},
@@ -129,7 +130,8 @@ func TestLinksOnlyAnswer(t *testing.T) {
 	}
 }
 
-// TestDelegationRefused: a request is not passed on to a person who may not decide.
+// TestDelegationRefused: a request cannot be delegated to a person who may not
+// decide.
 func TestDelegationRefused(t *testing.T) {
 	for _, way := range ways {
 		if way.name == "link" {
@@ -145,7 +147,7 @@ func TestDelegationRefused(t *testing.T) {
 	}
 }
 
-// TestEmptyForIsForLinks: without For only the holder of a link decides.
+// TestEmptyForIsForLinks: without For, only the holder of a link decides.
 func TestEmptyForIsForLinks(t *testing.T) {
 	for _, way := range ways {
 		r := newRig(t)
@@ -160,8 +162,8 @@ func TestEmptyForIsForLinks(t *testing.T) {
 	}
 }
 
-// TestOnePersonCountsOnce: a link for a person who also signs in is no second
-// person.
+// TestOnePersonCountsOnce: a person who uses a link and also signs in counts as
+// one person.
 func TestOnePersonCountsOnce(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -178,8 +180,9 @@ func TestOnePersonCountsOnce(t *testing.T) {
 	}
 }
 
-// TestRulesAreJudgedInTheWrite: what another person does between the page and the
-// answer counts. Here it happens while Options.May is asked.
+// TestRulesAreJudgedInTheWrite: an action of another person between the page
+// and the answer counts. In this test, that action happens during the call of
+// Options.May.
 func TestRulesAreJudgedInTheWrite(t *testing.T) {
 	for name, meanwhile := range map[string]url.Values{
 		"claimed":   {"_do": {"claim"}},
