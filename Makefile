@@ -36,9 +36,9 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules, other systems
 		( cd $$m && GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... ) || exit 1; done; done
 
 AXE = 4.14.1
-axe: ## examine the pages of examples/approval in chromium with axe-core, which npm downloads
+axe: ## examine the pages of examples/approval and of examples/ops in chromium with axe-core, which npm downloads
 	@dir=$$(mktemp -d) && trap "rm -r $$dir" EXIT && ( cd $$dir && npm pack --silent axe-core@$(AXE) && tar xzf axe-core-$(AXE).tgz ) && \
-		LATCHKEY_AXE=$$dir/package/axe.min.js $(GO) -C examples test ./approval -run '^TestBrowser$$' -count=1 -v
+		LATCHKEY_AXE=$$dir/package/axe.min.js $(GO) -C examples test ./approval ./ops -run '^Test(Browser|Board)$$' -count=1 -v
 
 NEWEST = $(shell sed -n 's/^\tgo.temporal.io\/sdk \(v[^ ]*\)$$/\1/p' examples/go.mod)
 newest: ## build and test with the newest SDK that is supported, that of examples/go.mod; go.mod has the oldest

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/latchkey-go/latchkey/examples/internal/browser"
 )
 
-// TestBrowser makes people decide in Chromium. One uses the mouse without
-// JavaScript, one uses only the keyboard on a narrow dark screen, and one uses
-// a link without sign-in. Two people decide on one expense.
-//
-// LATCHKEY_SCREENSHOTS names a directory for pictures of the pages.
-// LATCHKEY_AXE names the file axe.min.js of axe-core, which then examines each
-// page.
+// TestBrowser has people decide in Chromium: with the mouse and without
+// JavaScript, with the keyboard alone on a narrow dark screen, and by a link
+// without sign-in. Two people decide on one expense.
+// See browser.Examiner for pictures of the pages.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -31,22 +26,22 @@ func TestBrowser(t *testing.T) {
 	eventually(t, "the mails are sent", func() bool {
 		return len(s.office.mails.Sent(finance)) == 1 && len(s.office.mails.Sent("grace@example.com")) == 1
 	})
-	seen := examiner{t: t, directory: os.Getenv("LATCHKEY_SCREENSHOTS")}
+	seen := chromium.Examiner()
 
 	// Edsger follows the link in the group's mail and uses the mouse.
 	edsger := chromium.Open(browser.Window{Width: 1280, Height: 900, NoScript: true})
 	edsger.Go(s.office.mails.Sent(finance)[0].Link)
 	edsger.Await("Choose who you are")
-	seen.page(edsger, "sign-in-light")
+	seen.Page(edsger, "sign-in-light")
 	edsger.Click(`button[value="edsger@example.com"]`)
 	edsger.Await("Your answer</h2>")
-	seen.page(edsger, "request-light")
-	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and sends nothing
+	seen.Page(edsger, "request-light")
+	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and nothing is sent
 	edsger.Click(`input[name="approved"][value="true"]`)
 	edsger.Click(`button[value="vote"]`)
 	edsger.Await("Your answer is in.")
 	edsger.Await("1 answer so far")
-	seen.page(edsger, "voted-light")
+	seen.Page(edsger, "voted-light")
 
 	// Frances uses her inbox, with the keyboard, on a narrow screen.
 	frances := chromium.Open(browser.Window{Width: 390, Height: 844, Dark: true})
@@ -55,11 +50,11 @@ func TestBrowser(t *testing.T) {
 	frances.TabTo(`button[value="frances@example.com"]`)
 	frances.Press("Enter")
 	frances.Await("Waiting for you</h1>")
-	seen.page(frances, "list-dark-390")
+	seen.Page(frances, "list-dark-390")
 	frances.TabTo(`main a[href*="i/"]`)
 	frances.Press("Enter")
 	frances.Await("Your answer</h2>")
-	seen.page(frances, "request-dark-390")
+	seen.Page(frances, "request-dark-390")
 	frances.TabTo(`input[name="approved"]`)
 	frances.Press("Space")
 	frances.TabTo(`textarea[name="_comment"]`)
@@ -67,7 +62,7 @@ func TestBrowser(t *testing.T) {
 	frances.TabTo(`button[value="vote"]`)
 	frances.Press("Enter")
 	frances.Await("Decided on")
-	seen.page(frances, "decided-dark-390")
+	seen.Page(frances, "decided-dark-390")
 
 	// Grace opens the link in her mail. Grace is not signed in.
 	grace := chromium.Open(browser.Window{Width: 390, Height: 844})
@@ -75,7 +70,7 @@ func TestBrowser(t *testing.T) {
 	grace.Await("Your name")
 	grace.Click(`input[name="_name"]`)
 	grace.Type("Grace")
-	seen.page(grace, "link-light-390")
+	seen.Page(grace, "link-light-390")
 	grace.Click(`input[name="approved"][value="false"]`)
 	grace.Click(`button[value="vote"]`)
 	grace.Await("Decided on")
@@ -85,7 +80,7 @@ func TestBrowser(t *testing.T) {
 	dark.Await("Choose who you are")
 	dark.Click(`button[value="edsger@example.com"]`)
 	dark.Await("File an expense</h1>")
-	seen.page(dark, "file-dark")
+	seen.Page(dark, "file-dark")
 	edsger.Go(s.base + "/inbox/")
 	edsger.Await("Nothing waits for you.")
 
@@ -95,41 +90,5 @@ func TestBrowser(t *testing.T) {
 	}
 	if err := small.Get(s.context(), &got); err != nil || got != "Ada, train tickets (€84.20): rejected by link for grace@example.com, says Grace" {
 		t.Errorf("the workflow returned %q, %v", got, err)
-	}
-}
-
-// examiner checks pages.
-type examiner struct {
-	t         *testing.T
-	directory string
-}
-
-// page checks that a page fits the width of the screen.
-func (e *examiner) page(tab *browser.Tab, name string) {
-	e.t.Helper()
-	if got := tab.Eval(`document.documentElement.scrollWidth <= window.innerWidth`); got != "true" {
-		e.t.Errorf("%s is wider than the screen", name)
-	}
-	if e.directory != "" {
-		if err := os.WriteFile(filepath.Join(e.directory, name+".png"), tab.Screenshot(), 0o600); err != nil {
-			e.t.Fatal(err)
-		}
-	}
-	if file := os.Getenv("LATCHKEY_AXE"); file != "" {
-		e.axe(tab, name, file)
-	}
-}
-
-// axe runs axe-core in the page.
-func (e *examiner) axe(tab *browser.Tab, name, file string) {
-	e.t.Helper()
-	script, err := os.ReadFile(file)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	tab.Eval(string(script) + "; 0")
-	const found = `axe.run().then((r) => r.violations.map((v) => v.impact + ": " + v.id + ": " + v.nodes.map((n) => n.html).join(" ")).join("\n"))`
-	if got := tab.Eval(found); got != `""` {
-		e.t.Errorf("%s: axe-core finds %s", name, got)
 	}
 }

@@ -285,8 +285,8 @@ func (f *fleet) asked(activity string) []string {
 }
 
 // fill starts activities until the store has entries in all states. One in ten
-// activities waits for a payment and one in twenty for a job; half of the
-// approvals are answered.
+// waits for a payment and one in twenty for a job. Half of the approvals are
+// answered, and a fifth of the payments, whose answers the hub cannot deliver.
 func (f *fleet) fill(ctx context.Context, story *live.Story, entries int) error {
 	want := map[string]int{"Capture": entries / 10, "RunJob": entries / 20}
 	want["Approve"] = entries - want["Capture"] - want["RunJob"]
@@ -312,13 +312,16 @@ func (f *fleet) fill(ctx context.Context, story *live.Story, entries int) error 
 		}
 	}
 	story.Settle()
-	approvals := f.asked("Approve")
-	if err := f.answer(ctx, approvals[:len(approvals)/2]); err != nil {
-		return err
+	for activity, parts := range map[string]int{"Approve": 2, "Capture": 5} {
+		all := f.asked(activity)
+		answered := len(all) / parts
+		if err := f.answer(ctx, all[:answered]); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		f.callbacks[activity] = f.callbacks[activity][answered:]
+		f.mu.Unlock()
 	}
-	f.mu.Lock()
-	f.callbacks["Approve"] = f.callbacks["Approve"][len(approvals)/2:]
-	f.mu.Unlock()
 	return nil
 }
 

@@ -244,7 +244,16 @@ func TestHTMLIsText(t *testing.T) {
 	}
 }
 
-// The journal shows the data of the named kinds of notes only.
+// A narrow page breaks long names between their words.
+func TestNamesBreak(t *testing.T) {
+	r := newRig(t)
+	c := start[Decision](r, async.StartOptions{Labels: map[string]string{"job": "ReconcileTheLedger.v2/EU_west<b>"}})
+	for _, path := range []string{"/waiting", "/entries/" + c.Info().ID} {
+		r.page(path).wantPage(t, path, 200, "Reconcile<wbr>The<wbr>Ledger.<wbr>v2/<wbr>EU_<wbr>west&lt;b&gt;")
+	}
+}
+
+// The journal shows data of the kinds that are named, and of no others.
 func TestNoteKinds(t *testing.T) {
 	r := newRig(t, func(o *board.Options) { o.NoteKinds = []string{"comment"} })
 	c, id := r.entry(nil)

@@ -1,8 +1,10 @@
 package board_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/latchkey-go/latchkey/store"
@@ -50,4 +52,42 @@ func TestBounded(t *testing.T) {
 		}
 	}
 	r.page("/all?type=none").wantPage(t, "a page with nothing yet", 200, "None so far", "Look further")
+}
+
+// slow is a store in which each page takes a time.
+type slow struct {
+	store.Store
+	page time.Duration
+}
+
+func (s slow) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
+	time.Sleep(s.page)
+	return s.Store.(store.Pager).Page(ctx, after, n)
+}
+
+// A page of the board is ready within 150 ms if the store is slow, unless a single
+// call takes longer.
+func TestBoundedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := store.NewMemory()
+		r := newRigOn(t, memory)
+		_, id := r.entry(nil)
+		one, err := memory.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 10_000 {
+			if _, err := memory.Put(t.Context(), store.Entry{ID: fmt.Sprintf("%s%022d", id[:len(id)-22], n), Body: one.Body}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for call, most := range map[time.Duration]time.Duration{20 * time.Millisecond: 150 * time.Millisecond, 60 * time.Millisecond: 150 * time.Millisecond, 90 * time.Millisecond: 150 * time.Millisecond, 400 * time.Millisecond: 400 * time.Millisecond} {
+			r := newRigOn(t, slow{memory, call})
+			begun := time.Now()
+			a := r.get("/settled")
+			if took := time.Since(begun); took > most || a.Looked == 0 || a.Next == "" {
+				t.Errorf("with %v for a call the page took %v and looked at %d entries, want at most %v and some", call, took, a.Looked, most)
+			}
+		}
+	})
 }

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	// lookFor is the maximum time that a page spends in the store. maxLook is
-	// the maximum number of entries that it reads. A page that is not full at
-	// that point has a link that continues.
+	// lookFor limits the time that a page spends in the store, and maxLook the
+	// entries that it reads. A page makes no further call if one like the last would
+	// end later. If it is not full by then, it has a link that continues.
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 
-	// lookStep is the number of entries after which find checks the time.
-	lookStep = 1_000
+	// lookStep is the number of entries after which the time is looked at: those of
+	// one call of the store.
+	lookStep = 256
 
 	pageLimit = 500 // of async.Query
 )
@@ -202,6 +203,7 @@ func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (fo
 	begun, q := time.Now(), f.query
 	out := found{ordered: true}
 	for {
+		call := time.Now()
 		q.Limit, q.Look = pageLimit, min(lookStep, maxLook-out.looked)
 		if q.Labels == nil && !l.attention && f.class == "" && f.age == 0 {
 			q.Limit = f.limit - len(out.callbacks)
@@ -230,7 +232,8 @@ func (b *Board) find(ctx context.Context, r *http.Request, l list, f filter) (fo
 			}
 		}
 		q.After = p.Next
-		if p.Next == "" || out.looked >= maxLook || time.Since(begun) >= lookFor {
+		last := time.Since(call)
+		if p.Next == "" || out.looked >= maxLook || time.Since(begun)+last >= lookFor {
 			out.next = p.Next
 			return out, nil
 		}

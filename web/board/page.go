@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 //go:embed templates/*.html
@@ -24,6 +25,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"time":   htmlTime,
 	"ago":    func(t *time.Time) string { return sinceText(t) },
 	"pretty": pretty,
+	"words":  words,
 	"has":    has,
 	"title":  func(verb string) string { return titles[verb] },
 }).ParseFS(files, "templates/*.html"))
@@ -192,7 +194,23 @@ func (x *exchange) render(status int, name string, data any) {
 	x.reply(status, "text/html; charset=utf-8", body.Bytes())
 }
 
-// htmlTime returns an element with a time and its distance from now.
+// words is a name with places where a narrow page may break it: between the words of
+// CamelCase, and after punctuation. Browsers break it elsewhere only if a part does
+// not fit.
+func words(name string) template.HTML {
+	var b strings.Builder
+	last := rune(0)
+	for _, r := range name {
+		if unicode.IsUpper(r) && (unicode.IsLower(last) || unicode.IsDigit(last)) || strings.ContainsRune("._/:@", last) {
+			b.WriteString("<wbr>")
+		}
+		b.WriteString(template.HTMLEscapeString(string(r)))
+		last = r
+	}
+	return template.HTML(b.String()) // #nosec G203: each rune is escaped
+}
+
+// htmlTime is an element with a time and how long ago it is.
 func htmlTime(t *time.Time) template.HTML {
 	if t == nil {
 		return ""

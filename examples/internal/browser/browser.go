@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -151,14 +152,15 @@ func (t *Tab) HTML() string {
 	return page.OuterHTML
 }
 
-// Await waits until the page contains a text.
+// Await waits until the page has a text, is loaded, and is on the screen: a click on
+// a page that Chromium has not painted is lost.
 func (t *Tab) Await(text string) {
 	t.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		page := t.HTML()
-		if strings.Contains(page, text) && strings.Contains(page, "</main>") {
+		if strings.Contains(page, text) && t.painted() {
 			return
 		}
 		select {
@@ -238,9 +240,28 @@ func (t *Tab) runScripts(run bool) {
 	t.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !run}, nil)
 }
 
-// Eval returns the value of an expression as JSON. It waits for the value if
-// that is a promise. The page can run scripts during the call.
+// painted reports whether the page is loaded and has been painted. Two frames: the
+// first begins before the page is painted.
+func (t *Tab) painted() bool {
+	t.t.Helper()
+	const painted = `document.readyState === "complete" &&
+		new Promise((yes) => requestAnimationFrame(() => requestAnimationFrame(() => yes(true))))`
+	got, err := t.eval(painted)
+	return err == nil && got == "true" // an error: the page is gone, and the next one comes
+}
+
+// Eval returns the JSON of an expression's value, awaited if it is a promise. The
+// page runs scripts meanwhile.
 func (t *Tab) Eval(expression string) string {
+	t.t.Helper()
+	got, err := t.eval(expression)
+	if err != nil {
+		t.t.Fatalf("%.200s: %v", expression, err)
+	}
+	return got
+}
+
+func (t *Tab) eval(expression string) (string, error) {
 	t.t.Helper()
 	if t.silent {
 		t.runScripts(true)
@@ -250,11 +271,14 @@ func (t *Tab) Eval(expression string) string {
 		Result    struct{ Value json.RawMessage }
 		Exception *struct{ Text string } `json:"exceptionDetails"`
 	}
-	t.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
-	if r.Exception != nil {
-		t.t.Fatalf("%.200s: %s", expression, r.Exception.Text)
+	err := t.pipe.call(t.ctx, t.session, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	switch {
+	case err != nil:
+		return "", err
+	case r.Exception != nil:
+		return "", errors.New(r.Exception.Text)
 	}
-	return string(r.Result.Value)
+	return string(r.Result.Value), nil
 }
 
 func quoted(s string) string {
