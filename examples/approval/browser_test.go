@@ -6,10 +6,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/browser"
 )
 
-// TestBrowser has people decide in Chromium: with the mouse and without
-// JavaScript, with the keyboard alone on a narrow dark screen, and by a link
-// without sign-in. Two people decide on one expense.
-// See browser.Examiner for pictures of the pages.
+// TestBrowser makes people decide in Chromium. One uses the mouse without
+// JavaScript, one uses only the keyboard on a narrow dark screen, and one uses
+// a link without sign-in. Two people decide on one expense. See
+// browser.Examiner for pictures of the pages.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -36,7 +36,7 @@ func TestBrowser(t *testing.T) {
 	edsger.Click(`button[value="edsger@example.com"]`)
 	edsger.Await("Your answer</h2>")
 	seen.Page(edsger, "request-light")
-	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and nothing is sent
+	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and sends nothing
 	edsger.Click(`input[name="approved"][value="true"]`)
 	edsger.Click(`button[value="vote"]`)
 	edsger.Await("Your answer is in.")

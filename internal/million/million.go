@@ -1,7 +1,8 @@
-// Package million tests a hub and a board on a store with many entries. Backends
-// run it in their tests. With LATCHKEY_SOAK=1 there are a million entries, and the
-// test logs how long pages and counts take next to a hub at full work. LATCHKEY_CPU
-// names a file for a processor profile of that part.
+// Package million tests a hub and a board on a store with many entries.
+// Backends run these tests in their own tests. With LATCHKEY_SOAK=1 there are a
+// million entries. The test then logs how long pages and counts take while a
+// hub is at full work. LATCHKEY_CPU names a file for a processor profile of
+// that part.
 package million
 
 import (
@@ -37,7 +38,7 @@ type Decision struct{ Approved bool }
 // ResultType returns the name of the type in the store.
 func (Decision) ResultType() string { return "million.Decision" }
 
-// Test fills a store that is empty, and tests pages, the board and counts on it.
+// Test fills an empty store, and tests pages, the board and counts on it.
 func Test(t *testing.T, s store.Store) { TestFilled(t, s, s) }
 
 // TestFilled is Test, with a faster way to fill the store: the same entries, through
@@ -75,7 +76,7 @@ type world struct {
 	soak    bool
 
 	secret string // the second part of each callback ID
-	prefix string // of each entry's ID
+	prefix string // the first part of each entry's ID
 	waits  []byte // body of an entry that waits
 	next   atomic.Int64
 }
@@ -111,7 +112,8 @@ func (w *world) newHub(s store.Store, c completer.Completer) *async.Hub {
 // id returns the ID of the n-th entry.
 func (w *world) id(n int) string { return fmt.Sprintf("%s%022d", w.prefix, n) }
 
-// fill writes the entries: copies of one that waits, and of one that is refused.
+// fill writes the entries: copies of a waiting entry, and of an entry with a
+// refused outcome.
 func (w *world) fill(filler store.Store) {
 	w.t.Helper()
 	begun := time.Now()

@@ -253,7 +253,7 @@ func TestNamesBreak(t *testing.T) {
 	}
 }
 
-// The journal shows data of the kinds that are named, and of no others.
+// The journal shows the data of the named kinds of notes only.
 func TestNoteKinds(t *testing.T) {
 	r := newRig(t, func(o *board.Options) { o.NoteKinds = []string{"comment"} })
 	c, id := r.entry(nil)

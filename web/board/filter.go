@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// lookFor limits the time that a page spends in the store, and maxLook the
-	// entries that it reads. A page makes no further call if one like the last would
-	// end later. If it is not full by then, it has a link that continues.
+	// lookFor is the maximum time that a page spends in the store. maxLook is
+	// the maximum number of entries that it reads. A page makes no further call
+	// if one like the last would end later. If it is not full by then, it has a
+	// link that continues.
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 

@@ -86,7 +86,7 @@ func (p listPage) About() string { return p.List.about }
 type entryPage struct {
 	page
 	Entry   entryView
-	Typed   url.Values // the typed text of a refused form
+	Typed   url.Values // the typed text the typed text of a refused form
 	Verb    string     // of that form
 	Problem *problem
 }
@@ -210,7 +210,7 @@ func words(name string) template.HTML {
 	return template.HTML(b.String()) // #nosec G203: each rune is escaped
 }
 
-// htmlTime is an element with a time and how long ago it is.
+// htmlTime returns an element with a time and its distance from now.
 func htmlTime(t *time.Time) template.HTML {
 	if t == nil {
 		return ""

@@ -250,8 +250,8 @@ func (t *Tab) painted() bool {
 	return err == nil && got == "true" // an error: the page is gone, and the next one comes
 }
 
-// Eval returns the JSON of an expression's value, awaited if it is a promise. The
-// page runs scripts meanwhile.
+// Eval returns the value of an expression as JSON. It waits for the value if
+// that is a promise. The page can run scripts during the call.
 func (t *Tab) Eval(expression string) string {
 	t.t.Helper()
 	got, err := t.eval(expression)
