@@ -82,7 +82,7 @@ func TestOutsideModule(t *testing.T) {
 
 	test := []string{"test", "-v", "-count=1", "-shuffle=on"}
 	if raceDetector() {
-		test = append(test, "-race") // as in this test, so that the packages are already compiled
+		test = append(test, "-race") // the same flag as in this test, so that the packages are already compiled
 	}
 	out := run(append(test, ".")...)
 	for _, name := range []string{"TestApprove", "TestWorkflow"} {

@@ -21,8 +21,8 @@ type AdoptOptions struct {
 	Namespace string
 
 	// TaskToken is the task token of the waiting attempt, as its worker got it.
-	// With the token, hubs heartbeat for the activity. Without it, they do not
-	// heartbeat, and they deliver by ID. Defaults to none.
+	// With the token, hubs heartbeat for the activity. Without the token, hubs
+	// do not heartbeat, and they deliver by ID. Defaults to none.
 	TaskToken []byte
 
 	// WorkflowID and ActivityID name the activity of a workflow, and RunID the
@@ -54,11 +54,11 @@ type AdoptOptions struct {
 // returns the same callback.
 //
 // Adopt returns ErrInvalidArgument if the token is not the token of the running
-// attempt, or if the options are incomplete. It returns ErrNotFound if no such
-// activity is pending. It returns completer.ErrNotStarted if no attempt runs
-// now; a later call may then succeed. It returns a TypeMismatchError if the
-// entry exists and awaits another type. If Adopt returns an error, it stores
-// nothing.
+// attempt, or if the options are incomplete. Adopt returns ErrNotFound if no
+// such activity is pending. Adopt returns completer.ErrNotStarted if no attempt
+// runs now; a later call may then succeed. Adopt returns a TypeMismatchError if
+// the entry exists and awaits another type. If Adopt returns an error, it
+// stores nothing.
 func Adopt[T any](ctx context.Context, h *Hub, o AdoptOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {

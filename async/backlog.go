@@ -24,7 +24,7 @@ type backlog struct {
 // parked is an entry that a hub has left while a breaker is open.
 type parked struct {
 	id      string
-	version uint64 // if the entry has another version, it has changed since the hub left it
+	version uint64 // an entry with another version has changed since the hub left it
 	order   time.Time
 }
 

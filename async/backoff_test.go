@@ -68,8 +68,8 @@ func TestBackOff(t *testing.T) {
 }
 
 // wantBackOff checks that the callback was tried n times, and returns the time
-// until the next try. That time doubles from one second, give or take a
-// quarter.
+// until the next try. The time until the next try doubles from one second, give
+// or take a quarter.
 func wantBackOff(t *testing.T, w *world, id string, n int, most time.Duration) time.Duration {
 	t.Helper()
 	i := w.open(id).Info()

@@ -82,7 +82,7 @@ func (b *beater) retry(r *record.Record, now time.Time) {
 	b.wheel.note(fromNano(r.NextBeat), now)
 }
 
-// step handles an entry whose beat is due. It asks the pump, if the beat is
+// step handles an entry whose beat is due. step asks the pump, if the beat is
 // still due after a new look at the entry.
 func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, following, error) {
 	at, known := b.next(e, now)

@@ -106,8 +106,8 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 					mu.Unlock()
 					return err
 				}
-				// This is the number that is claimed at once, and the answers
-				// are the oldest entries.
+				// The number of answers is the number that is claimed at once,
+				// and the answers are the oldest entries.
 				w.startAnswered(1000, c.concurrency)
 				for n := range c.concurrency {
 					w.startOther(n, 30*time.Second, async.StartOptions{})

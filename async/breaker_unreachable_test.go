@@ -16,7 +16,7 @@ import (
 )
 
 // A hub that cannot reach Temporal leaves due entries to a hub that can. When
-// it reaches Temporal again, it takes part again.
+// the hub reaches Temporal again, it takes part again.
 func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -77,7 +77,8 @@ func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 }
 
 // A namespace that could not be reached slows a hub down for other namespaces.
-// This ends a minute after the hub has nothing more to do for it.
+// The delay ends a minute after the hub has nothing more to do for that
+// namespace.
 func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 1 })

@@ -13,10 +13,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Callback is a handle of one activity that waits for an external system. Its
-// result type is not known. Other SDKs call it an async activity handle.
-// Callback is a small value, safe for concurrent use. Accessors report the
-// state at the time the callback was opened; methods act on the current entry.
+// Callback is a handle of one activity that waits for an external system. The
+// result type of a Callback is not known. Other SDKs call a Callback an async
+// activity handle. Callback is a small value, safe for concurrent use.
+// Accessors report the state at the time the callback was opened; methods act
+// on the current entry.
 //
 // The zero Callback returns ErrNotFound from every method.
 type Callback struct {
@@ -24,10 +25,10 @@ type Callback struct {
 	handle
 }
 
-// ID returns the callback ID, which is safe in a URL. It has 54 characters, or
-// 44 with a business key. It is empty for a business key that no activity has
-// used yet. Anyone who has the ID can answer. Send it only to the system that
-// should answer, and do not log it.
+// ID returns the callback ID, which is safe in a URL. A callback ID has 54
+// characters, or 44 with a business key. ID returns "" for a business key that
+// no activity has used yet. Anyone who has the ID can answer. Send the callback
+// ID only to the system that should answer, and do not log it.
 func (c Callback) ID() string {
 	if c.id == nil {
 		return ""
@@ -84,10 +85,10 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 }
 
 // ReportCanceled ends the activity as cancelled, with these details. Temporal
-// accepts a cancellation only after a request for cancellation. Without one,
-// ReportCanceled returns ErrCancelNotRequested and changes nothing. If the
-// store does not know of a request, ReportCanceled asks Temporal, so it needs a
-// hub with a completer.
+// accepts a cancellation only after a request for cancellation. Without such a
+// request, ReportCanceled returns ErrCancelNotRequested and changes nothing. If
+// the store does not know of a request, ReportCanceled asks Temporal, so it
+// needs a hub with a completer.
 //
 // The method is not called Cancel, because Cancel in Temporal's SDK requests a
 // cancellation.

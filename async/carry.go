@@ -23,7 +23,7 @@ type carriage struct {
 	known     bool
 }
 
-// carry delivers an outcome that a caller has just settled. It waits for the
+// carry delivers an outcome that a caller has just settled. carry waits for the
 // delivery, at most for Options.DeliveryWait and until the caller's context
 // ends. The delivery continues after that. carry reports whether the caller
 // learns the end of the delivery.
@@ -149,7 +149,7 @@ func (d *deliverer) handBack(ctx context.Context, e entry) {
 	unclaim(&e, time.Now())
 	if saved, err := d.entries.save(call, e); err == nil {
 		d.parkAnswer(saved)
-	} // otherwise its claim must expire first
+	} // otherwise the claim of the entry must expire first
 }
 
 // parkAnswer schedules a delivery for when the breaker closes, or at once if it

@@ -168,7 +168,7 @@ func (w *world) wantTakenBy(h *async.Hub, c *asynctest.Completer, activities ...
 	}
 }
 
-// A delivery that is queued when the breaker opens is handed back. Its caller
+// A delivery that is queued when the breaker opens is handed back. The caller
 // stops waiting, and another hub may deliver the answer at once.
 func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
 	for name, runs := range map[string]bool{"without Run": false, "while Run is under way": true} {
@@ -216,7 +216,7 @@ func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
 func TestNoPlaceForADelivery(t *testing.T) {
 	for name, c := range map[string]struct {
 		runs   bool
-		places int // with a concurrency of 1
+		places int // number of places with a concurrency of 1
 		wait   time.Duration
 		leaves time.Duration // time after which the caller's context ends
 		want   time.Duration
@@ -267,7 +267,7 @@ func TestNoPlaceForADelivery(t *testing.T) {
 }
 
 // A delivery that waits in the pool behind hanging calls is handed back after a
-// while. Its caller stops waiting, and another hub delivers the answer.
+// while. The caller stops waiting, and another hub delivers the answer.
 func TestDeliveryBehindCallsThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Concurrency = 1 })
@@ -277,7 +277,7 @@ func TestDeliveryBehindCallsThatHang(t *testing.T) {
 		for n := range 4 {
 			w.startOther(n, 0, async.StartOptions{})
 		}
-		for _, callback := range asynctest.Pending(t, settler)[:3] { // the pool accepts this number
+		for _, callback := range asynctest.Pending(t, settler)[:3] { // the number of deliveries that the pool accepts
 			p, err := async.Open[Decision](t.Context(), settler, callback.ID())
 			wantNil(t, err)
 			wantNil(t, p.Complete(t.Context(), Decision{}))

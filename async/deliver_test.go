@@ -108,8 +108,8 @@ func TestRefusalIsRetriedSlowly(t *testing.T) {
 }
 
 // Temporal never withdraws a request for cancellation, so it does not refuse a
-// cancellation that was settled. If Temporal refuses it nevertheless, the
-// accepted outcome stays, and the hook Refused is called.
+// cancellation that was settled. If Temporal refuses a settled cancellation
+// nevertheless, the accepted outcome stays, and the hook Refused is called.
 func TestSettledCancellationThatIsRefused(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)

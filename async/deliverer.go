@@ -41,9 +41,9 @@ const (
 	// bySettler is the call that has just accepted the outcome. The outcome
 	// cannot have been sent before.
 	bySettler role = iota
-	// byResolver is the Start of a later attempt. It has learned from Temporal
-	// that the failure is for this attempt, so the failure cannot have been
-	// sent to it before.
+	// byResolver is the Start of a later attempt. byResolver has learned from
+	// Temporal that the failure is for this attempt, so the failure cannot have
+	// been sent to it before.
 	byResolver
 	// byStarter is any other Start.
 	byStarter
@@ -95,7 +95,7 @@ func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, a
 	}
 	begun := time.Now()
 	e, v := d.report(ctx, e, o, as)
-	if hasAnswered(v.err) { // also after a question to Temporal without a delivery
+	if hasAnswered(v.err) { // also true after a question to Temporal without a delivery
 		d.health.close(way{e.rec.Namespace, anAnswer}, begun, time.Now())
 	}
 	return e, v

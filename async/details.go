@@ -37,9 +37,9 @@ func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 	return details, nil
 }
 
-// passOn sends the details that no beat has sent yet. They must arrive before
-// the outcome, because the next attempt resumes from them. If Temporal refuses
-// the details, the outcome is sent nevertheless.
+// passOn sends the details that no beat has sent yet. Pending details must
+// arrive before the outcome, because the next attempt resumes from them. If
+// Temporal refuses the details, the outcome is sent nevertheless.
 func (d *deliverer) passOn(ctx context.Context, r *record.Record, as role) error {
 	next := lifecycle.BeforeOutcome(r, as == bySettler, nil)
 	if next == lifecycle.DescribeForDetails {

@@ -37,7 +37,7 @@ func (k *keyServer) Decode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) 
 }
 
 // A result arrived before its activity and cannot be encoded for the activity
-// now. That attempt fails, and the next attempt gets the result. The result is
+// now. The attempt fails, and the next attempt gets the result. The result is
 // not lost, and no function runs.
 func TestEarlyResultThatCannotBeEncodedNow(t *testing.T) {
 	early := async.KeyOptions{Namespace: "default", Early: time.Hour}

@@ -37,8 +37,8 @@ var errConflict = errors.New("async: the entry changed meanwhile")
 // save writes an entry with its record's due time, if no other process has
 // written it since it was read. save returns the entry with its new version.
 // After another write, save returns errConflict. If a driver repeats a write,
-// the store can report a conflict with its own first try. So save compares the
-// bodies before it returns a conflict.
+// the store can report a conflict with its own first try. Therefore save
+// compares the bodies before it returns a conflict.
 func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
 		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", anys(fields(e.id, e.rec, OpNotify, "dropped", nil))...)
@@ -78,9 +78,9 @@ const maxConflicts = 100
 
 var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
 
-// update is the compare-and-swap loop. It calls change and saves the entry, and
-// repeats this after a conflict. change reports whether there is a change to
-// write. update begins with the given entry, or reads the entry if it has no
+// update is the compare-and-swap loop. update calls change and saves the entry,
+// and repeats this after a conflict. change reports whether there is a change
+// to write. update begins with the given entry, or reads the entry if it has no
 // record yet.
 func (s *entries) update(ctx context.Context, e entry, change func(e entry) (changed entry, write bool, err error)) (entry, error) {
 	var err error

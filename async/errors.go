@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 )
 
-// Errors of the methods of Hub, Callback and Pending. They wrap these
+// Errors of the methods of Hub, Callback and Pending. The errors wrap these
 // variables, with the operation and the shortened callback ID: use errors.Is.
 var (
 	// ErrNotFound means that no callback has this ID: the ID is malformed,

@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// Work does everything that is due now. Here, it calls the hook Delivered.
+// Work does everything that is due now. In this example, Work calls the hook
+// Delivered.
 func ExampleHooks() {
 	ctx := context.Background()
 	office := newOffice(async.Options{Hooks: async.Hooks{

@@ -50,8 +50,9 @@ var (
 // TypeName returns the stored name of T.
 func TypeName[T any]() (string, error) { return resultType[T]() }
 
-// PoolOrder submits tasks to a pool with one slot while that slot is in use. It
-// returns the deadlines of the tasks in the order in which the pool ran them.
+// PoolOrder submits tasks to a pool with one slot while that slot is in use.
+// PoolOrder returns the deadlines of the tasks in the order in which the pool
+// ran them.
 func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time.Time) {
 	p := h.runner.newPool(ctx)
 	p.slots <- struct{}{}

@@ -57,8 +57,8 @@ func writePayloads(h hash.Hash, ps *commonpb.Payloads) {
 }
 
 // writeFailure writes type, message, retryability and details of the failure
-// and of each cause. It leaves out stack traces, because they differ between
-// calls.
+// and of each cause. writeFailure leaves out stack traces, because they differ
+// between calls.
 func writeFailure(h hash.Hash, f *failurepb.Failure) {
 	for ; f != nil; f = f.GetCause() {
 		writeField(h, []byte(f.GetMessage()))

@@ -74,8 +74,8 @@ func attempt(n int) activity.Info {
 	}
 }
 
-// start runs an attempt that awaits a Decision. It returns the callback ID that
-// the external system got, or "" if the function did not run.
+// start runs an attempt that awaits a Decision. start returns the callback ID
+// that the external system got, or "" if the function did not run.
 func (w *world) start(n int, o async.StartOptions) string {
 	w.t.Helper()
 	id := ""

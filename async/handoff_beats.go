@@ -100,7 +100,7 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 // waits for the store, no function runs, and every beat is sent.
 //
 // beat returns when Temporal got the heartbeat before this one, and whether
-// beat sent one. It also returns whether the beats can end although the
+// beat sent one. beat also returns whether the beats can end although the
 // function runs, because there is no attempt left to keep alive.
 func (k handoffBeats) beat(ctx context.Context, ask describer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	s, e := k.starter, k.e

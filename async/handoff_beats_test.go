@@ -262,8 +262,8 @@ func TestStartBeatsWithoutACompleter(t *testing.T) {
 	})
 }
 
-// An attempt starts while the function of the earlier attempt still runs. It
-// gets no beats from that function's Start.
+// An attempt starts while the function of the earlier attempt still runs. The
+// new attempt gets no beats from the Start of the earlier one.
 func TestStartBeatsOnlyForItsOwnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

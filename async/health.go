@@ -20,11 +20,11 @@ const (
 	// strikes is the number of consecutive failed calls that open a breaker.
 	strikes = 2
 
-	// slowCall is how long a call may take before it counts as failed. It does
-	// not count if another call to its namespace has succeeded since it began.
-	// If Temporal takes longer than half of that time for a call, the next
-	// calls may take twice Temporal's time, at most slowestCall: a slow server
-	// is not unreachable.
+	// slowCall is how long a call may take before it counts as failed. A slow
+	// call does not count if another call to its namespace has succeeded since
+	// it began. If Temporal takes longer than half of that time for a call, the
+	// next calls may take twice Temporal's time, at most slowestCall: a slow
+	// server is not unreachable.
 	slowCall    = time.Second
 	slowestCall = 6 * time.Second
 
@@ -60,7 +60,7 @@ func (c cause) String() string {
 // resources.
 //
 // A namespace has one breaker for answers, and one for heartbeats and
-// questions. So hanging answers delay no heartbeat. A breaker is closed at
+// questions. Hanging answers thus delay no heartbeat. A breaker is closed at
 // first. Consecutive failed calls open a breaker. While a breaker is open, the
 // hub makes no calls for due entries and leaves the entries to other hubs. From
 // time to time the hub makes one call, a probe. A call that Temporal answers
@@ -70,7 +70,7 @@ type health struct {
 	closed func(namespace string, k kind) // called when a breaker closes
 
 	mu       sync.Mutex
-	rested   time.Time // no claims until this time
+	rested   time.Time // the hub makes no claims until this time
 	breakers map[way]*breaker
 }
 
@@ -294,8 +294,8 @@ func (h *health) refusedSince(namespace string) time.Time {
 	return time.Time{}
 }
 
-// behind reports whether the hub must let other hubs claim first. This is so if
-// a breaker is open that had work recently.
+// behind reports whether the hub must let other hubs claim first. A hub must do
+// so if a breaker is open that had work recently.
 func (h *health) behind(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

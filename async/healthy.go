@@ -18,7 +18,7 @@ const healthyClaims = 3
 // pulse is the state of a hub's own calls of Run.
 type pulse struct {
 	runs    atomic.Int32 // number of running calls of Run
-	claimed atomic.Int64 // when one of them last began or had a claim answered; Unix nanoseconds
+	claimed atomic.Int64 // when the last Run began or had a claim answered; Unix nanoseconds
 	pause   atomic.Int64 // planned time until the next claim; nanoseconds
 }
 
@@ -37,10 +37,10 @@ func (p *pulse) beat(now time.Time) { p.claimed.Store(now.UnixNano()) }
 func (p *pulse) pauses(d time.Duration) { p.pause.Store(int64(d)) }
 
 // Ready returns nil if the store accepts writes, so that this process can
-// accept answers. Otherwise it returns the store's error. Ready makes one write
-// that the store must refuse, so it changes nothing. Ready does not ask
-// Temporal, because a hub accepts answers while Temporal is away. Use Ready for
-// readiness probes.
+// accept answers. If the store does not accept writes, Ready returns the
+// store's error. Ready makes one write that the store must refuse, so it
+// changes nothing. Ready does not ask Temporal, because a hub accepts answers
+// while Temporal is away. Use Ready for readiness probes.
 func (h *Hub) Ready(ctx context.Context) error {
 	return failed("ready", "", h.ready(ctx))
 }
@@ -74,7 +74,7 @@ func (h *Hub) Healthy(ctx context.Context) error {
 // err returns what is wrong with Run.
 func (p *pulse) err(now time.Time, within time.Duration) error {
 	if p.runs.Load() == 0 {
-		return errors.New("Run is not under way in this process")
+		return errors.New("Run is not running in this process")
 	}
 	within = max(within, healthyClaims*time.Duration(p.pause.Load()))
 	if since := now.Sub(time.Unix(0, p.claimed.Load())); since > within {

@@ -77,8 +77,8 @@ func (c bound) Decode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
 }
 
 // TestKeyTakeOverBindsDetails: the details are encoded again for the activity
-// that takes over the key. They are dropped if that activity could not read
-// them.
+// that takes over the key. The details are dropped if that activity could not
+// read them.
 func TestKeyTakeOverBindsDetails(t *testing.T) {
 	for name, c := range map[string]struct {
 		brought bool // the external system has sent details that no beat has sent yet

@@ -172,8 +172,8 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 }
 
 // TestDetailsGoToTheirOwnAttemptOnly: a reset may give a token to another
-// attempt. So no beat is sent until it is known which attempt runs, and no beat
-// overwrites newer details of the function.
+// attempt. Therefore no beat is sent until it is known which attempt runs, and
+// no beat overwrites newer details of the function.
 func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		later func(s *server)

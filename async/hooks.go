@@ -13,7 +13,7 @@ import (
 // A running hub calls each hook at least once for each event that a hub with
 // that hook has learned of. Give all hubs of a store the same hooks. A hub
 // retries a hook that returns an error, panics or outlives its context, with
-// backoff. It retries the hook of a signal (CancelRequested, Paused, Reset)
+// backoff. A hub retries the hook of a signal (CancelRequested, Paused, Reset)
 // only until the round ends. Hooks may run concurrently. The context of a hook
 // ends within ClaimTime. A hook that does not return delays only the other
 // hooks of the same entry. A hook gets the callback of the round in which the
@@ -21,8 +21,8 @@ import (
 type Hooks struct {
 	// Delivered is called when Temporal has accepted the outcome.
 	// [Pending.Outcome] can still read the outcome, unless an earlier call of
-	// the hook has returned nil. After a failure, it can no longer be read when
-	// the next attempt has asked.
+	// the hook has returned nil. After a failure, the outcome can no longer be
+	// read when the next attempt has asked.
 	Delivered func(ctx context.Context, c Callback) error
 
 	// CancelRequested is called when cancellation of the activity was

@@ -108,7 +108,7 @@ func TestOverHookIsCalled(t *testing.T) {
 	}{
 		"timed out": {completer.EndTimedOut, async.ErrExpired},
 		"other":     {completer.EndOther, completer.ErrOver},
-		"ours":      {completer.EndOurs, completer.ErrOver}, // but this entry has no outcome
+		"ours":      {completer.EndOurs, completer.ErrOver}, // the entry itself has no outcome
 		"unknown":   {completer.EndUnknown, async.ErrUnknownEnd},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Note is an entry in the journal of a round. It records an event that happened
-// while the activity waited, such as a vote, a comment or the reason of an
-// operator.
+// Note is an entry in the journal of a round. Note records an event that
+// happened while the activity waited, such as a vote, a comment or the reason
+// of an operator.
 //
 // Latchkey does not interpret notes. A note is at most 16 KiB. A round has at
 // most 256 notes, and 64 KiB of them. The store keeps notes in clear text,
@@ -40,7 +40,8 @@ type Note struct {
 // callback ID of an earlier round.
 //
 // A journal lives as long as its round. The journal stays with a delivered
-// outcome until the entry is removed. It is deleted when the next round begins.
+// outcome until the entry is removed. The journal is deleted when the next
+// round begins.
 func (c Callback) Notes() []Note {
 	if c.entry.rec == nil || c.isCurrent(c.entry) != nil {
 		return nil

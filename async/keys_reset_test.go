@@ -34,8 +34,8 @@ func (w *world) describesRuns(runs map[string]completer.Status) {
 }
 
 // A run that a reset has begun takes over the key by the rules for later runs.
-// Its activity may have the same scheduled time as the old run's, or an earlier
-// one.
+// The activity of the new run may have the same scheduled time as the old
+// run's, or an earlier one.
 func TestResetRunTakesTheKeyOver(t *testing.T) {
 	complete := func(w *world, id string) {
 		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{Approved: true}))
@@ -93,8 +93,9 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 	}
 }
 
-// No other activity takes over the key with such a time. Neither a worker of an
-// ended run nor a worker without a completer does.
+// No other activity takes over the key with such a time. A worker of an ended
+// run does not take over the key, and a worker without a completer does not
+// either.
 func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	over := completer.Status{End: completer.EndOurs}
 	waits := func(*world, string) {}

@@ -9,11 +9,11 @@ import (
 type latestKey struct{}
 
 // WithLatest returns a context for one answer. When Complete, Fail, Reject or
-// ReportCanceled returns nil, *c is the callback after the call. Its Info says
-// when the answer was accepted and whether Temporal has it, without another
-// read of the store. A call that returns an error does not change *c. c must
-// point to a copy of the answered callback. Only the call may use *c until it
-// returns.
+// ReportCanceled returns nil, *c is the callback after the call. The Info of *c
+// says when the answer was accepted and whether Temporal has it, without
+// another read of the store. A call that returns an error does not change *c. c
+// must point to a copy of the answered callback. Only the call may use *c until
+// it returns.
 func WithLatest(ctx context.Context, c *Callback) context.Context {
 	return context.WithValue(ctx, latestKey{}, c)
 }

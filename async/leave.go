@@ -27,10 +27,10 @@ const (
 func (r *runner) lag() time.Duration { return r.pollInterval + r.pollInterval/2 }
 
 // claimsUntil returns the time up to which a hub claims due entries. A claim
-// cannot choose among the due entries. It also takes entries for which this hub
-// can do nothing, and briefly keeps them from other hubs. A hub therefore
-// claims after the others if a breaker is open, if all its calls hang, or if it
-// has met an unknown pump.
+// cannot choose among the due entries. A claim also takes entries for which
+// this hub can do nothing, and briefly keeps them from other hubs. A hub
+// therefore claims after the others if a breaker is open, if all its calls
+// hang, or if it has met an unknown pump.
 func (r *runner) claimsUntil(now time.Time) time.Time {
 	if r.health.behind(now) || r.stalled.Load() || r.strange.lately(now) {
 		return now.Add(-r.lag())

@@ -49,8 +49,8 @@ type tags struct{ op, state, activityType, resultType, kind, verdict, class, hoo
 // calls them inline.
 func (m *metrics) Blocks() bool { return false }
 
-// series contains the instruments that were used, by name and tags. It creates
-// each instrument once, because this is slow.
+// series contains the instruments that were used, by name and tags. series
+// creates each instrument once, because this is slow.
 type series[T any] struct {
 	mu   sync.Mutex // guards additions
 	made atomic.Pointer[map[seriesKey]T]

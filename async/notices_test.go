@@ -55,8 +55,8 @@ func (w *world) wantEmpty() {
 	}
 }
 
-// A hook that always fails does not prevent other hooks of the same entry. It
-// delays the removal of the entry only until its round ends.
+// A hook that always fails does not prevent other hooks of the same entry. The
+// failing hook delays the removal of the entry only until its round ends.
 func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 	complete := func(w *world, _ *server, p async.Pending[Decision]) {
 		wantNil(w.t, p.Complete(w.t.Context(), Decision{}))

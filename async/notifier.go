@@ -83,7 +83,7 @@ func (n *notifier) call(ctx context.Context, e entry, notice *record.Notice) err
 		return nil // the hub that learned of the event had this hook, and this hub does not have it
 	}
 	e = e.clone()
-	lifecycle.OfNotice(e.rec, notice) // as it was when the round of the notice ended
+	lifecycle.OfNotice(e.rec, notice) // the record as it was when the round of the notice ended
 	c := n.callback(handle{id: new(record.NewCallbackID(e.id, notice.Secret)), entry: e})
 	ctx, seen := n.lookout.observe(ctx, OpNotify, hookName(notice.Kind), e)
 	_, err := outside(ctx, &n.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, n.invoke(ctx, c, notice) })

@@ -11,7 +11,7 @@ type Op string
 // The operations that an [Observer] sees.
 const (
 	// OpHandOff is one call of Start. Detail is empty. Class is "asked",
-	// "failed" or "panicked" if the function was run. It is "not run" if an
+	// "failed" or "panicked" if the function was run. Class is "not run" if an
 	// earlier attempt has asked or an answer exists, and "failed" also if Start
 	// fails.
 	OpHandOff Op = "hand-off"

@@ -65,7 +65,7 @@ type Options struct {
 
 	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
 	// for [Pending.Outcome]. Without KeepOutcomes, a delivered entry keeps only
-	// what is needed to answer repeats. Its payload is dropped when the
+	// what is needed to answer repeats. The payload is dropped when the
 	// Delivered hook, if there is one, has returned nil. Give all hubs of a
 	// store the same value. Defaults to false.
 	KeepOutcomes bool

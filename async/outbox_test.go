@@ -121,7 +121,7 @@ func TestLapsedClaimPassesOn(t *testing.T) {
 				return nil
 			default:
 				close(died)
-				runtime.Goexit() // for the delivery, this is the death of the process
+				runtime.Goexit() // the delivery ends here, as with the death of the process
 				return nil
 			}
 		}

@@ -24,10 +24,10 @@ type Accepted[T any] struct {
 	Failure error
 }
 
-// Outcome returns the accepted outcome of the callback's round. It is decoded
-// with the hub's converters and the context of the call. Outcome reads the
-// store. To learn whether Temporal has the outcome, open the callback again and
-// see Info.
+// Outcome returns the accepted outcome of the callback's round. Outcome is
+// decoded with the hub's converters and the context of the call. Outcome reads
+// the store. To learn whether Temporal has the outcome, open the callback again
+// and see Info.
 //
 // An outcome can be read until it is delivered and the Delivered hook, if there
 // is one, has returned nil. With [Options].KeepOutcomes, and after an end
@@ -35,8 +35,8 @@ type Accepted[T any] struct {
 // read only until the next attempt asks.
 //
 // Errors: Outcome returns ErrNoOutcome before an outcome is accepted, and
-// ErrOutcomeGone after its content was dropped. It returns ErrClosed if the
-// activity ended without an outcome, ErrSuperseded if the round did, and
+// ErrOutcomeGone after its content was dropped. Outcome returns ErrClosed if
+// the activity ended without an outcome, ErrSuperseded if the round did, and
 // ErrNotFound.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)

@@ -15,7 +15,7 @@ import (
 const pageChunk = 256
 
 // Page is a part of the entries that a [Query] selects. A page may be empty and
-// have a Next. The query has then looked at the maximum number of entries.
+// have a Next. The query has then examined the maximum number of entries.
 type Page struct {
 	// Callbacks are the callbacks of the selected entries. The callbacks can
 	// answer, like those of List.
@@ -25,7 +25,7 @@ type Page struct {
 	// the last page.
 	Next string
 
-	// Looked is the number of entries that the query looked at.
+	// Looked is the number of entries that the query examined.
 	Looked int
 
 	// Ordered reports whether these entries came in the order of their IDs. IDs
@@ -33,9 +33,9 @@ type Page struct {
 	// entries with a business key, whose IDs have no time.
 	Ordered bool
 
-	// Skipped is the number of entries that could not be read. They are
-	// damaged, or a newer release wrote them. A store reports its own damaged
-	// entries once a page, so there may be more of them.
+	// Skipped is the number of entries that could not be read. The skipped
+	// entries are damaged, or a newer release wrote them. A store reports its
+	// own damaged entries once a page, so there may be more of them.
 	Skipped int
 }
 

@@ -48,7 +48,8 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 // result again returns nil and changes nothing, also after the activity has
 // ended.
 //
-// These errors are definite; retrying with the same value gives the same error:
+// The following errors are definite; retrying with the same value gives the
+// same error:
 //
 //   - ErrInvalidResult (a nil pointer, a failed Validate method, a value that
 //     cannot be encoded), ErrTooLarge and ErrTypeMismatch: the value was

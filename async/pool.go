@@ -26,8 +26,8 @@ const (
 
 // pool works on claimed entries. The pool makes the calls to Temporal in a
 // limited number of slots, the most urgent first. Calls of the application have
-// lanes of their own. The pool has one goroutine for each of its entries. It
-// takes a limited number of entries, however many wait in the store.
+// lanes of their own. The pool has one goroutine for each of its entries. The
+// pool takes a limited number of entries, however many wait in the store.
 type pool struct {
 	runner *runner
 	calls  context.Context // the context of running calls: it ends with their claims, and not with Run
@@ -101,9 +101,8 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	return len(entries), asked, err
 }
 
-// leaves reports whether it has handled an entry without a slot. It leaves the
-// entry while the breaker is open, or queues it behind older entries of the
-// backlog.
+// leaves reports whether it has handled an entry without a slot. The entry is
+// left while the breaker is open, or queued behind older entries of the backlog.
 func (p *pool) leaves(e entry, until time.Time) bool {
 	n, since := e.needs(time.Now())
 	switch {

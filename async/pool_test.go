@@ -227,8 +227,8 @@ func TestNearestDeadlineFirst(t *testing.T) {
 	})
 }
 
-// An answer goes before the beats that are due with it. Both go before calls
-// for which no caller and no timeout waits.
+// An answer goes before the beats that are due with it. Answers and due beats
+// go before calls for which no caller and no timeout waits.
 func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t)

@@ -40,8 +40,8 @@ type answer struct {
 	dead    error  // the reason why the job is dead
 }
 
-// consult asks the pump. It also encodes the details, with the pump's context,
-// in the goroutine that is abandoned if the application hangs.
+// consult asks the pump. consult also encodes the details, with the pump's
+// context, in the goroutine that is abandoned if the application hangs.
 func (b *beater) consult(ctx context.Context, e entry) (answer, error) {
 	said, err := b.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
 	return b.answerOf(ctx, e, said, err)

@@ -12,9 +12,9 @@ type typeNamer interface{ ResultType() string }
 // maxTypeName is the maximum length of a stored type name, in bytes.
 const maxTypeName = 255
 
-// ResultType returns the stored name of the result type T. This is the result
-// of T's method ResultType, or otherwise the import path and name of T. A
-// pointer has the name of its element type. ResultType returns an error if T
+// ResultType returns the stored name of the result type T. The name is the
+// result of T's method ResultType, or otherwise the import path and name of T.
+// A pointer has the name of its element type. ResultType returns an error if T
 // cannot be a result, for example an interface or an unnamed struct.
 func ResultType[T any]() (string, error) {
 	name, err := resultType[T]()
@@ -24,9 +24,9 @@ func ResultType[T any]() (string, error) {
 	return name, nil
 }
 
-// resultType returns the stored name of T. This is the result of its method
-// ResultType, or otherwise its import path and name. A pointer has the name of
-// its element type, because both are encoded alike.
+// resultType returns the stored name of T. The name is the result of T's method
+// ResultType, or otherwise the import path and name of T. A pointer has the
+// name of its element type, because both are encoded alike.
 func resultType[T any]() (string, error) {
 	t := reflect.TypeFor[T]()
 	for t.Kind() == reflect.Pointer {

@@ -15,7 +15,7 @@ import (
 // reach Temporal for the namespace, Retry has no effect.
 //
 // Retry returns nil if the outcome was delivered, and ErrNoOutcome if no
-// outcome was accepted. It returns ErrNotFound for an early result whose
+// outcome was accepted. Retry returns ErrNotFound for an early result whose
 // activity has not arrived, and ErrClosed if the activity ended without the
 // outcome.
 func (c Callback) Retry(ctx context.Context) error {

@@ -187,8 +187,8 @@ func TestSettledOfAnotherTypeIsNotDelivered(t *testing.T) {
 	}
 }
 
-// The outcome was accepted and the reply was lost. So it is delivered and not
-// dropped.
+// The outcome was accepted and the reply was lost. The outcome is therefore
+// delivered and not dropped.
 func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)

@@ -33,7 +33,7 @@ type runner struct {
 	concurrency  int
 }
 
-// Run works on entries that become due in the store. It delivers outcomes,
+// Run works on entries that become due in the store. Run delivers outcomes,
 // sends heartbeats, asks Temporal whether activities still exist, calls hooks,
 // and removes ended entries. Any number of processes may run hubs on one store.
 // If a hub dies, another hub takes over its claimed entries after ClaimTime.

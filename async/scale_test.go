@@ -135,7 +135,7 @@ func TestScale(t *testing.T) {
 		defer mu.Unlock()
 		beats := len(late)
 		for token := range last {
-			calls[0].beat(token) // as if a beat came now: no beat may be late already
+			calls[0].beat(token) // simulates a beat now: no beat may be late already
 		}
 		late = late[:beats]
 		slices.Sort(late)

@@ -31,8 +31,8 @@ func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
 }
 
 // wasHandedOver reports whether the previous attempt had handed the activity
-// over. That attempt should then still wait, and no other attempt should follow
-// it.
+// over. An attempt that handed the activity over should still wait, and no
+// other attempt should follow it.
 func wasHandedOver(before, now *record.Record) bool {
 	return before.State == record.Waiting && before.HandedOffStarted == before.Started && before.HandedOffStarted != 0 &&
 		now.Started > before.Started && lifecycle.SameActivity(before, now)

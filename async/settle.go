@@ -17,8 +17,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// settlement is one call that offers an outcome. It keeps the state that
-// remains from try to try.
+// settlement is one call that offers an outcome. settlement keeps the state
+// that remains from try to try.
 type settlement struct {
 	d           *deliverer
 	to          handle
@@ -123,7 +123,7 @@ func (s *settlement) judge(r *record.Record, before *record.Round, fp []byte) (a
 		return answered(lifecycle.Judge(before.Kind, before.Fingerprint, o.kind, fp), before.Kind, r)
 	}
 	if s.to.key != nil && (s.idempotency != "" && answeredBefore(r, fp) || answeredBefore(r, s.tried...)) {
-		return true, nil // also if an earlier try of this call was accepted and its reply was lost
+		return true, nil // a repeat also if an earlier try of this call was accepted and its reply was lost
 	}
 	if o.attempt != 0 && (r.Started != o.attempt || r.HandedOffStarted != o.attempt) {
 		return false, ErrSuperseded
@@ -168,7 +168,7 @@ func (s *settlement) encode(r *record.Record) (err error) {
 }
 
 // accept settles the entry's round with an outcome, and starts the delivery.
-// accept returns errConflict if the entry has changed since it was read. It
+// accept returns errConflict if the entry has changed since it was read. accept
 // returns another error if the caller learns that the activity ended without
 // the outcome.
 func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome, seen *observation) error {

@@ -37,9 +37,9 @@ func standing(r *record.Record) error {
 // Heartbeat stores the details even if it returns a signal.
 //
 // Other errors: Heartbeat returns ErrClosed if the activity is over, ErrSettled
-// if it was answered, and ErrSuperseded if a later round waits. It returns
-// ErrTooLarge if the details were refused, since Temporal would have failed the
-// activity.
+// if it was answered, and ErrSuperseded if a later round waits. Heartbeat
+// returns ErrTooLarge if the details were refused, since Temporal would have
+// failed the activity.
 func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
 	return failed("heartbeat", c.entryID(), c.heartbeat(ctx, details))
 }
@@ -49,7 +49,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return errZero
 	}
 	if len(details) == 1 && details[0] == nil {
-		details = nil // as in the SDK
+		details = nil // the SDK does the same
 	}
 	enc, err := c.hub.encoder.in(ctx)
 	if err != nil {

@@ -116,8 +116,8 @@ func TestSignals(t *testing.T) {
 					t.Errorf("%d beats in the ten minutes after, the last says %q, want them to go on, and 4", s.made()-calls, s.lastSaid())
 				}
 
-				// The signals belong to an attempt. They are cleared for the
-				// next one, and reported again while they are in force.
+				// The signals belong to an attempt. The signals are cleared for
+				// the next attempt, and reported again while they are in force.
 				s.set(func(s *server) { s.signals = completer.Signals{} })
 				w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
 				wantSignals(t, "next attempt", p.Heartbeat(t.Context()), nil)

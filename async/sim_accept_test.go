@@ -63,9 +63,9 @@ func (w *simWorld) tooLate(t completer.Target, m *simOutcome, a *simAct) bool {
 	return true
 }
 
-// inTheGap checks that a call by ID reached the intended activity. It reports
-// whether the activity changed between the check and the call, which is a
-// documented gap.
+// inTheGap checks that a call by ID reached the intended activity. inTheGap
+// reports whether the activity changed between the check and the call, which is
+// a documented gap.
 func (w *simWorld) inTheGap(f *simFrame, t completer.Target, o completer.Outcome, a *simAct) bool {
 	meant := w.actOf(t)
 	if meant == nil {

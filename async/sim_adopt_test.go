@@ -47,8 +47,8 @@ func (w *simWorld) found(p *simProc, a *simAct, token []byte) completer.Found {
 	}
 }
 
-// opAdopt registers an attempt of a worker that does not call Start. It uses
-// the attempt's token, its IDs, or a token of another attempt.
+// opAdopt registers an attempt of a worker that does not call Start. opAdopt
+// uses the attempt's token, its IDs, or a token of another attempt.
 func (w *simWorld) opAdopt() {
 	a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil && a.cur.calls == 0 })
 	if a == nil {
@@ -75,7 +75,7 @@ func (w *simWorld) opAdopt() {
 	id := record.EntryID(recordOf(at.info(p.skew), a.options, at.typ))
 	before := w.records[id]
 	w.logf("%s: Adopt of attempt %d of %v, by token: %t", p.name, at.num, a, o.TaskToken != nil)
-	at.returned = at.returned || good // also if the reply to the write is lost
+	at.returned = at.returned || good // set also if the reply to the write is lost
 	c, err := p.hub.adopt(context.Background(), o, at.typ)
 	w.logf("%s: Adopt: %v", p.name, err)
 	if w.shownError("Adopt", err); p.dead {

@@ -62,9 +62,9 @@ func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
 }
 
 // brought records that the external system has sent details, and whose clock
-// measured the time. It also covers an activity that takes over details with
-// its business key, and a Heartbeat that repeats a write on which others have
-// built.
+// measured the time. brought also covers an activity that takes over details
+// with its business key, and a Heartbeat that repeats a write on which others
+// have built.
 func (w *simWorld) brought(f *simFrame, text string) {
 	if f.op == "heartbeat" {
 		delete(w.details, text)

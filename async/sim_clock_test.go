@@ -71,8 +71,8 @@ func (p *simProc) incoming(e store.Entry) store.Entry {
 	return out
 }
 
-// shift moves the times in a record that come from a hub's clock. It also moves
-// the deadline, which is Temporal's but is compared with the hub's clock.
+// shift moves the times in a record that come from a hub's clock. shift also
+// moves the deadline, which is Temporal's but is compared with the hub's clock.
 // Started, Scheduled and Asked are Temporal's times and are compared with each
 // other.
 func shift(r *record.Record, by time.Duration) {
@@ -93,8 +93,8 @@ func shift(r *record.Record, by time.Duration) {
 }
 
 // settleJitter removes the randomness from a time that the hub has jittered, so
-// that a history can be replayed. It rounds the time to its value without
-// jitter.
+// that a history can be replayed. settleJitter rounds the time to its value
+// without jitter.
 func (w *simWorld) settleJitter(at *int64, now int64, first, last time.Duration) {
 	if *at == 0 {
 		return

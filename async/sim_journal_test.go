@@ -24,8 +24,8 @@ const (
 	simDecided = simSecret + "decided by "
 )
 
-// simNoteOf returns the note of one voter. It is the same each time, so that it
-// can be repeated.
+// simNoteOf returns the note of one voter. The note of a voter is the same each
+// time, so that it can be repeated.
 func simNoteOf(kind string, voter int) Note {
 	data, _ := json.Marshal(simSecret + simVoters[voter])
 	return Note{At: time.Unix(1_700_000_000+int64(voter), 0), Kind: kind, By: simVoters[voter], Data: data}

@@ -42,8 +42,8 @@ type simPut struct{ hubs, stored []byte }
 
 // simFrame is a running operation and its observations. Operations nest: when
 // one operation calls the store or Temporal, others run completely before the
-// effect of that call, or after it. These are all interleavings at the
-// boundaries of steps, and they need no goroutine.
+// effect of that call, or after it. The nested operations cover all
+// interleavings at the boundaries of steps, and need no goroutine.
 type simFrame struct {
 	op           string
 	p            *simProc
@@ -213,7 +213,7 @@ func (p *simProc) unreachable() error {
 	return errSimAway
 }
 
-// simStore is a process's connection to the shared store. It applies the
+// simStore is a process's connection to the shared store. simStore applies the
 // process's clock: a hub with a fast clock writes later times, and reads the
 // times of other hubs as if they were earlier.
 type simStore struct {

@@ -19,11 +19,12 @@ import (
 // dies. The simulation runs in testing/synctest's time, on one goroutine, so a
 // history depends only on its seed.
 //
-// The guarantees are checked after each write, each call and each answer. They
-// are also checked at the end, when nothing fails any more and all activities
-// must end. Some gaps are documented, because a client of Temporal's API cannot
-// close them. The model has an exception for each of these gaps, as narrow as
-// possible, and counts the exceptions. A large number would hide errors.
+// The guarantees are checked after each write, each call and each answer. The
+// guarantees are also checked at the end, when nothing fails any more and all
+// activities must end. Some gaps are documented, because a client of Temporal's
+// API cannot close them. The model has an exception for each of these gaps, as
+// narrow as possible, and counts the exceptions. A large number would hide
+// errors.
 //
 // Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go
 // what can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go,

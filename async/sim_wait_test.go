@@ -19,7 +19,7 @@ type simSilentPump struct{ simPump }
 func (simSilentPump) Next(heartbeat.Activity, time.Time) time.Time { return time.Time{} }
 
 // leaveStore sometimes makes the store unreachable for a process that calls
-// Start. This happens at once, or when the function runs and calls leave.
+// Start. The outage begins at once, or when the function runs and calls leave.
 func (w *simWorld) leaveStore(f *simFrame, at *simAttempt) (leave func()) {
 	if w.calm || !w.rng.chance(60) {
 		return func() {}

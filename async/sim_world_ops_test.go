@@ -10,7 +10,7 @@ func (w *simWorld) opPass() {
 		time.Minute, 6 * time.Minute, 30 * time.Minute, 3 * time.Hour,
 	}[w.rng.pick([]int{10, 20, 20, 20, 20, 15, 10, 6, 3, 2})]
 	w.logf("%v passes", d)
-	w.sleep(d + time.Microsecond) // so that no timeout ends at the exact time that the sleep ends
+	w.sleep(d + time.Microsecond) // the extra time ensures that no timeout ends exactly when the sleep ends
 	w.tick()
 }
 
@@ -83,8 +83,8 @@ type simLate struct {
 }
 
 // simTransit is the longest time that a write can be in transit, as on a
-// connection that has lost its peer. It is shorter than the retention, so that
-// a late write does not create a removed entry again.
+// connection that has lost its peer. simTransit is shorter than the retention,
+// so that a late write does not create a removed entry again.
 const simTransit = 15 * time.Minute
 
 func (w *simWorld) opLate() {

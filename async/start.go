@@ -73,13 +73,13 @@ const misuse = "latchkey.Misuse"
 // If ask returns an error, the attempt fails with it; if ask panics, the panic
 // continues. In both cases the entry stays, because the external system may
 // have the callback ID. If an answer was accepted before, Start delivers the
-// answer. It does not run ask, or it only logs the error of ask.
+// answer. Start then does not run ask, or it only logs the error of ask.
 //
 // Any other error means one of the following:
 //
 //   - the store failed;
 //   - the key is in use (ErrKeyInUse);
-//   - Temporal could not be asked what became of an earlier answer;
+//   - Temporal could not be asked what happened to an earlier answer;
 //   - Start was misused: outside an activity, in a local activity, with a nil
 //     hub or function, or with a T that is an interface or has no name. In an
 //     activity, misuse fails the activity without retries.

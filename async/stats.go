@@ -41,9 +41,10 @@ type Stats struct {
 	// Groups are the entries by state, activity type and class, in that order.
 	Groups []Group
 
-	// Unreadable is the number of entries that could not be read. They are
-	// damaged, or a newer release wrote them. A store reports its own damaged
-	// entries once for 500 entries, so there may be more of them.
+	// Unreadable is the number of entries that could not be read. The
+	// unreadable entries are damaged, or a newer release wrote them. A store
+	// reports its own damaged entries once for 500 entries, so there may be
+	// more of them.
 	Unreadable int
 }
 
@@ -61,7 +62,7 @@ type Group struct {
 }
 
 // Stats returns the number of entries and the oldest one, by state, activity
-// type and class. Stats reads the whole store. It therefore returns the same
+// type and class. Stats reads the whole store. Stats therefore returns the same
 // snapshot to all callers for [Options].StatsAge, or for a hundred times the
 // duration of the scan if that is longer. Callers without a fresh snapshot wait
 // for one scan, which ends when the last of them leaves.
@@ -131,8 +132,8 @@ func (h *Hub) classOf(e entry, now time.Time) string {
 	return lifecycle.Class(e.rec, h.entries.retention, now)
 }
 
-// everything yields the entries of the store. It uses pages if the store has
-// them, because they need less memory than some lists.
+// everything yields the entries of the store. everything uses pages if the
+// store has them, because they need less memory than some lists.
 func (h *Hub) everything(ctx context.Context) iter.Seq2[store.Entry, error] {
 	pager, ok := h.entries.store.(store.Pager)
 	if !ok {

@@ -171,10 +171,10 @@ func saveHeld(ctx context.Context, s *entries, by *rules, e entry, now time.Time
 	return s.save(ctx, e)
 }
 
-// question asks Temporal whether an activity is over. Its check is due, or its
-// deadline has passed; a pause or changed options may have moved the deadline.
-// Activities of one run share a call. An answer is recent enough if its
-// question was sent after this check was due.
+// question asks Temporal whether an activity is over. A check of the activity
+// is due, or its deadline has passed; a pause or changed options may have moved
+// the deadline. Activities of one run share a call. An answer is recent enough
+// if its question was sent after this check was due.
 func (r *runner) question(ctx context.Context, e entry) (entry, error) {
 	word, _ := r.deliverer.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)

@@ -38,9 +38,9 @@ func checkStoreWait(d time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// storeWait is the store for one call of Start. It repeats Get and Put while
-// the store is unreachable, and keeps the attempt alive during this time. Only
-// one goroutine may use a storeWait.
+// storeWait is the store for one call of Start. storeWait repeats Get and Put
+// while the store is unreachable, and keeps the attempt alive during this time.
+// Only one goroutine may use a storeWait.
 type storeWait struct {
 	store.Store
 	starter *starter

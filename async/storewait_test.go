@@ -58,7 +58,7 @@ func newOutage(t *testing.T, change ...func(*async.Options)) (*world, *server, *
 }
 
 // startLasting runs an attempt with the given time limit and heartbeat timeout.
-// It returns the error of Start and its duration.
+// startLasting returns the error of Start and its duration.
 func startLasting(w *world, lasts, beats time.Duration, ask func()) (time.Duration, error) {
 	info := attemptNow(1, beats)
 	info.Deadline = info.StartedTime.Add(lasts)

@@ -94,7 +94,7 @@ func (t *throttle) call(ctx context.Context, target completer.Target, kinds []ki
 				t.health.slow(way{namespace, k}, begun)
 			}
 		})
-		defer timer.Stop() // also if f panics
+		defer timer.Stop() // the timer is stopped even if f panics
 	}
 	err := f()
 	now := time.Now()

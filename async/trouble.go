@@ -11,9 +11,9 @@ import (
 const troubleEvery = 10 * time.Second
 
 // trouble logs one kind of trouble, which may concern thousands of entries at
-// once. It writes a line when the trouble begins, and one when it is over. In
-// between it writes one every troubleEvery, with the number of cases since the
-// last line. Cases of a single entry are logged at debug level.
+// once. trouble writes a line when the trouble begins, and one when it is over.
+// In between it writes one every troubleEvery, with the number of cases since
+// the last line. Cases of a single entry are logged at debug level.
 type trouble struct {
 	log   *slog.Logger
 	level slog.Level

@@ -13,8 +13,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// If no hub knows a pump, its entries do not keep the store busy. This holds
-// with and without a heartbeat timeout, and before and after it has passed.
+// If no hub knows a pump, its entries do not keep the store busy. The store is
+// not kept busy with or without a heartbeat timeout, and before or after it has
+// passed.
 func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout     time.Duration
@@ -139,9 +140,9 @@ func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 	})
 }
 
-// A hub that has met an unknown pump claims after the hubs that know it. It
-// claims an entry of that pump about once a minute, however often signals wake
-// it.
+// A hub that has met an unknown pump claims after the hubs that know it. The
+// hub claims an entry of that pump about once a minute, however often signals
+// wake it.
 func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := store.NewMemory()
@@ -168,7 +169,7 @@ func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
 	})
 }
 
-// A hub with an unknown pump in its store still does its other work. It
+// A hub with an unknown pump in its store still does its other work. The hub
 // delivers other processes' answers within two and a half poll intervals, and
 // its own heartbeats with a short timeout are in time.
 func TestHubWithoutThePumpDoesTheRest(t *testing.T) {

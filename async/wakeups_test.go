@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// signaling is a store that counts claims and the entries that they return. Its
-// signals can fail or get lost.
+// signaling is a store that counts claims and the entries that they return. The
+// signals of the store can fail or get lost.
 type signaling struct {
 	store.Store
 	claims, entries atomic.Int64

@@ -151,7 +151,8 @@ func TestWatchAsksOnceAnInterval(t *testing.T) {
 }
 
 // 10,000 waiting activities of 10,000 runs cost 10,000 questions an hour,
-// spread evenly. This is a hundredth of the calls for 1,000,000 activities.
+// spread evenly. The number of questions is a hundredth of the calls for
+// 1,000,000 activities.
 func TestWatchAtScale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const activities = 10_000

@@ -15,9 +15,9 @@ const (
 	coalesce = time.Second
 )
 
-// interval returns the time between two beats. This is the configured time, but
-// short enough that the heartbeat timeout leaves time for a retry and a
-// failover. Zero means that neither is set.
+// interval returns the time between two beats. The result is the configured
+// time, but short enough that the heartbeat timeout leaves time for a retry and
+// a failover. Zero means that neither is set.
 func interval(set, timeout time.Duration) time.Duration {
 	switch {
 	case set > 0 && timeout > 0:
@@ -45,8 +45,8 @@ func next(a Activity, d time.Duration) time.Time {
 	return at
 }
 
-// early distributes activities that began together. Their beats come up to d
-// early, by a hash that is the same in every process.
+// early distributes activities that began together. The beats of such
+// activities come up to d early, by a hash that is the same in every process.
 func early(a Activity, d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0

@@ -57,7 +57,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	return &i, all
 }
 
-// tags returns attributes from pairs of key and value. It leaves out empty
+// tags returns attributes from pairs of key and value. tags leaves out empty
 // values.
 func tags(pairs ...string) metric.MeasurementOption {
 	all := make([]attribute.KeyValue, 0, len(pairs)/2)

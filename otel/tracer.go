@@ -9,11 +9,11 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// Tracer returns a tracer for interceptor.NewTracingInterceptor. It does not
-// mark the span of a waiting activity as an error. Temporal's contrib packages
-// mark the span, because they treat activity.ErrResultPending as an error. Pass
-// the tracer of go.temporal.io/sdk/contrib/opentelemetry to Tracer. Tracer
-// panics if t is nil.
+// Tracer returns a tracer for interceptor.NewTracingInterceptor. The returned
+// tracer does not mark the span of a waiting activity as an error. Temporal's
+// contrib packages mark the span, because they treat activity.ErrResultPending
+// as an error. Pass the tracer of go.temporal.io/sdk/contrib/opentelemetry to
+// Tracer. Tracer panics if t is nil.
 func Tracer(t interceptor.Tracer) interceptor.Tracer {
 	if t == nil {
 		panic("otel: Tracer needs a tracer, got nil")

@@ -14,8 +14,8 @@ import (
 
 // The canary is an entry that a sealed store keeps to recognize its keys. The
 // canary stops a process with another IDKey, or with another key of the same
-// name. Its check values can be computed only with the keys, and do not reveal
-// them.
+// name. The check values of the canary can be computed only with the keys, and
+// do not reveal them.
 //
 //	1 | check of IDKey (16) | for each key: len(name) (1), name, check (16)
 //

@@ -43,7 +43,7 @@ func ExampleSeal() {
 	ctx := context.Background()
 	inner := store.NewMemory()
 	sealed, err := store.Seal(ctx, inner, store.SealOptions{
-		IDKey:  make([]byte, 32), // in production: 32 random bytes from a secret manager
+		IDKey:  make([]byte, 32), // in production, use 32 random bytes from a secret manager
 		Keys:   map[string][]byte{"2026-11": make([]byte, 32)},
 		Active: "2026-11",
 	})

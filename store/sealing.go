@@ -40,7 +40,7 @@ const (
 // SealRoom is the maximum number of bytes that sealing adds to a body.
 const SealRoom = 2 + 64 + nonceSize + 1 + 128 + tagSize
 
-// seals seals and opens entries. It calls no store.
+// seals seals and opens entries. seals calls no store.
 type seals struct {
 	idKey  []byte
 	keys   map[string][]byte // keyed by name, after HKDF's extraction

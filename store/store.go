@@ -151,7 +151,7 @@ type Store interface {
 	// Claim returns up to n entries whose Due is not after now, and acts on
 	// each as a Put with Due = until. The returned entries have the new
 	// Version, the new Due and their Body. No two claims return the same
-	// version of an entry. Both times are truncated to whole milliseconds.
+	// version of an entry. Claim truncates both times to whole milliseconds.
 	// until must be after now, and n at least 1.
 	//
 	// An empty answer means that nothing is due. An answer with fewer than n

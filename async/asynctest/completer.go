@@ -9,9 +9,10 @@
 //
 // # Fakes of Temporal
 //
-// [Completer] is a fake that records the outcomes. Its function fields can make
-// a call fail. [EnvCompleter] delivers to the SDK's test environment of a
-// workflow, so that a workflow that waits for days runs in milliseconds.
+// [Completer] is a fake that records the outcomes. The function fields of a
+// [Completer] can make a call fail. [EnvCompleter] delivers to the SDK's test
+// environment of a workflow, so that a workflow that waits for days runs in
+// milliseconds.
 package asynctest
 
 import (
@@ -39,8 +40,8 @@ type Call struct {
 // answer, and remembers an outcome that the function accepts.
 //
 // The zero Completer is ready to use and safe for concurrent use. The function
-// fields must not change after the first call. Completer calls them without a
-// lock.
+// fields must not change after the first call. Completer calls these functions
+// without a lock.
 type Completer struct {
 	CompleteFunc  func(ctx context.Context, t completer.Target, o completer.Outcome) error
 	HeartbeatFunc func(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error)
@@ -75,7 +76,7 @@ func (c *Completer) Complete(ctx context.Context, t completer.Target, o complete
 	if this.taken {
 		return nil
 	}
-	defer func() { // also unlocks after a panic
+	defer func() { // the deferred function also unlocks after a panic
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !this.taken {

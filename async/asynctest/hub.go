@@ -11,8 +11,8 @@ import (
 )
 
 // NewHub returns a hub for one test. Without o.Store the hub gets a store in
-// memory, which is closed when the test ends. Without o.Completer it gets a
-// [Completer] of its own, which accepts everything. A wrong option ends the
+// memory, which is closed when the test ends. Without o.Completer, the hub gets
+// a [Completer] of its own, which accepts everything. A wrong option ends the
 // test.
 //
 // The hub does not run in the background. The hub delivers an answer within the

@@ -25,7 +25,7 @@ import (
 )
 
 // fakeTB is a testing.TB whose failures the test observes. Methods that fakeTB
-// does not override are those of the real testing.TB.
+// does not override call the real testing.TB.
 type fakeTB struct {
 	testing.TB
 	fatal, errors []string

@@ -44,10 +44,10 @@ type Client struct {
 // hubs. A missing client costs the hub extra work for each entry of that
 // namespace. Applications that share no namespace should not share a store.
 //
-// The completer sends the hub's encoded outcome unchanged. It uses clients of
-// its own, which share the connections of the given clients; the application's
-// clients would run a codec a second time. The identity of these clients is the
-// application's identity followed by "/latchkey".
+// The completer sends the hub's encoded outcome unchanged. The completer uses
+// clients of its own, which share the connections of the given clients; the
+// application's clients would run a codec a second time. The identity of these
+// clients is the application's identity followed by "/latchkey".
 //
 // The Completer also implements [Converting].
 func New(clients ...Client) (Completer, error) {
@@ -130,8 +130,8 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// The context has ended, so this makes no call. It finds a client that
-	// cannot be used now, and not only when an answer is due.
+	// The context has ended, so this makes no call. The call finds a client
+	// that cannot be used now, and not only when an answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := n.client(ended); err != nil && !isEnded(err) {

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// Completer reports outcomes and heartbeats to Temporal. Its methods may be
-// called concurrently.
+// Completer reports outcomes and heartbeats to Temporal. The methods of a
+// Completer may be called concurrently.
 //
 // The errors [ErrOver], [ErrNotStarted], [ErrCancelNotRequested], [ErrRefused]
 // and [ErrCallRefused] are definite. Any other error leaves the effect of the
@@ -27,8 +27,8 @@ type Completer interface {
 	Complete(ctx context.Context, t Target, o Outcome) error
 
 	// Heartbeat records a heartbeat of one attempt, with details that replace
-	// the earlier ones. It returns the signals that are in force. ErrOver means
-	// that the attempt is over.
+	// the earlier ones. Heartbeat returns the signals that are in force.
+	// ErrOver means that the attempt is over.
 	Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error)
 
 	// Describe returns Temporal's state of the activity that was scheduled at
@@ -49,7 +49,7 @@ type Converting interface {
 // Target is one attempt of an activity if TaskToken is set, otherwise the
 // activity. RunID is set for an activity of a workflow, ActivityRunID for a
 // standalone one. A task token is an address and not a credential, but an
-// attacker can answer with it. It is never printed.
+// attacker can answer with it. A task token is never printed.
 type Target struct {
 	Namespace, WorkflowID, WorkflowType, RunID string
 	ActivityID, ActivityType, ActivityRunID    string
@@ -58,8 +58,8 @@ type Target struct {
 	Scheduled, Started                         time.Time
 }
 
-// Standalone reports whether a client started the activity. Otherwise a
-// workflow did.
+// Standalone reports whether a client started the activity. If Standalone
+// returns false, a workflow started the activity.
 func (t Target) Standalone() bool { return t.WorkflowID == "" }
 
 // ByID returns the target without its token: the activity, without regard to
@@ -78,12 +78,12 @@ func (t Target) String() string {
 	return fmt.Sprintf("activity %q of workflow %q, %s", t.ActivityID, t.WorkflowID, how)
 }
 
-// GoString is String, so that %#v doesn't print the token.
+// GoString returns String, so that %#v does not print the token.
 func (t Target) GoString() string { return t.String() }
 
-// Outcome is the encoded end of an activity. A Completer sends it unchanged.
-// Exactly one of Result, Failure and Canceled is set. A Result without payloads
-// means that the activity returns no result.
+// Outcome is the encoded end of an activity. A Completer sends an Outcome
+// unchanged. Exactly one of Result, Failure and Canceled is set. A Result
+// without payloads means that the activity returns no result.
 type Outcome struct {
 	Result   *commonpb.Payloads `json:"-"`
 	Failure  *failurepb.Failure `json:"-"`
@@ -105,7 +105,7 @@ func (o Outcome) String() string {
 	}
 }
 
-// GoString is String, so that %#v doesn't print the content.
+// GoString returns String, so that %#v does not print the content.
 func (o Outcome) GoString() string { return o.String() }
 
 // Signals is Temporal's reply to a heartbeat. Several signals may be set.
@@ -139,7 +139,7 @@ func (s Status) String() string {
 	return fmt.Sprintf("pending, running %v", s.Running)
 }
 
-// GoString is String, so that %#v prints neither details nor failures.
+// GoString returns String, so that %#v prints neither details nor failures.
 func (s Status) GoString() string { return s.String() }
 
 // End is the evidence of how an activity that is no longer pending ended.

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Finder is an optional interface of a [Completer]. It finds an activity that
-// Start did not hand over, so that async.Adopt can register the activity.
+// Finder is an optional interface of a [Completer]. Finder finds an activity
+// that Start did not hand over, so that async.Adopt can register the activity.
 type Finder interface {
 	// Find returns the activity that t names. t has a task token, or Namespace,
 	// WorkflowID, RunID and ActivityID; for a standalone activity it has
@@ -67,7 +67,8 @@ func (cc *clientCompleter) Find(ctx context.Context, t Target) (Found, error) {
 }
 
 // token contains the names that Find reads from a task token. Find then
-// compares them with Temporal's answer. A token value gives no permission.
+// compares these names with Temporal's answer. A token value gives no
+// permission.
 type token struct {
 	given                         bool
 	workflowID, runID, activityID string
@@ -131,8 +132,8 @@ func readToken(b []byte) (t token, err error) {
 	return t, nil
 }
 
-// name returns the target with the names in the token. They must not differ
-// from the names that the caller gave.
+// name returns the target with the names in the token. The names in the token
+// must not differ from the names that the caller gave.
 func (t token) name(target Target) (Target, error) {
 	if !t.given {
 		return target, nil

@@ -17,13 +17,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// said is a fake Temporal server with answers that the test sets. It records
+// said is a fake Temporal server with answers that the test sets. said records
 // the requests.
 type said struct {
 	t        *testing.T
 	workflow *workflowservice.DescribeWorkflowExecutionResponse
 	activity *workflowservice.DescribeActivityExecutionResponse
-	err      error                       // if set, returned instead of an answer
+	err      error                       // if err is set, the fake returns it instead of an answer
 	pages    [][]*historypb.HistoryEvent // newest page first; the events of a page are also newest first
 	pageErr  map[string]error            // by page token
 

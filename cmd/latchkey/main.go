@@ -10,7 +10,7 @@
 //	4  no such entry
 //	5  refused: the entry's state or the given value does not allow it; a repeat is refused again
 //
-// If an action fails for some of several entries, the exit code is that of the
+// If an action fails for some of several entries, the exit code belongs to the
 // first failure.
 package main
 

@@ -67,9 +67,9 @@ func TestAdopt(t *testing.T) {
 				must(t, p.Complete(w.Context(), approved))
 				w.wantOutcome(h, approved)
 			})
-			// The attempt after the adopted one calls Start. It must compute
-			// the same ID from the worker's information as Adopt does from
-			// Temporal's answers.
+			// The attempt after the adopted one calls Start. The later attempt
+			// must compute the same ID from the worker's information as Adopt
+			// does from Temporal's answers.
 			t.Run("then attempt 2", func(t *testing.T) {
 				w := newWorld(t, config{byHand: true})
 				run := w.Start(awaitDecision, workflow.ActivityOptions{StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond}})

@@ -273,8 +273,8 @@ func quick() workflow.ActivityOptions {
 	return o
 }
 
-// soon is a deadline that passes within a test. It leaves the test enough time
-// on a busy machine.
+// soon is a deadline that passes within a test. soon leaves the test enough
+// time on a busy machine.
 const soon = 15 * time.Second
 
 // expiring lets each attempt time out after a second, and retries at once.

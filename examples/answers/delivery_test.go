@@ -104,8 +104,8 @@ func TestWorkDeliversWhatIsDue(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The hub that settles dies before it delivers. Its claim expires, and another
-// hub delivers.
+// The hub that settles dies before it delivers. The claim of that hub expires,
+// and another hub delivers.
 func TestSettlerDies(t *testing.T) {
 	w := newWorld(t, config{hub: running(nil)})
 	run := w.Start(awaitDecision, patient())

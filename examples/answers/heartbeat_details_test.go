@@ -261,7 +261,7 @@ func TestDetailsOverTheLimitAreRefused(t *testing.T) {
 	}
 	w.beats(run, 2)
 	w.detailed(run, client.Options{}, "half")
-	// This is the largest size: the limit is the server's limit.
+	// The value has the largest size: the limit is the server's limit.
 	largest := strings.Repeat("x", 2<<20-100)
 	must(t, p.Heartbeat(w.Context(), largest))
 	w.beats(run, 2)

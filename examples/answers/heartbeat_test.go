@@ -58,8 +58,8 @@ func beatingHub(c tellings) func(o *async.Options) {
 }
 
 // each waits until these hooks were called for this callback, in any order and
-// at least once. It fails if another hook was called, except for calls that it
-// has seen before.
+// at least once. each fails if another hook was called, except for calls that
+// it has seen before.
 func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ...string) {
 	t.Helper()
 	ctx := rig.Context(t)
@@ -222,7 +222,7 @@ func TestSignals(t *testing.T) {
 				if c.pause {
 					w.Pause(a.info)
 				}
-				if c.reset { // before the cancellation, because the server resets no standalone activity after it
+				if c.reset { // the reset comes before the cancellation, because the server resets no standalone activity after it
 					w.Reset(a.info)
 				}
 				if c.cancel {

@@ -83,7 +83,7 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	delivered := make(chan string, 10)
 	w := newWorld(t, config{hub: func(o *async.Options) {
 		running(nil)(o)
-		o.Concurrency = 1              // with one slot, a hanging hook would block everything if hooks used slots
+		o.Concurrency = 1              // one slot: a hanging hook would block everything if hooks used slots
 		o.ClaimTime = 10 * time.Minute // the hook would be abandoned after this time
 		first := true
 		o.Hooks.Delivered = func(_ context.Context, c async.Callback) error {

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// lateStart is an activity "late". Its first attempt calls Start again whenever
-// the test wants, as a slow or repeating worker does.
+// lateStart is an activity "late". The first attempt of this activity calls
+// Start again whenever the test wants, as a slow or repeating worker does.
 type lateStart struct {
 	options async.StartOptions
 	infos   chan activity.Info // the attempts that have asked
@@ -121,7 +121,7 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	w.AwaitPending(run, "back-off", rig.BackOff(2))
 	i := w.wantState(p, async.Settled)
 	info := activity.Info{WorkflowExecution: workflow.Execution{ID: i.WorkflowID, RunID: i.RunID}, ActivityID: i.ActivityID}
-	w.ExtendScheduleToClose(info, time.Hour) // so that the next attempt does not time out
+	w.ExtendScheduleToClose(info, time.Hour) // the next attempt must not time out
 	w.Reset(info)
 	awaitClosed(t, g.in)
 	w.run()

@@ -22,7 +22,7 @@ import (
 // another hub may deliver.
 const slowly = time.Minute
 
-// refusing is a gateway in front of the server. It refuses answers of
+// refusing is a gateway in front of the server. refusing refuses answers of
 // activities while its code is not OK.
 type refusing struct {
 	code    atomic.Uint32
@@ -44,7 +44,7 @@ func (r *refusing) options() client.Options {
 }
 
 // If an answer is refused on the way to the server, it is kept and the Refused
-// hook is called. It is delivered after the cause is gone.
+// hook is called. The answer is delivered after the cause is gone.
 func TestRefusedByAGateway(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument} {
@@ -76,9 +76,9 @@ func TestRefusedByAGateway(t *testing.T) {
 }
 
 // refusedBy sends an answer that the gateway refuses, and checks that the
-// answer is kept and reported. It then opens the gateway for the next call. The
-// code InvalidArgument refuses the answer. The other codes refuse the hub,
-// which probes, and reports the refusal after other hubs have had time to
+// answer is kept and reported. refusedBy then opens the gateway for the next
+// call. The code InvalidArgument refuses the answer. The other codes refuse the
+// hub, which probes, and reports the refusal after other hubs have had time to
 // deliver.
 func (w *world) refusedBy(gateway *refusing, code codes.Code, p async.Pending[Decision], hooks tellings) {
 	w.t.Helper()

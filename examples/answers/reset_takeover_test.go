@@ -38,8 +38,8 @@ func newRewinding(t *testing.T) *rewinding {
 }
 
 // rewind resets the workflow to the task of the signal, and returns the new
-// run. It calls answer before the reset, after the activity waits in the old
-// run.
+// run. rewind calls answer before the reset, after the activity waits in the
+// old run.
 func (r *rewinding) rewind(answer func(p async.Pending[Decision])) (p async.Pending[Decision], run client.WorkflowRun) {
 	r.t.Helper()
 	old := r.Start("rewinding")

@@ -173,7 +173,7 @@ func TestStandaloneActivityWithAKey(t *testing.T) {
 			}
 			must(t, first.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
 			second := w.StartActivity(o)
-			q := w.next() // also if the first activity's answer was not delivered
+			q := w.next() // the same holds if the first activity's answer was not delivered
 			if (q.ID() == p.ID()) == settled {
 				t.Errorf("the activities have the callback IDs %v and %v, want one, or two after an answer", p, q)
 			}

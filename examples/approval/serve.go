@@ -84,8 +84,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 	defer func() { _ = listener.Close() }() // closed twice if the site has started
 
-	// This is Latchkey: a completer that reports to Temporal, a hub between it and
-	// the store, and an inbox.
+	// The following parts are Latchkey: a completer that reports to Temporal, a
+	// hub between it and the store, and an inbox.
 	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err

@@ -38,9 +38,9 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
-// BenchmarkHandler is BenchmarkAccept over HTTP. It compares the handler of
-// package webhook with a bare net/http handler that decodes the answer, and
-// reads and writes an entry of the same size.
+// BenchmarkHandler is BenchmarkAccept over HTTP. BenchmarkHandler compares the
+// handler of package webhook with a bare net/http handler that decodes the
+// answer, and reads and writes an entry of the same size.
 func BenchmarkHandler(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {

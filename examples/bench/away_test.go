@@ -60,7 +60,7 @@ func paced(do func(ctx context.Context, id string) error) func(ctx context.Conte
 	}
 }
 
-// newAwayHub runs a hub on the store. Its client finds no server.
+// newAwayHub runs a hub on the store. The client of this hub finds no server.
 func newAwayHub(b *testing.B, a *accepting) *async.Hub {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

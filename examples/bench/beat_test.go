@@ -28,8 +28,8 @@ import (
 //
 // x-sdk is Latchkey's throughput, divided by the bare SDK's. x-floor is the
 // same, but before each call the SDK makes one bare read and one bare write on
-// the store's server. Both are medians over the rounds. Each heartbeat of
-// Latchkey is a durable write.
+// the store's server. Both metrics are medians over the rounds. Each heartbeat
+// of Latchkey is a durable write.
 func BenchmarkBeat(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {

@@ -51,8 +51,8 @@ func reportRatio(b *testing.B, metric string, ratios []float64) {
 }
 
 // interval90 returns the interval that contains the median of the sampled
-// quantity with a probability of 90 %. It uses the normal approximation of the
-// binomial distribution of ranks.
+// quantity with a probability of 90 %. interval90 uses the normal approximation
+// of the binomial distribution of ranks.
 func interval90(sample []float64) (low, high float64) {
 	slices.Sort(sample)
 	n := float64(len(sample))

@@ -69,12 +69,12 @@ var approved = Decision{Approved: true, By: "Ann"}
 //
 // x-arrived compares the time until the answers have reached their workflows:
 // it is Latchkey's throughput, divided by the bare SDK's, as the median over
-// the rounds. This rate can be sustained. For x-floor, the SDK makes one bare
-// read and one bare write on the store's server before each call, which is the
-// least cost of keeping a token. x-sdk compares the throughput until the last
-// call returns. x-control compares the bare SDK with itself: its difference
-// from 1 is chance. The stores sync each write; Temporal's server keeps all
-// data in memory.
+// the rounds. The rate of x-arrived can be sustained. For x-floor, the SDK
+// makes one bare read and one bare write on the store's server before each
+// call, which is the least cost of keeping a token. x-sdk compares the
+// throughput until the last call returns. x-control compares the bare SDK with
+// itself: its difference from 1 is chance. The stores sync each write;
+// Temporal's server keeps all data in memory.
 func BenchmarkDeliver(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 )
 
 // floorKeys is the number of values that a floor reads and writes in turn.
-// floorSize is their size, which is that of an entry.
+// floorSize is the size of such a value, which equals the size of an entry.
 const floorKeys, floorSize = 1000, 500
 
 func redisClient(b *testing.B, url string) *goredis.Client {

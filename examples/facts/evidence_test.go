@@ -15,7 +15,7 @@ import (
 const mark = "latchkey:facts"
 
 // The event of an activity's end contains the identity of the call that ended
-// it. It also contains the source of the failure.
+// it. The event of the end also contains the source of the failure.
 func TestIdentityInHistory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

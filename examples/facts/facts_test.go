@@ -55,8 +55,8 @@ func newRig(t *testing.T, register ...func(r worker.Registry)) *rig.Rig {
 }
 
 // patient are the options of an activity that does not time out within a test.
-// It is also not retried within a test, unless the failure asks for that, as
-// again does.
+// Such an activity is also not retried within a test, unless the failure asks
+// for that, as again does.
 func patient() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,

@@ -13,8 +13,8 @@ import (
 )
 
 // A heartbeat without details erases the existing details, from which the next
-// attempt would resume. This includes details that the function itself
-// recorded.
+// attempt would resume. A heartbeat without details also erases details that
+// the function itself recorded.
 func TestEmptyHeartbeatErases(t *testing.T) {
 	t.Parallel()
 	details := make(chan bool, 10)

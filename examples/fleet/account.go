@@ -62,8 +62,8 @@ func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]
 // long is a wait that an activity survives only with heartbeats.
 const long = heartbeatTimeout * 3 / 2
 
-// account compares the answers that were promised to the survey system with what
-// Temporal has. It returns an error that names all differences.
+// account compares the answers that were promised to the survey system with
+// what Temporal has. account returns an error that names all differences.
 func account(books map[int]question, read []reading) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf("  "+format, args...)) }
 	wrong := func(number int, format string, args ...any) {

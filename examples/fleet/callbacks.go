@@ -39,7 +39,7 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	mux.Handle("/callbacks/", http.StripPrefix("/callbacks", handler))
 	server := httpserver.New(mux)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) }) // Serve ends by Close
+	serving.Go(func() { _ = server.Serve(l) }) // Close ends Serve
 	defer serving.Wait()
 	defer func() { _ = server.Close() }()
 	ready("http://" + l.Addr().String() + "/callbacks/")

@@ -74,7 +74,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pause(r.Context(), askTime)
 }
 
-// reply sends the answer when it is due, until it is accepted. It tries the
+// reply sends the answer when it is due, until it is accepted. reply tries the
 // URLs in turn, because one of the processes may be dead.
 func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 	pause(o.ctx, mrand.N(longestWait))

@@ -26,7 +26,7 @@ const (
 	total   = surveys * each
 )
 
-// errLate ends the example if it takes too long. It normally takes half a
+// errLate ends the example if it takes too long. errLate normally takes half a
 // minute.
 var errLate = errors.New("the example has not ended within three minutes")
 
@@ -69,7 +69,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	asked := httpserver.New(s.outside)
 	var asking sync.WaitGroup
-	asking.Go(func() { _ = asked.Serve(l) }) // Serve ends by Close
+	asking.Go(func() { _ = asked.Serve(l) }) // Close ends Serve
 	defer asking.Wait()
 	defer s.outside.end()
 	defer fail(nil)

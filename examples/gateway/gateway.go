@@ -62,7 +62,7 @@ func serveGateway(ctx context.Context, path string, ready func(url string)) (err
 	}
 	server := httpserver.New(handler)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) }) // Serve ends by Close
+	serving.Go(func() { _ = server.Serve(l) }) // Close ends Serve
 	defer serving.Wait()
 	defer func() { _ = server.Close() }()
 	ready("http://" + l.Addr().String())

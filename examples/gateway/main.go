@@ -2,12 +2,12 @@
 //
 //	go -C examples run ./gateway
 //
-// The gateway has no client and no credentials for Temporal. It accepts answers
-// for the activities of another process: from people through sealed links, and
-// from a payment provider through signed webhooks. Temporal is stopped for part
-// of the time. The example starts its own Temporal server and a Redis
-// (redis-server must be installed). The exit code is 0 if each workflow gets
-// the accepted answers.
+// The gateway has no client and no credentials for Temporal. The gateway
+// accepts answers for the activities of another process: from people through
+// sealed links, and from a payment provider through signed webhooks. Temporal
+// is stopped for part of the time. The example starts its own Temporal server
+// and a Redis (redis-server must be installed). The exit code is 0 if each
+// workflow gets the accepted answers.
 //
 // Read gateway.go first, which is the whole gateway. Then read workflow.go,
 // which has the activities. story.go plays the people and the payment provider.

@@ -35,8 +35,8 @@ import (
 
 const orders = 3
 
-// errLate ends the example if it takes too long. It normally takes a quarter of
-// a minute.
+// errLate ends the example if it takes too long. errLate normally takes a
+// quarter of a minute.
 var errLate = errors.New("the example has not ended within four minutes")
 
 // story is the program that starts and checks the gateway.

@@ -1,7 +1,7 @@
 // Package jetstream is an example of a backend for NATS JetStream, an engine
 // without an ordered index. The package keeps an entry as the last message of a
-// subject, as a key-value bucket does. It implements [store.Store] with only the
-// client of NATS and package store.
+// subject, as a key-value bucket does. The package implements [store.Store]
+// with only the client of NATS and package store.
 //
 // # Layout
 //
@@ -72,7 +72,7 @@ var (
 	_ store.Limiter = (*Store)(nil)
 )
 
-// call runs one method. It checks the arguments, the context and whether the
+// call runs one method. call checks the arguments, the context and whether the
 // store is closed, waits for the connection, and wraps the error.
 func call[T any](ctx context.Context, s *Store, op, id string, invalid error, f func(ctx context.Context) (T, error)) (result T, err error) {
 	if err = invalid; err == nil {
@@ -146,9 +146,9 @@ func (s *Store) publish(ctx context.Context, e store.Entry) (uint64, error) {
 }
 
 // settle is called after a write without an answer. When settle returns, the
-// write has taken place or never will. A stream handles messages in order. So
-// settle publishes a message that the stream refuses, and waits for the
-// refusal.
+// write has taken place or never will. A stream handles messages in order.
+// Therefore settle publishes a message that the stream refuses, and waits for
+// the refusal.
 func (s *Store) settle(ctx context.Context) error {
 	if !s.unsure.Load() {
 		return nil
@@ -340,8 +340,8 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// MaxBody implements [store.Limiter]. It returns the largest message of the
-// server, minus the room for headers.
+// MaxBody implements [store.Limiter]. MaxBody returns the largest message of
+// the server, minus the room for headers.
 func (s *Store) MaxBody() int { return min(store.MaxStored, s.conn.maxMessage-headerRoom) }
 
 // Close implements [store.Store].

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// outside is the external system that gets the requests and answers them. It
-// never dies, knows which answers were acknowledged, and repeats the others.
+// outside is the external system that gets the requests and answers them.
+// outside never dies, knows which answers were acknowledged, and repeats the
+// others.
 type outside struct {
 	t       *testing.T
 	changed chan struct{}

@@ -142,8 +142,8 @@ func attemptsOf(ctx context.Context, t *testing.T, c client.Client, run client.W
 	return n
 }
 
-// answering is the external system. It fails the first round of every second
-// activity, and repeats a call until its outcome is known.
+// answering is the external system. answering fails the first round of every
+// second activity, and repeats a call until its outcome is known.
 type answering struct {
 	hub   *async.Hub
 	begin time.Time

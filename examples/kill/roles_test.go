@@ -77,8 +77,8 @@ func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 	return c, hub, err
 }
 
-// runWorker works on the task queue, and prints each request that it sends. It
-// delivers only in Start.
+// runWorker works on the task queue, and prints each request that it sends.
+// runWorker delivers only in Start.
 func runWorker(ctx context.Context) error {
 	c, hub, err := connect(ctx)
 	if err != nil {
@@ -109,9 +109,9 @@ func runDeliverer(ctx context.Context) error {
 	return hub.Run(ctx)
 }
 
-// runCallbacks gives the answers that it reads, and prints the results. If it
-// also delivers, it prints that an answer is accepted before it records the
-// delivery, so that the test can kill it in between.
+// runCallbacks gives the answers that it reads, and prints the results. If
+// runCallbacks also delivers, it prints that an answer is accepted before it
+// records the delivery, so that the test can kill it in between.
 func runCallbacks(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {

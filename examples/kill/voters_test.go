@@ -74,8 +74,8 @@ type ballot struct {
 	approved bool
 }
 
-// runVoters votes as a file says, and prints the result of each vote. It has no
-// access to Temporal.
+// runVoters votes as a file says, and prints the result of each vote. runVoters
+// has no access to Temporal.
 func runVoters(ctx context.Context, storeURL, file string) error {
 	ctx = proc.Context(ctx)
 	s, err := store.Open(ctx, storeURL)
@@ -157,8 +157,8 @@ func TestVotersKilled(t *testing.T) {
 	t.Logf("%d votes on %d requests, %d processes killed; %d votes were written", len(ballots), requests, kills, deciders)
 }
 
-// postRequests starts a workflow for each request. It returns the hub that
-// delivers the decisions, and the items.
+// postRequests starts a workflow for each request. postRequests returns the hub
+// that delivers the decisions, and the items.
 func postRequests(ctx context.Context, t *testing.T, storeURL string, n int) (hub *async.Hub, items []string, runs []client.WorkflowRun) {
 	t.Helper()
 	c := server.Client(t)

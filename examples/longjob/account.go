@@ -28,7 +28,7 @@ func (s *story) outcomes(ctx context.Context) map[string]outcome {
 }
 
 // account compares each job in the runner's records with its workflow in
-// Temporal. It returns an error that names all differences.
+// Temporal. account returns an error that names all differences.
 func account(books []jobs.Job, ended map[string]outcome) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	of := make(map[string][]jobs.Job)

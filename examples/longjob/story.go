@@ -30,8 +30,8 @@ type story struct {
 	spawn func() (*child.Process, error)
 }
 
-// errLate ends the example if it takes too long. It normally takes a quarter of
-// a minute.
+// errLate ends the example if it takes too long. errLate normally takes a
+// quarter of a minute.
 var errLate = errors.New("the example has not ended within three minutes")
 
 // tell starts all processes, runs the example, and stops the processes.

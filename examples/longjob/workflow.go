@@ -27,8 +27,9 @@ type Result struct {
 // need this method, because every program's package is called main.
 func (Result) ResultType() string { return "longjob.Result" }
 
-// heartbeatTimeout is how soon Temporal notices that no hub watches a job. It
-// is short so that the example is short; an hour would work too.
+// heartbeatTimeout is how soon Temporal notices that no hub watches a job.
+// heartbeatTimeout is short so that the example is short; an hour would work
+// too.
 const heartbeatTimeout = 3 * claimTime
 
 // Process runs a job at the runner.

@@ -194,7 +194,7 @@ func (f *fleet) serve() error {
 	mux.HandleFunc("/ops/", func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) })
 	mux.Handle("/metrics", f.metrics)
 	f.pages = httpserver.New(mux)
-	f.running.Go(func() { _ = f.pages.Serve(l) }) // Serve ends by Close
+	f.running.Go(func() { _ = f.pages.Serve(l) }) // Close ends Serve
 	return nil
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/live"
 )
 
-// incident plays three faults. It reads the board and repairs each fault with
-// the command line, as an operator does.
+// incident plays three faults. incident reads the board and repairs each fault
+// with the command line, as an operator does.
 func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	program := filepath.Join(f.directory, "latchkey")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/latchkey-go/latchkey/cmd/latchkey").CombinedOutput(); err != nil {

@@ -26,9 +26,9 @@ import (
 )
 
 // TestInboxScanners runs a mail scanner on the links of the inbox. The scanner
-// opens all links by HEAD and GET. It opens some of them in Chromium, where
-// scripts load each page in a frame, choose, type and submit its form. Nothing
-// is decided.
+// opens all links by HEAD and GET. The scanner opens some links in Chromium,
+// where scripts load each page in a frame, choose, type and submit its form.
+// Nothing is decided.
 func TestInboxScanners(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {

@@ -34,8 +34,8 @@ type Decision struct {
 }
 
 // TestScanners runs a mail scanner on the links of 1,000 mails. The scanner
-// opens each link by HEAD and GET. It opens some of them in Chromium, where
-// scripts click on the links and submit forms to them and to their acting
+// opens each link by HEAD and GET. The scanner opens some links in Chromium,
+// where scripts click on the links and submit forms to them and to their acting
 // routes. Nothing is answered.
 func TestScanners(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
@@ -154,9 +154,9 @@ func TestScanners(t *testing.T) {
 }
 
 // scanner is a page that treats each link as a scanner in a browser does: it
-// fetches the link, opens it in a frame and clicks on it. It also submits forms
-// of each kind to the link and to its acting routes. A mail comes from another
-// site, so forms are also submitted from a sandboxed frame.
+// fetches the link, opens it in a frame and clicks on it. scanner also submits
+// forms of each kind to the link and to its acting routes. A mail comes from
+// another site, so forms are also submitted from a sandboxed frame.
 func scanner(links []string) string {
 	var b strings.Builder
 	b.WriteString("<!doctype html><title>mails</title>\n")

@@ -52,7 +52,7 @@ func TestFilled(t *testing.T, s, filler store.Store) {
 }
 
 // Fill fills a store that is empty with 3,000 entries, or with a million if
-// LATCHKEY_SOAK is 1. It returns their number.
+// LATCHKEY_SOAK is 1. Fill returns their number.
 func Fill(t *testing.T, s store.Store) int {
 	w := newWorld(t, s)
 	w.fill(s)

@@ -168,9 +168,9 @@ func (s *Server) remove() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// Crash ends the server as a loss of power would, except that the operating system
-// keeps its buffers. It then starts the server again at the same address, and the
-// server recovers from its write-ahead log.
+// Crash ends the server as a loss of power would, except that the operating
+// system keeps its buffers. Crash then starts the server again at the same
+// address, and the server recovers from its write-ahead log.
 func (s *Server) Crash(tb testing.TB) {
 	tb.Helper()
 	s.process.stop(syscall.SIGQUIT)

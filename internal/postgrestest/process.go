@@ -28,7 +28,7 @@ func command(dir, program string, args ...string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
-	user, _ := unprivileged() // create has checked it
+	user, _ := unprivileged() // create has already checked the user
 	runAs(cmd.SysProcAttr, user)
 	return cmd
 }

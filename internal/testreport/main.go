@@ -1,6 +1,6 @@
 // Command testreport reads the output of one or several runs of "go test -json"
-// on its standard input. The output is that of go test without -v, followed by
-// the skipped tests with their reasons.
+// on its standard input. The output is the output of go test without -v,
+// followed by the skipped tests with their reasons.
 //
 // The exit code is 1 if a test or a build failed. If LATCHKEY_REQUIRE_SERVERS
 // is 1, a skip whose reason begins with "NOT TESTED" is a failure too.
@@ -134,8 +134,8 @@ func (x *run) plain(line string) {
 	}
 }
 
-// summary prints the skipped tests. It begins with those that lack something on
-// this machine.
+// summary prints the skipped tests. summary begins with those that lack
+// something on this machine.
 func (x *run) summary() {
 	reasons := slices.SortedFunc(maps.Keys(x.skips), func(a, b string) int {
 		la, lb := strings.HasPrefix(a, notTested), strings.HasPrefix(b, notTested)

@@ -15,10 +15,10 @@ const (
 )
 
 // Check reads the whole file and returns a [store.ErrCorrupt] for each damage
-// that it finds. It checks the pages, the order of keys, the checksums of
-// entries, and the index of due times. It also finds damage that other methods
-// cannot detect, such as an entry whose key has changed. Check stops after a
-// hundred findings.
+// that it finds. Check checks the pages, the order of keys, the checksums of
+// entries, and the index of due times. Check also finds damage that other
+// methods cannot detect, such as an entry whose key has changed. Check stops
+// after a hundred findings.
 //
 // Other calls may run during a Check. While Check reads the pages, a few
 // seconds for a million entries, the file may grow instead of reusing pages. A

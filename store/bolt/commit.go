@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Limits of a transaction. These limits bound the memory of a commit, and the
+// Limits of a transaction. The limits bound the memory of a commit, and the
 // time that the next operation waits for it.
 const (
 	maxBatch      = 512

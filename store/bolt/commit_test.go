@@ -53,7 +53,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		synctest.Wait()
 		g.open <- nil // the first
 		synctest.Wait()
-		g.open <- nil // as many operations as a batch takes
+		g.open <- nil // a batch takes this number of operations
 		synctest.Wait()
 		if n := a.count(); n != 1+maxBatch {
 			t.Errorf("expected %d answers after two commits, got %d", 1+maxBatch, n)
@@ -203,7 +203,7 @@ func TestContextThatEndsInTheQueue(t *testing.T) {
 		synctest.Wait()
 		cancel(errors.New("a cause"))
 		synctest.Wait()
-		a.want(t, "gives-up", context.Canceled) // at once, while the first still commits
+		a.want(t, "gives-up", context.Canceled) // the call returns at once, while the first one still commits
 		g.open <- nil
 		synctest.Wait()
 		g.open <- nil
@@ -242,7 +242,7 @@ func TestContextOfTheElected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, newPath(t))
 		s.mu.Lock()
-		s.leading = true // until another caller commits
+		s.leading = true // no call can lead until another caller commits
 		s.mu.Unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		var a answers

@@ -52,11 +52,11 @@ func TestDamagedAnywhere(t *testing.T) {
 			damaged[at] ^= 1 << random.IntN(8)
 		case 1: // a byte
 			damaged[at] ^= byte(1 + random.IntN(255))
-		case 2: // in the headers of a page, where damage is most harmful
+		case 2: // damage in the headers of a page, where it is most harmful
 			at = at / os.Getpagesize() * os.Getpagesize()
 			at = min(at+random.IntN(64), len(damaged)-1)
 			damaged[at] ^= 1 << random.IntN(8)
-		case 3: // one page has the content of another
+		case 3: // one page has the content of another page
 			size := os.Getpagesize()
 			from := 2 + random.IntN(len(damaged)/size-2)
 			copy(damaged[at/size*size:], damaged[from*size:(from+1)*size])
@@ -170,9 +170,9 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 }
 
 // TestDamagedMeta damages the newer of the two meta pages. bbolt treats this as
-// a commit that a crash interrupted. It uses the older page, so the last write
-// is lost. The two cases cannot be distinguished, as the package comment and
-// the documentation say.
+// a commit that a crash interrupted. TestDamagedMeta uses the older page, so
+// the last write is lost. The two cases cannot be distinguished, as the package
+// comment and the documentation say.
 func TestDamagedMeta(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
@@ -219,7 +219,7 @@ func TestCheckFinds(t *testing.T) {
 			v := bytes.Clone(entries.Get([]byte("b")))
 			must(t, entries.Delete([]byte("b")))
 			must(t, entries.Put([]byte("B"), v))
-		}, "checksum", store.ErrNotFound}, // as Get reports, until Check runs
+		}, "checksum", store.ErrNotFound}, // the same error as Get returns, until Check runs
 		"lost from the index": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.Delete(dueKey(at(2).UnixMilli(), "b")))
 		}, "not in the index", nil},

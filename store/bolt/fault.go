@@ -7,9 +7,9 @@ import "runtime/debug"
 // makes it read outside of the memory map.
 //
 // The runtime turns faults into panics only in the goroutine that asks for it.
-// So guard wraps every call of bbolt in every goroutine. bbolt must not start
-// goroutines, as tx.Check does, and as the opening of a file without a list of
-// free pages does.
+// Therefore guard wraps every call of bbolt in every goroutine. bbolt must not
+// start goroutines, as tx.Check does, and as the opening of a file without a
+// list of free pages does.
 func guard(path string, fn func() error) (err error, escaped bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -89,7 +89,7 @@ func TestNoCallWaitsForALostLock(t *testing.T) {
 		a.want(t, "close", nil)
 		g.open <- nil
 		a.wg.Wait()
-		_ = s.db.Close() // its file is already closed
+		_ = s.db.Close() // the file is already closed
 	})
 }
 

@@ -46,7 +46,7 @@ const (
 // Open returns [ErrLocked] if the file is in use during all of
 // Options.LockTimeout; ctx may end the wait sooner. Open returns
 // [store.ErrCorrupt] for a file that is damaged, truncated, empty or not
-// Latchkey's. It returns [ErrFormat] for a file of a newer release. Open does
+// Latchkey's. Open returns [ErrFormat] for a file of a newer release. Open does
 // not change such a file. Open returns [store.ErrInvalid] for invalid options.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s, err := openPath(ctx, path, o)
@@ -246,8 +246,8 @@ func create(path string, mode os.FileMode) error {
 	return err
 }
 
-// publish creates a file at path with the content from fill. It writes the file
-// under another name in the same directory, syncs it, and then links it to
+// publish creates a file at path with the content from fill. publish writes the
+// file under another name in the same directory, syncs it, and then links it to
 // path. If path exists, publish leaves it unchanged and returns fs.ErrExist.
 func publish(path string, mode os.FileMode, fill func(*os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")

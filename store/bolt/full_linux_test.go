@@ -52,7 +52,7 @@ func fullChild(path string) error {
 }
 
 // fillUp writes from many goroutines until the disk is full, and compares the
-// results of the calls with the entries. It then makes room and continues.
+// results of the calls with the entries. fillUp then makes room and continues.
 func fillUp(ctx context.Context, path string, is error, room func() error) error {
 	s, err := Open(ctx, path, Options{})
 	if err != nil {

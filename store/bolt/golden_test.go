@@ -44,8 +44,8 @@ func writeGolden(t *testing.T) {
 	must(t, s.Close())
 }
 
-// TestGolden reads the file of the first release. Its entries must stay
-// readable, and its versions must not repeat.
+// TestGolden reads the file of the first release. The entries must stay
+// readable, and the file's versions must not repeat.
 func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)

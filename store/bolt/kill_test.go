@@ -23,8 +23,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// childVariable turns the test's program into a child. Its value is the kind, a
-// colon, and the path of the file.
+// childVariable turns the test's program into a child. The value of
+// childVariable is the kind, a colon, and the path of the file.
 const childVariable = "LATCHKEY_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
@@ -187,7 +187,7 @@ func (k *killed) verify(t *testing.T) {
 }
 
 // writeBody returns the body of an entry's nth write: the number, and bytes
-// derived from it. It is usually short and sometimes several pages long.
+// derived from it. The body is usually short and sometimes several pages long.
 func writeBody(id string, n uint64) []byte {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, id)

@@ -15,7 +15,7 @@ const (
 	pageBytes   = 1 << 20
 )
 
-// List implements [store.Store]. It yields the entries in the order of their
+// List implements [store.Store]. List yields the entries in the order of their
 // IDs. List reads the entries in pages, and has no transaction open while the
 // body of the loop runs.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {

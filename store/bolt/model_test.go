@@ -13,7 +13,7 @@ import (
 )
 
 // TestModel calls a store with random operations, and closes and opens it in
-// between. It compares every result with that of a map.
+// between. TestModel compares every result with that of a map.
 func TestModel(t *testing.T) {
 	steps := 6_000
 	if soaking() {

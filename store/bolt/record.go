@@ -104,7 +104,7 @@ func newTxn(path string, tx *bbolt.Tx) (*txn, error) {
 	return t, nil
 }
 
-// get returns the record, with found unset if there is none. It returns
+// get returns the record, with found unset if there is none. get returns
 // ErrCorrupt for a record that does not fit its checksum.
 func (t *txn) get(id string) (record, error) {
 	v := t.entries.Get([]byte(id))

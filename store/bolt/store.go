@@ -47,7 +47,7 @@ type Store struct {
 
 	mu      sync.Mutex // guards the fields below, and is never held across a call of the database
 	closed  bool
-	calls   int          // calls under way
+	calls   int          // running calls
 	leading bool         // a call commits, or was chosen to commit
 	queue   []*operation // waiting writes; empty unless leading
 	wreck   error        // set when a fault left the database's own locks held

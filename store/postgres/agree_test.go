@@ -99,7 +99,7 @@ func answerForEver(url, schema string) error {
 	close(work)
 	wg.Wait()
 	fmt.Println("all", 0)
-	select {} // until the process is killed
+	select {} // blocks until the process is killed
 }
 
 // rolledBack does the same as Decide, and then rolls back.

@@ -19,7 +19,7 @@
 // # Tables
 //
 // [Migrate] creates the tables. A migration tool can also create them with the
-// SQL of [Migrations]. [Open] never creates or changes a table. It returns
+// SQL of [Migrations]. [Open] never creates or changes a table. [Open] returns
 // [ErrSchema] if the tables are missing or belong to another release.
 //
 //	latchkey_versions         one row for each migration that was run
@@ -35,15 +35,15 @@
 // latchkey_versions, and SELECT, INSERT, UPDATE and DELETE on latchkey_entries.
 //
 // Versions are random, because a sequence goes back when a server loses its
-// last writes. This happens in a failover to a standby that was behind, or in a
-// crash with synchronous_commit off. A sequence would then give a version
-// twice. An entry that does not match its checksum is store.ErrCorrupt; DELETE
-// its row to remove it.
+// last writes. A server loses writes in a failover to a standby that was
+// behind, or in a crash with synchronous_commit off. A sequence would then give
+// a version twice. An entry that does not match its checksum is
+// store.ErrCorrupt; DELETE its row to remove it.
 //
 // # Cost
 //
-// Get and Put take one round trip. Claim also takes one round trip. It reads
-// the head of an index, and writes nothing if nothing is due. If other
+// Get and Put take one round trip. Claim also takes one round trip. A claim
+// reads the head of an index, and writes nothing if nothing is due. If other
 // transactions have locked all due entries, Claim waits for one of them, and
 // checks again every half second. Delete takes a second round trip if the entry
 // has another version or is gone.

@@ -59,8 +59,9 @@ func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	if err != nil || deleted > 0 {
 		return err
 	}
-	// Within the first statement, this check would use an older snapshot. It
-	// would report a conflict for the later one of two equal deletes.
+	// Within the first statement, this check would use an older snapshot. The
+	// check would then report a conflict for the later one of two equal
+	// deletes.
 	there, err := s.conn.exec(ctx, s.sql.exists, id)
 	if err == nil && there > 0 {
 		err = store.ErrConflict

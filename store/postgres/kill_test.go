@@ -77,8 +77,9 @@ func writeForEver(ctx context.Context, s store.Store, id string) error {
 }
 
 // TestKilledBesideAnother runs two processes on one store and kills one of
-// them. The acknowledged writes of the killed process are present. Its claims
-// belong to no other process until they expire, and then they are due again.
+// them. The acknowledged writes of the killed process are present. The claims
+// of the killed process belong to no other process until they expire, and then
+// they are due again.
 func TestKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	here := open(t, newPlace(t))
@@ -215,7 +216,8 @@ func claim(t *testing.T, s store.Store, n int) []store.Entry {
 }
 
 // startChild returns a child with these variables in its environment, and the
-// lines that it prints until it is dead. It leaves out an incomplete last line.
+// lines that it prints until it is dead. startChild leaves out an incomplete
+// last line.
 func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan string) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -259,8 +261,9 @@ func waitForNobody(t *testing.T, p place) {
 	}
 }
 
-// TestServerCrash crashes the server while clients write. Their acknowledged
-// writes are present after the recovery, and the store continues.
+// TestServerCrash crashes the server while clients write. The acknowledged
+// writes of these clients are present after the recovery, and the store
+// continues.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)

@@ -14,7 +14,7 @@ import (
 var ErrSchema = errors.New("the tables do not fit this release")
 
 // migrations are the steps that lead to the tables of this release. The first
-// one leads to version 1. A released step never changes.
+// step leads to version 1. A released step never changes.
 var migrations = []string{`
 CREATE TABLE {versions} (
 	version integer PRIMARY KEY,

@@ -39,8 +39,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// pool returns the pool to use. It also returns a function that closes the pool
-// if the store has opened it.
+// pool returns the pool to use. pool also returns a function that closes the
+// pool if the store has opened it.
 func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err error) {
 	if o.Pool != nil {
 		return o.Pool, func() {}, nil

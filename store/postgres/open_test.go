@@ -51,7 +51,7 @@ func TestOpenByURL(t *testing.T) {
 			t.Errorf("Close: got %v, want nil", err)
 		}
 	}
-	// All of them opened the same store.
+	// All of the processes opened the same store.
 	if n := len(list(t, open(t, p))); n != 5 {
 		t.Errorf("List of what was put by several URLs: got %d entries, want 5", n)
 	}

@@ -56,7 +56,7 @@ func checkNames(schema, prefix string) error {
 
 const (
 	maxSchema = 63 // PostgreSQL cuts longer identifiers
-	maxPrefix = 40 // so that the names of all tables and indexes fit
+	maxPrefix = 40 // with this limit, the names of all tables and indexes fit
 )
 
 // checkName refuses identifiers that are legal only in quotes, because they are

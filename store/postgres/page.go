@@ -37,8 +37,8 @@ const exact = 10_000
 // countSQL counts up to one more than $1.
 const countSQL = `SELECT count(*) FROM (SELECT FROM {entries} LIMIT $1::bigint + 1) AS counted`
 
-// estimateSQL returns PostgreSQL's estimate. This is the number of rows in a
-// page, as of the last vacuum or analyze, times the number of pages.
+// estimateSQL returns PostgreSQL's estimate. The estimate is the number of rows
+// in a page, as of the last vacuum or analyze, times the number of pages.
 const estimateSQL = `SELECT CASE WHEN reltuples > 0 AND relpages > 0
 	THEN (reltuples::float8 / relpages * (pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint ELSE 0 END
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace

@@ -26,10 +26,10 @@ const (
 	deleteSQL = `DELETE FROM {entries} WHERE id = $1::text AND version = $2::bigint`
 	existsSQL = `SELECT FROM {entries} WHERE id = $1::text`
 
-	// claimSQL claims up to $3 entries that are due at $1, the oldest first. It
-	// stops after $5 bytes of bodies, but takes at least one entry. The entries
-	// get due time $2 and version $4. All entries get the same version, because
-	// versions are compared per ID.
+	// claimSQL claims up to $3 entries that are due at $1, the oldest first.
+	// claimSQL stops after $5 bytes of bodies, but takes at least one entry.
+	// The entries get due time $2 and version $4. All entries get the same
+	// version, because versions are compared per ID.
 	//
 	// SKIP LOCKED skips rows that other transactions have locked. An empty
 	// result must not hide locked rows. If nothing could be claimed, the
@@ -52,7 +52,7 @@ SELECT id, version, due, body, sum FROM (SELECT * FROM claimed UNION ALL SELECT 
 	waitSQL = `SET LOCAL lock_timeout = '500ms'; SELECT FROM {entries} WHERE id = $1 FOR SHARE`
 
 	// pageSQL returns up to $2 entries that follow $1, with at most $3 bytes of
-	// bodies. It always returns at least one entry, if any follows.
+	// bodies. pageSQL always returns at least one entry, if any follows.
 	pageSQL = `
 SELECT id, version, due, body, sum FROM (
 	SELECT *, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY id) AS total

@@ -10,7 +10,7 @@ import (
 
 // TestWatchConnectsAgain cuts the connection of a watcher. When the watcher
 // listens again, it sends a signal, because notifications may have been lost.
-// It then gets the next notification.
+// The watcher then gets the next notification.
 func TestWatchConnectsAgain(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))

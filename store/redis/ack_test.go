@@ -75,9 +75,10 @@ func TestWaitForReplicas(t *testing.T) {
 }
 
 // TestLostReplyIsStillAcknowledged loses the reply of a Put that waits for a
-// stopped replica. go-redis sends the Put again on another connection. There,
-// it must not count as acknowledged. Redis promises only that WAIT waits for
-// the writes of its own connection, so the script writes again.
+// stopped replica. go-redis sends the Put again on another connection. On the
+// other connection, the Put must not count as acknowledged. Redis promises only
+// that WAIT waits for the writes of its own connection, so the script writes
+// again.
 func TestLostReplyIsStillAcknowledged(t *testing.T) {
 	p := startPair(t)
 	line := startProxy(t, p.primary.addr)

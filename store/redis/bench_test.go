@@ -40,9 +40,9 @@ type contest struct {
 }
 
 // run lets the contestants run in turn, five times, so that a change in the
-// machine's speed affects all alike. It reports the first one's median rate. It
-// also reports the median of that rate as a multiple of each other one's rate
-// in the same round.
+// machine's speed affects all alike. run reports the first one's median rate.
+// run also reports the median of that rate as a multiple of each other one's
+// rate in the same round.
 func run(b *testing.B, callers int, store, script, set *contest) {
 	b.Helper()
 	contestants := []*contest{store, script, set}
@@ -96,8 +96,9 @@ func benchClient(b *testing.B) *goredis.Client {
 
 func benchID(i int) string { return fmt.Sprintf("%010d-abcdefghijklmnopqrstuv", i) }
 
-// BenchmarkPut replaces entries. Each caller has its own entry. It compares
-// with a script that makes the same writes without checks, and with a bare SET.
+// BenchmarkPut replaces entries. Each caller has its own entry. BenchmarkPut
+// compares with a script that makes the same writes without checks, and with a
+// bare SET.
 func BenchmarkPut(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -139,8 +140,9 @@ func freshValue(i int) []byte {
 	return value
 }
 
-// BenchmarkGet reads entries. It compares with a script that does GET, and with
-// a bare GET of equally many bytes, named x-set as in BenchmarkPut.
+// BenchmarkGet reads entries. BenchmarkGet compares with a script that does
+// GET, and with a bare GET of equally many bytes, named x-set as in
+// BenchmarkPut.
 func BenchmarkGet(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -252,9 +254,9 @@ func fill(b *testing.B, s store.Store, entries int, due func(i int) time.Time) {
 	wg.Wait()
 }
 
-// BenchmarkMemory measures the memory that Redis allocates for an entry. It is
-// the difference between Redis's total with and without the entries, and both
-// include the clients' buffers.
+// BenchmarkMemory measures the memory that Redis allocates for an entry. The
+// result is the difference between Redis's total with and without the entries,
+// and both include the clients' buffers.
 func BenchmarkMemory(b *testing.B) {
 	const entries = 100_000
 	client := benchClient(b)

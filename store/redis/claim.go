@@ -187,10 +187,10 @@ func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(
 	return cmds
 }
 
-// freshVersions is a number of versions. They are drawn each time that go-redis
-// sends them. go-redis may repeat a claim whose reply was lost. If another
-// process has put an entry back meanwhile, the entry must not get a version
-// that it had before.
+// freshVersions is a number of versions. The versions are drawn each time that
+// go-redis sends them. go-redis may repeat a claim whose reply was lost. If
+// another process has put an entry back meanwhile, the entry must not get a
+// version that it had before.
 type freshVersions int
 
 // MarshalBinary is called by go-redis.

@@ -17,15 +17,15 @@ import (
 const maxShards = 1024
 
 // Open returns a store on a client for a single node, Sentinel or a cluster.
-// The client must read from masters only. Close leaves it open. Set the
-// client's ContextTimeoutEnabled; otherwise a deadline does not end a call that
-// was sent.
+// The client must read from masters only. Close of the store leaves the client
+// open. Set the client's ContextTimeoutEnabled; otherwise a deadline does not
+// end a call that was sent.
 //
 // Open returns ErrConfig if the options are out of range, or if the store was
-// created with another number of shards. It also returns ErrConfig if a server
-// evicts keys without a lifetime (maxmemory-policy allkeys-*), or does not
-// support Options.Ack. On a cluster, Open asks the current masters. If a server
-// forbids INFO, Open does not check the eviction policy.
+// created with another number of shards. Open also returns ErrConfig if a
+// server evicts keys without a lifetime (maxmemory-policy allkeys-*), or does
+// not support Options.Ack. On a cluster, Open asks the current masters. If a
+// server forbids INFO, Open does not check the eviction policy.
 func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store, error) {
 	s, err := open(ctx, client, o)
 	return s, wrap(ctx, "open", "", err)

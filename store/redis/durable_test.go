@@ -13,8 +13,8 @@ import (
 )
 
 // TestKilledUnderLoad kills a server that syncs each write while eight writers
-// write, and starts it again. It then checks that every acknowledged write is
-// present.
+// write, and starts it again. TestKilledUnderLoad then checks that every
+// acknowledged write is present.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	rounds := 3

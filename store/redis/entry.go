@@ -9,8 +9,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// header is the length of the bytes before an entry's body. These are its
-// version, and its due time in Unix milliseconds or 0 for never, big-endian.
+// header is the length of the bytes before an entry's body. The header contains
+// the entry's version, and its due time in Unix milliseconds or 0 for never,
+// big-endian.
 const header = 16
 
 // shard hashes an ID with FNV-1a. The results of shard are part of the layout

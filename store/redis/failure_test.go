@@ -27,9 +27,9 @@ func uint64Bytes(v uint64) []byte {
 	return b[:]
 }
 
-// wantFailures calls every method. It reports an error unless each call fails
-// with an error that cause accepts, and that makes no statement about the
-// entry.
+// wantFailures calls every method. wantFailures reports an error unless each
+// call fails with an error that cause accepts, and that makes no statement
+// about the entry.
 func wantFailures(t *testing.T, s store.Store, doing string, cause func(error) bool) {
 	t.Helper()
 	ctx := t.Context()

@@ -20,8 +20,8 @@ type fake struct {
 }
 
 // startFake starts a fake. The fake sends what answer returns for each command,
-// in Redis's protocol without the last line end. If it is empty, the fake
-// closes the connection.
+// in Redis's protocol without the last line end. If answer returns an empty
+// text, the fake closes the connection.
 func startFake(tb testing.TB, answer func(command []string) string) *fake {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -90,7 +90,7 @@ func (c *claimer) kill() {
 }
 
 // claim makes the process drain the store once for each time from first to
-// last, with claims of the given length. It returns each entry's ID and
+// last, with claims of the given length. claim returns each entry's ID and
 // version.
 func (c *claimer) claim(first, last, length, n int) []string {
 	fmt.Fprintln(c.in, first, last, length, n)

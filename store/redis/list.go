@@ -43,7 +43,7 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 					if !yield(f.entry, wrap(ctx, "list", "", f.damaged)) {
 						return errStopped
 					}
-					// This check is also made after the last entry.
+					// The context is also checked after the last entry.
 					if err := s.begin(ctx); err != nil {
 						return err
 					}

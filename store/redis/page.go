@@ -45,9 +45,9 @@ func (s *Store) pageAfter(ctx context.Context, after string, n int) (entries []s
 	}
 }
 
-// idsAfter returns IDs that follow the given ID, in order. It returns at least
-// one if any follows. Each shard returns a little more than its part. If a
-// shard may have more IDs, those after its last returned one are not known.
+// idsAfter returns IDs that follow the given ID, in order. idsAfter returns at
+// least one if any follows. Each shard returns a little more than its part. If
+// a shard may have more IDs, those after its last returned one are not known.
 func (s *Store) idsAfter(ctx context.Context, after string, n int) ([]string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err

@@ -90,7 +90,7 @@ func (p *proxy) drop() bool {
 	return true
 }
 
-// arm makes the proxy drop one reply, after some that it forwards. It calls
+// arm makes the proxy drop one reply, after some that it forwards. arm calls
 // meanwhile before the client can learn of the loss.
 func (p *proxy) arm(pass int, meanwhile func()) {
 	p.mu.Lock()

@@ -45,8 +45,8 @@ type Options struct {
 	Shards int
 
 	// Pages keeps the IDs of each shard in order, in a second sorted set, so
-	// that the store is a [store.Pager]. This setting is fixed when the store
-	// is created, and all processes must use the same one. Without Pages, the
+	// that the store is a [store.Pager]. Pages is fixed when the store is
+	// created, and all processes must use the same setting. Without Pages, the
 	// method Page returns errors.ErrUnsupported. Defaults to false.
 	Pages bool
 
@@ -205,8 +205,8 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// write runs a script that changes one entry. It returns the script's status,
-// or the error for that status.
+// write runs a script that changes one entry. write returns the script's
+// status, or the error for that status.
 func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...any) (string, error) {
 	sh := s.shard(id)
 	keys := []string{s.entryKey(sh, id), s.due[sh]}

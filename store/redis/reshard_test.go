@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// writer is the only writer of its entries, although others may claim them. It
-// records the acknowledged writes.
+// writer is the only writer of its entries, although others may claim them.
+// writer records the acknowledged writes.
 type writer struct {
 	s     store.Store
 	name  string

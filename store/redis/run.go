@@ -25,9 +25,9 @@ func (s *Store) run(ctx context.Context, sc *redis.Script, ack Ack, keys []strin
 	return reply, err
 }
 
-// whileMoving calls do. On a cluster, it calls do again while the error means
-// that a slot is moving. A refused script has changed nothing. If the context
-// ends meanwhile, the error names the moving slot.
+// whileMoving calls do. On a cluster, whileMoving calls do again while the
+// error means that a slot is moving. A refused script has changed nothing. If
+// the context ends meanwhile, the error names the moving slot.
 func (s *Store) whileMoving(ctx context.Context, do func() error) error {
 	begun := time.Now()
 	var moving error

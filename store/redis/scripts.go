@@ -8,8 +8,8 @@ import "github.com/redis/go-redis/v9"
 // everything that can fail before its first write. Numbers for Redis are
 // strings, so that Lua does not format them.
 
-// checkHeader is a part of scripts. It answers CORRUPT unless the script's
-// variable have begins with a header.
+// checkHeader is a part of scripts. checkHeader answers CORRUPT unless the
+// script's variable have begins with a header.
 const checkHeader = `
 		if #have < 16 or string.byte(have, 1, 1) > 127 or string.sub(have, 9, 10) ~= '\0\0' then
 			return 'CORRUPT'
@@ -80,8 +80,8 @@ if ARGV[5] ~= '' then
 end
 return 'OK'`)
 
-// deleteScript removes an entry. It also removes a member of the due set that
-// has no entry.
+// deleteScript removes an entry. deleteScript also removes a member of the due
+// set that has no entry.
 //
 // KEYS[1] -> prefix{shard}:e:ID
 // KEYS[2] -> prefix{shard}:due
@@ -108,10 +108,10 @@ redis.call('DEL', KEYS[1])
 return 'OK'`)
 
 // claimScript takes the oldest due entries of one shard, and sets their due
-// time to until. It defers damaged entries too, so that they do not delay
-// others. It leaves entries unchanged that are not on this node because their
-// slot is moving to another node: EXISTS over two keys fails for them, and a
-// command on one key would answer that they do not exist.
+// time to until. claimScript defers damaged entries too, so that they do not
+// delay others. claimScript leaves entries unchanged that are not on this node
+// because their slot is moving to another node: EXISTS over two keys fails for
+// them, and a command on one key would answer that they do not exist.
 //
 // KEYS[1] -> prefix{shard}:due
 // ARGV[1] -> now in Unix milliseconds

@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// twoHubs are a hub that only settles and a running hub. They share a server
-// but have separate connections, as two processes do.
+// twoHubs are a hub that only settles and a running hub. The two hubs share a
+// server but have separate connections, as two processes do.
 type twoHubs struct {
 	settles   *async.Hub
 	runs      *async.Hub

@@ -16,7 +16,7 @@ const subscribing = 5 * time.Second
 func (s *Store) channelName() string { return s.prefix + "wake" }
 
 // channel returns the channel for the signal of a write that makes an entry due
-// at that time. It returns the empty string if the write needs no signal.
+// at that time. channel returns the empty string if the write needs no signal.
 func (s *Store) channel(due time.Time) string {
 	if s.signals.Signals(due, time.Now()) {
 		return s.channelName()
@@ -58,7 +58,7 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watchers == nil {
 		s.watchers = make(map[*watcher]func())
 	}
-	end := sync.OnceFunc(func() { w.sub.Close() }) // this closes the channel that pass reads
+	end := sync.OnceFunc(func() { w.sub.Close() }) // closing the subscription closes the channel that pass reads
 	forget := context.AfterFunc(ctx, end)
 	s.watchers[w] = end
 	messages := w.sub.ChannelWithSubscriptions()

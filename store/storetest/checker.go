@@ -153,7 +153,7 @@ func (c *checker) close(s store.Store) {
 	}
 }
 
-// each runs f in n goroutines and waits for all of them. It ends the check if
+// each runs f in n goroutines and waits for all of them. each ends the check if
 // one of them returned an error.
 func (c *checker) each(n int, f func(i int) error) {
 	c.t.to.Helper()

@@ -192,7 +192,7 @@ func claimsLoseNoUpdate(c *checker) {
 
 // claimsMissNothing claims the only entry while another caller writes to it.
 // Every write leaves the entry due. A claim begins only after a write has
-// returned that began after the last claim. So no claim may be empty.
+// returned that began after the last claim. No claim may therefore be empty.
 func claimsMissNothing(c *checker) {
 	const claims = 40
 	s := c.open()

@@ -28,8 +28,8 @@
 // check that takes more than two minutes fails with the stacks of all
 // goroutines. The suite makes about ten thousand writes, most of them from
 // eight goroutines at the same time. On a store whose calls take two seconds to
-// fail, the suite ends within a minute. Otherwise it takes as long as its
-// writes.
+// fail, the suite ends within a minute. On other stores, the suite takes as
+// long as its writes.
 //
 // # Features and hooks
 //

@@ -120,9 +120,9 @@ func durableChecks() []check {
 	return checks
 }
 
-// acknowledgedBesideCloseIsKept closes a store while writers are active. It
-// reads the data before it reads which writes were acknowledged, so later
-// writes do not count.
+// acknowledgedBesideCloseIsKept closes a store while writers are active.
+// acknowledgedBesideCloseIsKept reads the data before it reads which writes
+// were acknowledged, so later writes do not count.
 func acknowledgedBesideCloseIsKept(c *checker) {
 	const writers = 5
 	s := c.open()

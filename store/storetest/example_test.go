@@ -7,9 +7,9 @@ import (
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
 
-// This is the one test that a backend needs. The test is a function of the
-// backend's test file, named TestConformance. A durable backend adds Reopen,
-// and a shared one Peer.
+// A backend needs only this one test. The test is a function of the backend's
+// test file, named TestConformance. A durable backend adds Reopen, and a shared
+// one Peer.
 func ExampleRun() {
 	_ = func(t *testing.T) { // func TestConformance(t *testing.T)
 		storetest.Run(t, storetest.Harness{

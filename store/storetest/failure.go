@@ -36,7 +36,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				names := []string{"Get", "", "Put", "Delete"}
-				c.each(len(names), func(i int) error { // at the same time, because each may take long to fail
+				c.each(len(names), func(i int) error { // the calls run at the same time, because each may take long to fail
 					if names[i] != "" {
 						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), names[i]+" of an entry that was never there")
 					}
@@ -53,7 +53,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				calls := callsOn(e)
-				c.each(len(calls), func(i int) error { // at the same time, because each may take long to fail
+				c.each(len(calls), func(i int) error { // the calls run at the same time, because each may take long to fail
 					if err := calls[i].do(ctx, s); err != nil {
 						c.wantWrapped(failure{calls[i].op + " of a store out of reach", calls[i].op, err})
 					}

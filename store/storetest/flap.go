@@ -119,8 +119,9 @@ func (c *checker) took(left map[string]store.Entry, got []store.Entry) {
 	}
 }
 
-// flapNoWriteComesLater makes writes fail. It reports a failure if one of them
-// takes effect after a later call has read the entry without it.
+// flapNoWriteComesLater makes writes fail. flapNoWriteComesLater reports a
+// failure if one of them takes effect after a later call has read the entry
+// without it.
 func flapNoWriteComesLater(c *checker) {
 	s := c.open()
 	for round := range 5 {

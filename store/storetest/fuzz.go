@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Fuzz calls stores from h with operations that the fuzzer makes up. It
+// Fuzz calls stores from h with operations that the fuzzer makes up. Fuzz
 // compares every answer with that of a map, as the checks under Model do. Fuzz
 // is for a backend's own fuzz target:
 //

@@ -109,7 +109,7 @@ func lostChecks() []check {
 }
 
 // lose makes a call through s whose reply is lost, and returns the result of
-// the call. It runs meanwhile before the call returns.
+// the call. lose runs meanwhile before the call returns.
 func (c *checker) lose(s store.Store, meanwhile func() error, call func() error) error {
 	c.t.to.Helper()
 	called := make(chan error, 1)

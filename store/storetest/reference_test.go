@@ -30,7 +30,7 @@ func newWorld() *world {
 	return &world{entries: make(map[string]store.Entry), damaged: make(map[string]bool)}
 }
 
-// ref is a handle to a world. It implements the contract in as few lines as
+// ref is a handle to a world. ref implements the contract in as few lines as
 // possible; it is slow and correct. The wrong stores are variants of ref.
 type ref struct {
 	w      *world

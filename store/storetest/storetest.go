@@ -41,9 +41,9 @@ type Features struct {
 
 // Harness gives the suite access to a backend. The suite calls the functions of
 // a Harness from one goroutine at a time, with the T of the subtest that needs
-// the store. These functions may use TempDir, Cleanup, Fatal and Skip, but not
-// Parallel. Cleanup functions that they register run after the suite has closed
-// its stores.
+// the store. The functions of a Harness may use TempDir, Cleanup, Fatal and
+// Skip, but not Parallel. Cleanup functions that they register run after the
+// suite has closed its stores.
 type Harness struct {
 	// Features are the features that the backend declares. Defaults to none.
 	Features Features

@@ -248,7 +248,7 @@ func wrongOrders() []wrong {
 		{name: "the later of two equal deletes conflicts", caughtBy: []string{"Concurrency/EqualDeletesBothSucceed"}, wrap: func(r *ref) store.Store {
 			m := newLongMeeting(time.Second)
 			return &twisted{ref: r, del: func(ctx context.Context, id string, version uint64) error {
-				there := r.peek(id).Version == version // as the snapshot of a statement shows it
+				there := r.peek(id).Version == version // the state that the snapshot of a statement shows
 				m.meet()
 				r.w.mu.Lock()
 				removed := r.w.entries[id].Version == version
@@ -289,7 +289,7 @@ func wrongOrders() []wrong {
 					writing.Add(1)
 					defer writing.Add(-1)
 					m.meet() // a claim comes in between
-					m.meet() // and has time to see it
+					m.meet() // the claim has time to see the entry
 					return r.put(ctx, e)
 				},
 				claim: func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {

@@ -60,7 +60,7 @@ func decode(typ answer.Type, mediaType, body string) (any, []string) {
 }
 
 // encoding/json accepts each of these bodies, or a part of it. The decoder
-// refuses it and names the wrong place.
+// refuses the body and names the wrong place.
 func TestBodies(t *testing.T) {
 	typ := mustFor[Decision](t, answer.TypeOptions{})
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)

@@ -16,8 +16,8 @@ const (
 
 // Strict checks that body is one JSON value that every reader understands
 // alike. Strict returns an [*Invalid] if body is not JSON, has text after the
-// value, has a name twice in one object, or is nested deeper than 64. It also
-// returns one for invalid UTF-8 (including escaped surrogates without a
+// value, has a name twice in one object, or is nested deeper than 64. Strict
+// also returns one for invalid UTF-8 (including escaped surrogates without a
 // partner), and for a number that is outside the range of a float64 or longer
 // than 256 characters.
 func Strict(body []byte) error {
@@ -174,7 +174,7 @@ func (p *parser) text(at *path) (string, error) {
 }
 
 // loneSurrogate finds an escape \uD800 to \uDFFF without its partner. Go would
-// read it as U+FFFD.
+// read such an escape as U+FFFD.
 func loneSurrogate(raw []byte) bool {
 	unit := func(i int) (uint64, bool) { // the value of \uXXXX at i
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {

@@ -83,7 +83,7 @@ func (t Type) Schema() json.RawMessage { return t.schema }
 // Decode returns ErrMediaType for a media type other than application/json. For
 // a protobuf message, application/x-protobuf is also accepted. Decode returns
 // an error with one or more [Invalid] values (see Invalids) for a body that the
-// type refuses. This includes a value that fails its own Validate method.
+// type refuses. A value that fails its own Validate method is such a body.
 func (t Type) Decode(mediaType string, body []byte) (any, error) {
 	if t.decode == nil {
 		return nil, errors.New("answer: the zero Type decodes nothing: make one with For")

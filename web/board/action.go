@@ -10,7 +10,7 @@ import (
 )
 
 // Action is an action that a caller wants to perform. [Options].Authorize
-// decides about it.
+// decides about each Action.
 type Action string
 
 const (

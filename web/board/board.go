@@ -25,10 +25,10 @@ type Options struct {
 	// caller without permission.
 	//
 	// Authorize is first called for View and the zero Callback, which stands
-	// for the board as a whole. It is then called for each entry that a page
-	// shows, so it must be quick. Before an action, Authorize is called for
-	// View and for the action. Authorize may be called concurrently. A caller
-	// that may act must have a name. Required.
+	// for the board as a whole. Authorize is then called for each entry that a
+	// page shows, so it must be quick. Before an action, Authorize is called
+	// for View and for the action. Authorize may be called concurrently. A
+	// caller that may act must have a name. Required.
 	Authorize func(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error)
 
 	// Types are the result types with which operators may answer. async.None is
@@ -73,8 +73,8 @@ type Board struct {
 }
 
 // New returns a board of the hub's store, or an error that names the wrong
-// option. The hub needs no completer. Without one, the board accepts answers,
-// and a hub of another process delivers them.
+// option. The hub needs no completer. A board without a completer accepts
+// answers, and a hub of another process delivers them.
 func New(h *async.Hub, o Options) (*Board, error) {
 	switch {
 	case h == nil:

@@ -1,8 +1,8 @@
 // Package board shows operators the entries of a store, and lets them act on
 // the entries.
 //
-// [New] returns an http.Handler for pages and a JSON API. Both have the same
-// addresses: a request with "Accept: application/json" gets JSON.
+// [New] returns an http.Handler for pages and a JSON API. Pages and API have
+// the same addresses: a request with "Accept: application/json" gets JSON.
 //
 //	GET  /                     what needs attention
 //	GET  /waiting              entries that wait for an answer, oldest first

@@ -19,13 +19,13 @@ import (
 const (
 	// lookFor is the maximum time that a page spends in the store. maxLook is
 	// the maximum number of entries that it reads. A page makes no further call
-	// if one like the last would end later. If it is not full by then, it has a
-	// link that continues.
+	// if one like the last would end later. If the page is not full by then, it
+	// has a link that continues.
 	lookFor = 150 * time.Millisecond
 	maxLook = 10_000
 
-	// lookStep is the number of entries after which the time is looked at: those of
-	// one call of the store.
+	// lookStep is the number of entries after which find checks the time. This
+	// is the number of entries of one call of the store.
 	lookStep = 256
 
 	pageLimit = 500 // of async.Query

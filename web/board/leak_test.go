@@ -56,7 +56,7 @@ func (r *rig) planted(h *async.Hub, name string) (p async.Pending[Decision], id 
 }
 
 // No token, answer, detail or callback ID is in a page, a JSON document, a
-// header or a log line. This holds in every state and after every action.
+// header or a log line. The rule holds in every state and after every action.
 func TestNothingLeaks(t *testing.T) {
 	r := newRig(t)
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

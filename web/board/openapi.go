@@ -11,7 +11,7 @@ import (
 
 type object = map[string]any
 
-// openAPI describes the JSON API. The schemas in it are those of the Go types
+// openAPI describes the JSON API. The document has the schemas of the Go types
 // that the API sends and reads.
 func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.Type) (json.RawMessage, error) {
 	schemas := object{

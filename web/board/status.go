@@ -153,7 +153,7 @@ func (x *exchange) reply(status int, mediaType string, body []byte) {
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
-	"Referrer-Policy":         {"same-origin"}, // with no-referrer a form's POST has no Origin
+	"Referrer-Policy":         {"same-origin"}, // with no-referrer, a form's POST has no Origin
 	"X-Content-Type-Options":  {"nosniff"},
 	"X-Frame-Options":         {"DENY"},
 	"X-Robots-Tag":            {"noindex, nofollow"},

@@ -145,8 +145,8 @@ const (
 	longSettle = time.Minute
 )
 
-// attention describes the trouble of an entry and what to do. It returns "" if
-// the entry has no trouble, and while hubs have only begun to retry.
+// attention describes the trouble of an entry and what to do. attention returns
+// "" if the entry has no trouble, and while hubs have only begun to retry.
 func attention(i async.Info, now time.Time) string {
 	switch class := i.Class; {
 	case class == "":

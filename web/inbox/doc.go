@@ -1,5 +1,5 @@
-// Package inbox serves pages on which people decide. Their decisions are the
-// results of waiting activities.
+// Package inbox serves pages on which people decide. The decisions of these
+// people are the results of waiting activities.
 //
 // The activity posts a request in the function of async.Start:
 //
@@ -15,9 +15,9 @@
 //		})
 //	}
 //
-// The request is a note in the journal of the round. So is every action of
-// people on it: votes, claims, delegations and comments. The deciding vote and
-// the outcome are one write. The inbox keeps no other state.
+// The request is a note in the journal of the round. Every action of people on
+// the request is also a note: votes, claims, delegations and comments. The
+// deciding vote and the outcome are one write. The inbox keeps no other state.
 //
 // # Ways in
 //
@@ -36,8 +36,9 @@
 //   - Request.Needs people must give the same answer. People may change their
 //     answer until then.
 //   - Options.May is the application's own rule.
-//   - With Needs of 1 a person may claim a request. Others can't answer until it is
-//     released; they may take the claim over, and the journal shows it.
+//   - With Needs of 1 a person may claim a request. Others cannot answer until
+//     the claim is released; they may take over the claim, and the journal
+//     shows this.
 //
 // A link belongs to its addressee. In For, NotBy and Needs it counts as that
 // person, even if it was forwarded to many people. The journal says "link for

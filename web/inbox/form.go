@@ -96,7 +96,7 @@ func properties(schema json.RawMessage) (raw map[string]json.RawMessage, order [
 		Properties json.RawMessage `json:"properties"`
 	}
 	_ = json.Unmarshal(schema, &s)         // the input is a valid schema
-	_ = json.Unmarshal(s.Properties, &raw) // so these are objects
+	_ = json.Unmarshal(s.Properties, &raw) // the values are therefore objects
 	d := json.NewDecoder(bytes.NewReader(s.Properties))
 	_, _ = d.Token() // {
 	for d.More() {

@@ -23,8 +23,8 @@ type Options struct {
 
 	// Identify returns the person who made a request, with the person's current
 	// groups. If Identify returns an error, it should have answered the
-	// request, for example with a redirect to a sign-in page. If it has not,
-	// the answer is 401. Required unless Links is set.
+	// request, for example with a redirect to a sign-in page. If Identify has
+	// not answered, the answer is 401. Required unless Links is set.
 	Identify func(w http.ResponseWriter, r *http.Request) (Person, error)
 
 	// Links seals and opens links with which people answer without sign-in.
@@ -48,13 +48,13 @@ type Options struct {
 
 	// OnPost sends a message about a request to a person or a group, with an
 	// address for the decision. If Links is set and Lookup knows the person,
-	// this is a link that needs no sign-in. Otherwise it is the address of the
-	// page. Post calls OnPost for each entry of Request.For. If OnPost returns
-	// an error, so does Post. The attempt then fails, and the next one posts
-	// again and calls OnPost for those who got no message yet. OnPost may be
-	// called again for a person who got a message, if the process died in
-	// between. OnPost is also called once for the target of a delegation.
-	// Defaults to none.
+	// this is a link that needs no sign-in. Otherwise the message has the
+	// address of the page. Post calls OnPost for each entry of Request.For. If
+	// OnPost returns an error, so does Post. The attempt then fails, and the
+	// next one posts again and calls OnPost for those who got no message yet.
+	// OnPost may be called again for a person who got a message, if the process
+	// died in between. OnPost is also called once for the target of a
+	// delegation. Defaults to none.
 	OnPost func(ctx context.Context, who string, r Request, link string) error
 
 	// Base is the address at which the inbox is mounted, such as
@@ -65,9 +65,9 @@ type Options struct {
 	// days.
 	LinkAge time.Duration
 
-	// Templates replaces parts of the pages. Its templates replace those of the
-	// inbox with the same name: "header", "footer", "list", "request" and
-	// "message". Defaults to none.
+	// Templates replaces parts of the pages. The given templates replace those
+	// of the inbox with the same name: "header", "footer", "list", "request"
+	// and "message". Defaults to none.
 	Templates *template.Template
 
 	// Wait is how long an action may take. Defaults to 5 s.

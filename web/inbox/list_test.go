@@ -199,7 +199,8 @@ func TestListAddresses(t *testing.T) {
 }
 
 // TestTemporalIsAskedForReadersOnly: When a person who may see a request opens
-// it, the inbox asks Temporal about it. For other people, it does not ask.
+// it, the inbox asks Temporal about it. For other people, the inbox does not
+// ask Temporal.
 func TestTemporalIsAskedForReadersOnly(t *testing.T) {
 	r := newRig(t)
 	asked := 0

@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// TestOnPost: each addressee gets a message. It is sent again only if it
+// TestOnPost: each addressee gets a message. A message is sent again only if it
 // failed.
 func TestOnPost(t *testing.T) {
 	var to []string
@@ -95,7 +95,7 @@ func TestOnPostDelegation(t *testing.T) {
 }
 
 // TestManyVoters: 1,000 people vote at once through two hubs. Exactly two of
-// them decide, and the journal and the result name the same two.
+// these people decide, and the journal and the result name the same two.
 func TestManyVoters(t *testing.T) {
 	const voters = 1000
 	r := newRig(t)

@@ -15,9 +15,9 @@ import (
 // tagLen is the number of characters of an item that identify its round.
 const tagLen = 10
 
-// itemOf returns the name of a callback's round in addresses. It consists of
-// the entry's ID, which authorizes nothing, and a digest of its callback ID. A
-// page of an earlier round therefore decides nothing in a later one.
+// itemOf returns the name of a callback's round in addresses. The name consists
+// of the entry's ID, which authorizes nothing, and a digest of its callback ID.
+// A page of an earlier round therefore decides nothing in a later one.
 func itemOf(c async.Callback) string {
 	sum := sha256.Sum256([]byte("latchkey inbox round\x00" + c.ID()))
 	return c.Info().ID + "." + base64.RawURLEncoding.EncodeToString(sum[:])[:tagLen]

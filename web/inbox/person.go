@@ -7,8 +7,8 @@ import (
 )
 
 // Person is a person who looks at requests or decides. In Request.For and
-// Request.NotBy, IDs of people and names of groups share one namespace. So no
-// ID may equal the name of a group.
+// Request.NotBy, IDs of people and names of groups share one namespace.
+// Therefore no ID may equal the name of a group.
 type Person struct {
 	// ID identifies the person, such as a mail address. Required.
 	ID string `json:"id"`

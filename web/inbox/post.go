@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// Post puts a request into the inbox. It returns the request's path below the
+// Post puts a request into the inbox. Post returns the request's path below the
 // address of the inbox, such as "i/…". Call Post in the function of
 // async.Start. Later attempts may call Post again for the same round. An equal
 // request is not posted twice. A different request replaces the earlier one,

@@ -138,8 +138,8 @@ func (x *Inbox) lookByLink(w http.ResponseWriter, r *http.Request) {
 	x.lookAt(w, r, c, p, err)
 }
 
-// lookAt shows the opened request, if the person may see it. Only then does it
-// ask Temporal, so that the page shows a requested cancellation.
+// lookAt shows the opened request, if the person may see it. Only then does
+// lookAt ask Temporal, so that the page shows a requested cancellation.
 func (x *Inbox) lookAt(w http.ResponseWriter, r *http.Request, c async.Callback, p Person, err error) {
 	if err == nil {
 		j := read(c.Notes())

@@ -11,8 +11,9 @@ import (
 // markup matches the beginning of an HTML tag, comment or declaration.
 var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
 
-// hides reports whether a character can make text look like other text. These
-// are control characters, and characters that override the direction of text.
+// hides reports whether a character can make text look like other text. Such
+// characters are control characters, and characters that override the direction
+// of text.
 func hides(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':

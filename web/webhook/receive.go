@@ -33,9 +33,9 @@ type Message struct {
 	Sent time.Time
 }
 
-// Verifier checks the signature of a message. It returns ErrSignature, which
-// may be wrapped, for a message to refuse. The signature must cover the ID of
-// the Message. A Verifier must be safe for concurrent use.
+// Verifier checks the signature of a message. Verifier returns ErrSignature,
+// which may be wrapped, for a message to refuse. The signature must cover the
+// ID of the Message. A Verifier must be safe for concurrent use.
 type Verifier interface {
 	Verify(h http.Header, body []byte, now time.Time) (Message, error)
 }
@@ -74,17 +74,18 @@ type ReceiverOptions struct {
 //	}
 //	return err
 //
-// Such senders repeat a message for days until they get a 2xx. They disable an
-// address that answers 410 or 404, or that fails too often. Receive therefore
-// answers 204 for nil, ErrIgnore, async.ErrSettled, async.ErrSuperseded and
-// async.ErrClosed. After these, a repeat would change nothing. Receive answers
-// 401 for a bad signature, 413 for a body over MaxBody, 405 for a method other
-// than POST, and 503 for everything else. Receive never answers 404 or 410.
+// Such senders repeat a message for days until they get a 2xx. Such senders
+// disable an address that answers 410 or 404, or that fails too often. Receive
+// therefore answers 204 for nil, ErrIgnore, async.ErrSettled,
+// async.ErrSuperseded and async.ErrClosed. After these errors, a repeat would
+// change nothing. Receive answers 401 for a bad signature, 413 for a body over
+// MaxBody, 405 for a method other than POST, and 503 for everything else.
+// Receive never answers 404 or 410.
 //
 // The context of f carries an idempotency key that consists of the message's ID
-// and the body's digest (see async.WithIdempotencyKey). It does not end if the
-// sender disconnects. f may be called concurrently, and several times for one
-// message.
+// and the body's digest (see async.WithIdempotencyKey). The context does not
+// end if the sender disconnects. f may be called concurrently, and several
+// times for one message.
 func Receive(f func(ctx context.Context, m Message, body []byte) error, o ReceiverOptions) (http.Handler, error) {
 	if f == nil {
 		return nil, errors.New("webhook: Receive needs a function")
@@ -160,7 +161,7 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is the response to the sender. None of its statuses makes a sender
+// received is the response to the sender. None of these statuses makes a sender
 // disable the address.
 func received(err error) verdict {
 	v := verdictOf(err)

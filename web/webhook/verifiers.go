@@ -210,8 +210,8 @@ func textSecrets(of string, secrets []string) ([][]byte, error) {
 	return keys, nil
 }
 
-// anyHex reports whether one of the hexadecimal signatures belongs to one of the
-// keys. It compares in constant time.
+// anyHex reports whether one of the hexadecimal signatures belongs to one of
+// the keys. anyHex compares in constant time.
 func anyHex(keys [][]byte, signatures []string, parts ...[]byte) bool {
 	if len(signatures) > maxSignatures {
 		return false

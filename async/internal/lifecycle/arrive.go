@@ -161,9 +161,9 @@ func (p Policy) arriveSettled(id string, r, now *record.Record, word *Word) (Arr
 }
 
 // needsWord reports whether the decision about a later attempt needs Temporal's
-// answer about the outcome. This is so if the attempt awaits another type and
-// would drop the outcome, or if the outcome is a failure that may have ended
-// the earlier attempt.
+// answer about the outcome. The rule needs the answer if the attempt awaits
+// another type and would drop the outcome, or if the outcome is a failure that
+// may have ended the earlier attempt.
 func needsWord(r, now *record.Record) bool {
 	if r.Outcome == nil || now.Started <= r.Started {
 		return false
@@ -185,7 +185,7 @@ func revives(r, now *record.Record) bool {
 	return r.Outcome != nil && r.End != record.EndDelivered && r.End != record.EndAbandoned && r.ResultType == now.ResultType
 }
 
-// fate is what happened to an accepted failure before a later attempt arrives.
+// fate is the state of an accepted failure when a later attempt arrives.
 type fate int
 
 const (

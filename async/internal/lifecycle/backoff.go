@@ -17,7 +17,7 @@ const (
 	// RefusedAfter is how long other hubs have time to deliver an answer before
 	// it is reported as refused.
 	RefusedAfter    = time.Minute
-	RefusedDelivery = 5 * time.Minute // for causes that an operator must remove first
+	RefusedDelivery = 5 * time.Minute // this delay is for causes that an operator must remove first
 
 	FirstQuestion = 5 * time.Second
 	LastQuestion  = time.Hour

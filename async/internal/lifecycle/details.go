@@ -16,9 +16,10 @@ import (
 func DetailsPending(r *record.Record) bool { return r.DetailsPendingSince != 0 && len(r.Details) > 0 }
 
 // ServersAreNewer reports whether Temporal's details are newer than the
-// record's. They are newer if they differ from the details that Temporal was
-// known to have, because the function or another process has recorded them
-// since. If the record has pending details too, the clocks decide.
+// record's. Temporal's details are newer if they differ from the details that
+// Temporal was known to have, because the function or another process has
+// recorded them since. If the record has pending details too, the clocks
+// decide.
 func ServersAreNewer(r *record.Record, w Word) bool {
 	return w.Details != nil && !bytes.Equal(w.Details, r.ServerDetailsDigest) &&
 		(r.DetailsPendingSince == 0 || w.LastBeat > r.DetailsPendingSince)

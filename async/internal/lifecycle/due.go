@@ -31,9 +31,9 @@ func Due(r *record.Record, retention time.Duration) time.Time {
 	return due
 }
 
-// QuestionAt returns when a hub asks whether a waiting activity is over. This
-// is at the next check of its run, or at its deadline. A passed deadline is a
-// reason to ask, and does not prove that the activity is over.
+// QuestionAt returns when a hub asks whether a waiting activity is over. A hub
+// asks at the next check of the activity's run, or at its deadline. A passed
+// deadline is a reason to ask, and does not prove that the activity is over.
 func QuestionAt(r *record.Record) time.Time {
 	if r.NextQuestion == 0 || r.Questions == 0 && r.Deadline != 0 && r.Deadline < r.NextQuestion {
 		return FromNano(r.Deadline)

@@ -64,7 +64,8 @@ type op struct {
 	verdict Verdict
 }
 
-// voters are the people who vote on the result. Both votes together decide.
+// voters are the people who vote on the result. Both votes of a request
+// together decide.
 var voters = []string{"ada", "bob"}
 
 // vote makes an operation add its vote, and settle if it is the second vote.
@@ -282,7 +283,7 @@ type explored struct {
 	wrong         string
 }
 
-// explore plays all sequences, breadth first. It ends when it finds a
+// explore plays all sequences, breadth first. explore ends when it finds a
 // violation, has seen all states, or reaches the limit of states or time.
 func explore(b breaks, states int, long time.Duration) explored {
 	until := time.Now().Add(long)
@@ -323,7 +324,7 @@ func TestExplore(t *testing.T) {
 	switch {
 	case os.Getenv("LATCHKEY_SOAK") != "":
 		states = 100_000_000
-	case raceOn: // with the race detector this is ten times slower, and there are no goroutines
+	case raceOn: // the race detector makes this ten times slower, and there are no goroutines
 		states = 6_000
 	}
 	e := explore(breaks{}, states, long)

@@ -65,8 +65,8 @@ type Word struct {
 	LastBeat int64  // when Temporal got the last heartbeat
 }
 
-// Runs reports whether the record's attempt is the running one. Its token then
-// reaches no other attempt.
+// Runs reports whether the record's attempt is the running one. The token of
+// the record then reaches no other attempt.
 func (w Word) Runs(r *record.Record) bool { return w.Pending && w.Running && w.Started == r.Started }
 
 // Ours reports whether Temporal has accepted the outcome with this mark.

@@ -23,8 +23,8 @@ const (
 
 var noon = time.Unix(1_800_000_000, 0)
 
-// testPolicy has a hook for every kind of notice. Its secrets are all "new",
-// and it uses no jitter.
+// testPolicy has a hook for every kind of notice. The secrets of testPolicy are
+// all "new", and it uses no jitter.
 func testPolicy() Policy {
 	p := Policy{
 		Now: noon, Retention: time.Hour, ClaimTime: 10 * time.Second, CanAsk: true,

@@ -13,7 +13,7 @@ const ClassRefused = "refused"
 // Verdict is the conclusion from a try to deliver.
 type Verdict struct {
 	End   record.End    // if set, the entry closes
-	Class string        // otherwise the reason why the entry stays settled
+	Class string        // if End is not set, the reason why the entry stays settled
 	After time.Duration // time until the next try; zero: it depends on the number of tries
 	OfHub bool          // the cause is the hub that tried, and not the outcome
 }
@@ -100,8 +100,8 @@ func (p Policy) Conclude(r *record.Record, v Verdict) {
 }
 
 // ReportRefusal schedules the hook Refused while Temporal refuses this hub, if
-// no other hub has delivered the answer for RefusedAfter. It repeats this from
-// time to time. ReportRefusal reports whether the record changed.
+// no other hub has delivered the answer for RefusedAfter. ReportRefusal repeats
+// this from time to time. ReportRefusal reports whether the record changed.
 func (p Policy) ReportRefusal(r *record.Record) bool {
 	reported := r.Delivery.GetRefusalReported()
 	switch {
@@ -119,8 +119,8 @@ func (p Policy) ReportRefusal(r *record.Record) bool {
 }
 
 // Close ends the record and schedules a hook. The outcome stays, if there is
-// one. It answers repeats, and it is delivered if the activity turns out not to
-// be over.
+// one. The outcome answers repeats, and it is delivered if the activity turns
+// out not to be over.
 func (p Policy) Close(r *record.Record, end record.End) {
 	r.State, r.End, r.Ended = record.Closed, end, p.Now.UnixNano()
 	kind := record.NoticeOver

@@ -26,11 +26,11 @@ func NextLook(r *record.Record, interval time.Duration, now time.Time) time.Time
 	return time.UnixMilli(now.UnixMilli() - passed + apart)
 }
 
-// PlanQuestion sets when a hub asks whether a waiting activity still exists.
-// This is at the next check of its run, or when its deadline passes if that is
-// sooner. An activity that heartbeats within the interval needs no check,
-// because a heartbeat gives the same information. PlanQuestion changes nothing
-// while a question is retried with backoff.
+// PlanQuestion sets when a hub asks whether a waiting activity still exists. A
+// hub asks at the next check of the activity's run, or when its deadline passes
+// if that is sooner. An activity that heartbeats within the interval needs no
+// check, because a heartbeat gives the same information. PlanQuestion changes
+// nothing while a question is retried with backoff.
 func (p Policy) PlanQuestion(r *record.Record) {
 	if p.Watch == 0 || r.State != record.Waiting || r.Questions > 0 || r.Early {
 		return

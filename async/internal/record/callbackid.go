@@ -31,8 +31,8 @@ type CallbackID struct {
 // strict is an encoding that accepts only one spelling of a secret.
 var strict = base64.RawURLEncoding.Strict()
 
-// ParseCallbackID parses a callback ID. It reports whether the string has the
-// form of a callback ID.
+// ParseCallbackID parses a callback ID. ParseCallbackID reports whether the
+// string has the form of a callback ID.
 func ParseCallbackID(s string) (c CallbackID, ok bool) {
 	if len(s) != CallbackIDLen && len(s) != KeyedCallbackIDLen {
 		return CallbackID{}, false

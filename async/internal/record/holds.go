@@ -19,8 +19,8 @@ const (
 // Holds reports whether a callback ID belongs to the entry with this body.
 // Either its secret is the secret of the current round, or its digest is the
 // digest of an earlier round. Holds reads the encoded body, and skips other
-// fields without decoding or copying them. It compares in constant time and
-// does not stop at a match. So a wrong secret costs the same time for every
+// fields without decoding or copying them. Holds compares in constant time and
+// does not stop at a match. A wrong secret thus costs the same time for every
 // entry.
 //
 // sure is false if the body is damaged or has another format; a decoder tells

@@ -250,7 +250,7 @@ func (t *Tab) painted() bool {
 	return err == nil && got == "true" // an error: the page is gone, and the next one comes
 }
 
-// Eval returns the value of an expression as JSON. It waits for the value if
+// Eval returns the value of an expression as JSON. Eval waits for the value if
 // that is a promise. The page can run scripts during the call.
 func (t *Tab) Eval(expression string) string {
 	t.t.Helper()

@@ -113,7 +113,7 @@ func (p *Process) Stop() {
 	}
 }
 
-// Context is called in the child. It returns a context that ends when the
+// Context is called in the child. Context returns a context that ends when the
 // parent calls Stop or ends. The child ignores Ctrl-C, because the parent gets
 // it too.
 func Context(parent context.Context) context.Context {

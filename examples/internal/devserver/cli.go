@@ -27,8 +27,8 @@ const cliCommand = "temporal"
 func cliDatabase(database string) string { return database + ".cli" }
 
 // supervise is a shell program that ends the server when its parent ends in any
-// way. It sends SIGTERM to the server when its own standard input is closed.
-// Its arguments are the command line of the server.
+// way. supervise sends SIGTERM to the server when its own standard input is
+// closed. The arguments of supervise are the command line of the server.
 const supervise = `exec 3<&0
 "$@" 3<&- </dev/null &
 server=$!

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// buildFlags are the flags of every go command in this package. They are the
-// defaults, but without the race detector and the debugger's tables. The build
-// cache of other builds can therefore be used.
+// buildFlags are the flags of every go command in this package. The flags are
+// the defaults, but without the race detector and the debugger's tables. The
+// build cache of other builds can therefore be used.
 var buildFlags = []string{"-race=false", "-buildvcs=false", "-ldflags=-s -w"}
 
 // progressInterval is the time between two lines about a build.

@@ -1,10 +1,10 @@
 // Package devserver runs a real Temporal server on SQLite as a child process,
 // for examples and tests.
 //
-// The server is a separate program, see cmd/temporal-devserver. It is built
-// once, without the race detector, and kept in the user's cache directory. The
-// server ends with its parent, can be killed and restarted on the same data,
-// and binds only 127.0.0.1.
+// The server is a separate program, see cmd/temporal-devserver. The server is
+// built once, without the race detector, and kept in the user's cache
+// directory. The server ends with its parent, can be killed and restarted on
+// the same data, and binds only 127.0.0.1.
 //
 // [Connect] can also use a running server, or the development server of
 // Temporal's command line.
@@ -45,7 +45,7 @@ type Options struct {
 	Env []string
 
 	// Processors are the numbers of the processors on which the server runs,
-	// for benchmarks. They have an effect only on Linux. Defaults to the
+	// for benchmarks. The numbers have an effect only on Linux. Defaults to the
 	// processors of this process.
 	Processors []int
 

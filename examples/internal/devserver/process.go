@@ -83,8 +83,8 @@ func (p *process) earlyEnd() error {
 }
 
 // start starts the program, and leaves a goroutine that lives as long as the
-// program. That goroutine keeps its thread. For the kernel, the thread is the
-// parent, and the child would die with it.
+// program. The goroutine of the program keeps its thread. For the kernel, the
+// thread is the parent, and the child would die with it.
 func (p *process) start(processors []int) error {
 	started := make(chan error)
 	go func() {

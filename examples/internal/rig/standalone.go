@@ -41,8 +41,8 @@ func (r *Rig) DescribeActivity(h client.ActivityHandle) *workflowservice.Describ
 	return d
 }
 
-// runOf returns the run ID for an activity. This is the run ID of its workflow,
-// or of a standalone activity.
+// runOf returns the run ID for an activity. The result is the run ID of the
+// activity's workflow, or of a standalone activity.
 func runOf(info activity.Info) string {
 	if info.WorkflowExecution.ID == "" {
 		return info.ActivityRunID

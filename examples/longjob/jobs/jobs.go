@@ -20,7 +20,7 @@ const (
 	Crashed State = "crashed" // there will be no result
 )
 
-// Job is what the runner reports about a job.
+// Job is the runner's report about a job.
 type Job struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`

@@ -4,7 +4,7 @@
 // ends in an allocation that kills the process. A page that is both free and in
 // use is overwritten silently.
 //
-// The numbers are those of bbolt's format 2, in the machine's byte order.
+// The constants are those of bbolt's format 2, in the machine's byte order.
 package pages
 
 import (
@@ -191,8 +191,8 @@ func (l *Layout) readFree(id uint64) error {
 
 // CheckTrees checks that every page is in exactly one tree and that none of
 // them is free. CheckTrees reads the branch pages, which are about one in a
-// hundred. With leaves it also reads the leaf pages, and checks that all keys
-// are in order.
+// hundred. With leaves, CheckTrees also reads the leaf pages, and checks that
+// all keys are in order.
 func (l *Layout) CheckTrees(leaves bool) error {
 	l.seen = make([]uint64, l.Pages/64+1)
 	root, err := l.page(l.Root)
@@ -306,7 +306,7 @@ func (l *Layout) mark(id uint64, page []byte) error {
 }
 
 // element is one element of a page. In a branch, an element has a child. In a
-// leaf, it has flags and a value.
+// leaf, an element has flags and a value.
 type element struct {
 	key, value []byte
 	flags      uint32

@@ -125,7 +125,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestEscalate: directors are asked after two days, and not before.
+// TestEscalate: directors get the request after two days, but not before.
 func TestEscalate(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		var suite testsuite.WorkflowTestSuite

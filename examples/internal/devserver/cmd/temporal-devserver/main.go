@@ -115,8 +115,8 @@ func run(addresses []string, database string, namespaces []string, dynamic, leve
 }
 
 // services are the services that run. The internal worker serves schedules,
-// batches and the deletion of namespaces. It is left out, because it polls all
-// the time and no test needs it.
+// batches and the deletion of namespaces. The internal worker is left out,
+// because it polls all the time and no test needs it.
 var services = []string{
 	string(primitives.FrontendService), string(primitives.HistoryService), string(primitives.MatchingService),
 }
