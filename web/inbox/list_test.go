@@ -60,6 +60,9 @@ func newLists(t *testing.T) *lists {
 		},
 		May: func(_ context.Context, _ inbox.Person, r inbox.Request, _ async.Info) error {
 			l.asked[r.Title]++
+			if strings.HasPrefix(r.Title, "Secret") {
+				return errors.New("not for this person")
+			}
 			return nil
 		},
 	})
@@ -184,6 +187,20 @@ func TestListIsBounded(t *testing.T) {
 	}
 	if _, body := l.get("ada", "", "text/html"); strings.Contains(body, "Nothing waits for you") {
 		t.Error("the page says that nothing waits, although it has not looked at everything")
+	}
+}
+
+// TestListLeavesOutWhatMayRefuses: a list does not show what the application's rule
+// refuses.
+func TestListLeavesOutWhatMayRefuses(t *testing.T) {
+	l := newLists(t)
+	l.post(1, "Secret dinner", "finance")
+	l.post(1, "Dinner", "finance")
+	if _, body := l.get("ada", "", "text/html"); strings.Contains(body, "Secret") || !strings.Contains(body, "Dinner 0") {
+		t.Errorf("the list is:\n%s", body)
+	}
+	if pages := l.pages("ada"); len(pages) != 1 || len(pages[0].Requests) != 1 {
+		t.Errorf("the pages are %+v, want one with one request", pages)
 	}
 }
 

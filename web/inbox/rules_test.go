@@ -3,7 +3,9 @@ package inbox_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -216,5 +218,29 @@ func TestRulesAreJudgedInTheWrite(t *testing.T) {
 			}
 			r.wantState(p, async.Waiting)
 		}
+	}
+}
+
+// TestVotesThatDiffer: the result and the page say which votes agree with the
+// decision.
+func TestVotesThatDiffer(t *testing.T) {
+	r := newRig(t)
+	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
+	r.decide(p, "ada", yes())
+	r.decide(p, "bob", no())
+	if w := r.send("GET", "/"+p.path, "ada", ""); strings.Contains(w.Body.String(), "Different</span>") {
+		t.Errorf("a page shows who differs before the decision:\n%s", w.Body)
+	}
+	r.decide(p, "eve", yes())
+	agrees := make(map[string]bool)
+	for _, v := range r.result().Decided {
+		agrees[v.By.ID] = v.Agrees
+	}
+	if want := map[string]bool{"ada": true, "bob": false, "eve": true}; !maps.Equal(agrees, want) {
+		t.Errorf("by the result the votes agree as %v, want %v", agrees, want)
+	}
+	page := r.send("GET", "/"+p.path, "ada", "").Body.String()
+	if d, same := strings.Count(page, "Different</span>"), strings.Count(page, "Decided</span>"); d != 1 || same != 2 {
+		t.Errorf("the page shows %d votes that differ and %d that decided, want 1 and 2:\n%s", d, same, page)
 	}
 }
