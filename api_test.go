@@ -21,8 +21,8 @@ var updateAPI = flag.Bool("update", false, "rewrite the list of the exported API
 
 const apiFile = "api/v0.1.txt"
 
-// TestAPI compares the exported API with the recorded one. A line that is gone
-// is an incompatible change; new lines are recorded with the next release.
+// TestAPI compares the exported API with the recorded one. A missing line is an
+// incompatible change. The next release records new lines.
 func TestAPI(t *testing.T) {
 	var now []string
 	for _, dir := range publicPackages(t) {
@@ -168,7 +168,8 @@ func addType(add func(string, ...any), s *ast.TypeSpec) {
 	}
 }
 
-// signatureOf is a signature without the names of parameters.
+// signatureOf returns the signature of a function without the names of its
+// parameters.
 func signatureOf(f *ast.FuncType) string {
 	results := types(f.Results)
 	switch len(results) {

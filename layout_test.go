@@ -1,4 +1,4 @@
-// Package latchkey_test holds what is true of the module as a whole.
+// Package latchkey_test tests rules for the module as a whole.
 package latchkey_test
 
 import (
@@ -14,7 +14,7 @@ import (
 
 const module = "github.com/latchkey-go/latchkey"
 
-// deps returns all packages that a package of this module is built from.
+// deps returns all packages that a package of this module depends on.
 func deps(t *testing.T, pkg string) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg).Output()
@@ -28,8 +28,8 @@ func deps(t *testing.T, pkg string) []string {
 	return list
 }
 
-// TestImportArrows holds each package to what it may be built from: the stores
-// know nothing of activities, and package async nothing of backends.
+// TestImportArrows checks the dependencies of each package: the stores do not
+// depend on activities, and package async does not depend on backends.
 func TestImportArrows(t *testing.T) {
 	external := func(p string) bool { return strings.Contains(strings.SplitN(p, "/", 2)[0], ".") }
 	for pkg, allowed := range map[string]func(dep string) bool{
@@ -74,7 +74,7 @@ func TestImportArrows(t *testing.T) {
 			continue
 		}
 		for _, d := range deps(t, module+pkg) {
-			// What store is made of goes wherever it goes.
+			// Dependencies of store are allowed everywhere.
 			if d != module+pkg && d != module+"/store/internal/wake" && !allowed(d) {
 				t.Errorf("%s is built from %s", pkg, d)
 			}
@@ -82,7 +82,8 @@ func TestImportArrows(t *testing.T) {
 	}
 }
 
-// TestBackendsStayOut: who embeds async is not given a database's driver.
+// TestBackendsStayOut: an application that uses async does not get a database
+// driver.
 func TestBackendsStayOut(t *testing.T) {
 	for _, pkg := range []string{"/async", "/async/asynctest"} {
 		for _, d := range deps(t, module+pkg) {
@@ -130,8 +131,7 @@ func TestModulesAreChecked(t *testing.T) {
 	}
 }
 
-// TestPostgresArrows holds the module of the Postgres store to what it may be
-// built from.
+// TestPostgresArrows checks the dependencies of the Postgres store's module.
 func TestPostgresArrows(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
 	cmd.Dir = "store/postgres"
@@ -170,8 +170,8 @@ func TestOTelImportsTheAPIOnly(t *testing.T) {
 	}
 }
 
-// TestRequirements keeps go.mod lean: what it requires directly, every
-// application gets.
+// TestRequirements keeps go.mod small, because every application gets its
+// direct requirements.
 func TestRequirements(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// TestOutsideModule has Latchkey imported as an application does, from a
-// module of its own: the application's unit tests pass, and its binary is made
-// of nothing that it didn't ask for. What the go command needs is in its cache
-// once this module has been built.
+// TestOutsideModule imports Latchkey as an application does, from a module of
+// its own. The application's unit tests pass, and its binary contains only
+// packages that it needs. After a build of this module, everything that the go
+// command needs is in its cache.
 func TestOutsideModule(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it compiles an application")
@@ -82,7 +82,7 @@ func TestOutsideModule(t *testing.T) {
 
 	test := []string{"test", "-v", "-count=1", "-shuffle=on"}
 	if raceDetector() {
-		test = append(test, "-race") // as this test: what that needs has been compiled
+		test = append(test, "-race") // the same flag as in this test, so that the packages are already compiled
 	}
 	out := run(append(test, ".")...)
 	for _, name := range []string{"TestApprove", "TestWorkflow"} {

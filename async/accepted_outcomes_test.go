@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// Strict says when it is wrong.
+// Strict is a type whose decoder rejects wrong values with an error.
 type Strict struct{ Amount int }
 
 func (s *Strict) Validate() error {
@@ -29,7 +29,7 @@ func (s *Strict) Validate() error {
 	return nil
 }
 
-// Unencodable can't be JSON.
+// Unencodable is a type that JSON cannot encode.
 type Unencodable struct{ C chan int }
 
 // pend starts an activity that awaits a T.
@@ -102,7 +102,7 @@ func cancelRequested(context.Context, completer.Target, string) (completer.Statu
 	return completer.Status{Pending: true, Running: true, CancelRequested: true}, nil
 }
 
-// failing codec, as one that is a service of its own can be.
+// brokenCodec always fails, as a codec that calls another service can.
 type brokenCodec struct{}
 
 func (brokenCodec) Encode([]*commonpb.Payload) ([]*commonpb.Payload, error) {
@@ -172,7 +172,7 @@ func TestTheSameAgainSucceeds(t *testing.T) {
 	}
 }
 
-// Matrix is what only the application's converter encodes.
+// Matrix is a type that only the application's converter encodes.
 type Matrix struct{ F func() }
 
 type ownConverter struct{ converter.DataConverter }
@@ -205,7 +205,7 @@ func TestErrSettledSaysWhatKindStands(t *testing.T) {
 	}
 }
 
-// sentFailure fails an activity, and returns what was sent.
+// sentFailure fails an activity and returns the failure that the hub sent.
 func sentFailure(t *testing.T, err error, reject bool, change ...func(*async.Options)) *failurepb.Failure {
 	t.Helper()
 	w := newWorld(t, change...)
@@ -318,7 +318,7 @@ func TestFailureOverTheLimitIsCut(t *testing.T) {
 	}
 }
 
-// reverse is a codec that anybody could break.
+// reverse is a codec that reverses the bytes of each payload.
 type reverse struct{}
 
 func (reverse) Encode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) {

@@ -17,43 +17,48 @@ import (
 // AdoptOptions says which activity [Adopt] registers. Set TaskToken, or WorkflowID
 // and ActivityID, or ActivityID alone for a standalone activity, or both.
 type AdoptOptions struct {
-	// Namespace is that of the activity. Required.
+	// Namespace is the namespace of the activity. Required.
 	Namespace string
 
-	// TaskToken is that of the attempt that waits, as the worker had it. With it
-	// hubs heartbeat for the activity; without it they don't, and deliver by ID.
-	// Defaults to none.
+	// TaskToken is the task token of the waiting attempt, as its worker got it.
+	// With the token, hubs heartbeat for the activity. Without the token, hubs
+	// do not heartbeat, and they deliver by ID. Defaults to none.
 	TaskToken []byte
 
-	// WorkflowID and ActivityID name the activity of a workflow, and RunID the run,
-	// which defaults to the current one. For a standalone activity WorkflowID is
-	// empty, and ActivityRunID defaults to the current run. With TaskToken they
-	// default to what the token says, and must not differ from it.
+	// WorkflowID and ActivityID name the activity of a workflow, and RunID the
+	// run, which defaults to the current one. For a standalone activity
+	// WorkflowID is empty, and ActivityRunID defaults to the current run. With
+	// TaskToken, these fields default to the values in the token, and must not
+	// differ from them.
 	WorkflowID, RunID, ActivityID, ActivityRunID string
 
-	// Key, Labels and Pump are those of StartOptions. The worker's code must use the
-	// same Key when it calls Start, so that a later attempt finds the entry.
+	// Key, Labels and Pump have the same meaning as in StartOptions. The
+	// worker's code must use the same Key when it calls Start, so that a later
+	// attempt finds the entry.
 	Key    string
 	Labels map[string]string
 	Pump   string
 }
 
-// Adopt registers an activity that waits already, without Start: one that was
-// handed out by its task token or its IDs before the application used Latchkey, by
-// a worker in any language. From then on the callback ID that it returns answers
-// the activity, as if Start had been called. See docs/migrating.md.
+// Adopt registers an activity that already waits and that did not call Start.
+// Before the application used Latchkey, a worker in any language handed the
+// activity out by its task token or its IDs. From then on the callback ID that
+// it returns answers the activity, as if Start had been called. See
+// docs/migrating.md.
 //
-// Adopt asks Temporal for the activity, so it needs a hub with a completer that
-// implements completer.Finder, as that of completer.New does. The external system
-// counts as asked. A later attempt that calls Start finds the entry, keeps the
-// callback ID, and runs its function unless StartOptions.Once is set. Calling
-// Adopt again returns the same callback.
+// Adopt asks Temporal about the activity. The hub therefore needs a completer
+// that implements completer.Finder, such as the completer that completer.New
+// returns. Adopt records that the external system already has the request. A
+// later attempt that calls Start finds the entry, keeps the callback ID, and
+// runs its function unless StartOptions.Once is set. Calling Adopt again
+// returns the same callback.
 //
-// ErrInvalidArgument means that the token is not that of the attempt that runs, or
-// that the options are incomplete; ErrNotFound that no such activity is pending;
-// completer.ErrNotStarted that no attempt runs now, so that a later call may
-// succeed; a TypeMismatchError that the entry is there and awaits another type.
-// Nothing is stored then.
+// Adopt returns ErrInvalidArgument if the token is not the token of the running
+// attempt, or if the options are incomplete. Adopt returns ErrNotFound if no
+// such activity is pending. Adopt returns completer.ErrNotStarted if no attempt
+// runs now; a later call may then succeed. Adopt returns a TypeMismatchError if
+// the entry exists and awaits another type. If Adopt returns an error, it
+// stores nothing.
 func Adopt[T any](ctx context.Context, h *Hub, o AdoptOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -63,7 +68,7 @@ func Adopt[T any](ctx context.Context, h *Hub, o AdoptOptions) (Pending[T], erro
 	return Pending[T]{c}, failed("adopt", "", err)
 }
 
-// check returns what is wrong with the options.
+// check returns an error if the options are invalid.
 func (o AdoptOptions) check() error {
 	switch {
 	case o.Namespace == "":
@@ -104,12 +109,12 @@ func (h *Hub) adopt(ctx context.Context, o AdoptOptions, resultType string) (Cal
 		return Callback{}, err
 	}
 	wait := h.starter.newStoreWait(id, r)
-	wait.stored = *h.entries // the caller is no activity: it gets the error of a store that is away
+	wait.stored = *h.entries // the caller is not an activity, so it gets the store's error at once
 	e, next, err := h.starter.begin(ctx, id, r, wait)
 	if err != nil {
 		return Callback{}, err
 	}
-	if next == lifecycle.Run && e.rec.HandedOffStarted != e.rec.Started { // a later attempt of an entry that is there
+	if next == lifecycle.Run && e.rec.HandedOffStarted != e.rec.Started { // this attempt is a later attempt of an existing entry
 		h.starter.handedOff(ctx, e, wait, nil)
 		if e, err = h.entries.load(ctx, id); err != nil {
 			return Callback{}, err
@@ -142,7 +147,8 @@ func (h *Hub) findActivity(ctx context.Context, t completer.Target) (completer.F
 	return found, err
 }
 
-// adoptedRecord returns the record of an activity whose function has handed it over.
+// adoptedRecord returns the record of an activity whose function has already
+// returned.
 func adoptedRecord(f completer.Found, o AdoptOptions, resultType string) *record.Record {
 	t := f.Target
 	r := &record.Record{

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// finding is a completer that finds one activity.
+// finding is a completer that finds one given activity.
 type finding struct {
 	*asynctest.Completer
 	find func(t completer.Target) (completer.Found, error)
@@ -25,7 +25,7 @@ func (f finding) Find(_ context.Context, t completer.Target) (completer.Found, e
 	return f.find(t)
 }
 
-// foundAttempt is what Temporal says of the n-th attempt.
+// foundAttempt is Temporal's description of the n-th attempt.
 func foundAttempt(n int, token []byte) completer.Found {
 	info := attempt(n)
 	return completer.Found{
@@ -115,8 +115,8 @@ func TestAdoptByIDs(t *testing.T) {
 	}
 }
 
-// TestAdoptedAttemptIsFollowedByStart: the attempt after the adopted one calls
-// Start, finds the entry, and brings a token.
+// TestAdoptedAttemptIsFollowedByStart: the attempt after an adopted attempt
+// calls Start, finds the entry, and stores its task token.
 func TestAdoptedAttemptIsFollowedByStart(t *testing.T) {
 	found := foundAttempt(1, nil)
 	w := newAdopting(t, &found)
@@ -134,8 +134,8 @@ func TestAdoptedAttemptIsFollowedByStart(t *testing.T) {
 	}
 }
 
-// TestStartBringsTheTokenOfAnAdoptedAttempt: the very attempt that was adopted by
-// its IDs calls Start after all.
+// TestStartBringsTheTokenOfAnAdoptedAttempt: an attempt that was adopted by its
+// IDs calls Start later.
 func TestStartBringsTheTokenOfAnAdoptedAttempt(t *testing.T) {
 	found := foundAttempt(1, nil)
 	w := newAdopting(t, &found)
@@ -150,8 +150,8 @@ func TestStartBringsTheTokenOfAnAdoptedAttempt(t *testing.T) {
 	}
 }
 
-// TestAdoptFollowsLaterAttempts: a worker that still has the old code begins
-// another attempt, which is adopted too.
+// TestAdoptFollowsLaterAttempts: a worker with the old code begins another
+// attempt, and the application adopts that attempt too.
 func TestAdoptFollowsLaterAttempts(t *testing.T) {
 	found := foundAttempt(1, []byte("token-1"))
 	w := newAdopting(t, &found)
@@ -189,7 +189,7 @@ func TestAdoptRefuses(t *testing.T) {
 		"Temporal away":    {o: byIDs, fails: errAway, want: errAway},
 		"labels":           {o: async.AdoptOptions{Namespace: "default", ActivityID: "5", Labels: map[string]string{"\xff": ""}}, want: async.ErrInvalidArgument},
 	} {
-		for range 5 { // and no breaker opens for what is the caller's mistake
+		for range 5 { // the mistake of a caller opens no breaker
 			fails = c.fails
 			_, err := async.Adopt[Decision](t.Context(), w.hub, c.o)
 			if c.fails != errAway {

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// newGets is a world that counts how often its store is read.
+// newGets is a world that counts the reads of its store.
 func newGets(t *testing.T) (w *world, gets *int) {
 	t.Helper()
 	gets = new(int)
@@ -22,7 +22,7 @@ func newGets(t *testing.T) (w *world, gets *int) {
 	return newWorld(t, func(o *async.Options) { o.Store = f }), gets
 }
 
-// An answer settles on what was read when the callback was opened.
+// An answer is settled on the entry that Open read.
 func TestAnswerReadsOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		gets   int
@@ -30,7 +30,7 @@ func TestAnswerReadsOnce(t *testing.T) {
 	}{
 		"result":  {1, func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{Approved: true}) }},
 		"failure": {1, func(p async.Pending[Decision]) error { return p.Fail(t.Context(), errors.New("no")) }},
-		// What was requested meanwhile may be in the entry.
+		// The entry may contain a cancellation that was requested after Open.
 		"cancellation": {2, func(p async.Pending[Decision]) error { return p.ReportCanceled(t.Context()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,14 +48,16 @@ func TestAnswerReadsOnce(t *testing.T) {
 			if i := p.Info(); i.State != async.Waiting || i.Outcome != "" {
 				t.Errorf("the callback tells %v with outcome %q, want it as of when it was opened: waiting, none", i.State, i.Outcome)
 			}
-			// The same value answers again, though what it has read is old.
+			// A caller with the same value succeeds, although it read an old
+			// version of the entry.
 			wantNil(t, c.answer(p))
 			w.wantSent(1)
 		})
 	}
 }
 
-// What has changed since the callback was opened is read anew, and decides.
+// If the entry has changed since Open, the hub reads it again, and the new
+// state decides.
 func TestAnswerOnAnOldSnapshot(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(t *testing.T, w *world, id string)
@@ -105,7 +107,7 @@ func TestAnswerOnAnOldSnapshot(t *testing.T) {
 	}
 }
 
-// What was settled when the callback was opened may have ended since.
+// A callback that was settled at Open may have ended since.
 func TestRepeatOnAnOldSnapshot(t *testing.T) {
 	w, _ := newGets(t)
 	w.completer.CompleteFunc = unavailable
@@ -117,7 +119,7 @@ func TestRepeatOnAnOldSnapshot(t *testing.T) {
 	wantErr(t, p.Complete(t.Context(), Decision{Approved: true}), async.ErrClosed, async.ErrAbandoned)
 }
 
-// What was read is of a later round than the callback is.
+// The entry that the hub reads belongs to a later round than the callback.
 func TestAnswerOfAnOlderRound(t *testing.T) {
 	w, _ := newGets(t)
 	first := w.start(1, async.StartOptions{})

@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// maxBacklog bounds how many entries a hub remembers, at about 150 bytes each.
+// maxBacklog is the maximum number of entries that a hub remembers, at about
+// 150 bytes each.
 const maxBacklog = 1 << 16
 
-// backlog remembers which entries a hub has left alone because a breaker is
-// open, so that it can do them all as soon as the breaker closes. Nothing
-// depends on it: an entry that it forgets becomes due by itself, within maxLeave.
+// backlog remembers the entries that a hub has left because a breaker is open.
+// When the breaker closes, the hub can work on all of them at once. No
+// guarantee depends on the backlog: an entry that it forgets becomes due by
+// itself within maxLeave.
 type backlog struct {
 	mu       sync.Mutex
 	size     int
@@ -19,10 +21,10 @@ type backlog struct {
 	recalled [2]oldestFirst            // by kind
 }
 
-// parked is an entry that a hub has left alone.
+// parked is an entry that a hub has left while a breaker is open.
 type parked struct {
 	id      string
-	version uint64 // with another one the entry is no longer as it was left
+	version uint64 // an entry with another version has changed since the hub left it
 	order   time.Time
 }
 
@@ -47,7 +49,7 @@ func (b *backlog) park(w way, p parked) {
 	of[p.id] = p
 }
 
-// recall makes what a breaker has kept back ready, the oldest first.
+// recall makes the entries of a closed breaker ready, the oldest first.
 func (b *backlog) recall(w way) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,8 +59,8 @@ func (b *backlog) recall(w way) {
 	delete(b.parked, w)
 }
 
-// queue puts a claimed answer behind older ones that are recalled. It reports whether
-// there are any.
+// queue puts a claimed answer behind older answers that are recalled. queue
+// reports whether there are older ones.
 func (b *backlog) queue(p parked) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +72,7 @@ func (b *backlog) queue(p parked) bool {
 	return true
 }
 
-// take returns up to n of the recalled entries of a kind, the oldest first.
+// take returns up to n recalled entries of a kind, the oldest first.
 func (b *backlog) take(k kind, n int) (taken []parked) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,8 +104,8 @@ func (b *backlog) left() bool {
 	return len(b.recalled[aBeat])+len(b.recalled[anAnswer]) > 0
 }
 
-// probes returns, for each breaker of which a probe is due, the oldest entry that
-// it keeps back.
+// probes returns the oldest remembered entry of each breaker whose probe is
+// due.
 func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,13 +126,15 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 	return found
 }
 
-// recalledFirst returns how much of the room is for recalled entries, before others are
-// claimed. It is half of it, and at least one where there is room: Run does not pause
-// while recalled entries are left, so it would take none again and again.
+// recalledFirst returns how many places are for recalled entries before the hub
+// claims others. recalledFirst returns half of the room, and at least one place
+// if there is room: Run does not pause while recalled entries are left, so with
+// no place for them it would loop without progress.
 func recalledFirst(room int) int { return (room + 1) / 2 }
 
-// resume does what was left alone, as much as there is room for: one entry as a
-// probe while its breaker is open, and all of them when it has closed.
+// resume works on remembered entries, as far as there is room. While a breaker
+// is open, it takes one entry as a probe; when the breaker has closed, it takes
+// all of its entries.
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.runner.claimTime)
@@ -145,13 +149,13 @@ func (p *pool) resume() {
 	}
 }
 
-// resumeOne claims an entry that is still as this hub left it.
+// resumeOne claims an entry if it is unchanged since this hub left it.
 func (p *pool) resumeOne(left parked, until time.Time) (after func()) {
 	ctx := withDeadline(p.calls, until.Add(-callMargin))
 	defer ctx.end()
 	stored, err := p.runner.entries.store.Get(ctx, left.id)
 	if err != nil || stored.Version != left.version {
-		return nil // it is due by itself, or another hub has it
+		return nil // the entry is due by itself, or another hub has claimed it
 	}
 	stored.Due = until
 	if stored.Version, err = p.runner.entries.store.Put(ctx, stored); err != nil {

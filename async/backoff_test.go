@@ -10,15 +10,17 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// What can't be delivered comes back ever later, up to a bound and without end;
-// and not all of it at once, or the server would be down again.
+// Deliveries that fail are retried with a growing backoff, which has an upper
+// bound. The retries never end, and jitter spreads them, so that they do not
+// overload a server that has just started.
 func TestBackOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		heartbeat time.Duration
 		most      time.Duration
 	}{
 		"no heartbeat timeout": {0, 5 * time.Minute},
-		// The attempt, which nobody keeps alive any more, ends with it.
+		// The attempt ends at its heartbeat timeout, because no hub heartbeats
+		// for it any more.
 		"a third of the heartbeat timeout": {30 * time.Second, 10 * time.Second},
 		"a short heartbeat timeout":        {2 * time.Second, time.Second},
 		"a long heartbeat timeout":         {time.Hour, 5 * time.Minute},
@@ -48,7 +50,8 @@ func TestBackOff(t *testing.T) {
 					if wantBackOff(t, w, b.ID(), n, c.most) == wait {
 						same++
 					}
-					// Until the later of the two: as many tries of either.
+					// Sleep until the later of the two due times: both
+					// callbacks must have the same number of tries.
 					time.Sleep(c.most*5/4 + time.Millisecond)
 					w.work(w.hub)
 				}
@@ -64,8 +67,9 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// wantBackOff checks that the callback was tried n times, and returns in how
-// long it is tried again: that doubles from a second, give or take a quarter.
+// wantBackOff checks that the callback was tried n times, and returns the time
+// until the next try. The time until the next try doubles from one second, give
+// or take a quarter.
 func wantBackOff(t *testing.T, w *world, id string, n int, most time.Duration) time.Duration {
 	t.Helper()
 	i := w.open(id).Info()

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// beaten does what the pump said, and records what came of it.
+// beaten carries out the pump's decision and records the result.
 func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error) (entry, following) {
 	did := lifecycle.Beat{At: time.Now().UnixNano()}
 	switch {
@@ -27,7 +27,7 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 	case said.skip:
 		did.Result = lifecycle.BeatSkipped
 	default:
-		if said.details != nil || said.unsent != nil { // what the pump has asked may have answered as well
+		if said.details != nil || said.unsent != nil { // the application code that the pump called may have answered the activity
 			fresh, waits := b.stillWaits(ctx, e)
 			if !waits {
 				return e, nothingNext
@@ -49,8 +49,8 @@ func (b *beater) beaten(ctx context.Context, e entry, said answer, pumpErr error
 	return saved, next
 }
 
-// stillWaits reads an entry again whose pump has been asked, and reports whether
-// there is still something to beat for.
+// stillWaits reads an entry again after its pump was asked, and reports whether
+// the activity still needs a heartbeat.
 func (b *beater) stillWaits(ctx context.Context, e entry) (entry, bool) {
 	fresh, err := b.entries.load(ctx, e.id)
 	return fresh, err == nil && lifecycle.StillBeats(fresh.rec, e.rec)
@@ -61,8 +61,8 @@ func (b *beater) beatFailed(ctx context.Context, e entry, what string, err error
 	b.troubles.beat.happened(ctx, append(fields(e.id, e.rec, OpBeat, classFailed, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
-// send sends a beat with the pump's details, otherwise with the newest that are
-// known. did is the beat so far.
+// send sends a heartbeat with the pump's details, or otherwise with the newest
+// known details. did is the state of the heartbeat so far.
 func (b *beater) send(ctx context.Context, e entry, said answer, did lifecycle.Beat) lifecycle.Beat {
 	r := e.rec
 	did.Details = r.Details
@@ -114,8 +114,8 @@ func (b *beater) callFailed(ctx context.Context, e entry, did lifecycle.Beat, er
 	return did
 }
 
-// record records what came of a beat, as long as the attempt is the same and has
-// no outcome.
+// record records the result of a heartbeat if the attempt is still the same and
+// has no outcome.
 func (b *beater) record(ctx context.Context, e entry, did lifecycle.Beat) (entry, error) {
 	about, said := e.rec, e.rec.Details
 	return b.entries.update(ctx, e, func(e entry) (entry, bool, error) {
@@ -139,7 +139,7 @@ func (b *beater) record(ctx context.Context, e entry, did lifecycle.Beat) (entry
 	})
 }
 
-// jobDead fails the attempt that the pump was asked about.
+// jobDead fails the attempt about which the pump was asked.
 func (b *beater) jobDead(ctx context.Context, e entry, why error) {
 	log := b.log.With(anys(fields(e.id, e.rec, OpBeat, "", nil))...)
 	enc, err := b.encoder.in(ctx)

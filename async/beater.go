@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// beater sends the heartbeats of activities that wait, as their pumps say.
+// beater sends the heartbeats of waiting activities when their pumps say so.
 type beater struct {
 	describer
 	pumps        map[string]heartbeat.Pump
@@ -24,20 +24,22 @@ type beater struct {
 	troubles     *troubles
 	log          *slog.Logger
 	pollInterval time.Duration
-	strange      *strange // whether it meets pumps that it doesn't know
+	strange      *strange // records whether the hub meets pumps that it does not know
 	asking       sync.Map // the IDs of entries whose pump is being asked
 	lookout      *lookout
 }
 
-// begin is the end of the hand-off: from here on the pump decides, and no longer
-// the worker. heard is when Temporal last heard of the attempt.
+// begin schedules the first beat at the end of the hand-off. From here on the
+// pump decides, and no longer the worker. heard is when Temporal last heard of
+// the attempt.
 func (b *beater) begin(e entry, heard, now time.Time) {
 	lifecycle.BeginBeats(e.rec, heard)
 	b.schedule(e, now)
 }
 
-// begun is when Temporal first heard of the attempt, by the slower of two clocks:
-// a beat too early costs a call, a beat too late the attempt.
+// begun returns when Temporal first heard of the attempt, by the slower of two
+// clocks. A beat that is too early costs a call; a beat that is too late costs
+// the attempt.
 func begun(r *record.Record, now time.Time) time.Time {
 	if started := fromNano(r.Started); started.Before(now) {
 		return started
@@ -45,8 +47,8 @@ func begun(r *record.Record, now time.Time) time.Time {
 	return now
 }
 
-// schedule makes the next beat due when its pump says so. If this hub does not
-// know the pump, the beat is due at once, for another hub.
+// schedule makes the next beat due at the time that the pump returns. If this
+// hub does not know the pump, the beat is due at once, for another hub.
 func (b *beater) schedule(e entry, now time.Time) {
 	next, known := b.next(e, now)
 	if !known {
@@ -56,7 +58,7 @@ func (b *beater) schedule(e entry, now time.Time) {
 	b.wheel.note(next, now)
 }
 
-// next asks the pump when it wants to beat.
+// next asks the pump for the time of the next beat.
 func (b *beater) next(e entry, now time.Time) (at time.Time, known bool) {
 	pump, known := b.pumps[e.rec.Pump]
 	if !known {
@@ -70,7 +72,7 @@ func (b *beater) next(e entry, now time.Time) (at time.Time, known bool) {
 	return at, true
 }
 
-// retry makes a beat that was not sent due again.
+// retry schedules another try of a beat that failed.
 func (b *beater) retry(r *record.Record, now time.Time) {
 	if b.health.open(r.Namespace, aBeat) {
 		lifecycle.BeatNow(r, now)
@@ -80,8 +82,8 @@ func (b *beater) retry(r *record.Record, now time.Time) {
 	b.wheel.note(fromNano(r.NextBeat), now)
 }
 
-// step decides what follows for an entry whose beat is due: its pump is asked, if
-// it still says that it is time.
+// step handles an entry whose beat is due. step asks the pump, if the beat is
+// still due after a new look at the entry.
 func (b *beater) step(ctx context.Context, e entry, now time.Time) (entry, following, error) {
 	at, known := b.next(e, now)
 	switch {

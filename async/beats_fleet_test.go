@@ -20,7 +20,7 @@ import (
 )
 
 // startAnswered starts n activities without a heartbeat timeout, numbered from
-// first on, that have been answered and wait to be delivered.
+// first, whose answers wait for delivery.
 func (w *world) startAnswered(first, n int) {
 	w.t.Helper()
 	settler, err := async.New(async.Options{Store: w.store})
@@ -35,8 +35,7 @@ func (w *world) startAnswered(first, n int) {
 	}
 }
 
-// wantKept checks that of the activities numbered from first on, which began at
-// that time, all were kept alive until now.
+// wantKept checks that all of these activities got their heartbeats until now.
 func wantKept(t *testing.T, s *server, first, n int, began time.Time, timeout time.Duration) {
 	t.Helper()
 	last := make(map[string]time.Time)
@@ -61,13 +60,14 @@ func wantKept(t *testing.T, s *server, first, n int, began time.Time, timeout ti
 	}
 }
 
-// hangs is a server that takes no outcome, and says nothing until given up.
+// hangs is a server that does not answer a call that delivers an outcome, until
+// the caller gives up.
 func hangs(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// Answers that hang, which are many, leave heartbeats their time.
+// Heartbeats get enough slots although many answers hang.
 func TestHangingAnswersDelayNoBeats(t *testing.T) {
 	for _, c := range []struct{ concurrency, answers int }{{4, 50}, {16, 300}, {64, 300}, {64, 3000}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestHangingAnswersDelayNoBeats(t *testing.T) {
 	}
 }
 
-// Of four slots answers take three at most, however urgent they are.
+// Answers take at most three of four slots, even if they are urgent.
 func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 	for _, c := range []struct{ concurrency, most int }{{1, 1}, {2, 1}, {4, 3}, {16, 12}} {
 		t.Run(fmt.Sprint(c.concurrency), func(t *testing.T) {
@@ -106,7 +106,8 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 					mu.Unlock()
 					return err
 				}
-				// As many as are claimed at once, the answers being the oldest.
+				// The number of answers is the number that is claimed at once,
+				// and the answers are the oldest entries.
 				w.startAnswered(1000, c.concurrency)
 				for n := range c.concurrency {
 					w.startOther(n, 30*time.Second, async.StartOptions{})
@@ -138,8 +139,7 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 	}
 }
 
-// What couldn't be delivered when it was new waits for beats that have little
-// time left.
+// A delivery that has failed before waits for beats that have little time left.
 func TestUrgencyOfAnAnswerTriedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t)
@@ -157,14 +157,14 @@ func TestUrgencyOfAnAnswerTriedBefore(t *testing.T) {
 	})
 }
 
-// Many probes that are due at once, and take a while, are all asked in time.
+// Many slow probes that are due at once are all asked in time.
 func TestBurstOfProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 4 }, probing(0, (&prober{answer: func(int) (any, error) {
 			time.Sleep(100 * time.Millisecond)
 			return nil, nil
 		}}).ask))
-		const n = 240 // two thirds of what four at once can do
+		const n = 240 // two thirds of the probes that four slots can finish
 		began := time.Now()
 		for i := range n {
 			w.startOther(i, 30*time.Second, async.StartOptions{})
@@ -175,8 +175,8 @@ func TestBurstOfProbes(t *testing.T) {
 	})
 }
 
-// Many hooks that are due at once, and take a while, are all told as fast as
-// that goes.
+// Many slow hooks that are due at once are all called as fast as the slots
+// allow.
 func TestBurstOfHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told atomic.Int64
@@ -190,21 +190,21 @@ func TestBurstOfHooks(t *testing.T) {
 		})
 		w.startAnswered(0, 100)
 		runHub(t, w.hub)
-		pass(9 * time.Second) // before a claim lapses
+		pass(9 * time.Second) // the claim has not expired yet
 		if told.Load() != 100 {
 			t.Errorf("%d of 100 hooks of 50 ms were told within 9 s, want all", told.Load())
 		}
 	})
 }
 
-// A hub that doesn't know the pump tells what there is to tell all the same.
+// A hub that does not know the pump still calls the hooks.
 func TestUnknownPumpHidesNoNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
 		w, s := newBeatWorld(t, hooks.set)
 		s.signals = completer.Signals{CancelRequested: true}
 		w.startNow(1, 30*time.Second, async.StartOptions{Pump: "special"}, func(context.Context, async.Pending[Decision]) error {
-			time.Sleep(15 * time.Second) // the worker's beat learns of it
+			time.Sleep(15 * time.Second) // the worker's beat learns of the signal
 			return nil
 		})
 		runHub(t, w.hub)
@@ -216,7 +216,7 @@ func TestUnknownPumpHidesNoNotices(t *testing.T) {
 	})
 }
 
-// Entries of a pump that isn't known are not written again and again.
+// A hub does not write entries of an unknown pump again and again.
 func TestUnknownPumpWritesSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := &watched{Store: store.NewMemory()}
@@ -233,10 +233,10 @@ func TestUnknownPumpWritesSeldom(t *testing.T) {
 	})
 }
 
-// Nobody has beaten for the attempt when the hub dies that has its first beat
-// in its hands: another is in time, counted from when Temporal last heard of it.
+// A hub dies before it sends the first beat of an attempt. Another hub sends
+// the beat in time, counted from when Temporal last heard of the attempt.
 func TestFailOverOfTheFirstBeat(t *testing.T) {
-	for range 20 { // each has its own jitter
+	for range 20 { // each round has its own jitter
 		synctest.Test(t, func(t *testing.T) {
 			w, s := newBeatWorld(t)
 			began := time.Now()
@@ -249,7 +249,7 @@ func TestFailOverOfTheFirstBeat(t *testing.T) {
 				claimed, err := w.store.Claim(t.Context(), time.Now(), time.Now().Add(10*time.Second), 1)
 				wantNil(t, err)
 				if len(claimed) > 0 {
-					break // and never heard of again
+					break // the first hub is gone for good
 				}
 			}
 			runHub(t, w.hub)
@@ -261,8 +261,8 @@ func TestFailOverOfTheFirstBeat(t *testing.T) {
 	}
 }
 
-// everyBeat counts all heartbeats, also those that the test's completer refuses
-// since the activity has an outcome.
+// everyBeat counts all heartbeats, including those that the test's completer
+// refuses because the activity has an outcome.
 type everyBeat struct {
 	*asynctest.Completer
 	calls atomic.Int64
@@ -277,8 +277,8 @@ func (c *everyBeat) set(o *async.Options) {
 	c.Completer, o.Completer = o.Completer.(*asynctest.Completer), c
 }
 
-// However long a pump takes, and whatever it says, no beat follows for what was
-// answered meanwhile.
+// If the activity is answered while its pump is asked, no beat follows. The
+// duration and the answer of the pump do not matter.
 func TestNoBeatAfterTheAnswer(t *testing.T) {
 	for name, says := range map[string]any{"with details": "alive", "without": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestNoBeatAfterTheAnswer(t *testing.T) {
 				w, _ := newBeatWorld(t, probing(5*time.Second, job.ask), beats.set)
 				runHub(t, w.hub)
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
-				for beats.calls.Load() == 0 { // the first looks at the activity anyway
+				for beats.calls.Load() == 0 { // the first step reads the entry in any case
 					pass(100 * time.Millisecond)
 				}
 				job.set(func(int) (any, error) {
@@ -307,7 +307,8 @@ func TestNoBeatAfterTheAnswer(t *testing.T) {
 	}
 }
 
-// Who is asked how the job is may have answered, however quickly.
+// The system that the probe asks about the job may answer the activity, and may
+// do so quickly.
 func TestNoBeatAfterTheProbeHasAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		job, beats := &prober{answer: alive}, new(everyBeat)
@@ -326,8 +327,8 @@ func TestNoBeatAfterTheProbeHasAnswered(t *testing.T) {
 	})
 }
 
-// Nor is one sent of which another hub has learned, while the probe was out, that
-// its attempt is over.
+// No beat is sent if another hub learned during the probe that the attempt is
+// over.
 func TestNoBeatForAnAttemptThatAnotherHubLost(t *testing.T) {
 	for name, says := range map[string]any{"with details": "alive", "without": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -353,8 +354,8 @@ func TestNoBeatForAnAttemptThatAnotherHubLost(t *testing.T) {
 	}
 }
 
-// Where the clocks of the worker and of Temporal differ, the first beat is due
-// by the slower one, and the log says that they differ.
+// If the clocks of the worker and of Temporal differ, the first beat is due by
+// the slower clock, and the log says that the clocks differ.
 func TestFirstBeatByTheSlowerClock(t *testing.T) {
 	const warning = "clock is far from Temporal's"
 	for ahead, warned := range map[time.Duration]bool{
@@ -382,8 +383,8 @@ func TestFirstBeatByTheSlowerClock(t *testing.T) {
 	}
 }
 
-// Timeouts below a poll interval are kept, by the process that has made the
-// beats due.
+// Timeouts below a poll interval are kept by the process that has scheduled the
+// beats.
 func TestShortHeartbeatTimeouts(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
 		t.Run(timeout.String(), func(t *testing.T) {

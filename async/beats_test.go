@@ -17,12 +17,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// pumps names the pumps of a hub.
+// pumps returns the option that names the pumps of a hub.
 func pumps(named map[string]heartbeat.Pump) func(*async.Options) {
 	return func(o *async.Options) { o.Pumps = named }
 }
 
-// says is a pump that says what is in it, every interval.
+// says is a pump that returns a fixed decision at every interval.
 func probing(interval time.Duration, ask func(ctx context.Context, a heartbeat.Activity) (any, error)) func(*async.Options) {
 	return pumps(map[string]heartbeat.Pump{"": heartbeat.Probe(ask, heartbeat.ProbeOptions{Interval: interval})})
 }
@@ -32,8 +32,8 @@ func relaying(o *async.Options) {
 }
 
 const (
-	// longestPoll is by how much a hub that does nothing else can be late, and
-	// longestIdlePoll if the store sends signals and sent none for a minute.
+	// longestPoll is the longest delay of an idle hub. longestIdlePoll is that
+	// delay if the store sends signals and sent none for a minute.
 	longestPoll     = 1250 * time.Millisecond
 	longestIdlePoll = 12500 * time.Millisecond
 )
@@ -89,11 +89,11 @@ func TestSlowWatch(t *testing.T) {
 	})
 }
 
-// No pump beats for an attempt whose function has not returned nil: it could
-// have been half-way when its worker died.
+// No pump beats for an attempt whose function has not returned nil: the worker
+// may have died before the request was sent.
 func TestNoBeatBeforeTheFunctionHasReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Without a heartbeat timeout Start has no beats of its own.
+		// Without a heartbeat timeout, Start sends no beats.
 		w, s := newBeatWorld(t, pumps(map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: time.Second})}))
 		runHub(t, w.hub)
 		none := func(when string) {
@@ -133,8 +133,8 @@ func TestNoBeatBeforeTheFunctionHasReturned(t *testing.T) {
 	})
 }
 
-// Whatever is due: a beat is for an attempt whose function has returned, and
-// whose token Temporal takes.
+// A beat is sent only for an attempt whose function has returned, and whose
+// token Temporal accepts. The due time does not change this.
 func TestNoBeatForWhatTheEntrySays(t *testing.T) {
 	for name, change := range map[string]func(r *record.Record){
 		"nobody has been asked":    func(r *record.Record) { r.HandedOffStarted = 0 },
@@ -163,7 +163,8 @@ func TestNoBeatForWhatTheEntrySays(t *testing.T) {
 	}
 }
 
-// Once doesn't ask again: beats for the new attempt begin at once.
+// With Once, the function does not run again, and beats for the new attempt
+// begin at once.
 func TestOnceStartsBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -227,7 +228,8 @@ func TestBeatNotFound(t *testing.T) {
 				if len(told) != 0 || resets > 1 || (resets == 1) != c.reset {
 					t.Errorf("Over was told %v and Reset %d times, want none and reset %t", told, resets, c.reset)
 				}
-				// What the outside brings wakes nobody: there is no attempt to beat for.
+				// An external heartbeat has no effect on an attempt in backoff:
+				// there is no attempt to beat for.
 				if err := w.open(id).Heartbeat(t.Context(), "75%"); errors.Is(err, async.ErrReset) != c.reset {
 					t.Errorf("Heartbeat returned %v, want ErrReset: %t", err, c.reset)
 				}
@@ -249,8 +251,8 @@ func TestBeatNotFound(t *testing.T) {
 	}
 }
 
-// A token that a reset has given to another attempt is not used: the first beat
-// looks whose turn it is.
+// A hub does not use a token that a reset has given to another attempt. Before
+// the first beat, it checks which attempt runs.
 func TestNoFirstBeatForAnotherAttempt(t *testing.T) {
 	for name, describe := range map[string]func(*completer.Status){
 		"the next runs": func(s *completer.Status) { s.Started = s.Started.Add(time.Second) },
@@ -272,7 +274,7 @@ func TestNoFirstBeatForAnotherAttempt(t *testing.T) {
 	}
 }
 
-// What came of a beat is of the attempt that it was for.
+// The result of a beat is recorded only for the attempt that the beat was for.
 func TestBeatThatOutlastsItsAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
@@ -297,7 +299,8 @@ func TestBeatThatOutlastsItsAttempt(t *testing.T) {
 	})
 }
 
-// What is not yet known is asked again, and the entry stays as it is.
+// If Temporal does not know the answer yet, the hub asks again, and the entry
+// does not change.
 func TestBeatNotFoundAndNothingKnown(t *testing.T) {
 	for name, change := range map[string]func(s *server){
 		"buffered": func(s *server) {
@@ -327,8 +330,8 @@ func TestBeatNotFoundAndNothingKnown(t *testing.T) {
 	}
 }
 
-// A beat that fails comes again soon, less and less so, and always so that one
-// more fits before the timeout.
+// A failed beat is retried soon, with a growing backoff. Another try always
+// fits before the timeout.
 func TestBackOffOfFailingBeats(t *testing.T) {
 	for _, timeout := range []time.Duration{30 * time.Second, 10 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkStart is what an activity pays for handing itself over, above one
-// that returns activity.ErrResultPending at once: with the in-memory store,
-// two writes.
+// BenchmarkStart measures the cost of Start, compared with an activity that
+// returns activity.ErrResultPending at once. With the in-memory store, the cost
+// is two writes.
 func BenchmarkStart(b *testing.B) {
 	h, err := async.New(async.Options{Store: store.NewMemory(), Completer: new(asynctest.Completer)})
 	if err != nil {
@@ -33,7 +33,7 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N), "µs-over-bare")
 }
 
-// BenchmarkComplete is opening a callback and answering it, up to the
+// BenchmarkComplete measures opening a callback and answering it, up to the
 // completer.
 func BenchmarkComplete(b *testing.B) {
 	h, err := async.New(async.Options{Store: store.NewMemory(), Completer: nopCompleter{}})
@@ -62,7 +62,7 @@ func BenchmarkComplete(b *testing.B) {
 	}
 }
 
-// nopCompleter takes everything and remembers nothing.
+// nopCompleter accepts everything and remembers nothing.
 type nopCompleter struct{ completer.Completer }
 
 func (nopCompleter) Complete(context.Context, completer.Target, completer.Outcome) error { return nil }

@@ -26,8 +26,8 @@ func blobLimit(asked int, s store.Store) (int, error) {
 	most := maxBlobLimit
 	if l, ok := s.(store.Limiter); ok {
 		body := l.MaxBody()
-		// An entry may have an outcome as large as the limit, and details, which
-		// are never larger than Temporal's default.
+		// An entry has room for an outcome as large as the limit, and for
+		// details, which are never larger than Temporal's default limit.
 		room := body - min(max(body/8, leastRest), mostRest)
 		most = min(most, max(room/2, room-defaultBlobLimit))
 		if most < minBlobLimit {

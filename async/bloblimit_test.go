@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// small is a store that takes only smaller bodies.
+// small is a store that takes only small bodies.
 type small struct {
 	store.Store
 	most int
@@ -27,14 +27,15 @@ func (s small) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.Store.Put(ctx, e)
 }
 
-// The limit follows what the store takes, and New refuses one that does not fit.
+// The limit follows the largest body of the store, and New refuses a limit that
+// does not fit.
 func TestBlobLimitFollowsTheStore(t *testing.T) {
 	for _, c := range []struct {
 		body, asked int
 		want        string // in the error
 	}{
 		{store.MaxStored, 3584 << 10, ""},
-		{store.MaxBody, 3584 << 10, ""}, // what a sealed store takes
+		{store.MaxBody, 3584 << 10, ""}, // the largest body of a sealed store
 		{store.MaxBody, 3584<<10 + 1, "between 1 KiB and 3.5 MiB"},
 		{1 << 20, 0, ""},
 		{1 << 20, 448 << 10, ""},
@@ -49,8 +50,8 @@ func TestBlobLimitFollowsTheStore(t *testing.T) {
 	}
 }
 
-// The largest result and the largest details fit into an entry of a store that
-// takes little, and a larger result is ErrTooLarge.
+// The largest result and the largest details fit into an entry of a store with
+// small bodies. A larger result is ErrTooLarge.
 func TestLargestEntryOfASmallStore(t *testing.T) {
 	for _, body := range []int{256 << 10, 1 << 20, 4 << 20} {
 		w := newWorld(t, func(o *async.Options) { o.Store = small{o.Store, body} })
@@ -64,7 +65,7 @@ func TestLargestEntryOfASmallStore(t *testing.T) {
 		}
 		p, err := async.Open[[]byte](t.Context(), w.hub, id)
 		wantNil(t, err)
-		largest := 0 // by bisection, of the details that are taken
+		largest := 0 // bisection finds the largest details that are accepted
 		for step := 4 << 20; step > 0; step /= 2 {
 			err := p.Heartbeat(t.Context(), bytes.Repeat([]byte{1}, largest+step))
 			if err == nil {
@@ -79,7 +80,7 @@ func TestLargestEntryOfASmallStore(t *testing.T) {
 		if err := p.Complete(t.Context(), make([]byte, body)); !errors.Is(err, async.ErrTooLarge) {
 			t.Errorf("a store that takes %d bytes: Complete with as many: got %v, want ErrTooLarge", body, err)
 		}
-		// The limit of results is that of details up to 2 MiB.
+		// Results and details have the same limit up to 2 MiB.
 		if err := p.Complete(t.Context(), make([]byte, largest)); err != nil {
 			t.Errorf("a store that takes %d bytes: Complete with %d beside details of as many: got %v, want nil", body, largest, err)
 		}

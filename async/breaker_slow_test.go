@@ -13,8 +13,9 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// A server that takes more than a second for each call is slow, not away: the hub
-// says at most once that it can't reach it, and then lets its calls last.
+// A server that takes more than a second for each call is slow, not
+// unreachable. The hub logs at most once that it cannot reach the server, and
+// then allows longer calls.
 func TestSlowServerIsNotAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, each = 4, 20

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// A hub that can't reach Temporal leaves what is due to one that can, and takes
-// part again once it can.
+// A hub that cannot reach Temporal leaves due entries to a hub that can. When
+// the hub reaches Temporal again, it takes part again.
 func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -64,8 +64,9 @@ func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 		pass(10 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		// One that it has at hand when it finds out may be late, and one of ten
-		// thousand later: it has to look at some. Without that it is 1,800.
+		// The entry that the hub holds when it finds out may be late, and one
+		// of ten thousand may be late afterwards, because the hub has to probe
+		// some. Without leaving entries to the other hub, 1,800 are late.
 		if late > 5 || len(last) != activities {
 			t.Errorf("%d beats came after the heartbeat timeout, and %d of %d activities had any: a hub that reaches nothing holds them up", late, len(last), activities)
 		}
@@ -75,8 +76,9 @@ func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 	})
 }
 
-// A namespace that couldn't be reached slows a hub down for others as long as it
-// has something to do there, and for a minute.
+// A namespace that could not be reached slows a hub down for other namespaces.
+// The delay ends a minute after the hub has nothing more to do for that
+// namespace.
 func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 1 })
@@ -101,8 +103,8 @@ func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 		}
 		runHub(t, w.hub)
 		pass(5 * time.Minute)
-		// takes is how long the hub takes for so many answers of another namespace,
-		// of which it claims two at a time.
+		// takes returns how long the hub takes for this number of answers of
+		// another namespace. The hub claims two of them at a time.
 		started := 0
 		takes := func(n int) time.Duration {
 			before := len(w.completer.Completed())

@@ -13,10 +13,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Callback is a handle of one activity that waits for an external system,
-// whatever its result type. Other SDKs call it an async activity handle. It is
-// a small value, safe for concurrent use. Accessors report the state at the
-// time the callback was opened; methods act on the current entry.
+// Callback is a handle of one activity that waits for an external system. The
+// result type of a Callback is not known. Other SDKs call a Callback an async
+// activity handle. Callback is a small value, safe for concurrent use.
+// Accessors report the state at the time the callback was opened; methods act
+// on the current entry.
 //
 // The zero Callback returns ErrNotFound from every method.
 type Callback struct {
@@ -24,9 +25,10 @@ type Callback struct {
 	handle
 }
 
-// ID returns the callback ID: 54 characters that are safe in a URL, 44 with a
-// business key, and none for a key that no activity has yet. Anyone who has the
-// ID can answer. Send it only to the system that should, and do not log it.
+// ID returns the callback ID, which is safe in a URL. A callback ID has 54
+// characters, or 44 with a business key. ID returns "" for a business key that
+// no activity has used yet. Anyone who has the ID can answer. Send the callback
+// ID only to the system that should answer, and do not log it.
 func (c Callback) ID() string {
 	if c.id == nil {
 		return ""
@@ -61,7 +63,7 @@ func (c Callback) Fail(ctx context.Context, err error) error {
 	return failed("fail", c.entryID(), c.fail(ctx, err, true))
 }
 
-// Reject fails the activity with err, without retries. Otherwise it is like
+// Reject fails the activity with err, without retries. Reject is otherwise like
 // Fail.
 func (c Callback) Reject(ctx context.Context, err error) error {
 	return failed("reject", c.entryID(), c.fail(ctx, err, false))
@@ -83,12 +85,12 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 }
 
 // ReportCanceled ends the activity as cancelled, with these details. Temporal
-// accepts this only after a request for cancellation. Without one,
-// ReportCanceled returns ErrCancelNotRequested and changes nothing. If the
-// store does not know of a request, ReportCanceled asks Temporal, so it needs a
-// hub with a completer.
+// accepts a cancellation only after a request for cancellation. Without such a
+// request, ReportCanceled returns ErrCancelNotRequested and changes nothing. If
+// the store does not know of a request, ReportCanceled asks Temporal, so it
+// needs a hub with a completer.
 //
-// It is not called Cancel because Cancel, in Temporal's SDK, requests a
+// The method is not called Cancel, because Cancel in Temporal's SDK requests a
 // cancellation.
 func (c Callback) ReportCanceled(ctx context.Context, details ...any) error {
 	return failed("report canceled", c.entryID(), c.reportCanceled(ctx, details))
@@ -110,8 +112,9 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 }
 
 // Remember stores a reference of the external system, such as a job number, for
-// later attempts of this round. They read it with Reference and do not submit
-// the job again. At most 4 KiB of UTF-8; "" removes the reference.
+// later attempts of this round. Later attempts read the reference with
+// Reference and do not submit the job again. A reference has at most 4 KiB of
+// UTF-8; "" removes it.
 func (c Callback) Remember(ctx context.Context, ref string) error {
 	return failed("remember", c.entryID(), c.remember(ctx, ref))
 }
@@ -124,7 +127,7 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 		return fmt.Errorf("%w: a reference must be at most %d bytes of UTF-8, got %d bytes", ErrInvalidArgument, maxReference, len(ref))
 	}
 	_, err := c.update(ctx, func(e entry) (entry, bool, error) {
-		e.until = e.due // whoever has it claimed keeps it
+		e.until = e.due // a hub that has claimed the entry keeps its claim
 		if e.rec.Reference == ref {
 			return e, false, nil
 		}
@@ -134,12 +137,12 @@ func (c Callback) remember(ctx context.Context, ref string) error {
 	return err
 }
 
-// update changes the entry, whose round must be the callback's.
+// update changes the entry if it is still in the round of the callback.
 func (c Callback) update(ctx context.Context, change func(e entry) (_ entry, write bool, err error)) (entry, error) {
 	return c.handle.update(ctx, c.hub.entries, change)
 }
 
-// errZero answers a callback that no hub gave.
+// errZero is the error of a Callback that no hub created.
 var errZero = fmt.Errorf("%w: the zero Callback", ErrNotFound)
 
 // State is the state of an entry.
@@ -168,53 +171,53 @@ func (s State) String() string {
 	}
 }
 
-// Info describes a callback for operators. It contains neither the task token,
-// nor the outcome, nor the callback ID.
+// Info describes a callback for operators. Info contains neither the task
+// token, nor the outcome, nor the callback ID.
 type Info struct {
-	ID         string // of the entry in the store: nothing can be answered with it
+	ID         string // ID of the entry in the store; it does not authorize an answer
 	ResultType string
 	State      State
 
-	Namespace, WorkflowID, WorkflowType, RunID string // the last three empty for a standalone activity
+	Namespace, WorkflowID, WorkflowType, RunID string // the last three are empty for a standalone activity
 	ActivityID, ActivityType                   string
-	ActivityRunID                              string // of a standalone activity
+	ActivityRunID                              string // run ID of a standalone activity
 	TaskQueue                                  string
 	Attempt                                    int32
 
-	Outcome   string // "result", "failure", "cancellation" or ""
+	Outcome   string // "result", "failure", "cancellation", or "" if there is no outcome
 	Delivered bool
 	Settled   time.Time
 	Ended     time.Time
-	End       error // why it ended undelivered: ErrExpired, ErrUnknownEnd, ErrAbandoned, else ErrOver
+	End       error // the reason for an end without delivery: ErrExpired, ErrUnknownEnd, ErrAbandoned, otherwise ErrOver
 
 	Key, Reference string
 	Labels         map[string]string
 
-	// The signals that stand, as the last heartbeat or question to Temporal found
-	// them. With CancelRequested the workflow may no longer be waiting for the
-	// result, although Temporal still accepts one.
+	// Signals that are in force, as of the last heartbeat or question to
+	// Temporal. If CancelRequested is set, the workflow may no longer be
+	// waiting for the result, although Temporal still accepts one.
 	CancelRequested, Paused, Reset bool
 
-	Created, Started, Deadline time.Time // Started and Deadline of the attempt
+	Created, Started, Deadline time.Time // Started and Deadline are times of the attempt
 	Pump                       string
-	LastBeat, NextBeat         time.Time // while Waiting, once the function has returned
+	LastBeat, NextBeat         time.Time // set while Waiting, after the function has returned
 	NextDelivery               time.Time // while Settled
 	Deliveries                 int       // tries
-	LastError                  string    // the class of the last try's error
+	LastError                  string    // the class of the error of the last try
 
-	Early            bool          // answered by key, and its activity has not come
+	Early            bool          // answered by business key before the activity arrived
 	HandedOff        bool          // the function of the current attempt has returned
 	Scheduled        time.Time     // of the activity
 	HeartbeatTimeout time.Duration // zero: none
-	HeartbeatTries   int           // in vain, since LastBeat
-	Hooks            []string      // that have not returned nil yet: "Delivered", "Over", …
+	HeartbeatTries   int           // failed heartbeats since LastBeat
+	Hooks            []string      // hooks that have not returned nil yet: "Delivered", "Over", …
 	HookTries        int           // in vain
 	NextHook         time.Time
-	Asked            time.Time // when the function of the round was first about to run
-	Since            time.Time // when the entry came into its state
-	Late             time.Time // since when it needs a hub; zero: it needs none now
-	Due              time.Time // when a hub takes it next; a hub that works on it moves it ahead
-	Class            string    // what goes wrong: LastError, "hook", "heartbeat" or "late"; "": nothing
+	Asked            time.Time // when the function of the round was about to run for the first time
+	Since            time.Time // when the entry entered its state
+	Late             time.Time // since when the entry needs a hub; zero if it needs none now
+	Due              time.Time // when a hub takes the entry next; a hub that works on it postpones this time
+	Class            string    // what goes wrong: LastError, "hook", "heartbeat" or "late"; "" if nothing is wrong
 }
 
 // Info returns the state of the entry at the time the callback was opened.
@@ -264,7 +267,7 @@ func (c Callback) Info() Info {
 	return i
 }
 
-// endError is the reason for which an entry closed undelivered.
+// endError returns the reason for which an entry closed without delivery.
 func endError(e record.End) error {
 	switch e {
 	case record.EndTimedOut:

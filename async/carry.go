@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// carriage is the delivery of an outcome that a caller has just settled. It goes on
-// when the caller has left.
+// carriage is the delivery of an outcome that a caller has just settled. The
+// delivery continues after the caller has left.
 type carriage struct {
 	d     *deliverer
 	calls context.Context // outlives the caller's
@@ -15,24 +15,25 @@ type carriage struct {
 	until time.Time // when the claim ends
 	probe bool
 
-	places <-chan struct{} // it has one of these
-	ended  chan struct{}   // closed when it has ended, delivered or not
+	places <-chan struct{} // a delivery holds one of these places
+	ended  chan struct{}   // closed when the delivery has ended, successful or not
 
-	// What came of it; written before ended is closed.
+	// The entry after the delivery; written before ended is closed.
 	delivered entry
 	known     bool
 }
 
-// carry delivers an outcome that a caller has just settled, and waits for that,
-// at most for Options.DeliveryWait and as long as the caller's context lasts. The
-// delivery goes on after that. It reports whether the caller learns how it ended.
+// carry delivers an outcome that a caller has just settled. carry waits for the
+// delivery, at most for Options.DeliveryWait and until the caller's context
+// ends. The delivery continues after that. carry reports whether the caller
+// learns the end of the delivery.
 func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered entry, known bool) {
 	c := &carriage{d: d, calls: context.WithoutCancel(ctx), entry: e, until: fromNano(e.rec.Delivery.Next), probe: probe, ended: make(chan struct{})}
 	wait := d.courier.wait
 	if probe {
 		c.until, wait = probeUntil(c.until, d.claimTime), 0 // while the breaker is open no caller waits
 	}
-	left := time.Now().Add(wait) // when the caller leaves
+	left := time.Now().Add(wait) // the time when the caller leaves
 	places := d.courier.places()
 	if !takePlace(ctx, places, left) {
 		d.handBack(c.calls, e)
@@ -48,7 +49,7 @@ func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered e
 
 // wait waits for the delivery until the caller leaves, or ctx ends.
 func (c *carriage) wait(ctx context.Context, left time.Time) (delivered entry, known bool) {
-	runtime.Gosched() // a quick delivery is over then, and its caller needs no timer
+	runtime.Gosched() // a quick delivery has ended by now, and its caller needs no timer
 	if !c.hasEnded() {
 		timer := time.NewTimer(time.Until(left))
 		defer timer.Stop()
@@ -57,7 +58,7 @@ func (c *carriage) wait(ctx context.Context, left time.Time) (delivered entry, k
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-		if !c.hasEnded() { // it may have ended at that very moment
+		if !c.hasEnded() { // the delivery may have ended just before
 			return entry{}, false
 		}
 	}
@@ -73,8 +74,8 @@ func (c *carriage) hasEnded() bool {
 	}
 }
 
-// takePlace takes a place for a delivery. It reports false if there is none before
-// the caller leaves or ctx ends.
+// takePlace takes a place for a delivery. takePlace returns false if no place
+// becomes free before the caller leaves or ctx ends.
 func takePlace(ctx context.Context, places chan<- struct{}, left time.Time) bool {
 	select {
 	case places <- struct{}{}:
@@ -92,7 +93,7 @@ func takePlace(ctx context.Context, places chan<- struct{}, left time.Time) bool
 	return false
 }
 
-// task is the delivery in a pool.
+// task returns the delivery as a task of a pool.
 func (c *carriage) task() task {
 	return task{kind: anAnswer, deadline: time.Now(), do: c.inSlot, putOff: c.putOff, carried: true}
 }
@@ -110,26 +111,26 @@ func (c *carriage) run() {
 	}
 }
 
-// putOff hands the outcome back, and makes no delivery.
+// putOff hands the outcome back without a delivery.
 func (c *carriage) putOff() {
 	defer c.leave()
 	c.d.handBack(c.calls, c.entry)
 }
 
-// leave gives the place back, and lets the caller go, also after a delivery that
-// has failed.
+// leave releases the place and lets the caller continue, also after a delivery
+// that failed.
 func (c *carriage) leave() {
 	<-c.places
 	close(c.ended)
 }
 
-// deliver makes the delivery. It reports false where the outcome is to be handed
-// back.
+// deliver makes the delivery. deliver returns false if the outcome must be
+// handed back.
 func (c *carriage) deliver() bool {
 	ctx := withDeadline(c.calls, c.until.Add(-callMargin))
 	defer ctx.end()
 	if ctx.Err() != nil {
-		return true // another hub has it by now
+		return true // another hub has the entry by now
 	}
 	if c.d.health.open(c.entry.rec.Namespace, anAnswer) && !c.probe {
 		return false // the breaker has opened meanwhile
@@ -140,18 +141,19 @@ func (c *carriage) deliver() bool {
 	return true
 }
 
-// handBack leaves an outcome that this process has accepted to whichever hub
-// comes first.
+// handBack leaves an outcome that this process has accepted to the first hub
+// that claims it.
 func (d *deliverer) handBack(ctx context.Context, e entry) {
 	call := withTimeout(ctx, wrapUp)
 	defer call.end()
 	unclaim(&e, time.Now())
 	if saved, err := d.entries.save(call, e); err == nil {
 		d.parkAnswer(saved)
-	} // else its claim lapses
+	} // otherwise the claim of the entry must expire first
 }
 
-// parkAnswer has an answer done as soon as the breaker closes, or at once.
+// parkAnswer schedules a delivery for when the breaker closes, or at once if it
+// is closed.
 func (d *deliverer) parkAnswer(e entry) {
 	d.park(wayOf(e, callToDeliver), parked{e.id, e.version, fromNano(e.rec.Outcome.GetSettled())})
 }
@@ -159,7 +161,7 @@ func (d *deliverer) parkAnswer(e entry) {
 // park remembers an entry until the breaker closes.
 func (d *deliverer) park(w way, p parked) {
 	d.backlog.park(w, p)
-	if !d.health.open(w.namespace, w.kind) { // it has closed meanwhile
+	if !d.health.open(w.namespace, w.kind) { // the breaker has closed meanwhile
 		d.backlog.recall(w)
 		d.wheel.wake()
 	}

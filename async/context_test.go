@@ -28,8 +28,9 @@ func ofTenant(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, tenant{}, name)
 }
 
-// tenantConverter marks each payload with the tenant of the context, and with
-// the workflow of the serialization context, in the order in which it got them.
+// tenantConverter marks each payload with the tenant of the context and with
+// the workflow of the serialization context. The order of the marks is the
+// order in which the converter got the two.
 type tenantConverter struct {
 	converter.DataConverter
 	key string
@@ -56,7 +57,7 @@ func (c tenantConverter) mark(p *commonpb.Payload, err error) (*commonpb.Payload
 }
 
 func (c tenantConverter) ToPayload(v any) (*commonpb.Payload, error) {
-	if raw, is := v.(converter.RawValue); is { // decoded and encoded again
+	if raw, is := v.(converter.RawValue); is { // the value is decoded and encoded again
 		return c.mark(raw.Payload(), nil)
 	}
 	return c.mark(c.DataConverter.ToPayload(v))
@@ -70,7 +71,8 @@ func (c tenantConverter) ToPayloads(vs ...any) (*commonpb.Payloads, error) {
 	return ps, err
 }
 
-// tenantFailures is the failure converter of such a data converter.
+// tenantFailures is the failure converter that belongs to such a data
+// converter.
 type tenantFailures struct {
 	converter.FailureConverter
 	data tenantConverter
@@ -95,8 +97,9 @@ func tenants(o *async.Options) {
 
 func keyOf(p *commonpb.Payload) string { return string(p.GetMetadata()["key"]) }
 
-// A converter that is aware of contexts gets that of the call, and then the
-// serialization context, as those of the SDK's client do.
+// A converter that implements ContextAware gets the context of the call first,
+// and then the serialization context. The converters of the SDK's client get
+// them in the same order.
 func TestConvertersGetTheCallersContext(t *testing.T) {
 	ctx := ofTenant(t.Context(), "a")
 	failed := func(f *failurepb.Failure) string {
@@ -129,7 +132,7 @@ func TestConvertersGetTheCallersContext(t *testing.T) {
 	}
 }
 
-// The details of a pump are encoded with the context that the pump was given.
+// The hub encodes the details of a pump with the context that the pump got.
 func TestPumpsDetailsGetItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var keys []string
@@ -162,7 +165,8 @@ func TestHeartbeatGetsTheCallersContext(t *testing.T) {
 	}
 }
 
-// Start binds an early result to its activity with the activity's context.
+// Start encodes an early result again for its activity, with the activity's
+// context.
 func TestStartEncodesWithTheActivitysContext(t *testing.T) {
 	w := newWorld(t, tenants)
 	p := w.openKey(async.KeyOptions{Namespace: "default", Early: time.Hour})
@@ -183,7 +187,7 @@ func TestStartEncodesWithTheActivitysContext(t *testing.T) {
 	}
 }
 
-// both is one type that converts values and failures.
+// both is one type that converts both values and failures.
 type both struct {
 	converter.FailureConverter
 	tenantConverter
@@ -225,8 +229,8 @@ type badFailures struct {
 
 func (c badFailures) WithContext(context.Context) converter.FailureConverter { return c.with() }
 
-// A converter whose WithContext panics, or gives nothing, is an error of that
-// call: nothing is accepted.
+// If WithContext of a converter panics or returns nil, the call returns an
+// error and accepts nothing.
 func TestWithContextFails(t *testing.T) {
 	for name, change := range map[string]func(*async.Options){
 		"data panics": func(o *async.Options) {
@@ -263,7 +267,8 @@ func TestWithContextFails(t *testing.T) {
 	}
 }
 
-// The smallest form, through the package for applications' tests.
+// This test uses the smallest context-aware converter, through the package for
+// applications' tests.
 func TestContextAwareConverter(t *testing.T) {
 	reports := new(asynctest.Completer)
 	hub := asynctest.NewHub(t, async.Options{Completer: reports, DataConverter: tenantConverter{DataConverter: converter.GetDefaultDataConverter()}})

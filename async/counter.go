@@ -7,22 +7,23 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// counter is an Observer that only counts. It changes no context, keeps nothing
-// with a round, does not block, and needs little of an entry. Hubs call it without
-// what the contract of Observer costs: contexts, copies of Info and of Carry.
+// counter is an Observer that only counts. A counter does not change the
+// context, keeps nothing for a round, does not block, and needs few fields of
+// an entry. Hubs call a counter without the cost of a full Observer: contexts,
+// and copies of Info and of Carry.
 type counter interface {
 	count(c count, class string, n int, lag time.Duration)
 }
 
 // count is an operation that a counter counts when it ends.
 type count struct {
-	op     Op // "": none, or it has ended
+	op     Op // "" if there is no operation, or if it has ended
 	detail string
 	begun  time.Time
 	about  subject
 }
 
-// subject is what a counter needs of an entry, as of Info.
+// subject contains the fields of an entry that a counter needs, as in Info.
 type subject struct {
 	activityType, resultType string
 	heartbeatTimeout         time.Duration
@@ -40,7 +41,7 @@ func subjectOfInfo(i Info) subject {
 	return subject{i.ActivityType, i.ResultType, i.HeartbeatTimeout, i.Asked, i.Settled}
 }
 
-// counting begins an operation that is counted.
+// counting begins a counted operation.
 func (l *lookout) counting(op Op, detail string, r *record.Record) observation {
 	o := observation{of: l, counted: count{op: op, detail: detail, begun: time.Now()}}
 	if r != nil {
@@ -49,7 +50,7 @@ func (l *lookout) counting(op Op, detail string, r *record.Record) observation {
 	return o
 }
 
-// count ends an operation that is counted. The sink is the application's and may
+// count ends a counted operation. The sink belongs to the application and may
 // panic.
 func (o *observation) count(class string, n int, lag time.Duration) {
 	c := o.counted

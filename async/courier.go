@@ -10,24 +10,25 @@ const (
 	defaultDeliveryWait = time.Second
 	maxDeliveryWait     = time.Minute
 
-	// carriedPerSlot is how many callers' deliveries a pool takes for each of its
-	// slots.
+	// carriedPerSlot is the maximum number of callers' deliveries that a pool
+	// accepts for each of its slots.
 	carriedPerSlot = 4
 )
 
-// courier delivers what callers have just answered. While Run is under way its
-// pool makes the deliveries. Otherwise the courier starts a goroutine for each, a
-// bounded number of them, which Run and Work wait for before they return.
+// courier delivers outcomes that callers have just settled. While Run is
+// running, its pool makes the deliveries. Otherwise the courier starts a
+// goroutine for each delivery. The number of these goroutines is limited, and
+// Run and Work wait for them before they return.
 type courier struct {
-	wait   time.Duration  // how long a caller waits; not above zero: not at all
-	own    chan struct{}  // places of deliveries outside of pools
-	pooled chan struct{}  // places of deliveries in pools
+	wait   time.Duration  // how long a caller waits; zero or negative: it does not wait
+	own    chan struct{}  // places for deliveries outside of pools
+	pooled chan struct{}  // places for deliveries in pools
 	spawn  func(f func()) // starts a goroutine
 
 	mu    sync.Mutex
-	pools []*pool       // of the calls of Run under way
-	under int           // deliveries outside of pools
-	idle  chan struct{} // closed when there are none; nil: nothing waits for that
+	pools []*pool       // pools of the running calls of Run
+	under int           // number of running deliveries outside of pools
+	idle  chan struct{} // closed when no delivery is running; nil if no caller waits for that
 }
 
 func newCourier(wait time.Duration, concurrency int) *courier {
@@ -39,7 +40,7 @@ func newCourier(wait time.Duration, concurrency int) *courier {
 	}
 }
 
-// places returns the places of the deliveries that begin now.
+// places returns the places for deliveries that begin now.
 func (c *courier) places() chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +50,7 @@ func (c *courier) places() chan struct{} {
 	return c.own
 }
 
-// join makes a pool take the deliveries until it leaves.
+// join makes a pool accept deliveries until it leaves.
 func (c *courier) join(p *pool) (leave func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,8 +73,8 @@ func (c *courier) start(delivery *carriage) {
 	})
 }
 
-// submit gives a delivery to a pool. Where there is none it reports false, and
-// counts one that is under way outside of pools.
+// submit gives a delivery to a pool. If there is no pool, submit returns false
+// and counts a running delivery outside of pools.
 func (c *courier) submit(delivery *carriage) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,8 +95,8 @@ func (c *courier) ended() {
 	}
 }
 
-// rest waits until no delivery is under way outside of pools. Each ends within
-// the hub's ClaimTime.
+// rest waits until no delivery outside of pools is running. Each of these
+// deliveries ends within the hub's ClaimTime.
 func (c *courier) rest() {
 	for {
 		c.mu.Lock()

@@ -25,8 +25,8 @@ func TestDeliveryWaitOutOfRange(t *testing.T) {
 	}
 }
 
-// A caller waits for DeliveryWait at most, once or twice; then the breaker is open
-// and no caller waits. What was accepted arrives later.
+// One or two callers wait, at most for DeliveryWait. Then the breaker is open,
+// and no caller waits. The accepted outcomes are delivered later.
 func TestCallersWaitForABoundedTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		wait   time.Duration
@@ -79,7 +79,8 @@ func TestCallersWaitForABoundedTime(t *testing.T) {
 	}
 }
 
-// A caller waits no longer than its delivery lasts, however long DeliveryWait is.
+// A caller waits no longer than its delivery takes, even with a long
+// DeliveryWait.
 func TestCallersWaitNoLongerThanTheDelivery(t *testing.T) {
 	for _, runs := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -98,8 +99,8 @@ func TestCallersWaitNoLongerThanTheDelivery(t *testing.T) {
 	}
 }
 
-// The delivery goes on when the caller's context has ended, and Run's end waits for
-// it.
+// The delivery continues after the caller's context has ended, and Run waits
+// for the delivery before it returns.
 func TestDeliveryOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -127,7 +128,7 @@ func TestDeliveryOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// answer answers the n-th of the activities, and returns how long that took.
+// answer answers the n-th activity, and returns how long the call took.
 func (w *world) answer(ctx context.Context, n int) (took time.Duration) {
 	w.t.Helper()
 	for _, callback := range asynctest.Pending(w.t, w.hub) {
@@ -143,7 +144,7 @@ func (w *world) answer(ctx context.Context, n int) (took time.Duration) {
 	return 0
 }
 
-// other returns another hub on the same store, which Temporal answers.
+// other returns another hub on the same store. Temporal answers its calls.
 func (w *world) other() (*async.Hub, *asynctest.Completer) {
 	w.t.Helper()
 	c := new(asynctest.Completer)
@@ -152,8 +153,8 @@ func (w *world) other() (*async.Hub, *asynctest.Completer) {
 	return h, c
 }
 
-// wantTakenBy checks that another hub finds these answers due at once, and delivers
-// them.
+// wantTakenBy checks that another hub finds these answers due at once, and
+// delivers them.
 func (w *world) wantTakenBy(h *async.Hub, c *asynctest.Completer, activities ...string) {
 	w.t.Helper()
 	w.work(h)
@@ -167,8 +168,8 @@ func (w *world) wantTakenBy(h *async.Hub, c *asynctest.Completer, activities ...
 	}
 }
 
-// A delivery that is queued while the breaker opens is handed back: its caller waits
-// no longer, and another hub may deliver the answer at once.
+// A delivery that is queued when the breaker opens is handed back. The caller
+// stops waiting, and another hub may deliver the answer at once.
 func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
 	for name, runs := range map[string]bool{"without Run": false, "while Run is under way": true} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +192,7 @@ func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
 				var callers sync.WaitGroup
 				for n := range took {
 					callers.Go(func() { took[n] = w.answer(t.Context(), n) })
-					pass(time.Millisecond) // they come one after another
+					pass(time.Millisecond) // the calls begin one after another
 				}
 				callers.Wait()
 				// The second failed call opens the breaker 20 ms after the first answer came.
@@ -210,14 +211,14 @@ func TestBreakerOpensBeforeAQueuedDelivery(t *testing.T) {
 	}
 }
 
-// An answer whose delivery gets no place is handed back when its caller leaves: a hub
-// that runs delivers it at once, and not when its claim lapses.
+// An answer whose delivery gets no place is handed back when its caller leaves.
+// A running hub delivers the answer at once, before the claim expires.
 func TestNoPlaceForADelivery(t *testing.T) {
 	for name, c := range map[string]struct {
 		runs   bool
-		places int // with a concurrency of 1
+		places int // number of places with a concurrency of 1
 		wait   time.Duration
-		leaves time.Duration // after which the caller's context ends
+		leaves time.Duration // time after which the caller's context ends
 		want   time.Duration
 	}{
 		"without Run, DeliveryWait ends":            {false, 1, 50 * time.Millisecond, time.Minute, 50 * time.Millisecond},
@@ -231,7 +232,7 @@ func TestNoPlaceForADelivery(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(o *async.Options) { o.Concurrency, o.DeliveryWait = 1, c.wait })
 				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
-					time.Sleep(200 * time.Millisecond) // after 250 ms without a call that begins, Run would put answers off
+					time.Sleep(200 * time.Millisecond) // after 250 ms in which no call begins, Run would postpone answers
 					return nil
 				}
 				for n := range c.places + 1 {
@@ -252,11 +253,11 @@ func TestNoPlaceForADelivery(t *testing.T) {
 				}
 				if !c.runs {
 					other, taken := w.other()
-					time.Sleep(time.Millisecond) // what is due now is due before the next claim
+					time.Sleep(time.Millisecond) // an entry that is due now is due before the next claim
 					w.wantTakenBy(other, taken, fmt.Sprint(c.places))
 				}
 				callers.Wait()
-				pass(6 * time.Second) // shorter than a claim
+				pass(6 * time.Second) // the time is shorter than a claim
 				if c.runs {
 					w.wantSent(c.places + 1)
 				}
@@ -265,8 +266,8 @@ func TestNoPlaceForADelivery(t *testing.T) {
 	}
 }
 
-// A delivery that waits in the pool behind calls that hang is handed back after a
-// while: its caller waits no longer, and another hub delivers the answer.
+// A delivery that waits in the pool behind hanging calls is handed back after a
+// while. The caller stops waiting, and another hub delivers the answer.
 func TestDeliveryBehindCallsThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Concurrency = 1 })
@@ -276,7 +277,7 @@ func TestDeliveryBehindCallsThatHang(t *testing.T) {
 		for n := range 4 {
 			w.startOther(n, 0, async.StartOptions{})
 		}
-		for _, callback := range asynctest.Pending(t, settler)[:3] { // as many as the pool takes
+		for _, callback := range asynctest.Pending(t, settler)[:3] { // the number of deliveries that the pool accepts
 			p, err := async.Open[Decision](t.Context(), settler, callback.ID())
 			wantNil(t, err)
 			wantNil(t, p.Complete(t.Context(), Decision{}))
@@ -292,8 +293,9 @@ func TestDeliveryBehindCallsThatHang(t *testing.T) {
 	})
 }
 
-// A hub whose calls all hang comes after the others, until a slot is free: then it
-// delivers at once what was accepted meanwhile.
+// While all calls of a hub hang, the hub claims after the other hubs. When a
+// slot becomes free, it delivers at once the answers that were accepted in the
+// meantime.
 func TestHubWhoseCallsHangLeavesAnswersToOthers(t *testing.T) {
 	for name, another := range map[string]bool{"another hub works": true, "a slot becomes free": false} {
 		t.Run(name, func(t *testing.T) {
@@ -302,7 +304,7 @@ func TestHubWhoseCallsHangLeavesAnswersToOthers(t *testing.T) {
 				const hang = 700 * time.Millisecond
 				first := true
 				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
-					if first { // calls come one after another
+					if first { // calls begin one after another
 						first = false
 						time.Sleep(hang)
 					}
@@ -324,7 +326,7 @@ func TestHubWhoseCallsHangLeavesAnswersToOthers(t *testing.T) {
 				}
 				runHub(t, w.hub)
 				pass(400 * time.Millisecond)
-				settle(3) // its signal wakes the hub, which has nothing that begins
+				settle(3) // the signal wakes the hub, which has no call to begin
 				pass(100 * time.Millisecond)
 				if another {
 					other, c := w.other()
@@ -333,7 +335,7 @@ func TestHubWhoseCallsHangLeavesAnswersToOthers(t *testing.T) {
 				}
 				w.wantSent(0)
 				pass(hang - 500*time.Millisecond + 10*time.Millisecond)
-				w.wantSent(2) // those that wait behind the call that hung were put off for longer
+				w.wantSent(2) // the entries behind the hanging call were postponed for longer
 			})
 		})
 	}

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// deadline is a context that ends at a time. Unlike one of context.WithDeadline it
-// has no timer before something waits for its end: most calls end before anything
-// does, and a timer costs as much as a small call.
+// deadline is a context that ends at a given time. Unlike a context of
+// context.WithDeadline, it has no timer until code waits for its end. Most
+// calls end before that, and a timer costs as much as a small call.
 type deadline struct {
 	context.Context // its parent
 	at              time.Time
 
 	mu    sync.Mutex
 	ended bool
-	timed context.Context // has the timer; nil: nothing has waited yet
+	timed context.Context // the context with the timer; nil until code waits for the end
 	stop  context.CancelFunc
 }
 
-// withDeadline returns a context that ends with ctx, at that time, or when its end
-// method is called. The caller calls end.
+// withDeadline returns a context that ends when ctx ends, at the given time, or
+// when its end method is called. The caller must call end.
 func withDeadline(ctx context.Context, at time.Time) *deadline {
 	if of, ok := ctx.Deadline(); ok && of.Before(at) {
 		at = of
@@ -28,7 +28,7 @@ func withDeadline(ctx context.Context, at time.Time) *deadline {
 	return &deadline{Context: ctx, at: at}
 }
 
-// withTimeout is withDeadline in that time.
+// withTimeout is like withDeadline, with a duration from now.
 func withTimeout(ctx context.Context, d time.Duration) *deadline {
 	return withDeadline(ctx, time.Now().Add(d))
 }
@@ -43,7 +43,7 @@ func (c *deadline) end() {
 	}
 }
 
-// begin returns the context that has the timer. It is called with mu held.
+// begin returns the context that has the timer. The caller of begin holds mu.
 func (c *deadline) begin() context.Context {
 	switch {
 	case c.timed != nil:
@@ -66,7 +66,7 @@ func (c *deadline) Done() <-chan struct{} {
 	return c.begin().Done()
 }
 
-// Err returns why the context has ended, or nil.
+// Err returns the reason for which the context has ended, or nil.
 func (c *deadline) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,8 +76,8 @@ func (c *deadline) Err() error {
 	return c.begin().Err()
 }
 
-// Value returns the parent's value. Package context finds by it what Done belongs
-// to.
+// Value returns the parent's value. Package context uses Value to find the
+// context that owns Done's channel.
 func (c *deadline) Value(key any) any {
 	c.mu.Lock()
 	timed := c.timed

@@ -13,7 +13,7 @@ func TestDeadline(t *testing.T) {
 	cause := errors.New("why")
 	for name, c := range map[string]struct {
 		ends func(ctx *deadline, parent context.CancelCauseFunc)
-		want error // nil: it has not ended
+		want error // nil if the context has not ended
 		why  error
 	}{
 		"before its time":       {func(*deadline, context.CancelCauseFunc) { time.Sleep(time.Second - 1) }, nil, nil},
@@ -67,7 +67,7 @@ func TestDeadline(t *testing.T) {
 
 type deadlineKey struct{}
 
-// It ends no later than its parent.
+// The context ends no later than its parent.
 func TestDeadlineOfParent(t *testing.T) {
 	soon := time.Now().Add(time.Minute)
 	parent, cancel := context.WithDeadline(t.Context(), soon)
@@ -79,7 +79,8 @@ func TestDeadlineOfParent(t *testing.T) {
 	}
 }
 
-// A context derived from it needs no goroutine that waits for its end.
+// A context that is derived from a deadline needs no goroutine that waits for
+// its end.
 func TestDeadlineHasNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	ctx := withTimeout(t.Context(), time.Hour)

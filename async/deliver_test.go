@@ -12,7 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// The rows of NotFound: what Temporal says of the activity then decides.
+// These are the rows of NotFound in the state table. The answer to Describe
+// then decides.
 func TestNotFound(t *testing.T) {
 	result := func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{}) }
 	failure := func(p async.Pending[Decision]) error {
@@ -24,8 +25,8 @@ func TestNotFound(t *testing.T) {
 		name   string
 		answer func(p async.Pending[Decision]) error
 		status completer.Status
-		byID   error // what the call by ID is answered
-		mark   bool  // the last failure bears the outcome's mark
+		byID   error // the answer to the call by ID
+		mark   bool  // the last failure has the outcome's mark
 		sent   bool  // by ID
 		state  async.State
 		err    error
@@ -65,7 +66,7 @@ func TestNotFound(t *testing.T) {
 				return c.byID
 			}
 			w.completer.DescribeFunc = func(ctx context.Context, tg completer.Target, m string) (completer.Status, error) {
-				if m == "" { // before a cancellation settles
+				if m == "" { // the test asks before a cancellation is settled
 					return cancelRequested(ctx, tg, m)
 				}
 				if tg.TaskToken != nil || m != mark {
@@ -106,8 +107,9 @@ func TestRefusalIsRetriedSlowly(t *testing.T) {
 	})
 }
 
-// A request is never withdrawn, so Temporal doesn't refuse a cancellation that
-// has settled. Should it, what was accepted stays, and somebody is told.
+// Temporal never withdraws a request for cancellation, so it does not refuse a
+// cancellation that was settled. If Temporal refuses a settled cancellation
+// nevertheless, the accepted outcome stays, and the hook Refused is called.
 func TestSettledCancellationThatIsRefused(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
@@ -181,6 +183,6 @@ func TestCallerGoneWhileDelivering(t *testing.T) {
 		}
 		w.wantState(async.Settled)
 		time.Sleep(2 * time.Second)
-		w.wantState(async.Closed) // the delivery has gone on
+		w.wantState(async.Closed) // the delivery has continued
 	})
 }

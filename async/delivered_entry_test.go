@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A delivered entry keeps what answers repeats, and nothing more.
+// A delivered entry keeps only the fields that are needed to answer repeats.
 func TestDeliveredEntryIsSmall(t *testing.T) {
 	w := newWorld(t)
 	p := pend[string](t, w)
@@ -35,7 +35,8 @@ func TestDeliveredEntryIsSmall(t *testing.T) {
 	wantErr(t, err, async.ErrOutcomeGone)
 }
 
-// The payload stays until the Delivered hook has returned nil, which may read it.
+// The payload stays until the Delivered hook has returned nil, because the hook
+// may read the payload.
 func TestDeliveredHookReadsTheOutcome(t *testing.T) {
 	in(t, func(t *testing.T) {
 		var read []Decision
@@ -158,7 +159,7 @@ func TestOutcome(t *testing.T) {
 	})
 }
 
-// What the first release wrote is read, and is small once it is closed.
+// A record of the first release can be read, and shrinks when it is closed.
 func TestFirstReleasesRecordsShrink(t *testing.T) {
 	for _, name := range []string{"waiting", "settled"} {
 		t.Run(name, func(t *testing.T) {

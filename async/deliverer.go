@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// deliverer accepts outcomes, and reports them to Temporal.
+// deliverer accepts outcomes and reports them to Temporal.
 type deliverer struct {
-	describer // its completer is nil for a hub that settles only
+	describer // the completer is nil for a hub that only settles
 	entries   *entries
 	rules     *rules
 	health    *health
@@ -27,36 +27,37 @@ type deliverer struct {
 	lookout   *lookout
 }
 
-// verdict is what is known after a try to deliver, and the error of the last
+// verdict is the conclusion from a try to deliver, and the error of the last
 // call.
 type verdict struct {
 	lifecycle.Verdict
 	err error
 }
 
-// role is who delivers.
+// role says which kind of call delivers.
 type role int
 
 const (
-	// bySettler is the call that has just accepted the outcome: it can't have been
-	// sent before.
+	// bySettler is the call that has just accepted the outcome. The outcome
+	// cannot have been sent before.
 	bySettler role = iota
-	// byResolver is a later attempt's Start, which has learned from Temporal that
-	// the failure is for this attempt: it can't have been sent to it before.
+	// byResolver is the Start of a later attempt. byResolver has learned from
+	// Temporal that the failure is for this attempt, so the failure cannot have
+	// been sent to it before.
 	byResolver
 	// byStarter is any other Start.
 	byStarter
-	// byRunner is a hub that runs, which calls the hooks itself.
+	// byRunner is a running hub, which calls the hooks itself.
 	byRunner
 )
 
 // deliver tries to report the settled outcome of an entry that this caller has
-// claimed, and records what came of it. An outcome reaches Temporal only through
-// the completer: it never returns to the worker.
+// claimed, and records the result. An outcome reaches Temporal only through the
+// completer; it never returns to the worker.
 //
-// The error is only that of the store: what Temporal answers is in the entry. A
-// settler gets the zero entry if a result is delivered and the recorder writes
-// that down.
+// The returned error is only an error of the store. Temporal's answer is in the
+// entry. A settler gets the zero entry if a result is delivered and the
+// recorder records the delivery.
 func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error) {
 	if d.completer == nil {
 		return e, nil
@@ -71,16 +72,16 @@ func (d *deliverer) deliver(ctx context.Context, e entry, as role) (entry, error
 	seen.delivery(e, v)
 	d.logVerdict(ctx, e, o, v)
 	if as == bySettler && v.End == record.EndDelivered && o.Result != nil && d.recorder.offer(delivery{e, o.Mark}) {
-		return entry{}, nil // it is the recorder's now
+		return entry{}, nil // the recorder records the delivery
 	}
-	// What was learned is kept, whatever has become of the caller.
+	// The result is recorded even if the caller's context has ended.
 	wrap := withTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer wrap.end()
 	return d.conclude(wrap, e, o.Mark, v, as)
 }
 
-// attempt makes the calls: it sends heartbeat details that are still pending, and
-// then reports the outcome.
+// attempt makes the calls: it sends pending heartbeat details, and then reports
+// the outcome.
 func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
 	ctx, cancel := d.withinClaim(ctx)
 	defer cancel()
@@ -89,12 +90,12 @@ func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, a
 		err := d.passOn(early, e.rec, as)
 		stop()
 		if err != nil && e.rec.Delivery.GetTries() == 0 {
-			return e, undelivered(err) // once: an outcome doesn't hang on its details
+			return e, undelivered(err) // it tries the details once; an outcome does not wait for its details
 		}
 	}
 	begun := time.Now()
 	e, v := d.report(ctx, e, o, as)
-	if hasAnswered(v.err) { // also if there was only a question to ask
+	if hasAnswered(v.err) { // also true after a question to Temporal without a delivery
 		d.health.close(way{e.rec.Namespace, anAnswer}, begun, time.Now())
 	}
 	return e, v
@@ -112,19 +113,20 @@ func (d *deliverer) logVerdict(ctx context.Context, e entry, o completer.Outcome
 	case v.End != record.NoEnd:
 		d.troubles.lost.happened(ctx, append(about(endClass(v.End)), slog.Any("reason", endError(v.End)))...)
 	case errors.Is(v.err, completer.ErrOver), errors.Is(v.err, completer.ErrNotStarted):
-		// Temporal works, and the activity is between two attempts or about to end.
+		// Temporal works. The activity is between two attempts, or is about to
+		// end.
 		d.log.LogAttrs(ctx, slog.LevelDebug, "async: the activity cannot take its answer yet, and the hub retries", about(v.Class)...)
 	default:
 		d.troubles.undelivered.happened(ctx, about(v.Class)...)
 	}
 }
 
-// report makes the calls, by the state table. It returns the entry as it has
-// written it.
+// report makes the calls according to the state table. report returns the entry
+// as it has written it.
 func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
 	r := e.rec
 	if o.Failure != nil && as != bySettler && as != byResolver {
-		// It may have been taken before, by a process that died since.
+		// A process that has died since may have delivered the outcome before.
 		word, err := d.word(ctx, r, o.Mark)
 		if err != nil {
 			return e, undelivered(err)
@@ -134,7 +136,7 @@ func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as
 		}
 	}
 	t := target(r)
-	err := completer.ErrNotStarted // as far as can be known without a token
+	err := completer.ErrNotStarted // the best answer without a token
 	if len(t.TaskToken) > 0 {
 		err = d.completer.Complete(ctx, t, o)
 	}
@@ -150,7 +152,8 @@ func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as
 		return e, verdict{v, completer.ErrOver}
 	}
 	if o.Failure != nil && lifecycle.Outrun(r) {
-		// A reset has renumbered the attempt. No number tells which one follows it.
+		// A reset has renumbered the attempt. The number of an attempt no
+		// longer shows which attempt follows.
 		e.until = e.due
 		saved, err := d.entries.save(ctx, e)
 		if err != nil {
@@ -161,7 +164,8 @@ func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as
 	return e, undelivered(d.completer.Complete(ctx, t.ByID(), o))
 }
 
-// undelivered judges the error of a call; nil means that it was taken.
+// undelivered judges the error of a call; a nil error means that Temporal
+// accepted the outcome.
 func undelivered(err error) verdict {
 	v := verdict{err: err}
 	switch {
@@ -172,7 +176,7 @@ func undelivered(err error) verdict {
 	case errors.Is(err, completer.ErrRefused):
 		v.Class, v.OfHub = lifecycle.ClassRefused, true
 	case errors.Is(err, completer.ErrOver), errors.Is(err, completer.ErrNotStarted):
-		v.Class = "no attempt" // it changed state between two calls
+		v.Class = "no attempt" // the activity changed its state between two calls
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		v.Class = "timed out"
 	default:
@@ -181,9 +185,9 @@ func undelivered(err error) verdict {
 	return v
 }
 
-// conclude writes the verdict to the entry, as long as it is about the outcome
-// and the activity that stand there: another of the same key may have taken
-// both over meanwhile.
+// conclude writes the verdict to the entry if the entry still has the same
+// outcome and activity. Another activity with the same business key may have
+// replaced both in the meantime.
 func (d *deliverer) conclude(ctx context.Context, e entry, mark string, v verdict, as role) (entry, error) {
 	about := e.rec
 	unnotified := false
@@ -208,7 +212,8 @@ func (d *deliverer) conclude(ctx context.Context, e entry, mark string, v verdic
 	return saved, err
 }
 
-// deliverDue delivers what is settled and not claimed by another.
+// deliverDue delivers outcomes that are settled and that no other hub has
+// claimed.
 func (d *deliverer) deliverDue(ctx context.Context, e entry) {
 	now := time.Now()
 	if d.completer == nil || e.rec.State != record.Settled || !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now) {
@@ -216,7 +221,7 @@ func (d *deliverer) deliverDue(ctx context.Context, e entry) {
 	}
 	d.rules.at(now).Claim(e.rec)
 	if e, err := d.entries.save(ctx, e); err == nil {
-		_, _ = d.deliver(ctx, e, byStarter) // what the store failed to take is due again
+		_, _ = d.deliver(ctx, e, byStarter) // if the store did not accept the write, the entry is due again
 	}
 }
 
@@ -224,6 +229,6 @@ func (d *deliverer) deliverDue(ctx context.Context, e entry) {
 func (d *deliverer) record(ctx context.Context, done delivery) {
 	_, err := d.conclude(ctx, done.entry, done.mark, undelivered(nil), bySettler)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		d.troubles.storeFailed(ctx, done.entry.id, err) // another hub learns of the delivery when its claim lapses
+		d.troubles.storeFailed(ctx, done.entry.id, err) // another hub learns of the delivery when the claim expires
 	}
 }

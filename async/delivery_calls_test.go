@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// metered is a completer that counts what it is asked for.
+// metered is a completer that counts its calls.
 type metered struct {
 	completer.Completer
 	completes, describes, heartbeats atomic.Int32
@@ -35,7 +35,7 @@ func (m *metered) Heartbeat(ctx context.Context, t completer.Target, details *co
 	return m.Completer.Heartbeat(ctx, t, details)
 }
 
-// want checks what was called since the last time.
+// want checks the calls since the last check.
 func (m *metered) want(t *testing.T, what string, completes, describes int32) {
 	t.Helper()
 	c, d, h := m.completes.Swap(0), m.describes.Swap(0), m.heartbeats.Swap(0)
@@ -50,8 +50,8 @@ func newMetered(t *testing.T) (*world, *metered) {
 	return newWorld(t, func(o *async.Options) { m.Completer, o.Completer = o.Completer, m }), m
 }
 
-// Evidence, the way by ID and all else that is unusual is paid for only where
-// it is needed: what goes as it should costs one call, and its repeats none.
+// Additional calls, for evidence and for delivery by ID, are made only in
+// unusual cases. A normal delivery costs one call, and its repeats cost none.
 func TestCallsOfADelivery(t *testing.T) {
 	for name, answer := range map[string]func(ctx context.Context, p async.Pending[Decision]) error{
 		"result":       func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) },
@@ -63,7 +63,7 @@ func TestCallsOfADelivery(t *testing.T) {
 			w, m := newMetered(t)
 			p := w.open(w.start(1, async.StartOptions{}))
 			m.want(t, "asking", 0, 0)
-			w.change(func(r *record.Record) { r.CancelRequested = true }) // as a heartbeat tells
+			w.change(func(r *record.Record) { r.CancelRequested = true }) // a heartbeat learns of the request in this way
 			wantNil(t, answer(t.Context(), w.open(p.ID())))
 			m.want(t, "delivery", 1, 0)
 			wantNil(t, answer(t.Context(), p))
@@ -98,7 +98,7 @@ func TestCallsOfADelivery(t *testing.T) {
 	})
 }
 
-// A sender repeats for as long as it likes, whatever has come after its round.
+// A sender may repeat its answer at any time, even after later rounds.
 func TestCallsOfRepeats(t *testing.T) {
 	t.Run("of an older round", func(t *testing.T) {
 		w, m := newMetered(t)

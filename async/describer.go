@@ -12,20 +12,20 @@ import (
 
 // describer asks Temporal about activities.
 type describer struct {
-	completer completer.Completer // nil: this hub settles only, and describe must not be called
+	completer completer.Completer // nil if this hub only settles; describe must not be called then
 	claimTime time.Duration
 }
 
-// describe returns what Temporal knows of the record's activity. The call ends
-// before the claim of its entry does.
+// describe returns Temporal's state of the record's activity. The call ends
+// before the claim of its entry expires.
 func (d describer) describe(ctx context.Context, r *record.Record, mark string) (completer.Status, error) {
 	ctx, cancel := d.withinClaim(ctx)
 	defer cancel()
 	return d.completer.Describe(ctx, target(r).ByID(), mark)
 }
 
-// withinClaim returns a context that ends before a claim made now does. It is ctx
-// itself if that ends sooner.
+// withinClaim returns a context that ends before a claim made now expires.
+// withinClaim returns ctx itself if ctx ends sooner.
 func (d describer) withinClaim(ctx context.Context) (context.Context, context.CancelFunc) {
 	most := d.claimTime - callMargin
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= most {
@@ -35,7 +35,7 @@ func (d describer) withinClaim(ctx context.Context) (context.Context, context.Ca
 	return bounded, bounded.end
 }
 
-// word is describe for the rules.
+// word calls describe and translates its answer for the rules.
 func (d describer) word(ctx context.Context, r *record.Record, mark string) (*lifecycle.Word, error) {
 	status, err := d.describe(ctx, r, mark)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// digestOf returns what distinguishes heartbeat details from others, or nil if
-// there are none.
+// digestOf returns a digest that distinguishes heartbeat details from others,
+// or nil if there are no details.
 func digestOf(details *commonpb.Payloads) []byte {
 	if len(details.GetPayloads()) == 0 {
 		return nil
@@ -27,7 +27,8 @@ func digestOf(details *commonpb.Payloads) []byte {
 	return sum[:8]
 }
 
-// payloadsOf decodes stored details. It returns nil if there are none.
+// payloadsOf decodes stored details. payloadsOf returns nil if there are no
+// details.
 func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 	details := new(commonpb.Payloads)
 	if err := proto.Unmarshal(stored, details); err != nil || len(details.GetPayloads()) == 0 {
@@ -36,9 +37,9 @@ func payloadsOf(stored []byte) (*commonpb.Payloads, error) {
 	return details, nil
 }
 
-// passOn sends the details that no beat has sent yet, so that they arrive before
-// the outcome: the next attempt resumes from them. If Temporal refuses them, the
-// outcome is sent all the same.
+// passOn sends the details that no beat has sent yet. Pending details must
+// arrive before the outcome, because the next attempt resumes from them. If
+// Temporal refuses the details, the outcome is sent nevertheless.
 func (d *deliverer) passOn(ctx context.Context, r *record.Record, as role) error {
 	next := lifecycle.BeforeOutcome(r, as == bySettler, nil)
 	if next == lifecycle.DescribeForDetails {

@@ -13,7 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// keyServer is a codec that is a service of its own, and away at times.
+// keyServer is a codec that depends on a service, which is sometimes
+// unavailable.
 type keyServer struct {
 	reverse
 	noEncode, noDecode bool
@@ -35,8 +36,9 @@ func (k *keyServer) Decode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) 
 	return k.reverse.Decode(ps)
 }
 
-// A result came before its activity, and can't be encoded for it now: that
-// attempt fails, and the next one has the result. Nothing is lost or asked.
+// A result arrived before its activity and cannot be encoded for the activity
+// now. The attempt fails, and the next attempt gets the result. The result is
+// not lost, and no function runs.
 func TestEarlyResultThatCannotBeEncodedNow(t *testing.T) {
 	early := async.KeyOptions{Namespace: "default", Early: time.Hour}
 	for name, breaks := range map[string]func(k *keyServer){

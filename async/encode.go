@@ -18,29 +18,29 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// encoder turns what an application answers into what Temporal gets. It
-// encodes once, when an outcome settles: the bytes are stored and sent as they
-// are, by whichever process.
+// encoder encodes the application's answers for Temporal. An outcome is encoded
+// once, when it is settled. Every process stores and sends the same bytes.
 type encoder struct {
 	data    converter.DataConverter
 	failure converter.FailureConverter
 	limit   int // bytes, as encoded
 }
 
-// offer is an outcome on its way into a record.
+// offer is an outcome that will be stored in a record.
 type offer struct {
 	kind         record.Kind
 	resultType   string // of a result
 	fingerprint  fingerprint
-	attempt      int64 // Started of the only one that it is about; 0: whichever waits
-	nonRetryable bool  // a failure that ends the activity
-	inSlot       bool  // this hub settles it in a slot, in which it delivers too
+	attempt      int64 // Started of the only attempt that the outcome is for; 0: any attempt
+	nonRetryable bool  // the failure ends the activity
+	inSlot       bool  // this hub settles and delivers the outcome in the same slot
 	// encode is called only for an activity that waits.
 	encode func(r *record.Record, mark string) ([]byte, error)
 }
 
-// serializationContext is what the workers use for the same activity. A codec may bind a
-// payload to it.
+// serializationContext returns the serialization context that the workers use
+// for the same activity. A codec may bind a payload to the serialization
+// context.
 func serializationContext(r *record.Record) converter.ActivitySerializationContext {
 	return converter.ActivitySerializationContext{
 		Namespace:    r.Namespace,
@@ -51,7 +51,7 @@ func serializationContext(r *record.Record) converter.ActivitySerializationConte
 	}
 }
 
-// result checks the value, and returns the offer of it.
+// result checks the value, and returns its offer.
 func (e encoder) result(resultType string, value any) (offer, error) {
 	o := offer{kind: record.Result, resultType: resultType}
 	_, none := value.(None)
@@ -62,8 +62,8 @@ func (e encoder) result(resultType string, value any) (offer, error) {
 	if !none {
 		var err error
 		if plain, err = plainEncode(value); err != nil {
-			// Nobody but the application's own converter encodes such a value,
-			// so that its bytes are what a repeat is known by.
+			// Only the application's own converter can encode such a value, so
+			// its bytes identify a repeat.
 			ps, ownErr := toPayloads(e.data, value)
 			if ownErr != nil {
 				return o, fmt.Errorf("%w: %T can't be encoded: %w", ErrInvalidResult, value, ownErr)
@@ -112,7 +112,7 @@ func (e encoder) cancellation(details []any) (offer, error) {
 	return o, nil
 }
 
-// failed checks the error, and returns the offer of it as a failure.
+// failed checks the error, and returns its offer as a failure.
 func (e encoder) failed(err error, retryable bool) (offer, error) {
 	o := offer{kind: record.Failure}
 	switch {
@@ -152,15 +152,16 @@ func (e encoder) failed(err error, retryable bool) (offer, error) {
 	return o, nil
 }
 
-// isResultPending asks the error, which may have a method Is of its own.
+// isResultPending calls errors.Is, and the error may have a method Is of its
+// own.
 func isResultPending(err error) bool {
 	is, guardErr := guarded("the error", func() (bool, error) { return errors.Is(err, activity.ErrResultPending), nil })
 	return is && guardErr == nil
 }
 
-// in returns the encoder for one call: converters that are aware of contexts
-// get that of the call, as those of the SDK's own client do. The SDK has an
-// interface for data converters only; a failure converter has the same method,
+// in returns the encoder for one call. Converters that implement ContextAware
+// get the context of the call, as in the SDK's own client. The SDK has an
+// interface only for data converters. A failure converter has the same method,
 // which returns a failure converter.
 func (e encoder) in(ctx context.Context) (encoder, error) {
 	data, err := guarded("the data converter's WithContext", func() (converter.DataConverter, error) {
@@ -178,7 +179,7 @@ func (e encoder) in(ctx context.Context) (encoder, error) {
 			WithContext(ctx context.Context) converter.FailureConverter
 		}:
 			return nonNil(aware.WithContext(ctx))
-		case workflow.ContextAware: // one type that converts both
+		case workflow.ContextAware: // one type converts both values and failures
 			if both, is := aware.WithContext(ctx).(converter.FailureConverter); is {
 				return nonNil(both)
 			}
@@ -199,8 +200,8 @@ func nonNil[T any](c T) (T, error) {
 	return c, nil
 }
 
-// contextOf returns the serialization context to encode a record's values in:
-// none for an early answer, which has no activity yet.
+// contextOf returns the serialization context for a record's values. An early
+// answer has none, because it has no activity yet.
 func contextOf(r *record.Record) *converter.ActivitySerializationContext {
 	if r.Early {
 		return nil
@@ -216,7 +217,8 @@ func (e encoder) payloads(r *record.Record, values ...any) (*commonpb.Payloads, 
 	return toPayloads(data, values...)
 }
 
-// dataIn returns the data converter in a serialization context, if there is one.
+// dataIn returns the data converter for a serialization context, if there is
+// one.
 func (e encoder) dataIn(c *converter.ActivitySerializationContext) (converter.DataConverter, error) {
 	if c == nil {
 		return e.data, nil
@@ -235,8 +237,8 @@ func (e encoder) failureIn(c *converter.ActivitySerializationContext) (converter
 	})
 }
 
-// toPayloads has the converter make one payload of each value. One that makes
-// none would have the workflow read a zero value.
+// toPayloads converts each value to one payload. If a converter made no
+// payload, the workflow would read a zero value.
 func toPayloads(data converter.DataConverter, values ...any) (*commonpb.Payloads, error) {
 	ps, err := guarded("the data converter or its codec", func() (*commonpb.Payloads, error) { return data.ToPayloads(values...) })
 	if err == nil && len(ps.GetPayloads()) != len(values) {
@@ -245,8 +247,8 @@ func toPayloads(data converter.DataConverter, values ...any) (*commonpb.Payloads
 	return ps, err
 }
 
-// details encodes what a heartbeat says, for the raw call: external storage
-// has no part in it, and no more than Temporal's own limit passes.
+// details encodes heartbeat details for the raw gRPC call. External storage is
+// not used, and the size is limited to Temporal's own limit.
 func (e encoder) details(r *record.Record, values []any) ([]byte, error) {
 	ps, err := e.payloads(r, values...)
 	if err != nil {
@@ -259,7 +261,7 @@ func (e encoder) details(r *record.Record, values []any) ([]byte, error) {
 	return marshal(ps, ErrInvalidResult)
 }
 
-// within measures as the server does, after all codecs.
+// within measures the encoded size as the server does, after all codecs.
 func (e encoder) within(ps *commonpb.Payloads, what string) ([]byte, error) {
 	if size := proto.Size(ps); size > e.limit {
 		return nil, fmt.Errorf("%w: %s has %d bytes as encoded, over %d: nothing was accepted, the activity still waits",
@@ -268,15 +270,15 @@ func (e encoder) within(ps *commonpb.Payloads, what string) ([]byte, error) {
 	return marshal(ps, ErrInvalidResult)
 }
 
-// marshal encodes a message, and decodes it again before it counts: what can't
-// be read again could never be delivered.
+// marshal encodes a message and decodes it again. A message that cannot be
+// decoded could never be delivered.
 func marshal[M proto.Message](m M, invalid error) ([]byte, error) {
 	b, err := proto.Marshal(m)
 	if err == nil {
 		err = proto.Unmarshal(b, m.ProtoReflect().New().Interface())
 	}
 	if err != nil {
-		// The error of protobuf can repeat what it read.
+		// An error of protobuf can contain the bytes that it read.
 		return nil, fmt.Errorf("%w: what the converter made can't be encoded and read again as protobuf", invalid)
 	}
 	return b, nil

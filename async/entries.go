@@ -18,7 +18,7 @@ type entries struct {
 	retention time.Duration // how long an ended entry answers repeats
 	log       *slog.Logger
 
-	keepOutcomes bool // the payload of a delivered outcome stays
+	keepOutcomes bool // the entry keeps the payload of a delivered outcome
 }
 
 // load reads an entry.
@@ -30,13 +30,15 @@ func (s *entries) load(ctx context.Context, id string) (entry, error) {
 	return decodeEntry(e)
 }
 
-// errConflict means that another process has written: read again, and decide again.
+// errConflict means that another process has written the entry. The caller must
+// read it and decide again.
 var errConflict = errors.New("async: the entry changed meanwhile")
 
-// save writes an entry, due when its record is, if no other process has written
-// since it was read, and returns it with its new version. Otherwise it returns
-// errConflict. A store whose driver repeats a write can answer a conflict to its
-// own first try, so the bodies are compared before it is believed.
+// save writes an entry with its record's due time, if no other process has
+// written it since it was read. save returns the entry with its new version.
+// After another write, save returns errConflict. If a driver repeats a write,
+// the store can report a conflict with its own first try. Therefore save
+// compares the bodies before it returns a conflict.
 func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
 		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", anys(fields(e.id, e.rec, OpNotify, "dropped", nil))...)
@@ -69,17 +71,17 @@ func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	return entry{}, errConflict
 }
 
-// maxConflicts bounds how often one call reads again. Each conflict is a step
-// that another call has taken, and an entry takes few: only a store that
-// answers conflicts without end comes near.
+// maxConflicts is the maximum number of times that one call reads an entry
+// again. Each conflict is a step of another call, and an entry takes few steps.
+// Only a store that always reports conflicts reaches this limit.
 const maxConflicts = 100
 
 var errConflicts = fmt.Errorf("%w, %d times: try again", errConflict, maxConflicts)
 
-// update is the compare-and-swap loop. It calls change and saves the entry, until no
-// other process has written in between. change reports whether there is something to
-// write. update begins with the entry as it was read, or reads it if it has no record
-// yet.
+// update is the compare-and-swap loop. update calls change and saves the entry,
+// and repeats this after a conflict. change reports whether there is a change
+// to write. update begins with the given entry, or reads the entry if it has no
+// record yet.
 func (s *entries) update(ctx context.Context, e entry, change func(e entry) (changed entry, write bool, err error)) (entry, error) {
 	var err error
 	for tries := range maxConflicts {

@@ -14,14 +14,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// entry is a record and what the store says of it.
+// entry is a record with its ID, version and due time in the store.
 type entry struct {
 	id      string
 	version uint64
 	due     time.Time
 	rec     *record.Record
-	held    bool      // its notices are this hub's now: it calls the hooks
-	until   time.Time // set: due then, and not when the record is
+	held    bool      // this hub has claimed the notices and calls the hooks
+	until   time.Time // if set, the entry is due at this time and not when its record is
 }
 
 func decodeEntry(e store.Entry) (entry, error) {
@@ -33,7 +33,7 @@ func decodeEntry(e store.Entry) (entry, error) {
 	}
 	rec := new(record.Record)
 	if err := proto.Unmarshal(e.Body[1:], rec); err != nil {
-		// The error of protobuf can repeat what it read.
+		// An error of protobuf can contain the bytes that it read.
 		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
 	}
 	if err := checkRecord(rec); err != nil {
@@ -45,12 +45,13 @@ func decodeEntry(e store.Entry) (entry, error) {
 func (e entry) encode() (store.Entry, error) {
 	body := make([]byte, 1, 1+proto.Size(e.rec))
 	body[0] = record.Format
-	// Deterministic, so that a write can be known again by its bytes.
+	// The encoding is deterministic, so that a repeated write has the same
+	// bytes.
 	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(body, e.rec)
 	if err != nil {
 		return store.Entry{}, err
 	}
-	if len(body) > store.MaxBody { // a backend would take a little more, which belongs to stores that wrap it
+	if len(body) > store.MaxBody { // a backend accepts slightly larger bodies, but that room is for wrapping stores
 		return store.Entry{}, fmt.Errorf("%w: body must be at most %d bytes, got %d", store.ErrInvalid, store.MaxBody, len(body))
 	}
 	return store.Entry{ID: e.id, Version: e.version, Due: e.due, Body: body}, nil
@@ -64,7 +65,7 @@ func (e entry) clone() entry {
 	return e
 }
 
-// target returns the attempt that the record knows last.
+// target returns the last attempt that the record knows.
 func target(r *record.Record) completer.Target {
 	return completer.Target{
 		Namespace:     r.Namespace,
@@ -81,7 +82,7 @@ func target(r *record.Record) completer.Target {
 	}
 }
 
-// outcome returns what the record has settled on.
+// outcome returns the record's outcome.
 func outcome(r *record.Record) (completer.Outcome, error) {
 	o, err := parseOutcome(r.GetOutcome().GetKind(), r.GetOutcome().GetPayload())
 	o.Mark = r.GetOutcome().GetMark()
@@ -105,7 +106,7 @@ func parseOutcome(kind record.Kind, payload []byte) (o completer.Outcome, err er
 		return o, fmt.Errorf("%w: outcome kind %d", errNewer, kind)
 	}
 	if err := proto.Unmarshal(payload, m); err != nil {
-		// The error of protobuf can repeat what it read.
+		// An error of protobuf can contain the bytes that it read.
 		return o, fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 	}
 	return o, nil

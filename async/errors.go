@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/lifecycle"
 )
 
-// Errors of the methods of Hub, Callback and Pending. They are wrapped with the
-// operation and the shortened callback ID: use errors.Is.
+// Errors of the methods of Hub, Callback and Pending. The errors wrap these
+// variables, with the operation and the shortened callback ID: use errors.Is.
 var (
 	// ErrNotFound means that no callback has this ID: the ID is malformed,
 	// unknown to this store or has a wrong secret, or its entry has been
@@ -32,12 +32,13 @@ var (
 	// ErrSuperseded means that the round of this callback ID ended without an
 	// outcome, and another round waits under its own callback ID.
 	ErrSuperseded = errors.New("async: a later attempt has another callback ID")
-	// ErrKeyInUse means that another activity has this business key. It is still
-	// pending, belongs to another workflow, or its state cannot be determined.
-	// It also means that the attempt is a late one, of a run before a reset.
+	// ErrKeyInUse means that another activity has this business key. That
+	// activity is still pending, belongs to another workflow, or has a state
+	// that cannot be determined. ErrKeyInUse also means that the attempt is a
+	// late one, from a run before a reset.
 	ErrKeyInUse = lifecycle.ErrKeyInUse
-	// ErrClosed means that the activity is over without this outcome. It wraps
-	// the reason: ErrExpired, ErrUnknownEnd, ErrAbandoned or
+	// ErrClosed means that the activity is over without this outcome. ErrClosed
+	// wraps the reason: ErrExpired, ErrUnknownEnd, ErrAbandoned or
 	// [completer.ErrOver].
 	ErrClosed = errors.New("async: the activity is over")
 	// ErrNoOutcome means that no outcome has been accepted yet.
@@ -54,9 +55,9 @@ var (
 	ErrJournalFull = errors.New("async: the journal of the round is full")
 	// ErrExpired is a reason: the activity timed out.
 	ErrExpired = errors.New("async: the activity timed out")
-	// ErrUnknownEnd is a reason: it cannot be determined how the activity ended,
-	// since Temporal no longer keeps the history. The outcome may have reached
-	// it.
+	// ErrUnknownEnd is a reason: it cannot be determined how the activity
+	// ended, since Temporal no longer keeps the history. The outcome may have
+	// reached Temporal.
 	ErrUnknownEnd = errors.New("async: how the activity ended is no longer known")
 	// ErrCancelRequested is a signal: cancellation of the activity was
 	// requested. Stop the external work, and answer with ReportCanceled,
@@ -72,14 +73,16 @@ var (
 	ErrAbandoned = errors.New("async: abandoned by an operator")
 )
 
-// errOnlyResultsEarly answers a failure by key where no activity has asked yet.
+// errOnlyResultsEarly is the error for a failure by business key before the
+// activity arrives.
 var errOnlyResultsEarly = fmt.Errorf("%w: no activity has this key yet, and only a result may come before its activity; try again when the activity waits", ErrNotFound)
 
-// errNewer means that the entry was written by a release that knows more.
+// errNewer means that a newer release wrote the entry in a state that this
+// release does not know.
 var errNewer = lifecycle.ErrNewer
 
-// TypeMismatchError names the result type that an activity awaits and the one
-// that was offered. It wraps [ErrTypeMismatch].
+// TypeMismatchError names the awaited result type and the offered type. It
+// wraps [ErrTypeMismatch].
 type TypeMismatchError struct{ Want, Got string }
 
 // Error names both types.
@@ -90,7 +93,7 @@ func (e *TypeMismatchError) Error() string {
 // Is reports whether target is ErrTypeMismatch.
 func (e *TypeMismatchError) Is(target error) bool { return target == ErrTypeMismatch }
 
-// opError says which operation failed on which callback.
+// opError names the operation that failed, and its callback.
 type opError struct {
 	op  string
 	id  string // shortened
@@ -107,7 +110,7 @@ func (e *opError) Error() string {
 
 func (e *opError) Unwrap() error { return e.err }
 
-// failed wraps err once, for the caller.
+// failed wraps err once for the caller.
 func failed(op, id string, err error) error {
 	if err == nil {
 		return nil

@@ -29,13 +29,14 @@ func ExampleOpen() {
 	// true
 }
 
-// Verdict was called Decision, in package expenses.
+// In an earlier release of the application, Verdict was called Decision, in
+// package expenses.
 type Verdict struct{ Approved bool }
 
 func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
 
-// An activity that waits since before a type was renamed can still be answered
-// if the new type returns the old name.
+// An activity may wait since before its result type was renamed. The activity
+// can still be answered if the new type returns the old name.
 func ExampleOpen_renamedType() {
 	ctx := context.Background()
 	office := newOffice(async.Options{})
@@ -56,7 +57,8 @@ func ExampleOpen_renamedType() {
 	// true
 }
 
-// before is the type as it was. The store keeps its name.
+// before is the type before it was renamed. The store keeps the old name of the
+// type.
 type before struct{ Approved bool }
 
 func (before) ResultType() string { return "example.com/shop/expenses.Decision" }
@@ -92,8 +94,8 @@ func ExamplePending_Complete() {
 	// true
 }
 
-// A failure goes by the activity's retry policy. The next attempt asks again,
-// under a new callback ID.
+// After a failure, Temporal retries the activity by its retry policy. The next
+// attempt asks again under a new callback ID.
 func ExampleCallback_Fail() {
 	ctx := context.Background()
 	office := newOffice(async.Options{})
@@ -221,7 +223,7 @@ func (x *office) stamp() (id string) {
 	return id
 }
 
-// The name of a result type is what the store keeps.
+// The store keeps the name of a result type.
 func ExampleResultType() {
 	fmt.Println(async.ResultType[Approval]())
 	fmt.Println(async.ResultType[*Approval]())

@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// Work does what is due now: here it calls the hook Delivered.
+// Work does everything that is due now. In this example, Work calls the hook
+// Delivered.
 func ExampleHooks() {
 	ctx := context.Background()
 	office := newOffice(async.Options{Hooks: async.Hooks{
@@ -58,7 +59,8 @@ func ExampleCallback_Heartbeat() {
 	// stored
 }
 
-// Pumps are named in the options of each hub, and chosen by each activity.
+// The options of each hub name the pumps, and each activity chooses a pump by
+// name.
 func ExampleOptions_pumps() {
 	office := newOffice(async.Options{Pumps: map[string]heartbeat.Pump{
 		"job": heartbeat.Probe(func(ctx context.Context, a heartbeat.Activity) (any, error) {
@@ -90,8 +92,8 @@ func ExampleCallback() {
 	// true
 }
 
-// A page is bounded twice: by the callbacks that it returns, and by the entries
-// that it looks at.
+// A page has two limits: the number of callbacks that it returns, and the
+// number of entries that it reads.
 func ExampleHub_Page() {
 	ctx := context.Background()
 	office := newOffice(async.Options{})

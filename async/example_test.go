@@ -38,8 +38,8 @@ func (a *Activities) Approve(ctx context.Context, expense string) (Approval, err
 	})
 }
 
-// mailer stands for whatever reaches the external system. It keeps the last
-// callback ID.
+// mailer stands for the code that reaches the external system. mailer keeps the
+// last callback ID.
 type mailer struct{ id *string }
 
 func (m mailer) Ask(_ context.Context, expense, id string) error {
@@ -50,7 +50,7 @@ func (m mailer) Ask(_ context.Context, expense, id string) error {
 // office is a hub with a mailer, and without a Temporal server.
 type office struct {
 	hub      *async.Hub
-	temporal *asynctest.Completer // in production: the client's
+	temporal *asynctest.Completer // in production, use the completer of a client
 	mailed   string               // the last callback ID
 }
 
@@ -64,8 +64,8 @@ func newOffice(o async.Options) *office {
 	return x
 }
 
-// approve runs the activity Approve up to where it waits, and returns the
-// callback ID.
+// approve runs the activity Approve until it waits, and returns the callback
+// ID.
 func (x *office) approve() string {
 	a := &Activities{hub: x.hub, mailer: mailer{&x.mailed}}
 	_ = runActivity(a.Approve, "train ticket")
@@ -97,7 +97,7 @@ func Example() {
 	err = runActivity(a.Approve, "train ticket")
 	fmt.Println("pending:", err == activity.ErrResultPending)
 
-	// Wherever the answer arrives: any process on the same store, any day.
+	// The answer may arrive in any process on the same store, on any day.
 	_, err = async.Open[string](ctx, hub, id)
 	fmt.Println("as another type:", errors.Is(err, async.ErrTypeMismatch))
 
@@ -137,7 +137,7 @@ func ExampleStart() {
 	var asked []string
 	approve := func(ctx context.Context, expense string) (Approval, error) {
 		return async.Start(ctx, office.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Approval]) error {
-			asked = append(asked, p.ID()) // a mail, a job, a message
+			asked = append(asked, p.ID()) // stands for a mail, a job or a message
 			return nil
 		})
 	}
@@ -152,7 +152,7 @@ func ExampleStart() {
 }
 
 // An activity that submits a job remembers the number of the job. A later
-// attempt finds it, and does not submit the job again.
+// attempt reads the number, and does not submit the job again.
 func ExampleCallback_Remember() {
 	office := newOffice(async.Options{})
 	submitted := 0
@@ -201,8 +201,8 @@ func ExampleHub_List() {
 	// waiting none parcel-17 returns
 }
 
-// An interceptor that wraps every error would end the wait. Interceptor, put
-// first, prevents that.
+// An interceptor that wraps every error would end the wait. If Interceptor is
+// the first one, it prevents that.
 func ExampleInterceptor() {
 	office := newOffice(async.Options{})
 	wrap := &wrapping{wrap: func(err error) error { return fmt.Errorf("activity failed: %w", err) }}
@@ -212,7 +212,7 @@ func ExampleInterceptor() {
 	suite.SetLogger(slog.New(slog.DiscardHandler))
 	for _, interceptors := range [][]interceptor.WorkerInterceptor{
 		{wrap},
-		{async.Interceptor(), wrap}, // the first wraps the others
+		{async.Interceptor(), wrap}, // the first interceptor wraps the others
 	} {
 		w := suite.NewTestActivityEnvironment()
 		w.SetWorkerOptions(worker.Options{Interceptors: interceptors})

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// StartAttempt is Start for an attempt that the test makes up.
+// StartAttempt is Start for an attempt that the test specifies.
 func StartAttempt[T any](ctx context.Context, h *Hub, info activity.Info, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) error {
 	name, err := resultType[T]()
 	if err != nil {
@@ -27,12 +27,12 @@ func DecodeRecord(e store.Entry) (*record.Record, error) {
 	return d.rec, err
 }
 
-// EncodeRecord writes a record back into its entry.
+// EncodeRecord encodes a record into its entry.
 func EncodeRecord(e store.Entry, r *record.Record) (store.Entry, error) {
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()
 }
 
-// CallbackID is the callback ID of a record's current round.
+// CallbackID returns the callback ID of a record's current round.
 func CallbackID(e store.Entry, r *record.Record) string {
 	return record.NewCallbackID(e.ID, r.Secret).Reveal()
 }
@@ -47,11 +47,12 @@ var (
 	RecalledFirst = recalledFirst
 )
 
-// TypeName is the stored name of T.
+// TypeName returns the stored name of T.
 func TypeName[T any]() (string, error) { return resultType[T]() }
 
-// PoolOrder has a pool with one slot do what is submitted while that is taken,
-// and returns the deadlines in the order in which they were done.
+// PoolOrder submits tasks to a pool with one slot while that slot is in use.
+// PoolOrder returns the deadlines of the tasks in the order in which the pool
+// ran them.
 func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time.Time) {
 	p := h.runner.newPool(ctx)
 	p.slots <- struct{}{}
@@ -63,13 +64,13 @@ func PoolOrder(ctx context.Context, h *Hub, deadlines []time.Time) (order []time
 	return order
 }
 
-// Urgency is by when a claimed entry should be done.
+// Urgency returns the time by which a hub should work on a claimed entry.
 func Urgency(e store.Entry) time.Time { return read(e).urgency() }
 
 // Race reports whether the race detector is on.
 const Race = simRace
 
-// Holder reports what an encoded body says of a callback ID.
+// Holder reports what an encoded body says about a callback ID.
 func Holder(body []byte, callback string) (holds, sure bool) {
 	c, ok := record.ParseCallbackID(callback)
 	if !ok {
@@ -78,7 +79,7 @@ func Holder(body []byte, callback string) (holds, sure bool) {
 	return c.Holds(body)
 }
 
-// RoundOf reports whether a callback ID is of one of the record's rounds.
+// RoundOf reports whether a callback ID belongs to one of the record's rounds.
 func RoundOf(r *record.Record, callback string) bool {
 	c, _ := record.ParseCallbackID(callback)
 	current, before := c.RoundOf(r)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// toFailure converts. The SDK's converter panics where details or attributes
-// can't be encoded.
+// toFailure converts. The SDK's converter panics if details or attributes
+// cannot be encoded.
 func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, error) {
 	return guarded("the failure converter or its codec", func() (*failurepb.Failure, error) {
 		f := copyOf(c.ErrorToFailure(err))
@@ -25,12 +25,12 @@ func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, err
 }
 
 const (
-	// maxCauses is how many causes of a failure are kept. Protobuf of some
-	// languages reads messages that are nested 100 deep, and history wraps a
-	// failure in a few of its own.
+	// maxCauses is the maximum number of causes that a failure keeps. Protobuf
+	// in some languages reads messages only up to a nesting depth of 100, and
+	// history wraps a failure in a few more messages.
 	maxCauses = 64
-	// maxChain is how many causes are looked at: an error that unwraps to
-	// itself has no end, and the SDK's converter recurses.
+	// maxChain is the maximum number of causes that endless counts. An error
+	// that unwraps to itself has no end, and the SDK's converter recurses.
 	maxChain = 20_000
 )
 
@@ -43,8 +43,8 @@ func endless(err error) bool {
 	return n > maxChain
 }
 
-// copyOf copies a failure, since one that an error carries must not be changed
-// in place, without the causes over maxCauses.
+// copyOf copies a failure, without the causes beyond maxCauses. A failure that
+// an error carries must not be changed in place.
 func copyOf(f *failurepb.Failure) *failurepb.Failure {
 	var first *failurepb.Failure
 	into, n := &first, 0
@@ -65,8 +65,8 @@ func copyOf(f *failurepb.Failure) *failurepb.Failure {
 	return first
 }
 
-// makeValid replaces with U+FFFD what is not UTF-8 in a message, which protobuf
-// refuses.
+// makeValid replaces bytes that are not UTF-8 with U+FFFD. Protobuf refuses
+// messages with such bytes.
 func makeValid(m protoreflect.Message) {
 	valid := make(map[protoreflect.FieldDescriptor]string)
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -89,7 +89,7 @@ func makeValid(m protoreflect.Message) {
 	}
 }
 
-// toFailure converts by the application's converter.
+// toFailure converts an error with the application's converter.
 func (e encoder) toFailure(in *converter.ActivitySerializationContext, err error) (*failurepb.Failure, error) {
 	c, convErr := e.failureIn(in)
 	if convErr != nil {
@@ -98,9 +98,10 @@ func (e encoder) toFailure(in *converter.ActivitySerializationContext, err error
 	return toFailure(c, err)
 }
 
-// asApplicationFailure makes a failure of one that Temporal takes as the
-// activity's own. A cancellation anywhere inside would end the workflow as
-// cancelled; a time-out or a termination on top has a retryability of its own.
+// asApplicationFailure converts a failure to one that Temporal accepts as the
+// activity's own. A cancellation among the causes would end the workflow as
+// cancelled. A timeout or a termination at the top has a retryability of its
+// own.
 func asApplicationFailure(f *failurepb.Failure, retryable bool) *failurepb.Failure {
 	for c := f; c != nil; c = c.GetCause() {
 		if info := c.GetCanceledFailureInfo(); info != nil {
@@ -124,13 +125,14 @@ func asApplicationFailure(f *failurepb.Failure, retryable bool) *failurepb.Failu
 	return f
 }
 
-// cutFailure makes a failure fit the limit: the server would turn a larger one
-// into a terminal failure, whatever its retryability. Stack traces go first,
-// then details, then the tails of messages and the deepest causes.
+// cutFailure makes a failure fit the limit. The server would replace a larger
+// failure by a terminal one, whatever its retryability. cutFailure first
+// removes stack traces, then details, then the ends of messages and the deepest
+// causes.
 //
-// f is as encoded, plain as by the default converter, and encode makes the
-// former of an error. What is encrypted can't be cut, so a shorter error is
-// encoded in its place.
+// f is the encoded failure, plain is the failure by the default converter, and
+// encode encodes an error. An encrypted failure cannot be cut, so cutFailure
+// encodes a shorter error instead.
 func cutFailure(f, plain *failurepb.Failure, limit int, encode func(error) (*failurepb.Failure, error)) (*failurepb.Failure, error) {
 	whole := proto.Size(f)
 	if whole <= limit {
@@ -173,10 +175,10 @@ func cutDetails(f *failurepb.Failure) {
 }
 
 // cutError returns an error with the messages and types of a failure and its
-// causes in about budget bytes, and nothing else of them but what decides on
-// the retry.
+// causes, in about budget bytes. Of the other fields it keeps only those that
+// decide on the retry.
 func cutError(f *failurepb.Failure, budget int, note string) error {
-	const level = 512 // bytes that a cause is worth
+	const level = 512 // bytes reserved for each cause
 	chain := causes(f)
 	chain = chain[:min(len(chain), max(1, budget/level))]
 	each := budget / len(chain)
@@ -198,7 +200,7 @@ func cutError(f *failurepb.Failure, budget int, note string) error {
 	return err
 }
 
-// causes returns a failure and all below it.
+// causes returns a failure and all its causes.
 func causes(f *failurepb.Failure) []*failurepb.Failure {
 	var chain []*failurepb.Failure
 	for ; f != nil; f = f.GetCause() {
@@ -207,7 +209,7 @@ func causes(f *failurepb.Failure) []*failurepb.Failure {
 	return chain
 }
 
-// validPrefix returns at most n bytes of s, cut between characters.
+// validPrefix returns at most n bytes of s, and never cuts inside a character.
 func validPrefix(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -39,8 +39,8 @@ type circle struct{}
 func (circle) Error() string { return "round and round" }
 func (circle) Unwrap() error { return circle{} }
 
-// A failure keeps its first 64 causes: protobuf reads no message that is nested
-// 10,000 deep, and in some languages none that is nested 100 deep.
+// A failure keeps its first 64 causes. Protobuf reads no message with a nesting
+// depth of 10,000, and in some languages none with a depth of 100.
 func TestCausesAreCut(t *testing.T) {
 	encrypting := func(o *async.Options) {
 		o.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
@@ -76,7 +76,8 @@ func TestErrorWithoutEndIsRefused(t *testing.T) {
 	w.wantState(async.Waiting)
 }
 
-// A failure that an error carries isn't changed, although it is cut.
+// Latchkey cuts a copy of a failure that an error carries, and does not change
+// the original.
 func TestCarriedFailureIsNotChanged(t *testing.T) {
 	carried := temporal.GetDefaultFailureConverter().ErrorToFailure(deep{100})
 	err := temporal.GetDefaultFailureConverter().FailureToError(proto.CloneOf(carried))
@@ -88,7 +89,7 @@ func TestCarriedFailureIsNotChanged(t *testing.T) {
 	}
 }
 
-// rawFailures makes a failure whose every text is not UTF-8.
+// rawFailures is a failure converter whose texts are not UTF-8.
 type rawFailures struct{ converter.FailureConverter }
 
 func (rawFailures) ErrorToFailure(error) *failurepb.Failure {
@@ -102,7 +103,7 @@ func (rawFailures) ErrorToFailure(error) *failurepb.Failure {
 	}
 }
 
-// Text that isn't UTF-8 is made valid, and the failure accepted.
+// Latchkey replaces text that is not UTF-8, and accepts the failure.
 func TestFailureTextIsMadeValid(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error
@@ -147,7 +148,8 @@ func TestDeadJobsTextIsMadeValid(t *testing.T) {
 	})
 }
 
-// unreadable makes payloads that protobuf can't write, or too few of them.
+// unreadable is a converter whose payloads protobuf cannot write, or that makes
+// too few payloads.
 type unreadable struct {
 	converter.DataConverter
 	none bool
@@ -160,7 +162,7 @@ func (c unreadable) ToPayloads(...any) (*commonpb.Payloads, error) {
 	return &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"\xff": nil}}}}, nil
 }
 
-// What can't be read again isn't accepted.
+// A result that cannot be decoded again is not accepted.
 func TestUnreadableResultIsRefused(t *testing.T) {
 	w := newWorld(t, func(o *async.Options) {
 		o.DataConverter = unreadable{DataConverter: converter.GetDefaultDataConverter()}
@@ -174,12 +176,12 @@ func TestUnreadableResultIsRefused(t *testing.T) {
 	w.wantState(async.Waiting)
 }
 
-// Latin is named by what isn't UTF-8.
+// Latin is a type whose name is not UTF-8.
 type Latin struct{}
 
 func (*Latin) ResultType() string { return "caf\xe9" }
 
-// Names and keys that aren't UTF-8 are refused, with an error that is definite.
+// Names and keys that are not UTF-8 are refused with a definite error.
 func TestNamesAreUTF8(t *testing.T) {
 	w := newWorld(t)
 	p := pend[Decision](t, w)

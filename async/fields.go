@@ -9,10 +9,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// fields returns the attributes of a log line about an operation on an entry: the
-// only place where they are made. docs/observability.md lists them. A record that
-// could not be read is nil, an operation or a class that isn't known empty. The
-// error is named by its type: its text may have anything.
+// fields returns the attributes of a log line about an operation on an entry.
+// No other function makes them. docs/observability.md lists them. rec is nil if
+// the record could not be read. An unknown operation or class is empty. fields
+// logs the type of the error, because its text may contain anything.
 func fields(id string, r *record.Record, op Op, class string, err error) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 12)
 	text := func(name, value string) {
@@ -39,7 +39,7 @@ func fields(id string, r *record.Record, op Op, class string, err error) []slog.
 	return attrs
 }
 
-// anys are attributes as Logger.With takes them.
+// anys converts attributes to the arguments of Logger.With.
 func anys(attrs []slog.Attr) []any {
 	all := make([]any, len(attrs))
 	for i, a := range attrs {
@@ -48,8 +48,8 @@ func anys(attrs []slog.Attr) []any {
 	return all
 }
 
-// traceID returns the trace's ID in a W3C traceparent that an observer has kept,
-// or "".
+// traceID returns the trace ID of a W3C traceparent that an observer has
+// stored, or "".
 func traceID(traceparent string) string {
 	parts := strings.Split(traceparent, "-")
 	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {

@@ -7,7 +7,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// TestLogFields holds log lines about an entry to their one set of fields.
+// TestLogFields checks that all log lines about an entry use the same set of
+// fields.
 func TestLogFields(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	w := newWorld(t, func(o *async.Options) {

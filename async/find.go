@@ -9,14 +9,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Find returns the callback of an entry by its [Info].ID. It is for operators'
-// tools: unlike the entry's ID, the callback that it returns can answer, so only
-// code that has authorized the caller should have it. ErrNotFound means that the
-// store has no such entry, or that the ID is not an entry's.
+// Find returns the callback of an entry by its [Info].ID. Find is for
+// operators' tools. Unlike the entry's ID, the returned callback authorizes an
+// answer, so only code that has authorized the caller should have it.
+// ErrNotFound means that the store has no such entry, or that the ID is not the
+// ID of an entry.
 func (h *Hub) Find(ctx context.Context, entryID string) (Callback, error) {
 	c, err := h.find(ctx, entryID)
 	if len(entryID) != record.EntryIDLen {
-		entryID = "" // what has the length of a key's entry may be a secret
+		entryID = "" // a string with the length of a keyed entry's ID may be a secret
 	}
 	return c, failed("find", entryID, err)
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// A fingerprint tells whether two outcomes are the same: those of a repeat
-// are, although a codec with random nonces encodes them to different bytes.
-// It is keyed with the round's secret, so that the store's keeper can't try
-// values against it.
+// A fingerprint shows whether two outcomes are the same. The fingerprints of
+// repeats are equal, although a codec with random nonces encodes them to
+// different bytes. The fingerprint is keyed with the round's secret, so that a
+// person who can read the store cannot test guesses against it.
 type fingerprint func(secret []byte) []byte
 
 func fingerprintOf(kind record.Kind, write func(h hash.Hash)) fingerprint {
@@ -36,9 +36,9 @@ func writeField(h hash.Hash, b []byte) {
 	h.Write(b)
 }
 
-// plainEncode is a value's encoding by the SDK's default converter, before any
-// codec. Protobuf messages are taken in deterministic binary, since their JSON
-// has random white space.
+// plainEncode returns the encoding of a value by the SDK's default converter,
+// before any codec. Protobuf messages are encoded as deterministic binary,
+// because their JSON has random white space.
 func plainEncode(v any) ([]byte, error) {
 	return guarded("the result's encoding", func() ([]byte, error) {
 		if m, ok := v.(proto.Message); ok {
@@ -49,16 +49,16 @@ func plainEncode(v any) ([]byte, error) {
 	})
 }
 
-// writePayloads takes the encodings of details that have been through the
-// default converter.
+// writePayloads writes the encodings of details by the default converter.
 func writePayloads(h hash.Hash, ps *commonpb.Payloads) {
 	for _, p := range ps.GetPayloads() {
 		writeField(h, p.GetData())
 	}
 }
 
-// writeFailure takes type, message, retryability and details, of the failure
-// and of each cause: no stack traces, which differ from one call to the next.
+// writeFailure writes type, message, retryability and details of the failure
+// and of each cause. writeFailure leaves out stack traces, because they differ
+// between calls.
 func writeFailure(h hash.Hash, f *failurepb.Failure) {
 	for ; f != nil; f = f.GetCause() {
 		writeField(h, []byte(f.GetMessage()))

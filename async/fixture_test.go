@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Decision is what most tests await.
+// Decision is the result type of most tests.
 type Decision struct {
 	Approved bool
 	Reason   string
@@ -27,7 +27,7 @@ type Decision struct {
 
 var scheduled = time.Date(2026, 11, 23, 9, 0, 0, 123456789, time.UTC)
 
-// world is one activity, what it is kept in and who it is reported to.
+// world is one activity with its store and its fake of Temporal.
 type world struct {
 	t         *testing.T
 	store     store.Store
@@ -41,7 +41,7 @@ func newWorld(t *testing.T, change ...func(*async.Options)) *world {
 	w := &world{t: t, store: store.NewMemory(), completer: new(asynctest.Completer), logs: new(strings.Builder)}
 	o := async.Options{
 		Store: w.store, Completer: w.completer,
-		DeliveryWait: time.Minute, // what a test expects doesn't depend on how fast the machine is
+		DeliveryWait: time.Minute, // the result of a test must not depend on the speed of the machine
 		Logger:       slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
@@ -74,8 +74,8 @@ func attempt(n int) activity.Info {
 	}
 }
 
-// start runs an attempt that awaits a Decision, and returns the callback ID
-// that the outside was given, or "" where it wasn't asked.
+// start runs an attempt that awaits a Decision. start returns the callback ID
+// that the external system got, or "" if the function did not run.
 func (w *world) start(n int, o async.StartOptions) string {
 	w.t.Helper()
 	id := ""
@@ -89,8 +89,8 @@ func (w *world) start(n int, o async.StartOptions) string {
 	return id
 }
 
-// startOtherType runs an attempt of a release that awaits another type, and so
-// begins a round.
+// startOtherType runs an attempt of a release that awaits another type, which
+// begins a new round.
 func (w *world) startOtherType(n int) {
 	w.t.Helper()
 	err := async.StartAttempt(w.t.Context(), w.hub, attempt(n), async.StartOptions{}, func(context.Context, async.Pending[int]) error { return nil })
@@ -99,7 +99,7 @@ func (w *world) startOtherType(n int) {
 	}
 }
 
-// open opens the callback as awaiting a Decision.
+// open opens the callback with the result type Decision.
 func (w *world) open(id string) async.Pending[Decision] {
 	w.t.Helper()
 	p, err := async.Open[Decision](w.t.Context(), w.hub, id)
@@ -109,7 +109,7 @@ func (w *world) open(id string) async.Pending[Decision] {
 	return p
 }
 
-// record returns the only entry's record.
+// record returns the record of the only entry.
 func (w *world) record() *record.Record {
 	w.t.Helper()
 	_, r := w.stored()
@@ -132,7 +132,7 @@ func (w *world) stored() (store.Entry, *record.Record) {
 	return store.Entry{}, nil
 }
 
-// change writes to the record behind the hub's back.
+// change writes to the record without the hub's knowledge.
 func (w *world) change(f func(r *record.Record)) {
 	w.t.Helper()
 	e, r := w.stored()
@@ -146,7 +146,7 @@ func (w *world) change(f func(r *record.Record)) {
 	}
 }
 
-// state is the entry's state.
+// state returns the state of the entry.
 func (w *world) state() async.State {
 	w.t.Helper()
 	return async.State(w.record().State)
@@ -159,7 +159,7 @@ func (w *world) wantState(want async.State) {
 	}
 }
 
-// wantSent checks how many outcomes Temporal has taken.
+// wantSent checks how many outcomes Temporal has accepted.
 func (w *world) wantSent(want int) []asynctest.Call {
 	w.t.Helper()
 	calls := w.completer.Completed()
@@ -185,7 +185,7 @@ func wantNil(t *testing.T, err error) {
 	}
 }
 
-// faulty is a store of which calls can be made to fail.
+// faulty is a store whose calls can be made to fail.
 type faulty struct {
 	store.Store
 	put func(ctx context.Context, e store.Entry) (uint64, error)
@@ -206,14 +206,14 @@ func (f *faulty) Get(ctx context.Context, id string) (store.Entry, error) {
 	return f.Store.Get(ctx, id)
 }
 
-// watched is a store that counts the calls of one hub, and can be made to fail
-// it: from then on the hub is as good as dead.
+// watched is a store that counts the calls of one hub and can fail all of them,
+// as if the hub had died.
 type watched struct {
 	store.Store
 	gone   atomic.Bool
 	claims atomic.Int64
-	empty  atomic.Int64 // claims that found nothing
-	others atomic.Int64 // calls of Get, Put and Delete
+	empty  atomic.Int64 // number of claims that found nothing
+	others atomic.Int64 // number of calls of Get, Put and Delete
 }
 
 var errGone = errors.New("this process is gone")

@@ -21,8 +21,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// distant is a store that takes a millisecond for a call, half of it before the
-// call takes effect. It counts what a fleet of hubs asks of it.
+// distant is a store whose calls take a millisecond. A call takes effect after
+// half of that time. It counts the calls of a fleet of hubs.
 type distant struct {
 	store.Store
 	claims, empty, contended, claimed, writes, conflicts atomic.Int64
@@ -30,13 +30,13 @@ type distant struct {
 	mu    sync.Mutex
 	due   map[string]time.Time // by entry
 	taken time.Time            // when a claim last found entries
-	since time.Time            // from when the first of them was due
+	since time.Time            // since when the first of these entries was due
 }
 
 const half = 500 * time.Microsecond
 
-// afterDeath is when another hub has what a hub that died had claimed: ClaimTime,
-// and a poll.
+// afterDeath is the longest time until another hub has claimed the entries of a
+// hub that died: ClaimTime plus one poll interval.
 const afterDeath = 12 * time.Second
 
 func (s *distant) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
@@ -59,7 +59,7 @@ func (s *distant) Claim(ctx context.Context, now, until time.Time, n int) ([]sto
 	case err == nil:
 		s.empty.Add(1)
 		if s.taken.After(sent) && !s.since.After(sent) {
-			s.contended.Add(1) // another hub has taken what was due when this claim was sent
+			s.contended.Add(1) // another hub has claimed the entry that was due when this claim was sent
 		}
 	}
 	return es, err
@@ -85,9 +85,9 @@ func (s *distant) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return version, err
 }
 
-// TestFleet keeps activities alive with 50 hubs on one store. Every 15 seconds
-// one hub stops, one dies with all that it has in its hands, and two join. It is
-// 5,000 activities, and 1,000,000 with LATCHKEY_SOAK.
+// TestFleet heartbeats for activities with 50 hubs on one store. Every 15
+// seconds one hub stops, one dies while it holds claims, and two join. The test
+// has 5,000 activities, or 1,000,000 with LATCHKEY_SOAK.
 func TestFleet(t *testing.T) {
 	const hubs = 50
 	activities, timeout, lasts := 5_000, 30*time.Second, 2*time.Minute
@@ -121,7 +121,7 @@ func TestFleet(t *testing.T) {
 		info := attempt(1)
 		info.HeartbeatTimeout = timeout
 		for n := range activities {
-			if n%max(1, activities/1000) == 0 { // a workflow can't start them all at once
+			if n%max(1, activities/1000) == 0 { // a workflow cannot start all of them at once
 				time.Sleep(timeout / 3000)
 			}
 			info.ActivityID, info.TaskToken, info.StartedTime = fmt.Sprint(n), fmt.Append(nil, n), time.Now()
@@ -138,7 +138,7 @@ func TestFleet(t *testing.T) {
 			fleet = append(fleet, member{leave, die})
 		}
 		for range lasts / (15 * time.Second) {
-			time.Sleep(15 * time.Second) // longer than the claims of the one that died before last
+			time.Sleep(15 * time.Second) // this time is longer than the claims of the hub that died the round before
 			fleet[0].leave()
 			fleet[1].die()
 			fleet = fleet[2:]

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// panicError stands for a call of the application that did not return: it
-// panicked, or ended its goroutine. It never repeats what the call panicked
-// with, which can be a part of a payload.
+// panicError reports a call of application code that did not return, because it
+// panicked or ended its goroutine. The error never contains the value of the
+// panic, which can be part of a payload.
 type panicError struct {
-	call  string // which kind of call
-	value string // the type of what it panicked with; "": it ended its goroutine
+	call  string // the kind of the call
+	value string // the type of the panic's value; "" if the call ended its goroutine
 	cause error  // an error whose Error method panicked
 }
 
@@ -24,16 +24,17 @@ func (e *panicError) Error() string {
 	return e.call + " panicked with a value of type " + e.value
 }
 
-// Unwrap returns the error whose text can't be read, so that its kind still can.
+// Unwrap returns the error whose text cannot be read, so that errors.Is and
+// errors.As still work.
 func (e *panicError) Unwrap() error { return e.cause }
 
-// guarded calls the application. A panic becomes an error that names the call.
-// So does an error whose Error method panics, since it would panic again where
-// it is logged. All calls into the application go through here, but for the
-// function of Start, whose panic is the activity's own.
+// guarded calls application code. A panic becomes an error that names the call.
+// An error whose Error method panics is also replaced, because it would panic
+// again when it is logged. All calls of application code go through guarded,
+// except for the function of Start, whose panic belongs to the activity.
 //
-// A call that ends its goroutine ends that of the caller: where that matters,
-// outside is for it.
+// A call that ends its goroutine also ends the goroutine of the caller. Callers
+// that must survive this use outside.
 func guarded[T any](call string, f func() (T, error)) (v T, err error) {
 	returned := false
 	defer func() {
@@ -50,8 +51,8 @@ func guarded[T any](call string, f func() (T, error)) (v T, err error) {
 	return v, err
 }
 
-// guardedCount is guarded for a counter. It has no closure, so that counting does
-// not allocate.
+// guardedCount is like guarded, for a counter. guardedCount has no closure, so
+// that counting does not allocate.
 func guardedCount(to counter, c count, class string, n int, lag time.Duration) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -70,10 +71,10 @@ func panicked(call string, value any) *panicError {
 	return e
 }
 
-// readable returns err, or what stands for it where its text can't be read.
+// readable returns err, or a replacement if the text of err cannot be read.
 func readable(call string, err error) (same error) {
 	if ours, is := err.(*panicError); is {
-		return ours // the inner call is the one to name
+		return ours // the error names the inner call
 	}
 	defer func() {
 		if value := recover(); value != nil {
@@ -91,8 +92,9 @@ var (
 	errHangs = errors.New("async: the call did not come back in time")
 )
 
-// outside calls the application in a goroutine, which is given up where the
-// call hangs. Until the call is back, no other is made for the entry.
+// outside calls application code in a goroutine, and stops waiting if the call
+// hangs. Until the call has returned, outside makes no other call for the same
+// entry.
 func outside[T any](ctx context.Context, busy *sync.Map, id, call string, f func() (T, error)) (v T, err error) {
 	if _, is := busy.LoadOrStore(id, true); is {
 		return v, errBusy
@@ -103,9 +105,9 @@ func outside[T any](ctx context.Context, busy *sync.Map, id, call string, f func
 	}
 	back := make(chan result, 1)
 	go func() {
-		r := result{err: panicked(call, nil)} // where it ends its goroutine
+		r := result{err: panicked(call, nil)} // the result if the call ends its goroutine
 		defer func() {
-			busy.Delete(id) // before the next of this entry is called
+			busy.Delete(id) // deleted before the next call for this entry
 			back <- r
 		}()
 		r.v, r.err = guarded(call, f)
@@ -114,7 +116,7 @@ func outside[T any](ctx context.Context, busy *sync.Map, id, call string, f func
 	case r := <-back:
 		return r.v, r.err
 	case <-ctx.Done():
-		// It may have come back at that very moment.
+		// The call may have returned just before.
 		select {
 		case r := <-back:
 			return r.v, r.err

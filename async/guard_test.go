@@ -20,7 +20,8 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// secretText is what application code panics with. No error may repeat it.
+// secretText is the value with which application code panics in these tests. No
+// error may contain the secret text.
 const secretText = "salary 7000"
 
 // Bomb panics when it is encoded.
@@ -33,18 +34,18 @@ type Mine struct{}
 
 func (Mine) Validate() error { panic(secretText) }
 
-// Nameless panics when it is asked for its name.
+// Nameless panics in its ResultType method.
 type Nameless struct{}
 
 func (*Nameless) ResultType() string { panic(secretText) }
 
-// mute is an error whose text can't be read.
+// mute is an error whose Error method panics.
 type mute struct{ is error }
 
 func (mute) Error() string   { panic(secretText) }
 func (m mute) Unwrap() error { return m.is }
 
-// puzzled is an error that can't be asked what it is.
+// puzzled is an error whose Is method panics.
 type puzzled struct{}
 
 func (puzzled) Error() string { return "puzzled" }
@@ -61,8 +62,7 @@ func (panickingFailures) ErrorToFailure(error) *failurepb.Failure { panic(secret
 
 func panics() { panic(secretText) }
 
-// A call into the application that panics counts as its error, and the error
-// doesn't repeat what it panicked with.
+// A panic of application code becomes an error without the value of the panic.
 func TestPanicsAreErrors(t *testing.T) {
 	converts := func(o *async.Options) { o.DataConverter = panickingConverter{converter.GetDefaultDataConverter()} }
 	for name, c := range map[string]struct {
@@ -107,7 +107,7 @@ func TestPanicsAreErrors(t *testing.T) {
 	}
 }
 
-// An error that panics when it is asked what it is, is a failure like others.
+// An error whose Is method panics is treated like other failures.
 func TestErrorThatPanicsInIs(t *testing.T) {
 	w := newWorld(t)
 	wantNil(t, pend[Decision](t, w).Reject(t.Context(), puzzled{}))
@@ -116,8 +116,8 @@ func TestErrorThatPanicsInIs(t *testing.T) {
 	}
 }
 
-// Details of a probe that panic, or end their goroutine, cost the details and
-// not the process: the beat goes out with those before.
+// If the details of a probe panic or end their goroutine, only the details are
+// lost. The process continues, and the beat carries the earlier details.
 func TestProbesDetailsPanic(t *testing.T) {
 	for name, how := range map[string]func(){"panic": panics, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
@@ -152,8 +152,8 @@ func TestProbesDetailsPanic(t *testing.T) {
 	}
 }
 
-// A probe that says that its job is dead fails the attempt, also where its text
-// can't be read.
+// A probe that reports a dead job fails the attempt, even if the text of its
+// error cannot be read.
 func TestDeadJobWithoutText(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t, probing(5*time.Second, func(context.Context, heartbeat.Activity) (any, error) {
@@ -169,7 +169,7 @@ func TestDeadJobWithoutText(t *testing.T) {
 	})
 }
 
-// A hook whose error can't be read is called again, as after any error.
+// A hook whose error cannot be read is retried, as after any error.
 func TestHookErrorsThatPanic(t *testing.T) {
 	for name, bad := range map[string]error{"Error": mute{}, "Is": puzzled{}} {
 		t.Run(name, func(t *testing.T) {
@@ -195,8 +195,8 @@ func TestHookErrorsThatPanic(t *testing.T) {
 	}
 }
 
-// TestOneGuard holds that the application is called through guard.go: no other
-// file recovers.
+// TestOneGuard checks that only guard.go recovers from panics, so that every
+// call of application code goes through it.
 func TestOneGuard(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	wantNil(t, err)

@@ -8,12 +8,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// handle is what a [Callback] stands for: a round of an entry, as it was when the
-// callback was opened.
+// handle identifies the round of a [Callback], in its state when the callback
+// was opened.
 type handle struct {
-	id    *record.CallbackID // nil for a key that no activity has yet; a pointer, so that fmt does not print it
+	id    *record.CallbackID // nil for a business key that no activity has used yet; a pointer, so that fmt does not print it
 	entry entry              // never written to
-	key   *keyed             // set if it was opened by key
+	key   *keyed             // set if the callback was opened by business key
 }
 
 // entryID returns the ID of the entry, or "".
@@ -24,7 +24,7 @@ func (c handle) entryID() string {
 	return c.id.EntryID()
 }
 
-// update changes the entry, whose round must be the handle's.
+// update changes the entry if it is still in the round of the handle.
 func (c handle) update(ctx context.Context, s *entries, change func(e entry) (_ entry, write bool, err error)) (entry, error) {
 	e, err := s.update(ctx, entry{id: c.entry.id}, func(e entry) (entry, bool, error) {
 		if err := c.isCurrent(e); err != nil {
@@ -38,10 +38,10 @@ func (c handle) update(ctx context.Context, s *entries, change func(e entry) (_ 
 	return e, err
 }
 
-// isCurrent returns an error unless the handle's round is the entry's.
+// isCurrent returns an error unless the entry is in the handle's round.
 func (c handle) isCurrent(e entry) error {
 	if c.key != nil {
-		return nil // the current round, whichever that is
+		return nil // the handle stands for the current round, whichever that is
 	}
 	switch current, before := c.id.RoundOf(e.rec); {
 	case current:
@@ -53,9 +53,9 @@ func (c handle) isCurrent(e entry) error {
 	}
 }
 
-// readFor returns the entry to settle an outcome on. In the first try that is
-// what was read when the callback was opened: if it has changed since, the store
-// reports a conflict, and the next try reads it.
+// readFor returns the entry on which an outcome is settled. The first try uses
+// the entry that was read when the callback was opened. If the entry has
+// changed since, the store reports a conflict, and the next try reads it.
 func (c handle) readFor(ctx context.Context, s *entries, o offer, tries int) (entry, *record.Round, error) {
 	e := c.entry
 	if tries > 0 || c.key != nil || o.kind == record.Cancellation || e.rec.State != record.Waiting {
@@ -67,7 +67,7 @@ func (c handle) readFor(ctx context.Context, s *entries, o offer, tries int) (en
 	return e.clone(), nil, nil
 }
 
-// read reads the entry anew, and the handle's round if that is over.
+// read reads the entry again, and the handle's round if that round is over.
 func (c handle) read(ctx context.Context, s *entries) (entry, *record.Round, error) {
 	e, err := s.load(ctx, c.entry.id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -77,7 +77,7 @@ func (c handle) read(ctx context.Context, s *entries) (entry, *record.Round, err
 		return entry{}, nil, err
 	}
 	if c.key != nil {
-		return e, nil, nil // the current round, whichever that is
+		return e, nil, nil // the handle stands for the current round, whichever that is
 	}
 	current, before := c.id.RoundOf(e.rec)
 	if !current && before == nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// handOff runs the function, and records that it has returned.
+// handOff runs the function and records that it has returned.
 func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, seen observation, ask func(context.Context, Callback) error) (err error) {
 	stop := s.beatMeanwhile(ctx, e, wait.heard, true)
 	returned := false
 	defer func() {
-		if !returned { // a panic, which goes on
+		if !returned { // the function panicked, and the panic continues
 			seen.end(Done{Class: classPanicked, Info: seen.after(e)})
 			s.handedOff(ctx, e, wait.afterwards(ctx, stop()), errors.New("the function panicked"))
 		}
@@ -32,12 +32,12 @@ func (s *starter) handOff(ctx context.Context, e entry, wait *storeWait, seen ob
 	return activity.ErrResultPending
 }
 
-// handedOff writes what came of the hand-off to the entry, as it was before
-// the function ran. It reports whether the activity has been answered, so that
-// an error of the function is no longer the activity's. While the store is away
-// it waits.
+// handedOff writes the result of the hand-off to the entry. The given entry is
+// from before the function ran. handedOff reports whether the activity has been
+// answered. An error of the function then no longer fails the activity. While
+// the store is unavailable, handedOff waits.
 func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askErr error) (answered bool) {
-	// The hand-off has happened, whatever has become of the activity's context.
+	// The hand-off has happened, even if the activity's context has ended.
 	ctx = context.WithoutCancel(ctx)
 	before := e
 	started := e.rec.Started
@@ -45,10 +45,10 @@ func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askEr
 		answered = false
 		switch {
 		case e.rec.State == record.Waiting && e.rec.Started != started:
-			return e, false, nil // a later attempt asks for itself
+			return e, false, nil // a later attempt runs its own function
 		case e.rec.State == record.Waiting && askErr == nil:
 			e.rec.HandedOffStarted = started
-			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, also where a second Start of its attempt was first
+			e.rec.DetailsReadStarted = 0 // the function may have recorded details until now, even if a second Start of its attempt returned first
 			s.beater.begin(e, wait.heard, time.Now())
 			s.rules.at(time.Now()).PlanQuestion(e.rec)
 			return e, true, nil
@@ -56,7 +56,7 @@ func (s *starter) handedOff(ctx context.Context, e entry, wait *storeWait, askEr
 			e.rec.NextQuestion = time.Now().Add(lifecycle.FirstQuestion).UnixNano()
 			return e, true, nil
 		}
-		// An answer stands, unless the activity is over without it.
+		// The answer is valid, unless the activity ended without it.
 		answered = lifecycle.Known(e.rec.State) && (e.rec.State != record.Closed || e.rec.End == record.EndDelivered)
 		return e, false, nil
 	})

@@ -15,21 +15,21 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// shortest is how many claim times a heartbeat timeout needs for a hub that
-// died to be replaced in time.
+// shortest is the smallest heartbeat timeout, in claim times, in which another
+// hub can replace a dead one.
 const shortest = 3
 
-// longestGap bounds how far apart the worker's own beats are.
+// longestGap is the longest time between two beats of the worker.
 const longestGap = time.Minute
 
-// beatMeanwhile heartbeats from the worker while the function runs, or while Start
-// waits for the store. The beats end with the worker: Temporal notices a worker
-// that is killed before it has asked within the heartbeat timeout, although the
-// wait may last for days.
+// beatMeanwhile sends heartbeats from the worker while the function runs, or
+// while Start waits for the store. The beats end when the worker dies: Temporal
+// notices within the heartbeat timeout if a worker is killed before it has sent
+// the request, although the wait may last for days.
 //
-// heard is when Temporal last heard of the attempt. reads says whether the store
-// can be read. The function that is returned stops the beats, waits for the one
-// under way, and returns when Temporal last heard of the attempt.
+// heard is when Temporal last heard of the attempt. reads is whether the store
+// can be read. The returned function stops the beats and waits for the current
+// one. It returns when Temporal last heard of the attempt.
 func (s *starter) beatMeanwhile(ctx context.Context, e entry, heard time.Time, reads bool) (stop func() (heard time.Time)) {
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
 	if timeout == 0 {
@@ -51,23 +51,24 @@ func (s *starter) beatMeanwhile(ctx context.Context, e entry, heard time.Time, r
 	}
 }
 
-// handoffBeats are the heartbeats for one attempt from its worker.
+// handoffBeats sends the heartbeats of one attempt from its worker.
 type handoffBeats struct {
 	starter *starter
 	e       entry
 	every   time.Duration
-	reads   bool // the store can be read; otherwise nothing is recorded in it either
+	reads   bool // whether the store can be read; if not, nothing is recorded in it
 }
 
-// run beats from time to time, with the details that Temporal has: a beat without
-// details would erase what the function or an earlier attempt has recorded. If the
-// function beats for itself, and often enough, run sends nothing, so that it does
-// not overwrite what the function records. It returns when it last beat, or last.
+// run sends beats with the details that Temporal already has. A beat without
+// details would erase those that the function or an earlier attempt has
+// recorded. If the function sends its own beats often enough, run sends none,
+// so that run does not overwrite details of the function. It returns the time
+// of the last beat, its own or the function's.
 func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time {
 	s, e, ask := k.starter, k.e, k.starter.describer
 	next := time.NewTimer(time.Until(heard.Add(k.every)))
 	defer next.Stop()
-	seen, ours := fromNano(e.rec.Started), false // Temporal's times, which are compared with its own only
+	seen, ours := fromNano(e.rec.Started), false // these are Temporal's times, and they are compared only with each other
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,19 +97,19 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 }
 
 // beat sends a beat, unless the function has sent one since seen. While Start
-// waits for the store no function runs, and each of these beats is sent.
+// waits for the store, no function runs, and every beat is sent.
 //
-// It returns when Temporal had its last heartbeat before this one, whether it sent
-// one, and whether there is nothing to keep alive any more, though the function
-// runs.
+// beat returns when Temporal got the heartbeat before this one, and whether
+// beat sent one. beat also returns whether the beats can end although the
+// function runs, because there is no attempt left to keep alive.
 func (k handoffBeats) beat(ctx context.Context, ask describer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	s, e := k.starter, k.e
 	now := e
 	if k.reads {
-		read, cancel := context.WithTimeout(ctx, max(k.every, callMargin)/3) // a store that hangs leaves time for the beat
+		read, cancel := context.WithTimeout(ctx, max(k.every, callMargin)/3) // a store that hangs leaves enough time for the beat
 		stored, err := s.entries.load(read, e.id)
 		cancel()
-		if err == nil { // the store's trouble is none of the activity's
+		if err == nil { // trouble of the store does not concern the activity
 			now = stored
 		}
 	}
@@ -148,7 +149,7 @@ func (k handoffBeats) beat(ctx context.Context, ask describer, seen time.Time, o
 	return status.LastHeartbeat, ours, false
 }
 
-// workersCompleter reports through the worker's own client.
+// workersCompleter returns a completer that uses the worker's own client.
 func workersCompleter(ctx context.Context, e entry) (completer.Completer, error) {
 	// Outside of a worker there is no client, and GetClient panics.
 	return guarded("activity.GetClient", func() (completer.Completer, error) {
@@ -156,7 +157,7 @@ func workersCompleter(ctx context.Context, e entry) (completer.Completer, error)
 	})
 }
 
-// learnMeanwhile records what a beat has learned, so that a hub that runs calls
+// learnMeanwhile records what a beat has learned, so that a running hub calls
 // the hooks.
 func (s *starter) learnMeanwhile(ctx context.Context, e entry, said lifecycle.Signals, known []byte) {
 	started, written := e.rec.Started, false
@@ -169,7 +170,7 @@ func (s *starter) learnMeanwhile(ctx context.Context, e entry, said lifecycle.Si
 	}
 }
 
-// warnOfBeats logs once for each activity type that its heartbeat timeout is too
+// warnOfBeats logs once for each activity type if its heartbeat timeout is too
 // short for another hub to take over in time.
 func (s *starter) warnOfBeats(ctx context.Context, r *record.Record) {
 	timeout := time.Duration(r.HeartbeatTimeout)

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// While the function runs Start beats, with what the server has; when it
-// returns, the pump takes over.
+// While the function runs, Start sends beats with the details that the server
+// has. When the function returns, the pump takes over.
 func TestStartBeatsWhileTheFunctionRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -62,12 +62,12 @@ func TestStartBeatsAreCapped(t *testing.T) {
 	})
 }
 
-// A function that beats for itself is left alone, so that what it records isn't
-// overwritten; where it falls silent, Start goes on in time.
+// If the function sends its own beats, Start sends none and does not overwrite
+// their details. If the function stops sending, Start continues in time.
 func TestFunctionThatBeatsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
-		s.record("of the attempt before") // which doesn't count as this attempt's
+		s.record("of the attempt before") // a record of an earlier attempt does not count for this attempt
 		pass(time.Second)
 		var silent time.Time
 		w.startNow(1, 30*time.Second, async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
@@ -94,8 +94,8 @@ func TestFunctionThatBeatsForItself(t *testing.T) {
 	})
 }
 
-// What the function records after the outside has brought something is newer,
-// and isn't overwritten with that.
+// If the function records details after the external system, the function's
+// details are newer, and Start does not overwrite them.
 func TestStartBeatsWithTheLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -115,8 +115,8 @@ func TestStartBeatsWithTheLatest(t *testing.T) {
 	})
 }
 
-// The worker's beats end with the function, however it ends, and with the
-// worker.
+// The worker's beats end when the function ends in any way, and when the worker
+// stops.
 func TestStartBeatsEndWithTheFunction(t *testing.T) {
 	errFunction := errors.New("failed")
 	for name, f := range map[string]func(cancel func()) error{
@@ -150,7 +150,8 @@ func TestStartBeatsEndWithTheFunction(t *testing.T) {
 	}
 }
 
-// Once the attempt is over, its function's beats would be another's.
+// After the attempt is over, Start sends no beats, because they would reach
+// another attempt.
 func TestStartBeatsEndWithTheAttempt(t *testing.T) {
 	for name, c := range map[string]struct {
 		over func(s *server)
@@ -170,7 +171,7 @@ func TestStartBeatsEndWithTheAttempt(t *testing.T) {
 					pass(25 * time.Second)
 					s.set(c.over)
 					pass(10 * time.Second)
-					s.set(func(s *server) { s.describe, s.beatErr = nil, nil }) // a reset revives the token
+					s.set(func(s *server) { s.describe, s.beatErr = nil, nil }) // a reset makes the token valid again
 					looks := s.looked()
 					pass(2 * time.Minute)
 					if s.looked() != looks {
@@ -186,8 +187,8 @@ func TestStartBeatsEndWithTheAttempt(t *testing.T) {
 	}
 }
 
-// What fails is tried again: nothing is sent where it isn't known what the
-// server has.
+// A call that fails is retried. While the server's details are unknown, no beat
+// is sent.
 func TestStartBeatsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -209,8 +210,8 @@ func TestStartBeatsFail(t *testing.T) {
 	})
 }
 
-// The worker's beats learn of signals: they are in the entry at once, and told
-// by a hub that runs.
+// The worker's beats learn of signals. A signal is in the entry at once, and a
+// running hub calls its hook.
 func TestStartBeatsLearnOfSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
@@ -243,8 +244,8 @@ func TestNoStartBeatsWithoutAHeartbeatTimeout(t *testing.T) {
 	})
 }
 
-// A hub without a completer beats through the worker's client. Here there is
-// none: that is said, and harms nothing.
+// A hub without a completer sends beats through the worker's client. In this
+// test there is no client: the hub logs this and otherwise works.
 func TestStartBeatsWithoutACompleter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Completer = nil })
@@ -261,8 +262,8 @@ func TestStartBeatsWithoutACompleter(t *testing.T) {
 	})
 }
 
-// An attempt that takes over while the function of the one before still runs
-// gets no beats from it.
+// An attempt starts while the function of the earlier attempt still runs. The
+// new attempt gets no beats from the Start of the earlier one.
 func TestStartBeatsOnlyForItsOwnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

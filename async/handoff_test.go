@@ -77,8 +77,8 @@ func TestSlowFunctionOfAnEarlierAttemptWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	running, finish, second := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	err := async.StartAttempt(t.Context(), w.hub, attempt(1), async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
-		// The second attempt is half-way through its own function when the
-		// first returns.
+		// The function of the second attempt is still running when the first
+		// one returns.
 		go func() {
 			second <- async.StartAttempt(ctx, w.hub, attempt(2), async.StartOptions{}, func(context.Context, async.Pending[Decision]) error {
 				close(running)

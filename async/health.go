@@ -13,40 +13,41 @@ import (
 )
 
 const (
-	// restAfter is how long a hub claims nothing after the server has said that
-	// it is out of resources, in addition to the SDK's own retries.
+	// restAfter is how long a hub claims nothing after the server has reported
+	// exhausted resources. The SDK's own retries come in addition.
 	restAfter = time.Second
 
-	// strikes is how many calls in a row must fail to open a breaker.
+	// strikes is the number of consecutive failed calls that open a breaker.
 	strikes = 2
 
-	// slowCall is how long a call may take before it counts as failed, unless
-	// another call to its namespace has succeeded since it began. Where Temporal
-	// takes longer than half of that for a call, the next ones have twice as long
-	// as that, at most slowestCall: slow is not unreachable.
+	// slowCall is how long a call may take before it counts as failed. A slow
+	// call does not count if another call to its namespace has succeeded since
+	// it began. If Temporal takes longer than half of that time for a call, the
+	// next calls may take twice Temporal's time, at most slowestCall: a slow
+	// server is not unreachable.
 	slowCall    = time.Second
 	slowestCall = 6 * time.Second
 
-	// firstProbe, lastProbe and lastRefusedProbe bound the time between two
-	// probes of a namespace whose breaker is open.
+	// firstProbe, lastProbe and lastRefusedProbe limit the time between two
+	// probes while the breaker of a namespace is open.
 	firstProbe       = time.Second
 	lastProbe        = 5 * time.Second
 	lastRefusedProbe = 30 * time.Second
 
-	// idleBreaker is how long an open breaker that has nothing to do slows its
-	// hub down.
+	// idleBreaker is how long an open breaker without due work slows its hub
+	// down.
 	idleBreaker = time.Minute
 )
 
-// cause is why a breaker is open.
+// cause is the reason for which a breaker is open.
 type cause int
 
 const (
-	unreachable cause = iota // the calls fail, or take too long
-	refused                  // Temporal refuses this hub: permission, credentials, namespace, no client
+	unreachable cause = iota // the calls fail or take too long
+	refused                  // Temporal refuses this hub: permission, credentials, namespace, or no client
 )
 
-// String is the cause as it is logged.
+// String returns the cause for log lines.
 func (c cause) String() string {
 	if c == refused {
 		return "refused"
@@ -54,24 +55,26 @@ func (c cause) String() string {
 	return "unreachable"
 }
 
-// health is what a hub knows of its way to Temporal: circuit breakers for each
-// namespace, and whether the server has asked for a rest.
+// health is a hub's knowledge about its connection to Temporal: circuit
+// breakers for each namespace, and whether the server has reported exhausted
+// resources.
 //
-// A namespace has one breaker for answers and one for heartbeats and questions,
-// so that answers that hang keep no heartbeat back. A breaker is closed at first.
-// Calls that fail in a row open it. While it is open the hub makes no calls for
-// what is due, and leaves it to other hubs. It makes one call now and then, a
-// probe. A call that Temporal answers closes the breaker.
+// A namespace has one breaker for answers, and one for heartbeats and
+// questions. Hanging answers thus delay no heartbeat. A breaker is closed at
+// first. Consecutive failed calls open a breaker. While a breaker is open, the
+// hub makes no calls for due entries and leaves the entries to other hubs. From
+// time to time the hub makes one call, a probe. A call that Temporal answers
+// closes the breaker.
 type health struct {
 	log    *slog.Logger
 	closed func(namespace string, k kind) // called when a breaker closes
 
 	mu       sync.Mutex
-	rested   time.Time // no claims until then
+	rested   time.Time // the hub makes no claims until this time
 	breakers map[way]*breaker
 }
 
-// way is what a breaker is for.
+// way identifies a breaker by namespace and kind of call.
 type way struct {
 	namespace string
 	kind      kind
@@ -81,16 +84,16 @@ type way struct {
 type breaker struct {
 	open     bool
 	cause    cause
-	strikes  int           // calls that failed in a row
+	strikes  int           // number of consecutive failed calls
 	answered time.Time     // when Temporal last answered
-	pace     time.Duration // how long Temporal takes for a call, of late
-	since    time.Time     // when it opened, or when the cause changed
-	wanted   time.Time     // when there was last something to do
+	pace     time.Duration // how long recent calls to Temporal took
+	since    time.Time     // when the breaker opened, or when its cause changed
+	wanted   time.Time     // when the hub last had work for the namespace
 	probe    time.Time     // when the next probe is due
 	pause    time.Duration
 }
 
-// of returns a breaker. It is called with mu held.
+// of returns a breaker. The caller of of holds mu.
 func (h *health) of(w way) *breaker {
 	b := h.breakers[w]
 	if b == nil {
@@ -103,7 +106,8 @@ func (h *health) of(w way) *breaker {
 	return b
 }
 
-// exhausted makes the hub rest if the server is out of resources.
+// exhausted makes the hub pause its claims if the server has reported exhausted
+// resources.
 func (h *health) exhausted(err error, now time.Time) {
 	if is[*serviceerror.ResourceExhausted](err) {
 		h.mu.Lock()
@@ -112,7 +116,7 @@ func (h *health) exhausted(err error, now time.Time) {
 	}
 }
 
-// note learns from how a call ended that has begun then.
+// note learns from the result of a call that began at the given time.
 func (h *health) note(w way, err error, begun, now time.Time) {
 	if hasAnswered(err) {
 		h.close(w, begun, now)
@@ -121,9 +125,9 @@ func (h *health) note(w way, err error, begun, now time.Time) {
 	}
 }
 
-// failedBy reports whether a call failed because this hub doesn't reach the
-// namespace, or may not use it. A call that ran out of time says nothing by
-// itself: slow has counted it.
+// failedBy reports whether a call failed because this hub cannot reach the
+// namespace or may not use it. A call that timed out does not count here,
+// because slow has already counted it.
 func failedBy(err error) (why cause, counts bool) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
@@ -137,7 +141,8 @@ func failedBy(err error) (why cause, counts bool) {
 	}
 }
 
-// hasAnswered reports whether Temporal has answered a call, one way or another.
+// hasAnswered reports whether Temporal has answered a call, with success or an
+// error.
 func hasAnswered(err error) bool {
 	return err == nil || errors.Is(err, completer.ErrOver) || errors.Is(err, completer.ErrNotStarted) || errors.Is(err, completer.ErrCancelNotRequested) ||
 		errors.Is(err, completer.ErrCallRefused) || errors.Is(err, completer.ErrUnknownStatus)
@@ -148,7 +153,7 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// patience is how long a call may take before it counts as failed.
+// patience returns how long a call may take before it counts as failed.
 func (h *health) patience(namespace string, kinds []kind) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -159,7 +164,7 @@ func (h *health) patience(namespace string, kinds []kind) time.Duration {
 	return min(longest, slowestCall)
 }
 
-// slow counts a call as failed that has been under way for its patience.
+// slow counts a running call as failed after its patience.
 func (h *health) slow(w way, begun time.Time) {
 	h.mu.Lock()
 	fine := h.of(w).answered.After(begun)
@@ -192,8 +197,8 @@ func (h *health) strike(w way, why cause, now time.Time) {
 	}
 }
 
-// openFor reports whether one of the namespace's breakers is open for this cause.
-// It is called with mu held.
+// openFor reports whether one of the namespace's breakers is open for this
+// cause. The caller of openFor holds mu.
 func (h *health) openFor(namespace string, why cause) bool {
 	for _, k := range []kind{aBeat, anAnswer} {
 		if b := h.breakers[way{namespace, k}]; b != nil && b.open && b.cause == why {
@@ -203,7 +208,7 @@ func (h *health) openFor(namespace string, why cause) bool {
 	return false
 }
 
-// close notes that Temporal has answered a call that has begun then.
+// close records that Temporal has answered a call that began at the given time.
 func (h *health) close(w way, begun, now time.Time) {
 	h.mu.Lock()
 	b := h.of(w)
@@ -221,7 +226,7 @@ func (h *health) close(w way, begun, now time.Time) {
 	}
 }
 
-// rest is how long the hub still has to rest.
+// rest returns how long the hub still pauses its claims.
 func (h *health) rest(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -279,7 +284,7 @@ func (h *health) probeDue(w way, now time.Time) bool {
 }
 
 // refusedSince returns since when Temporal refuses this hub's answers for the
-// namespace; the zero time means that it doesn't.
+// namespace, or the zero time if Temporal does not refuse them.
 func (h *health) refusedSince(namespace string) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -289,8 +294,8 @@ func (h *health) refusedSince(namespace string) time.Time {
 	return time.Time{}
 }
 
-// behind reports whether the hub has to come after the others: a breaker is open
-// and there was something to do lately.
+// behind reports whether the hub must let other hubs claim first. A hub must do
+// so if a breaker is open that had work recently.
 func (h *health) behind(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,38 +12,40 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// healthyClaims is how many poll intervals may pass without a claim.
+// healthyClaims is the number of poll intervals that may pass without a claim.
 const healthyClaims = 3
 
-// pulse is what a hub knows of its own Run.
+// pulse is the state of a hub's own calls of Run.
 type pulse struct {
-	runs    atomic.Int32 // calls of Run under way
-	claimed atomic.Int64 // when one of them last began, or had a claim answered; Unix nanoseconds
-	pause   atomic.Int64 // until the next claim, as planned after the last one; nanoseconds
+	runs    atomic.Int32 // number of running calls of Run
+	claimed atomic.Int64 // when the last Run began or had a claim answered; Unix nanoseconds
+	pause   atomic.Int64 // planned time until the next claim; nanoseconds
 }
 
-// begin notes that a Run has begun.
+// begin records that a Run has begun.
 func (p *pulse) begin() (end func()) {
 	p.beat(time.Now())
 	p.runs.Add(1)
 	return func() { p.runs.Add(-1) }
 }
 
-// beat notes that the store has answered a claim.
+// beat records that the store has answered a claim.
 func (p *pulse) beat(now time.Time) { p.claimed.Store(now.UnixNano()) }
 
-// pauses notes how long Run waits before it claims again, unless something wakes it.
+// pauses records how long Run waits before the next claim, unless a signal
+// wakes it.
 func (p *pulse) pauses(d time.Duration) { p.pause.Store(int64(d)) }
 
-// Ready returns nil if the store takes answers, so that this process can accept
-// them, and otherwise the store's error. It makes one write that the store must
-// refuse, and so changes nothing. Temporal is not asked: a hub accepts while
-// Temporal is away. Use it for readiness probes.
+// Ready returns nil if the store accepts writes, so that this process can
+// accept answers. If the store does not accept writes, Ready returns the
+// store's error. Ready makes one write that the store must refuse, so it
+// changes nothing. Ready does not ask Temporal, because a hub accepts answers
+// while Temporal is away. Use Ready for readiness probes.
 func (h *Hub) Ready(ctx context.Context) error {
 	return failed("ready", "", h.ready(ctx))
 }
 
-// readyID is of no entry.
+// readyID is an ID that no entry has.
 const readyID = "latchkey.ready"
 
 func (h *Hub) ready(ctx context.Context) error {
@@ -57,22 +59,22 @@ func (h *Hub) ready(ctx context.Context) error {
 	return err
 }
 
-// Healthy returns nil if this hub works: Run is under way and has claimed within
-// three poll intervals (10 s each while it relies on the signals of the store, or
-// within ClaimTime, for which calls may have all slots),
-// the store takes answers, and no circuit breaker to Temporal is open. Otherwise
-// the error names everything that is wrong. Use it for alerts. Where a probe that
-// fails takes the process out of service, use Ready: a hub that does not reach
-// Temporal can still accept answers.
+// Healthy returns nil if this hub works: Run is running and has claimed within
+// three poll intervals (10 s each while it relies on the signals of the store,
+// or within ClaimTime, for which calls may have all slots), the store takes
+// answers, and no circuit breaker to Temporal is open. Otherwise the error
+// names everything that is wrong. Use Healthy for alerts. If a failed probe
+// takes the process out of service, use Ready for the probe. A hub that cannot
+// reach Temporal can still accept answers.
 func (h *Hub) Healthy(ctx context.Context) error {
 	now := time.Now()
 	return failed("healthy", "", errors.Join(h.pulse.err(now, max(healthyClaims*h.settings.pollInterval, h.settings.claimTime)), h.ready(ctx), h.health.err(now)))
 }
 
-// err is what is wrong with Run.
+// err returns what is wrong with Run.
 func (p *pulse) err(now time.Time, within time.Duration) error {
 	if p.runs.Load() == 0 {
-		return errors.New("Run is not under way in this process")
+		return errors.New("Run is not running in this process")
 	}
 	within = max(within, healthyClaims*time.Duration(p.pause.Load()))
 	if since := now.Sub(time.Unix(0, p.claimed.Load())); since > within {
@@ -81,7 +83,8 @@ func (p *pulse) err(now time.Time, within time.Duration) error {
 	return nil
 }
 
-// err is what is wrong with the way to Temporal. It names the namespaces.
+// err returns what is wrong with the connection to Temporal. The error names
+// the namespaces.
 func (h *health) err(now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

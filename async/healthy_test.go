@@ -47,7 +47,7 @@ func TestHealthy(t *testing.T) {
 				}
 			}
 		}
-		says("Run is not under way")
+		says("Run is not running")
 		wantNil(t, w.hub.Ready(t.Context()))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -79,6 +79,6 @@ func TestHealthy(t *testing.T) {
 		says()
 		cancel()
 		<-ended
-		says("Run is not under way")
+		says("Run is not running")
 	})
 }

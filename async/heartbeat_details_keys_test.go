@@ -16,8 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// TestKeyTakeOver: when a later activity takes the key over, beats go to it, with
-// the details of the external system.
+// TestKeyTakeOver: when a later activity takes over the business key, it gets
+// the beats, with the details of the external system.
 func TestKeyTakeOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -76,11 +76,12 @@ func (c bound) Decode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	return out, nil
 }
 
-// TestKeyTakeOverBindsDetails: details are encoded again for the activity that takes
-// the key over, and dropped if it could not read them.
+// TestKeyTakeOverBindsDetails: the details are encoded again for the activity
+// that takes over the key. The details are dropped if that activity could not
+// read them.
 func TestKeyTakeOverBindsDetails(t *testing.T) {
 	for name, c := range map[string]struct {
-		brought bool // something that no beat has sent yet
+		brought bool // the external system has sent details that no beat has sent yet
 		want    string
 	}{
 		"sent before":     {false, "50%"},
@@ -125,8 +126,8 @@ func TestKeyTakeOverBindsDetails(t *testing.T) {
 	}
 }
 
-// TestKeyTakeOverDropsDetailsThatCannotBeBound: details that cannot be encoded again
-// keep no activity from taking the key over.
+// TestKeyTakeOverDropsDetailsThatCannotBeBound: an activity can take over the
+// key although the details cannot be encoded again.
 func TestKeyTakeOverDropsDetailsThatCannotBeBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) {

@@ -70,8 +70,9 @@ func TestLastDetailsArriveBeforeTheOutcome(t *testing.T) {
 	})
 }
 
-// TestNoDetailsForALostAttemptBeforeTheOutcome: no beat is sent with a token that
-// Temporal no longer takes, because a reset may have given it to another attempt.
+// TestNoDetailsForALostAttemptBeforeTheOutcome: no beat is sent with a token
+// that Temporal no longer accepts, because a reset may have given it to another
+// attempt.
 func TestNoDetailsForALostAttemptBeforeTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -88,8 +89,8 @@ func TestNoDetailsForALostAttemptBeforeTheOutcome(t *testing.T) {
 	})
 }
 
-// TestDetailsDoNotBlockTheOutcome: an outcome is delivered although Temporal never
-// takes its details.
+// TestDetailsDoNotBlockTheOutcome: an outcome is delivered although Temporal
+// never accepts its details.
 func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 	for name, change := range map[string]func(s *server){
 		"that are refused for ever": func(s *server) { s.beatErr = serviceerror.NewResourceExhausted(0, "message larger than max") },
@@ -98,7 +99,7 @@ func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newBeatWorld(t)
-				// As an SDK's call, which takes a while itself.
+				// The call takes a while, as a call of the SDK does.
 				w.completer.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 					select {
 					case <-time.After(4 * time.Second):
@@ -111,7 +112,7 @@ func TestDetailsDoNotBlockTheOutcome(t *testing.T) {
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				wantNil(t, p.Heartbeat(t.Context(), "90%"))
 				wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
-				w.wantState(async.Settled) // tried once with its details
+				w.wantState(async.Settled) // the hub tried once, with the details
 				runHub(t, w.hub)
 				pass(30 * time.Second)
 				w.wantState(async.Closed)
@@ -170,9 +171,9 @@ func TestDetailsWaitForAnAttemptThatTakesThem(t *testing.T) {
 	}
 }
 
-// TestDetailsGoToTheirOwnAttemptOnly: a reset may give a token to another attempt, so
-// no beat is sent before it is known which attempt runs, nor over newer details of
-// the function.
+// TestDetailsGoToTheirOwnAttemptOnly: a reset may give a token to another
+// attempt. Therefore no beat is sent until it is known which attempt runs, and
+// no beat overwrites newer details of the function.
 func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		later func(s *server)
@@ -214,9 +215,9 @@ func TestDetailsGoToTheirOwnAttemptOnly(t *testing.T) {
 	}
 }
 
-// TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome: if Temporal refuses the
-// question which attempt runs, the outcome is delivered, without details, and no
-// hook is called for a refusal.
+// TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome: if Temporal refuses
+// the question which attempt runs, the outcome is delivered without details.
+// The hook Refused is not called.
 func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
 	for name, answer := range map[string]func(t *testing.T, w *world, s *server, p async.Pending[Decision]){
 		"by who answers": func(t *testing.T, _ *world, s *server, p async.Pending[Decision]) {

@@ -36,33 +36,33 @@ func (d *detailsWorld) attempt(n int, during func()) {
 	})
 }
 
-// heartbeat is a call of the external system.
+// heartbeat sends a heartbeat as the external system.
 func (d *detailsWorld) heartbeat(details ...any) {
 	d.t.Helper()
 	wantNil(d.t, d.p.Heartbeat(d.t.Context(), details...))
 }
 
-// recorded is what the function records through the SDK.
+// recorded records details through the SDK, as the function does.
 func (d *detailsWorld) recorded(details string) func() { return func() { d.s.record(details) } }
 
-// passes lets time pass, and then everything that is due be done by a hub that
-// does not run in the background.
+// passes lets time pass, and then lets a hub that does not run in the
+// background do everything that is due.
 func (d *detailsWorld) passes(t time.Duration) {
 	d.t.Helper()
 	pass(t)
 	d.w.work(d.w.hub)
 }
 
-// TestWhichHeartbeatDetailsAreSent: of the details from all sources, the newest
-// reach Temporal, and no heartbeat erases any.
+// TestWhichHeartbeatDetailsAreSent: the newest details of all sources reach
+// Temporal, and no heartbeat erases details.
 func TestWhichHeartbeatDetailsAreSent(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		pumps   map[string]func(*async.Options) // default: KeepAlive
-		hubs    int                             // that run in the background
+		hubs    int                             // number of hubs that run in the background
 		history func(d *detailsWorld)
 		last    string // the details that Temporal has at the end
-		said    string // the details of all beats; empty: any
+		said    string // the details of all beats; if empty, they are not checked
 	}{
 		{
 			name: "the function's, by each beat", hubs: 1,
@@ -217,7 +217,7 @@ func TestWhichHeartbeatDetailsAreSent(t *testing.T) {
 				pass(50 * time.Millisecond)
 				d.heartbeat("50%")
 				<-done
-				d.attempt(2, nil) // before the next beat
+				d.attempt(2, nil) // this happens before the next beat
 				d.passes(10 * time.Second)
 			},
 			last: "50%", said: "40% 40% 50%",
@@ -250,7 +250,7 @@ func TestWhichHeartbeatDetailsAreSent(t *testing.T) {
 			name: "no unsent ones of an earlier attempt before a failure, but the function's newer ones",
 			history: func(d *detailsWorld) {
 				d.attempt(1, nil)
-				d.heartbeat("10%") // no hub runs to send it
+				d.heartbeat("10%") // no running hub sends it
 				d.attempt(2, d.recorded("by the function"))
 				wantNil(d.t, d.p.Fail(d.t.Context(), errors.New("no")))
 				d.w.wantSent(1)
@@ -322,8 +322,8 @@ var (
 	bothPumps = map[string]func(*async.Options){"KeepAlive": func(*async.Options) {}, "Relay": relaying}
 )
 
-// heartbeatInBothAttempts has the external system send details in two attempts,
-// while Temporal's clock differs by ahead.
+// heartbeatInBothAttempts makes the external system send details in two
+// attempts. Temporal's clock differs by ahead.
 func (d *detailsWorld) heartbeatInBothAttempts(ahead time.Duration) {
 	d.s.describe = func(s *completer.Status) {
 		if !s.LastHeartbeat.IsZero() {
@@ -339,7 +339,7 @@ func (d *detailsWorld) heartbeatInBothAttempts(ahead time.Duration) {
 	d.passes(10 * time.Second)
 }
 
-// heartbeatDuringABeat has details arrive while a beat is under way.
+// heartbeatDuringABeat makes details arrive while a beat is being sent.
 func (d *detailsWorld) heartbeatDuringABeat() {
 	d.attempt(1, nil)
 	pass(2 * time.Second)
@@ -354,8 +354,9 @@ func (d *detailsWorld) heartbeatDuringABeat() {
 	}
 }
 
-// reset has Temporal clear the details between two attempts. A beat learns of the
-// reset if signaled is set. unsent is details that arrive after the last beat.
+// reset makes Temporal clear the details between two attempts. If signaled is
+// set, a beat learns of the reset. unsent contains details that arrive after
+// the last beat.
 func (d *detailsWorld) reset(first, second int, signaled bool, unsent string) {
 	d.attempt(first, nil)
 	d.heartbeat("40%")

@@ -11,31 +11,34 @@ import (
 // All are optional.
 //
 // A running hub calls each hook at least once for each event that a hub with
-// that hook has learned of. Give all hubs of a store the same hooks. A hook
-// that returns an error, panics or outlives its context is retried with
-// backoff; the hook of a signal (CancelRequested, Paused, Reset) only until its
-// round ends. Hooks may run concurrently. Their context ends within ClaimTime.
-// A hook that does not return delays only the other hooks of the same entry.
-// The callback that a hook gets is that of the round of the event.
+// that hook has learned of. Give all hubs of a store the same hooks. A hub
+// retries a hook that returns an error, panics or outlives its context, with
+// backoff. A hub retries the hook of a signal (CancelRequested, Paused, Reset)
+// only until the round ends. Hooks may run concurrently. The context of a hook
+// ends within ClaimTime. A hook that does not return delays only the other
+// hooks of the same entry. A hook gets the callback of the round in which the
+// event happened.
 type Hooks struct {
 	// Delivered is called when Temporal has accepted the outcome.
-	// [Pending.Outcome] can still read it, unless the hook has returned nil
-	// before or, after a failure, the next attempt has asked.
+	// [Pending.Outcome] can still read the outcome, unless an earlier call of
+	// the hook has returned nil. After a failure, the outcome can no longer be
+	// read when the next attempt has asked.
 	Delivered func(ctx context.Context, c Callback) error
 
-	// CancelRequested is called when cancellation of the activity was requested.
-	// The activity continues until ReportCanceled, Complete or Fail answers it.
-	// The hook may be called before Remember was: return an error to be called
-	// again.
+	// CancelRequested is called when cancellation of the activity was
+	// requested. The activity continues until ReportCanceled, Complete or Fail
+	// answers it. The hook may be called before the activity has called
+	// Remember: return an error to get another call.
 	CancelRequested func(ctx context.Context, c Callback) error
 
 	// Paused is called when the activity was paused, so that no further attempt
-	// begins. It is called again for the next pause. Answers are still accepted.
+	// begins. The hook is called again for the next pause. Answers are still
+	// accepted.
 	Paused func(ctx context.Context, c Callback) error
 
 	// Reset is called when the activity was reset. The waiting attempt is the
-	// last one that began before the reset. Answer it, or fail it so that the
-	// next one begins at once.
+	// last one that began before the reset. Answer the waiting attempt, or fail
+	// it so that the next one begins at once.
 	Reset func(ctx context.Context, c Callback) error
 
 	// Over is called when the activity ended without an outcome from Latchkey.
@@ -49,11 +52,11 @@ type Hooks struct {
 	//   - [completer.ErrOver]: any other end.
 	Over func(ctx context.Context, c Callback, reason error) error
 
-	// Refused is called for an outcome that is accepted and that Temporal refuses.
-	// Where Temporal refuses the arguments of the call, it is called at once.
-	// Where Temporal refuses the hub, it is called after a minute or a little
-	// more in which no other hub has delivered the outcome. The hub goes on to
-	// retry, and the hook is called again from time to time.
+	// Refused is called if Temporal refuses an accepted outcome. If Temporal
+	// refuses the arguments of the call, the hook is called at once. If
+	// Temporal refuses the hub, the hook is called after about a minute in
+	// which no other hub has delivered the outcome. The hub continues to retry,
+	// and the hook is called again from time to time.
 	Refused func(ctx context.Context, c Callback, cause error) error
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// told collects what the hooks are told.
+// told collects the arguments of the hooks' calls.
 type told struct {
 	mu    sync.Mutex
 	kinds []string
@@ -69,7 +69,7 @@ func TestDeliveredIsTold(t *testing.T) {
 		p := w.pendFor(time.Hour, async.StartOptions{Labels: map[string]string{"team": "travel"}})
 		wantNil(t, p.Remember(t.Context(), "job-1"))
 		wantNil(t, p.Complete(t.Context(), Decision{}))
-		o.want(t) // not within the call
+		o.want(t) // the hook is not called within the call
 		w.work(w.hub)
 		o.want(t, "delivered")
 		if i := o.last.Info(); o.last.ID() != p.ID() || i.Labels["team"] != "travel" || i.Reference != "job-1" || !i.Delivered {
@@ -83,7 +83,8 @@ func TestDeliveredIsTold(t *testing.T) {
 	})
 }
 
-// A round ends, and the next begins, before anybody was told of the first.
+// A round ends and the next one begins before a hook was called for the first
+// round.
 func TestDeliveredOfAnOlderRoundIsTold(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
@@ -107,7 +108,7 @@ func TestOverHookIsCalled(t *testing.T) {
 	}{
 		"timed out": {completer.EndTimedOut, async.ErrExpired},
 		"other":     {completer.EndOther, completer.ErrOver},
-		"ours":      {completer.EndOurs, completer.ErrOver}, // but this entry has no outcome
+		"ours":      {completer.EndOurs, completer.ErrOver}, // the entry itself has no outcome
 		"unknown":   {completer.EndUnknown, async.ErrUnknownEnd},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,8 +154,9 @@ func TestOverHookIsCalled(t *testing.T) {
 	})
 }
 
-// It ended undelivered, and turns out not to be over: with the same type it is
-// delivered after all, and with another one it stays told.
+// An activity seemed to have ended without the outcome, but was not over. With
+// the same type, the outcome is delivered later. With another type, the call of
+// the hook remains valid.
 func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
 	for name, same := range map[string]bool{"same type": true, "another type": false} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +246,7 @@ func TestHookThatFailsPanicsOrHangs(t *testing.T) {
 }
 
 // A hook that hangs for one entry delays neither deliveries nor the hooks of
-// others.
+// other entries.
 func TestHangingHookDelaysNobodyElse(t *testing.T) {
 	in(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -281,7 +283,7 @@ func TestHangingHookDelaysNobodyElse(t *testing.T) {
 			}
 			wantNil(t, w.open(id).Complete(ctx, Decision{}))
 		}
-		time.Sleep(5 * time.Second) // less than a hook may take
+		time.Sleep(5 * time.Second) // shorter than the time limit of a hook
 		mu.Lock()
 		if done != 20 {
 			t.Errorf("%d of 20 hooks were told beside the one that hangs", done)
@@ -293,8 +295,8 @@ func TestHangingHookDelaysNobodyElse(t *testing.T) {
 	})
 }
 
-// Run doesn't claim an entry again while it tells its hooks, and ends in time
-// though there is much to tell.
+// Run does not claim an entry again while its hooks run. Run ends in time even
+// if there are many hooks to call.
 func TestHooksAreCalledOnce(t *testing.T) {
 	in(t, func(t *testing.T) {
 		var calls atomic.Int32
@@ -330,7 +332,7 @@ func TestHooksAreCalledOnce(t *testing.T) {
 			w.work(w.hub)
 			time.Sleep(time.Minute)
 		}
-		if n := calls.Load(); n < 7 || n > 8 { // one may have been cut off by the stop
+		if n := calls.Load(); n < 7 || n > 8 { // the stop may have interrupted one call
 			t.Errorf("seven hooks were called %d times", n)
 		}
 		if n := len(w.record().Notices); n != 0 {
@@ -339,8 +341,8 @@ func TestHooksAreCalledOnce(t *testing.T) {
 	})
 }
 
-// The end of one hook is known before the next of the same entry is called: all
-// that is untold is told at once.
+// The result of one hook is known before the next hook of the same entry is
+// called. All due hooks of the entry are called in one step.
 func TestNoticesOfOneEntryFollowEachOther(t *testing.T) {
 	for range 50 {
 		w, o := hooked(t)

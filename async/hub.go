@@ -14,16 +14,17 @@ import (
 )
 
 // Hub stores waiting activities, accepts outcomes and delivers them. Any number
-// of hubs, in any number of processes, may share a store. Its methods may be
-// called concurrently. It needs no closing.
+// of hubs, in any number of processes, may share a store. The methods of a Hub
+// may be called concurrently. A Hub needs no closing.
 //
-// A hub has goroutines of its own while Run, Work or Start runs; one while
-// Stats scans the store, which ends with its last caller; and one for each
-// delivery whose caller no longer waits. The number of deliveries is bounded by
-// Concurrency. Each ends within ClaimTime, and Run and Work wait for them.
+// While Run, Work or Start runs, a hub has goroutines of its own. While Stats
+// scans the store, it has one, which ends with its last caller. Each delivery
+// whose caller no longer waits also has one. Concurrency limits the number of
+// deliveries. Each delivery ends within ClaimTime, and Run and Work wait for
+// the deliveries.
 type Hub struct {
 	settings  settings
-	completer completer.Completer // behind the throttle; nil: the hub settles only
+	completer completer.Completer // the completer behind the throttle; nil if the hub only settles
 	encoder   encoder
 	entries   *entries
 	rules     *rules
@@ -108,8 +109,8 @@ func assemble(s store.Store, o settings) *Hub {
 	return h
 }
 
-// isNilInterface also finds a nil pointer in an interface, which would panic
-// far from the mistake.
+// isNilInterface also finds a nil pointer in an interface. Such a pointer would
+// panic far from the mistake.
 func isNilInterface(v any) bool {
 	if v == nil {
 		return true
@@ -118,17 +119,16 @@ func isNilInterface(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// Open returns the callback with this ID, whatever its result type. It also
-// opens an activity that is over: Info reports that. ErrNotFound means that
-// nothing is known under the ID, or that its secret is wrong.
+// Open returns the callback with this ID. The result type does not matter. Open
+// also opens an activity that is over: Info reports that. ErrNotFound means
+// that the ID is unknown, or that its secret is wrong.
 func (h *Hub) Open(ctx context.Context, id string) (Callback, error) {
 	callback, ok := record.ParseCallbackID(id)
 	c, err := h.open(ctx, callback, ok)
 	return c, failed("open", callback.EntryID(), err)
 }
 
-// open is Open. ok says whether the caller passed what has the form of a callback
-// ID.
+// open implements Open. ok is whether the string has the form of a callback ID.
 func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback, error) {
 	if h == nil {
 		return Callback{}, fmt.Errorf("%w: a nil hub", ErrNotFound)
@@ -144,8 +144,8 @@ func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback
 	if err != nil {
 		return Callback{}, err
 	}
-	// The secret is compared before anything is decoded, so that the time that
-	// decoding takes reveals nothing to a caller with a wrong secret.
+	// The secret is compared before the body is decoded. Otherwise the time of
+	// the decoding would reveal information to a caller with a wrong secret.
 	if holds, sure := id.Holds(stored.Body); sure && !holds {
 		return Callback{}, errUnknown
 	}
@@ -159,11 +159,11 @@ func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback
 	return Callback{h, handle{id: &id, entry: e}}, nil
 }
 
-// errUnknown is the same for an unknown ID and a wrong secret.
+// errUnknown is the same error for an unknown ID and for a wrong secret.
 var errUnknown = fmt.Errorf("%w: it is not in this store, or its retention is over", ErrNotFound)
 
-// List yields a callback for each entry of the store, ended ones included, in
-// no particular order. If an entry cannot be read, List yields an error that
+// List yields a callback for each entry of the store, including ended entries,
+// in no particular order. If an entry cannot be read, List yields an error that
 // names it and continues. An error of the store ends the loop. The body of the
 // loop may use the hub.
 func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
@@ -188,8 +188,8 @@ func (h *Hub) List(ctx context.Context) iter.Seq2[Callback, error] {
 	}
 }
 
-// noEntry is the body that Open reads if there is no entry, so that an unknown
-// callback ID costs the same as a wrong secret.
+// noEntry is the body that Open reads if there is no entry. An unknown callback
+// ID thus costs the same time as a wrong secret.
 var noEntry = func() []byte {
 	e, err := entry{rec: &record.Record{Secret: make([]byte, record.SecretBytes)}}.encode()
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestHubWithSettlesOnly answers through a hub on another store, which stands for
-// a transaction: nothing is sent, and the hub that runs delivers at once what
-// has been written.
+// TestHubWithSettlesOnly answers through a hub on another store, which stands
+// for a transaction. That hub sends nothing, and the running hub delivers the
+// written answer at once.
 func TestHubWithSettlesOnly(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		id := w.pendFor(time.Hour, async.StartOptions{}).ID()
-		var written []store.Entry // and not yet committed
+		var written []store.Entry // entries that are written but not yet committed
 		tx := &faulty{Store: w.store, put: func(_ context.Context, e store.Entry) (uint64, error) {
 			written = append(written, e)
 			return e.Version + 1, nil
@@ -43,7 +43,8 @@ func TestHubWithSettlesOnly(t *testing.T) {
 	})
 }
 
-// TestHubWithKnowsNoCancellation answers ReportCanceled by what the store knows.
+// TestHubWithKnowsNoCancellation: ReportCanceled uses only the store's
+// knowledge of a request.
 func TestHubWithKnowsNoCancellation(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -65,7 +66,7 @@ func TestHubWithRefusesNil(t *testing.T) {
 	newWorld(t).hub.With(nil)
 }
 
-// What such a hub ends has hooks called too, by a hub that runs.
+// After such a hub has ended an entry, a running hub calls the hooks.
 func TestHubWithNotifies(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)

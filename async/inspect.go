@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// inspect adds what operators need to an Info.
+// inspect adds the fields for operators to an Info.
 func (c Callback) inspect(i *Info, now time.Time) {
 	r := c.entry.rec
 	i.Early = r.Early
@@ -51,6 +51,6 @@ func hookName(kind record.NoticeKind) string {
 	case record.NoticeReset:
 		return "Reset"
 	default:
-		return strings.ToLower(kind.String()) // of a newer release
+		return strings.ToLower(kind.String()) // a hook of a newer release
 	}
 }

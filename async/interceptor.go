@@ -15,11 +15,12 @@ import (
 // every error of an activity therefore turns a waiting activity into a failed
 // one, and each attempt asks again.
 //
-// Put it first in worker.Options.Interceptors: the first interceptor wraps all
-// others. Interceptors of the client wrap those of the worker. If an
-// interceptor of the client wraps errors, put this one first in
-// client.Options.Interceptors instead. It changes nothing but the error of an
-// activity for which [Start] returned activity.ErrResultPending.
+// Put the interceptor first in worker.Options.Interceptors: the first
+// interceptor wraps all others. Interceptors of the client wrap those of the
+// worker. If an interceptor of the client wraps errors, put async.Interceptor
+// first in client.Options.Interceptors instead. The interceptor changes only
+// the error of an activity for which [Start] returned
+// activity.ErrResultPending.
 func Interceptor() interceptor.Interceptor { return new(bareInterceptor) }
 
 type bareInterceptor struct{ interceptor.InterceptorBase }
@@ -47,20 +48,21 @@ func (b *bareActivity) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	}
 }
 
-// pendingKey is the context key under which Start finds where to note that it
-// has returned activity.ErrResultPending.
+// pendingKey is the context key of the value in which Start records that it has
+// returned activity.ErrResultPending.
 type pendingKey struct{}
 
-// notePending tells the interceptor that Start has handed the activity over. An
-// error that only repeats the sentinel's text is unwrapped on that condition:
-// it could be the message of another activity's failure.
+// notePending records for the interceptor that Start has handed the activity
+// over. Only then does the interceptor unwrap an error that merely repeats the
+// sentinel's text. Without this condition, the text could be the message of
+// another activity's failure.
 func notePending(ctx context.Context) {
 	if pending, ok := ctx.Value(pendingKey{}).(*atomic.Bool); ok {
 		pending.Store(true)
 	}
 }
 
-// saysPending reports whether a message contains that of
+// saysPending reports whether a message contains the text of
 // activity.ErrResultPending.
 func saysPending(message string) bool {
 	return strings.Contains(message, activity.ErrResultPending.Error())

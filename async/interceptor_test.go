@@ -71,8 +71,8 @@ func TestInterceptorUnwrapsTheSentinel(t *testing.T) {
 	}
 }
 
-// An error of the activity's own stays as it is, also one that quotes the
-// failure of another activity.
+// An error of the activity's own function stays unchanged, even if it quotes
+// the failure of another activity.
 func TestInterceptorKeepsOtherErrors(t *testing.T) {
 	for name, want := range map[string]string{
 		"an error":               "no such order",
@@ -90,8 +90,8 @@ func TestInterceptorKeepsOtherErrors(t *testing.T) {
 	}
 }
 
-// The error of a function that failed after Start had handed over an earlier
-// activity is its own.
+// If a function fails after Start has handed over an earlier activity, the
+// interceptor keeps its error.
 func TestInterceptorKeepsTheFunctionsError(t *testing.T) {
 	w := newWorld(t)
 	err := execute(func(ctx context.Context) (Decision, error) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestInternalsNamesFiles: each file that docs/internals.md names exists, and a
-// change leads to at most two of them.
+// TestInternalsNamesFiles: each file that docs/internals.md names exists, and
+// each change in its list involves at most two files.
 func TestInternalsNamesFiles(t *testing.T) {
 	b, err := os.ReadFile("../docs/internals.md")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestInternalsNamesFiles(t *testing.T) {
 	named := 0
 	for _, m := range files.FindAllStringSubmatch(text, -1) {
 		named++
-		// A name without a folder is of this package or of the rules.
+		// A file name without a folder belongs to this package or to the rules.
 		found := false
 		for _, dir := range []string{".", "internal", "internal/lifecycle"} {
 			_, err := os.Stat(filepath.Join(dir, m[1]))

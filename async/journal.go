@@ -14,31 +14,34 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Note is one entry in the journal of a round: something that happened while
-// the activity waited, such as a vote, a comment or the reason of an operator.
+// Note is an entry in the journal of a round. Note records an event that
+// happened while the activity waited, such as a vote, a comment or the reason
+// of an operator.
 //
-// Latchkey gives notes no meaning. A note is at most 16 KiB. A round has at most
-// 256 notes, and 64 KiB of them. The store keeps them in clear, unless it is
-// sealed.
+// Latchkey does not interpret notes. A note is at most 16 KiB. A round has at
+// most 256 notes, and 64 KiB of them. The store keeps notes in clear text,
+// unless it is sealed.
 type Note struct {
-	// At is when it happened. Defaults to the time of the call.
+	// At is the time of the event. At defaults to the time of the call.
 	At time.Time
 
-	// Kind says what it is, such as "vote". Required.
+	// Kind is the kind of the event, such as "vote". Required.
 	Kind string
 
-	// By says who wrote it.
+	// By is the author of the note.
 	By string
 
 	// Data is any JSON value. Defaults to none.
 	Data json.RawMessage
 }
 
-// Notes returns the journal of the callback's round, oldest first, as it was when
-// the callback was opened. It is empty for a callback ID of an earlier round.
+// Notes returns the journal of the callback's round, oldest note first, in its
+// state when the callback was opened. Notes returns an empty journal for a
+// callback ID of an earlier round.
 //
-// A journal lives as long as its round. It stays with a delivered outcome until
-// the entry is removed, and goes when the next round begins.
+// A journal lives as long as its round. The journal stays with a delivered
+// outcome until the entry is removed. The journal is deleted when the next
+// round begins.
 func (c Callback) Notes() []Note {
 	if c.entry.rec == nil || c.isCurrent(c.entry) != nil {
 		return nil
@@ -55,14 +58,15 @@ func notesOf(r *record.Record) []Note {
 }
 
 // Note adds a note to the journal of the callback's round, in any state of the
-// activity. A note that is there already is not added again: one with the same
-// time, kind, author and data. If At is zero, only the author's last note is
-// compared, by kind and data. [WithNote] and [Pending.Decide] add a note together
-// with an outcome.
+// activity. Note does not add a note that the journal already has: one with the
+// same time, kind, author and data. If At is zero, only the author's last note
+// is compared, by kind and data. [WithNote] and [Pending.Decide] add a note
+// together with an outcome.
 //
-// Errors: ErrInvalidArgument for a note that is too large or malformed,
-// ErrJournalFull, ErrSuperseded if the round is over, and ErrNotFound. Any other
-// error leaves open whether the note was added; retry with the same note.
+// Errors: Note returns ErrInvalidArgument for a note that is too large or
+// malformed, ErrJournalFull, ErrSuperseded if the round is over, and
+// ErrNotFound. After any other error, it is unknown whether the note was added;
+// retry with the same note.
 func (c Callback) Note(ctx context.Context, n Note) error {
 	return failed("note", c.entryID(), c.note(ctx, n))
 }
@@ -76,7 +80,7 @@ func (c Callback) note(ctx context.Context, n Note) error {
 		return err
 	}
 	_, err = c.update(ctx, func(e entry) (entry, bool, error) {
-		e.until = e.due // a hub that has claimed it keeps it
+		e.until = e.due // a hub that has claimed the entry keeps its claim
 		if !lifecycle.Known(e.rec.State) {
 			return e, false, errNewer
 		}
@@ -86,7 +90,7 @@ func (c Callback) note(ctx context.Context, n Note) error {
 	return err
 }
 
-// newNote checks a note, and returns it as it is stored.
+// newNote checks a note, and returns it in its stored form.
 func newNote(n Note) (*record.Note, error) {
 	now := time.Now()
 	if n.At.IsZero() {
@@ -112,7 +116,7 @@ func newNote(n Note) (*record.Note, error) {
 	return note, nil
 }
 
-// addNote reports whether the record has changed.
+// addNote adds the note and reports whether the record has changed.
 func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err error) {
 	switch lifecycle.AddNote(r, n, dated) {
 	case lifecycle.NoteAdded:
@@ -124,22 +128,24 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 	}
 }
 
-// Decide adds a note to the journal and, if f says so, completes the activity
-// with f's result. Note and result are one write: after a crash either both are
-// there or neither is. It reports whether the round has its outcome.
+// Decide adds a note to the journal. If f returns a result, Decide also
+// completes the activity with that result. Note and result are one write: after
+// a crash, either both are present or neither is. Decide reports whether the
+// round has its outcome.
 //
-// f gets the journal with the new note in it, and returns the result once the
-// notes decide. If f returns an error, nothing is written and Decide returns the
-// error. f must depend on the notes only. It runs again whenever another process
-// has written in between, so of any number of callers exactly one completes.
+// f gets the journal with the new note in it, and returns a result when the
+// notes are sufficient for a decision. If f returns an error, Decide writes
+// nothing and returns the error. f must depend on the notes only. f runs again
+// whenever another process has written in between, so exactly one of any number
+// of callers completes the activity.
 //
-// Repeats are recognised by the note, as in [Callback.Note]. A repeat of a note
-// that is in the journal of a decided round returns true and changes nothing. Set
-// At, so that a repeat is known. For a note that comes after the outcome, Decide
-// returns ErrSettled, and the note is not added.
+// Decide recognizes repeats by the note, as [Callback.Note] does. A repeat of a
+// note that is in the journal of a decided round returns true and changes
+// nothing. Set At, so that Decide can recognize a repeat. For a note that comes
+// after the outcome, Decide returns ErrSettled, and the note is not added.
 //
 // A result is checked, accepted and delivered as in [Pending.Complete], which
-// lists the errors; those of Note apply too.
+// lists the errors. The errors of Note apply too.
 func (p Pending[T]) Decide(ctx context.Context, n Note, f func(notes []Note) (result T, done bool, err error)) (done bool, err error) {
 	if f == nil {
 		err = fmt.Errorf("%w: the function is nil", ErrInvalidArgument)
@@ -186,7 +192,7 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 		case !done && !added:
 			return false, nil
 		case !done:
-			e.until = e.due // a hub that has claimed it keeps it
+			e.until = e.due // a hub that has claimed the entry keeps its claim
 			_, err = p.hub.entries.save(ctx, e)
 		default:
 			var fp []byte
@@ -201,16 +207,16 @@ func (p Pending[T]) decide(ctx context.Context, n Note, f func([]Note) (T, bool,
 	return false, errConflicts
 }
 
-// undecided reads the entry of a round that a note may decide. again reports that
-// the round has its outcome, and that the note is a repeat. tried are fingerprints
-// of results that may have been accepted.
+// undecided reads the entry of a round that a note may decide. again reports
+// that the round has its outcome, and that the note is a repeat. tried contains
+// the fingerprints of results that may have been accepted.
 func (p Pending[T]) undecided(ctx context.Context, note *record.Note, dated bool, tried [][]byte) (e entry, again bool, err error) {
 	e, before, err := p.read(ctx, p.hub.entries)
 	switch {
 	case err != nil:
 		return e, false, err
 	case answeredBefore(e.rec, tried...):
-		return e, true, nil // the reply to a try of this call was lost
+		return e, true, nil // the reply to an earlier try of this call was lost
 	case before != nil:
 		again, err = answered(lifecycle.Judge(before.Kind, before.Fingerprint, record.Result, nil), before.Kind, e.rec)
 	default:
@@ -219,7 +225,7 @@ func (p Pending[T]) undecided(ctx context.Context, note *record.Note, dated bool
 	return e, again, err
 }
 
-// runDecision has the application judge the journal.
+// runDecision calls the application's function, which judges the journal.
 func runDecision[T any](r *record.Record, f func([]Note) (T, bool, error)) (result T, done bool, err error) {
 	_, err = guarded("the function that decides", func() (struct{}, error) {
 		var err error
@@ -229,8 +235,8 @@ func runDecision[T any](r *record.Record, f func([]Note) (T, bool, error)) (resu
 	return result, done, err
 }
 
-// settleOn settles the round of an entry that waits on a result. It returns the
-// result's fingerprint.
+// settleOn settles the round of a waiting entry with a result. settleOn returns
+// the result's fingerprint.
 func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency string) ([]byte, error) {
 	o, err := p.offer(ctx, result)
 	if err != nil {
@@ -243,7 +249,7 @@ func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency
 	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
 	seen.keep(e.rec)
 	err = p.hub.deliverer.accept(ctx, p.handle, e, o, out, &seen)
-	if seen.open() { // it was not accepted
+	if seen.open() { // the outcome was not accepted
 		seen.end(Done{Class: verdictClass(err)})
 	}
 	return out.Fingerprint, err

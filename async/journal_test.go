@@ -24,7 +24,7 @@ func vote(by string) async.Note {
 	return async.Note{At: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Kind: "vote", By: by, Data: json.RawMessage(`{"agrees": true}`)}
 }
 
-// twoOf lets two different people decide.
+// twoOf decides when two different people have voted.
 func twoOf(notes []async.Note) (Decision, bool, error) {
 	var by []string
 	for _, n := range notes {
@@ -130,7 +130,8 @@ func TestDecideRefuses(t *testing.T) {
 	})
 }
 
-// TestNotesAreBounded: what is refused is not added, and says why.
+// TestNotesAreBounded: a note over a limit is refused with an error that names
+// the reason.
 func TestNotesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.start(1, async.StartOptions{}))
@@ -170,7 +171,8 @@ func TestNotesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNotesStayWithTheRound: attempts don't matter, a new round begins without.
+// TestNotesStayWithTheRound: a new attempt keeps the notes, and a new round
+// begins without notes.
 func TestNotesStayWithTheRound(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -194,8 +196,8 @@ func TestNotesStayWithTheRound(t *testing.T) {
 	})
 }
 
-// TestNotesInStart: the function itself can leave notes, which is how a request
-// is posted.
+// TestNotesInStart: the function of Start can add notes, for example to post a
+// request.
 func TestNotesInStart(t *testing.T) {
 	w := newWorld(t)
 	request := async.Note{At: scheduled, Kind: "request", Data: json.RawMessage(`{"title":"Dinner"}`)}
@@ -212,7 +214,7 @@ func TestNotesInStart(t *testing.T) {
 	}
 }
 
-// TestDecideByMany has many people vote at once through two hubs: exactly two
+// TestDecideByMany makes many people vote at once through two hubs: exactly two
 // decide, and the result names them.
 func TestDecideByMany(t *testing.T) {
 	w := newWorld(t)
@@ -249,8 +251,8 @@ func TestDecideByMany(t *testing.T) {
 	}
 }
 
-// TestDecideLostReply: the reply to the write that decides is lost, and the
-// driver's repeat conflicts.
+// TestDecideLostReply: the reply to the deciding write is lost, and the
+// driver's repeat of the write conflicts.
 func TestDecideLostReply(t *testing.T) {
 	in(t, func(t *testing.T) {
 		f := &faulty{Store: store.NewMemory()}
@@ -266,7 +268,7 @@ func TestDecideLostReply(t *testing.T) {
 			_, err := w.hub.Work(ctx)
 			wantNil(t, err)
 			time.Sleep(time.Minute)
-			_, err = w.hub.Work(ctx) // the claim has lapsed: delivered, so that the body differs
+			_, err = w.hub.Work(ctx) // the claim has expired, so the hub delivers, and the body changes
 			wantNil(t, err)
 			return f.Store.Put(ctx, e)
 		}
@@ -278,7 +280,8 @@ func TestDecideLostReply(t *testing.T) {
 	})
 }
 
-// TestDecideInTransaction: a hub of With settles, and another delivers.
+// TestDecideInTransaction: a hub from Hub.With settles the activity, and
+// another hub delivers the outcome.
 func TestDecideInTransaction(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)

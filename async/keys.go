@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// maxKey bounds a business key, in bytes.
+// maxKey is the maximum length of a business key, in bytes.
 const maxKey = 1 << 10
 
 // KeyOptions configures [OpenKey].
@@ -19,31 +19,31 @@ type KeyOptions struct {
 	// Namespace is the namespace of the activity. Required.
 	Namespace string
 
-	// Early is how long a result is stored for an activity that does not wait
-	// yet. Defaults to 0: OpenKey then returns ErrNotFound.
+	// Early is how long the store keeps a result for an activity that does not
+	// wait yet. Defaults to 0: After that time, OpenKey returns ErrNotFound.
 	Early time.Duration
 }
 
-// keyed is how a callback was opened by key.
+// keyed contains the parameters with which a callback was opened by key.
 type keyed struct {
 	key        string
 	options    KeyOptions
 	resultType string
 }
 
-// OpenKey opens the activity that has this business key. It returns a
+// OpenKey opens the activity that has this business key. OpenKey returns a
 // [*TypeMismatchError] if the activity does not await a T, and ErrNotFound if
 // no activity has the key.
 //
-// A key does not identify a round: each method acts on the round that is
-// current when it is called. A repeat of an answer to an earlier round is
-// therefore an answer to the current one, unless both carry an idempotency key
+// A key does not identify a round: each method acts on the current round at the
+// time of the call. A repeat of an answer to an earlier round is therefore an
+// answer to the current one, unless both carry an idempotency key
 // ([WithIdempotencyKey]).
 //
-// With Early set, OpenKey also succeeds before there is an activity. Complete
-// then stores the result; Start delivers it and does not run its function.
-// Fail, Reject and ReportCanceled need an activity. If no activity comes in
-// time, the Over hook gets ErrExpired.
+// With Early set, OpenKey also succeeds before the activity exists. Complete
+// then stores the result. Start delivers the result later and does not run its
+// function. Fail, Reject and ReportCanceled need an activity. If no activity
+// arrives in time, the Over hook gets ErrExpired.
 func OpenKey[T any](ctx context.Context, h *Hub, key string, o KeyOptions) (Pending[T], error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -92,7 +92,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// early returns the entry of an answer that comes before its activity.
+// early returns the entry of an answer that arrives before its activity.
 func (k *keyed) early(id string, now time.Time) entry {
 	return entry{id: id, rec: &record.Record{
 		Namespace: k.options.Namespace, Key: k.key, Early: true, ResultType: k.resultType,
@@ -106,12 +106,13 @@ type idempotencyKey struct{}
 // outcomes of the same kind and with the same key count as the same answer,
 // whatever their values: the second is accepted as a repeat. With a callback
 // that was opened by business key, the key also distinguishes the repeat of an
-// answer to an earlier round from an answer to the current one. At most 1 KiB.
+// answer to an earlier round from an answer to the current one. The key has at
+// most 1 KiB.
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }
 
-// idempotencyKeyOf returns the key that the context carries, if any.
+// idempotencyKeyOf returns the idempotency key in the context, if there is one.
 func idempotencyKeyOf(ctx context.Context) (string, error) {
 	key, _ := ctx.Value(idempotencyKey{}).(string)
 	if err := checkKey(key); err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// One call by key settles one round: where its write was taken, the store's
-// answer lost, and the driver's repeat of it met the key's next round, the call
-// must not take that for another's answer to its own.
+// One call by key settles at most one round. The test loses the store's reply
+// to an accepted write, and the driver's repeat meets the key's next round. The
+// call must not report another caller's answer.
 func TestOneCallByKeySettlesOneRound(t *testing.T) {
 	secondAttempt := run("w", 0)
 	secondAttempt.Attempt, secondAttempt.StartedTime = 2, secondAttempt.StartedTime.Add(time.Minute)
@@ -24,7 +24,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 	for name, c := range map[string]struct {
 		early  bool
 		answer func(ctx context.Context, p async.Pending[Decision]) error
-		next   activity.Info // whose round begins meanwhile
+		next   activity.Info // the round of this activity begins meanwhile
 		reply  error
 	}{
 		"a failure, the next attempt":     {false, func(ctx context.Context, p async.Pending[Decision]) error { return p.Fail(ctx, errors.New("no")) }, secondAttempt, store.ErrConflict},
@@ -59,7 +59,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 					if c.early {
 						other.mustKeyed(run("w", 0)) // delivers it
 					} else {
-						time.Sleep(11 * time.Second) // the claim has lapsed
+						time.Sleep(11 * time.Second) // the claim has expired
 						other.work(hub)
 					}
 					w.wantSent(1)
@@ -72,7 +72,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 				}
 				w.wantSent(1)
 				w.wantState(async.Waiting)
-				// The next call is an answer to the round that is.
+				// The next call answers the current round.
 				wantNil(t, c.answer(t.Context(), w.openKey(o)))
 				w.wantState(async.Closed)
 				if calls := w.wantSent(2); string(calls[1].Target.TaskToken) != string(c.next.TaskToken) {
@@ -83,7 +83,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 	}
 }
 
-// What was not taken is offered again, to whichever round is.
+// An outcome that was not accepted is offered again, to the current round.
 func TestConflictByKeyIsTriedAgain(t *testing.T) {
 	f := &faulty{Store: store.NewMemory()}
 	w := newWorld(t, func(o *async.Options) { o.Store = f })

@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// reset is the activity of run("w", 1) as the run has it that a reset of its
-// workflow has begun: the events of the old run are its own, with their times.
+// reset returns the activity of run("w", 1) in a run that a workflow reset has
+// begun. The new run has the events of the old run, with their times.
 func reset(earlier time.Duration) activity.Info {
 	info := run("w", 1)
 	info.WorkflowExecution.RunID = "reset"
@@ -22,8 +22,8 @@ func reset(earlier time.Duration) activity.Info {
 	return info
 }
 
-// describesRuns has Temporal say these of the activities of a workflow's runs,
-// and of others that they run.
+// describesRuns sets Temporal's answers about the activities of a workflow's
+// runs.
 func (w *world) describesRuns(runs map[string]completer.Status) {
 	w.completer.DescribeFunc = func(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 		if s, is := runs[t.RunID]; is {
@@ -33,8 +33,9 @@ func (w *world) describesRuns(runs map[string]completer.Status) {
 	}
 }
 
-// A run that a reset has begun takes the key over by the rules for later ones,
-// though its activity was scheduled when that of the old run was, or before.
+// A run that a reset has begun takes over the key by the rules for later runs.
+// The activity of the new run may have the same scheduled time as the old
+// run's, or an earlier one.
 func TestResetRunTakesTheKeyOver(t *testing.T) {
 	complete := func(w *world, id string) {
 		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{Approved: true}))
@@ -46,7 +47,7 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		before func(w *world, id string)
-		end    completer.End // of the old run's activity
+		end    completer.End // the end of the old run's activity
 		asked  bool
 		same   bool // round
 		sent   []string
@@ -72,14 +73,14 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 						t.Errorf("outcome %d was sent to %q, want %q", i, got, c.sent[i])
 					}
 				}
-				if c.same { // whoever was asked by the old run answers the new one
+				if c.same { // the callback ID of the old run answers the new one
 					wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
 					if got := string(w.wantSent(1)[0].Target.TaskToken); got != "w/reset" {
 						t.Errorf("the answer was sent to %q, want w/reset", got)
 					}
 					return
 				}
-				// A repeat of the old answer does nothing to the new round.
+				// A repeat of the old answer does not affect the new round.
 				repeat := w.open(first).Complete(t.Context(), Decision{Approved: true})
 				if c.end == completer.EndOurs {
 					wantNil(t, repeat)
@@ -92,8 +93,9 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 	}
 }
 
-// Nobody else takes the key over with such a time: not a worker that speaks for
-// a run that is over, or that asks nobody whether it is.
+// No other activity takes over the key with such a time. A worker of an ended
+// run does not take over the key, and a worker without a completer does not
+// either.
 func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	over := completer.Status{End: completer.EndOurs}
 	waits := func(*world, string) {}
@@ -124,7 +126,7 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 				first := w.mustKeyed(run("w", 1))
 				before(w, first)
 				sent := len(w.completer.Completed())
-				if c.runs["b"].Pending { // the other activity of that run is over all the same
+				if c.runs["b"].Pending { // the other activity of that run is over nevertheless
 					w.completer.DescribeFunc = func(_ context.Context, t completer.Target, _ string) (completer.Status, error) {
 						if t.ActivityID != c.info.ActivityID {
 							return over, nil
@@ -168,7 +170,7 @@ func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	})
 }
 
-// A worker of the old run that is late doesn't take the key back.
+// A late worker of the old run does not take back the key.
 func TestOldRunDoesNotTakeTheKeyBackAfterAReset(t *testing.T) {
 	w := newWorld(t)
 	first := w.mustKeyed(run("w", 1))

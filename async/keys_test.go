@@ -15,7 +15,7 @@ import (
 
 var byKey = async.KeyOptions{Namespace: "default"}
 
-// run is the first attempt of the activity in the n-th run of a workflow.
+// run returns the first attempt of the activity in the n-th run of a workflow.
 func run(workflow string, n int) activity.Info {
 	info := attempt(1)
 	info.WorkflowExecution.ID = workflow
@@ -53,7 +53,7 @@ func (w *world) openKey(o async.KeyOptions) async.Pending[Decision] {
 	return p
 }
 
-// describes has Temporal say this of every activity.
+// describes sets Temporal's answer about every activity.
 func (w *world) describes(s completer.Status) {
 	w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) { return s, nil }
 }
@@ -148,8 +148,8 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 		}
 		wantNil(t, w.open(first).Complete(t.Context(), Decision{}))
 	})
-	// An outcome is that of the activity which it was accepted for: the later
-	// run asks, and the application learns what became of the outcome.
+	// An outcome belongs to the activity for which it was accepted. A later run
+	// asks again, and a hook reports what happened to the outcome.
 	for name, c := range map[string]struct {
 		end    completer.End
 		told   string
@@ -175,7 +175,7 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 				w.work(w.hub)
 				o.want(t, c.told)
 				wantErr(t, o.why, c.why)
-				// The old sender's repeat does nothing to the new round.
+				// A repeat by the old sender does not affect the new round.
 				wantErr(t, w.open(first).Complete(t.Context(), Decision{Approved: true}), c.repeat)
 				w.wantSent(0)
 			})
@@ -219,7 +219,8 @@ func TestLaterRunTakesTheKeyOver(t *testing.T) {
 	})
 }
 
-// What was never delivered isn't accepted when it is repeated.
+// An outcome that was never delivered is not accepted when the sender repeats
+// it.
 func TestRepeatOfWhatWasNeverDelivered(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrOver }
@@ -243,7 +244,8 @@ func TestAnotherWorkflowWaitsForTheKey(t *testing.T) {
 	}
 }
 
-// A worker that was slow speaks for an activity that had the key, and is over.
+// A slow worker runs an attempt of an activity that had the key before and is
+// over.
 func TestLateAttemptDoesNotTakeTheKeyBack(t *testing.T) {
 	w := newWorld(t)
 	wantNil(t, w.open(w.mustKeyed(run("w", 0))).Complete(t.Context(), Decision{}))
@@ -259,7 +261,7 @@ func TestLateAttemptDoesNotTakeTheKeyBack(t *testing.T) {
 	}
 	_, err := w.keyedStart(late, async.StartOptions{})
 	wantErr(t, err, errAway)
-	// One that was scheduled before, and still runs, may have it.
+	// An activity that was scheduled earlier and still runs may have the key.
 	w.describes(completer.Status{Pending: true, Running: true, Started: late.StartedTime})
 	if id := w.mustKeyed(late); id == "" {
 		t.Error("an activity that runs did not get the free key")
@@ -346,8 +348,8 @@ func TestEarlyAnswer(t *testing.T) {
 	})
 }
 
-// Only an idempotency key tells a repeat of an older round from an answer to
-// this one.
+// Only an idempotency key distinguishes a repeat for an older round from an
+// answer to this round.
 func TestIdempotencyKeyAcrossRounds(t *testing.T) {
 	w := newWorld(t)
 	w.mustKeyed(run("w", 0))

@@ -6,23 +6,24 @@ import (
 )
 
 const (
-	// laneQueue is how many calls may wait for each slot of a lane.
+	// laneQueue is the number of calls that may wait for each slot of a lane.
 	laneQueue = 16
 
-	// laneSlow is how long a call has a slot.
+	// laneSlow is the longest time for which a call occupies a slot.
 	laneSlow = time.Second
 )
 
-// lane bounds the calls of one part of the application.
+// lane limits the concurrent calls of one part of the application.
 type lane struct{ slots, queue chan struct{} }
 
 func newLane(n int) *lane {
 	return &lane{slots: make(chan struct{}, n), queue: make(chan struct{}, laneQueue*n)}
 }
 
-// do calls f once there is a slot. It reports false if there is none within patience,
-// or before stop is closed. With zero patience it waits without a limit. A slow call
-// loses its slot after laneSlow and goes on, so that others can begin.
+// do calls f when a slot is free. do returns false if no slot becomes free
+// within patience, or before stop is closed. With zero patience, do waits
+// without a limit. A slow call gives up its slot after laneSlow and continues,
+// so that others can begin.
 func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
 	var enough <-chan time.Time
 	if patience > 0 {

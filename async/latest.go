@@ -9,17 +9,17 @@ import (
 type latestKey struct{}
 
 // WithLatest returns a context for one answer. When Complete, Fail, Reject or
-// ReportCanceled returns nil, *c is the callback as the call has left it: its
-// Info says when the answer was accepted and whether Temporal has it, without
-// another read of the store. A call that returns an error leaves *c alone. c must
-// point to a copy of the callback that is answered. Only the call may use it until
+// ReportCanceled returns nil, *c is the callback after the call. The Info of *c
+// says when the answer was accepted and whether Temporal has it, without
+// another read of the store. A call that returns an error does not change *c. c
+// must point to a copy of the answered callback. Only the call may use *c until
 // it returns.
 func WithLatest(ctx context.Context, c *Callback) context.Context {
 	return context.WithValue(ctx, latestKey{}, c)
 }
 
-// latest is where an answer leaves the callback's new state; nil where the
-// caller does not want it.
+// latest is the variable for the callback's new state after an answer; nil if
+// the caller does not want it.
 type latest struct{ c *Callback }
 
 func latestOf(ctx context.Context) latest {
@@ -27,22 +27,23 @@ func latestOf(ctx context.Context) latest {
 	return latest{c}
 }
 
-// accepted keeps the entry as it was saved. Its record is copied, since the
-// delivery writes to it.
+// accepted keeps the entry in its saved state. accepted copies the record,
+// because the delivery changes it.
 func (l latest) accepted(e entry) {
 	if l.c != nil {
 		l.c.entry = e.clone()
 	}
 }
 
-// delivered notes that Temporal has taken the outcome, before the store knows.
+// delivered records that Temporal has accepted the outcome, before the store
+// has this information.
 func (l latest) delivered(p lifecycle.Policy) {
 	if l.c != nil {
 		p.Conclude(l.c.entry.rec, lifecycle.Delivered)
 	}
 }
 
-// left keeps the entry as the call has read or written it last.
+// left keeps the entry as the call has last read or written it.
 func (l latest) left(e entry) {
 	if l.c != nil {
 		l.c.entry = e

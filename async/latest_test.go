@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// TestLatest: an answer leaves the callback's new state to its caller.
+// TestLatest: the caller of an answer gets the callback's new state.
 func TestLatest(t *testing.T) {
 	away := errors.New("away")
 	for name, c := range map[string]struct {
@@ -35,7 +35,7 @@ func TestLatest(t *testing.T) {
 				})
 				if c.running {
 					runHub(t, w.hub)
-					synctest.Wait() // Run records deliveries from here on
+					synctest.Wait() // Run records deliveries from now on
 				}
 				w.completer.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return c.fails }
 				id := w.start(1, async.StartOptions{})
@@ -49,7 +49,7 @@ func TestLatest(t *testing.T) {
 				if got := latest.Info(); got.Delivered != c.delivered || got.Outcome != "result" || got.Settled.IsZero() {
 					t.Errorf("the callback is delivered %v with the outcome %q of %v, want %v with a result", got.Delivered, got.Outcome, got.Settled, c.delivered)
 				}
-				time.Sleep(time.Second) // Run records deliveries together
+				time.Sleep(time.Second) // Run records deliveries in batches
 				synctest.Wait()
 				stored, err := w.hub.Open(t.Context(), id)
 				wantNil(t, err)
@@ -61,7 +61,7 @@ func TestLatest(t *testing.T) {
 	}
 }
 
-// TestLatestOfARefusedAnswer: an answer that is refused leaves the callback alone.
+// TestLatestOfARefusedAnswer: a refused answer does not change the callback.
 func TestLatestOfARefusedAnswer(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})

@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Nothing that is printed, logged or returned holds a token, a payload or a
-// whole callback ID.
+// No printed, logged or returned text contains a token, a payload or a whole
+// callback ID.
 func TestNothingLeaks(t *testing.T) {
 	const payload = "the-payload-itself"
 	w := newWorld(t)
@@ -40,9 +40,9 @@ func TestNothingLeaks(t *testing.T) {
 	show(p.Callback)
 	show(&p)
 	show(p.Info())
-	inside := struct{ mine async.Pending[Decision] }{p} // of which fmt calls no method
+	inside := struct{ mine async.Pending[Decision] }{p} // fmt calls no methods of this unexported field
 	fmt.Fprintf(&shown, "%v %+v %#v", inside, inside, inside)
-	// Each way for an outcome to go, and each error.
+	// The cases are every way to deliver an outcome, with every error.
 	for _, answer := range []error{completer.ErrOver, errors.New("away"), completer.ErrRefused, nil} {
 		v := newWorld(t)
 		v.completer.CompleteFunc = func(_ context.Context, tg completer.Target, o completer.Outcome) error {
@@ -91,8 +91,8 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// What lies in the store is in clear, which the documentation says: a test so
-// that it stays true, or the documentation is changed.
+// The store holds tokens in clear text, as the documentation says. If this test
+// fails, change the documentation.
 func TestStoreHoldsTheTokenInClear(t *testing.T) {
 	w := newWorld(t)
 	w.start(1, async.StartOptions{})

@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// maxLeave bounds how long a hub leaves an entry alone because a breaker is
-	// open. maxLeaveQuestion is the bound if only a question is due: millions of
-	// entries may have one.
+	// maxLeave is the longest time for which a hub leaves an entry because a
+	// breaker is open. maxLeaveQuestion is the longest time if only a question
+	// is due, because millions of entries may have one.
 	maxLeave         = 10 * time.Second
 	maxLeaveQuestion = 5 * time.Minute
 
-	// strangeFor is for how long a hub comes after the others once it has met a
-	// pump that it doesn't know.
+	// strangeFor is how long a hub claims after the other hubs once it has met
+	// an unknown pump.
 	strangeFor = time.Minute
 )
 
-// lag is how long an entry has been due before a hub claims it that has to come
-// after the others. Every other hub looks at least once in that time.
+// lag is how long an entry must be due before a hub that claims after the
+// others claims it. Every other hub polls at least once in that time.
 func (r *runner) lag() time.Duration { return r.pollInterval + r.pollInterval/2 }
 
-// claimsUntil returns the time up to which a hub claims what is due. A claim
-// cannot choose among the entries that are due, and takes those that the hub can
-// do nothing for away from other hubs, however briefly. So a hub with an open
-// breaker, one whose calls all hang, and one that has met an unknown pump come after
-// the others.
+// claimsUntil returns the time up to which a hub claims due entries. A claim
+// cannot choose among the due entries. A claim also takes entries for which
+// this hub can do nothing, and briefly keeps them from other hubs. A hub
+// therefore claims after the others if a breaker is open, if all its calls
+// hang, or if it has met an unknown pump.
 func (r *runner) claimsUntil(now time.Time) time.Time {
 	if r.health.behind(now) || r.stalled.Load() || r.strange.lately(now) {
 		return now.Add(-r.lag())
@@ -38,27 +38,28 @@ func (r *runner) claimsUntil(now time.Time) time.Time {
 	return now
 }
 
-// strange is when a hub last met a pump that it doesn't know.
+// strange records when a hub last met a pump that it does not know.
 type strange struct{ at atomic.Int64 }
 
 func (s *strange) met(now time.Time) { s.at.Store(now.UnixNano()) }
 
-// lately reports whether it met one within the last minute. Hubs that know the
-// pump do its beats before this one, which then meets it no more: so the time is
-// longer than that between two heartbeats usually is.
+// lately reports whether the hub met such a pump within the last minute. Hubs
+// that know the pump send its beats first, and this hub then no longer meets
+// the pump. The time is therefore longer than the usual time between two
+// heartbeats.
 func (s *strange) lately(now time.Time) bool {
 	at := s.at.Load()
 	return at != 0 && now.UnixNano()-at < int64(strangeFor)
 }
 
-// leaveFor is how long an entry is left alone that has been due since then: other
-// hubs must not find it taken, and if none does it, it must not keep the store
-// busy.
+// leaveFor returns how long a hub leaves an entry that has been due since the
+// given time. Other hubs must not find the entry claimed, and an entry that no
+// hub handles must not keep the store busy.
 func leaveFor(since, now time.Time, most time.Duration) time.Duration {
 	return min(max(now.Sub(since)/2, 0), most)
 }
 
-// need is a call that is due for an entry.
+// need is a kind of call that is due for an entry.
 type need int
 
 const (
@@ -68,7 +69,7 @@ const (
 	callToAsk
 )
 
-// needs reports which call is due for an entry, and since when.
+// needs returns which call is due for an entry, and since when.
 func (e entry) needs(now time.Time) (n need, since time.Time) {
 	switch e.rec.State {
 	case record.Waiting:
@@ -86,8 +87,8 @@ func (e entry) needs(now time.Time) (n need, since time.Time) {
 	return noCall, time.Time{}
 }
 
-// admits reports whether this hub may make the call that is due for an entry,
-// and whether that call is a probe.
+// admits reports whether this hub may make the due call for an entry, and
+// whether that call is a probe.
 func (r *runner) admits(e entry) (admitted, probe bool) {
 	now := time.Now()
 	n, _ := e.needs(now)
@@ -97,7 +98,7 @@ func (r *runner) admits(e entry) (admitted, probe bool) {
 	return r.health.admits(wayOf(e, n), now)
 }
 
-// wayOf returns what a call for an entry goes through.
+// wayOf returns the breaker that a call for an entry depends on.
 func wayOf(e entry, n need) way {
 	if n == callToDeliver {
 		return way{e.rec.Namespace, anAnswer}
@@ -105,8 +106,8 @@ func wayOf(e entry, n need) way {
 	return way{e.rec.Namespace, aBeat}
 }
 
-// probeUntil is until when an entry is this hub's for which it makes a probe. A
-// probe that hangs must not keep it from other hubs for long.
+// probeUntil returns the end of this hub's claim on an entry that serves as a
+// probe. A probe that hangs must not keep the entry from other hubs for long.
 func probeUntil(until time.Time, claimTime time.Duration) time.Time {
 	if soon := time.Now().Add(max(claimTime/4, 2*callMargin)); soon.Before(until) {
 		return soon
@@ -114,8 +115,8 @@ func probeUntil(until time.Time, claimTime time.Duration) time.Time {
 	return until
 }
 
-// leave leaves an entry alone for which this hub can do nothing now, since the
-// breaker of its namespace is open. Hooks are called all the same.
+// leave leaves an entry to other hubs, because the breaker of its namespace is
+// open and this hub can do nothing now. The hub still calls the entry's hooks.
 func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, following) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -139,7 +140,7 @@ func (r *runner) leave(ctx context.Context, e entry, until time.Time) (entry, fo
 			due = other
 		}
 	}
-	if reported || due.Before(until) || n == callToAsk { // otherwise its claim lapses about then
+	if reported || due.Before(until) || n == callToAsk { // otherwise the claim of the entry expires at about that time
 		e.until = due
 		var err error
 		if e, err = r.entries.save(ctx, e); err != nil {

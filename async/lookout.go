@@ -17,31 +17,32 @@ const (
 	// observerWait is how long a hub waits for its observer.
 	observerWait = 50 * time.Millisecond
 
-	// maxCarry is the maximum size of what an observer keeps with a round.
+	// maxCarry is the maximum size of the values that an observer keeps with a
+	// round.
 	maxCarry = 1 << 10
 )
 
-// lookout calls the observer of a hub. The zero lookout has none.
+// lookout calls the observer of a hub. The zero lookout has no observer.
 type lookout struct {
 	observer Observer
-	counter  counter // the observer, if that only counts
+	counter  counter // the observer, if it only counts
 	inline   bool
 	trouble  *trouble
 	info     func(e entry) Info
-	hanging  atomic.Int32 // calls that have not come back in time
+	hanging  atomic.Int32 // number of calls that have not returned in time
 }
 
-// observation is an operation that is observed. The zero observation is not.
+// observation is an observed operation. The zero observation is not observed.
 type observation struct {
 	of    *lookout
 	done  func(Done)
 	info  Info
-	carry map[string]string // what the observer wants to keep; nil: nothing has changed
+	carry map[string]string // the values that the observer wants to keep; nil: unchanged
 
-	counted count // where the observer only counts; it has no done
+	counted count // used if the observer only counts; there is no done function then
 }
 
-// newLookout returns the lookout for an observer, or for none.
+// newLookout returns the lookout for an observer, which may be nil.
 func newLookout(o Observer, t *trouble) *lookout {
 	l := &lookout{trouble: t}
 	if isNilInterface(o) {
@@ -56,7 +57,8 @@ func newLookout(o Observer, t *trouble) *lookout {
 	return l
 }
 
-// observe begins an operation on an entry. It costs nothing without an observer.
+// observe begins an operation on an entry. Without an observer, observe costs
+// nothing.
 func (l *lookout) observe(ctx context.Context, op Op, detail string, e entry) (context.Context, observation) {
 	if l.observer == nil {
 		return ctx, observation{}
@@ -72,7 +74,8 @@ func (l *lookout) observe(ctx context.Context, op Op, detail string, e entry) (c
 	return l.begin(ctx, o)
 }
 
-// observeHandOff begins a hand-off. What the observer keeps goes to the record.
+// observeHandOff begins a hand-off. The observer's values are stored in the
+// record.
 func (l *lookout) observeHandOff(ctx context.Context, r *record.Record) (context.Context, observation) {
 	if l.observer == nil {
 		return ctx, observation{}
@@ -115,7 +118,7 @@ func (l *lookout) query(ctx context.Context, t completer.Target) (context.Contex
 	}})
 }
 
-// observedKey finds the mark of the context that an observer was given.
+// observedKey is the context key that marks a context of an observer.
 type observedKey struct{}
 
 var (
@@ -124,7 +127,7 @@ var (
 	errSlowObserver   = errors.New("async: the observer did not return in time")
 )
 
-// begin asks the observer.
+// begin calls the observer's Begin.
 func (l *lookout) begin(ctx context.Context, o Operation) (context.Context, observation) {
 	type begun struct {
 		ctx   context.Context
@@ -159,7 +162,8 @@ func (l *lookout) begin(ctx context.Context, o Operation) (context.Context, obse
 	return ctx, observation{of: l, done: b.done, info: o.Info, carry: b.carry}
 }
 
-// carriable reports whether the values can be kept with a round.
+// carriable reports whether the values are small enough to be kept with a
+// round.
 func carriable(carry map[string]string) bool {
 	size := 0
 	for k, v := range carry {
@@ -171,7 +175,7 @@ func carriable(carry map[string]string) bool {
 	return size <= maxCarry
 }
 
-// keep writes what the observer keeps to a record.
+// keep writes the observer's values to a record.
 func (o *observation) keep(r *record.Record) {
 	if o.carry != nil {
 		r.Carry = maps.Clone(o.carry)
@@ -181,13 +185,13 @@ func (o *observation) keep(r *record.Record) {
 // open reports whether the operation is observed and has not ended.
 func (o *observation) open() bool { return o.done != nil || o.counted.op != "" }
 
-// end ends an operation. Only the first call counts.
+// end ends an operation. Only the first call of end counts.
 func (o *observation) end(d Done) {
 	switch {
 	case o.counted.op != "":
 		o.count(d.Class, d.Count, d.Lag)
 	case o.done != nil:
-		o.finish(d) // apart, so that d stays off the heap where nothing is observed
+		o.finish(d) // a separate function, so that d stays off the heap if nothing is observed
 	}
 }
 
@@ -206,8 +210,8 @@ func (l *lookout) complain(ctx context.Context, op Op, err error) {
 	l.trouble.happened(ctx, slog.String("op", string(op)), slog.Any("error", err))
 }
 
-// callObserver calls the observer inline, or in a goroutine that is given up if it
-// hangs. While a call hangs no other is made.
+// callObserver calls the observer inline, or in a goroutine that is abandoned
+// if it hangs. While a call hangs, callObserver makes no other.
 func callObserver[T any](l *lookout, f func() T) (v T, err error) {
 	const call = "the observer"
 	if l.inline {
@@ -221,9 +225,9 @@ func callObserver[T any](l *lookout, f func() T) (v T, err error) {
 		err error
 	}
 	back := make(chan result, 1)
-	var settled atomic.Bool // by the caller, who gives up, or by the call
+	var settled atomic.Bool // set by the caller when it gives up, or by the call
 	go func() {
-		r := result{err: panicked(call, nil)} // where it ends its goroutine
+		r := result{err: panicked(call, nil)} // the result if the call ends its goroutine
 		defer func() {
 			if !settled.CompareAndSwap(false, true) {
 				l.hanging.Add(-1)
@@ -248,14 +252,16 @@ func callObserver[T any](l *lookout, f func() T) (v T, err error) {
 	}
 }
 
-// observedContext has the observer's values, and ends when the hub's context does.
+// observedContext has the observer's values, and ends when the hub's context
+// ends.
 type observedContext struct {
 	context.Context
 	values context.Context
 }
 
-// Value returns the observer's value, or the hub's where the observer has none.
-// The hub's own keys, which decide what an outcome is, are not the observer's.
+// Value returns the observer's value, or the hub's value if the observer has
+// none. The hub's own keys are not taken from the observer, because they decide
+// what an outcome is.
 func (c observedContext) Value(key any) any {
 	switch key.(type) {
 	case idempotencyKey, noteOfCall, pendingKey:

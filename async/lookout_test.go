@@ -27,7 +27,7 @@ func TestNoObserverCostsNothing(t *testing.T) {
 	}
 }
 
-// TestMetricsAllocateNothing: once its series are there, Metrics allocates nothing
+// TestMetricsAllocateNothing: after its series exist, Metrics allocates nothing
 // for an operation.
 func TestMetricsAllocateNothing(t *testing.T) {
 	h, err := New(Options{Store: store.NewMemory(), Observer: Metrics(client.MetricsNopHandler, MetricsOptions{}), Logger: slog.New(slog.DiscardHandler)})
@@ -43,7 +43,8 @@ func TestMetricsAllocateNothing(t *testing.T) {
 	}
 }
 
-// observedAllocs is what the observation of a few operations allocates.
+// observedAllocs returns the number of allocations for the observation of a few
+// operations.
 func observedAllocs(h *Hub) float64 {
 	ctx := context.Background()
 	e := entry{id: "x", rec: &record.Record{State: record.Waiting, Labels: map[string]string{"a": "b"}}}
@@ -59,7 +60,8 @@ func observedAllocs(h *Hub) float64 {
 	})
 }
 
-// simObserver panics and lies, in a few of the simulation's processes.
+// simObserver panics and returns wrong values, in a few of the simulation's
+// processes.
 type simObserver struct{ rng *simRand }
 
 func (simObserver) Blocks() bool { return false }

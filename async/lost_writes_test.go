@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A driver that repeats a write whose reply was lost is answered a conflict
-// with its own first try. The core must not take that for a stranger's write.
+// A driver repeats a write whose reply was lost, and gets a conflict with its
+// own first try. The hub must not treat this as a write of another process.
 func TestLostWriteIsRecognized(t *testing.T) {
 	f := &faulty{Store: store.NewMemory()}
 	f.put = func(ctx context.Context, e store.Entry) (uint64, error) {
@@ -75,8 +75,8 @@ func TestWriteOfUnknownFate(t *testing.T) {
 			f.put = nil
 			wantNil(t, w.open(id).Complete(t.Context(), Decision{Approved: true}))
 			if written {
-				// The first call had settled: this one is its repeat, and
-				// what it settled is due when its claim lapses.
+				// The first call has settled the outcome. This call is its
+				// repeat, and the outcome is due when the claim expires.
 				w.wantState(async.Settled)
 				if again := w.start(2, async.StartOptions{}); again != "" {
 					t.Error("asked again")
@@ -121,7 +121,8 @@ func TestEndlessConflicts(t *testing.T) {
 	}
 }
 
-// Between the delivery and the writing of it another process changes the entry.
+// Another process changes the entry after the delivery and before the delivery
+// is recorded.
 func TestConclusionMeetsAnotherWriter(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})

@@ -13,16 +13,16 @@ import (
 
 // MetricsOptions configures [Metrics].
 type MetricsOptions struct {
-	// NoGauges leaves out latchkey.entries and latchkey.oldest, for which a hub that
-	// runs scans the store once per Options.StatsAge. In a large fleet a few
-	// replicas with gauges are enough. Defaults to false.
+	// NoGauges leaves out latchkey.entries and latchkey.oldest. For these
+	// gauges, a running hub scans the store once per Options.StatsAge. In a
+	// large fleet a few replicas with gauges are enough. Defaults to false.
 	NoGauges bool
 }
 
 // Metrics returns an observer that writes to the metrics handler of Temporal's
-// SDK, and so to the sink that the worker has. docs/observability.md lists the
-// instruments. IDs are never tags: the number of series depends on how many
-// activity types, result kinds and error classes there are, and not on how many
+// SDK, and thus to the worker's sink. docs/observability.md lists the
+// instruments. IDs are never tags. The number of series depends on the numbers
+// of activity types, result kinds and error classes, and not on the number of
 // activities. Metrics panics if h is nil.
 func Metrics(h client.MetricsHandler, o MetricsOptions) Observer {
 	if isNilInterface(h) {
@@ -35,24 +35,24 @@ func Metrics(h client.MetricsHandler, o MetricsOptions) Observer {
 	return &metricsWithGauges{metrics: m}
 }
 
-// metrics writes to a client.MetricsHandler. It is a counter.
+// metrics writes to a client.MetricsHandler. metrics is a counter.
 type metrics struct {
 	handler  client.MetricsHandler
 	counters series[client.MetricsCounter]
 	timers   series[client.MetricsTimer]
 }
 
-// tags identify a series. Empty ones are left out.
+// tags identify a series. Empty tags are left out.
 type tags struct{ op, state, activityType, resultType, kind, verdict, class, hook string }
 
-// Blocks reports that the SDK's handlers don't block: the SDK calls them inline
-// too.
+// Blocks returns false, because the SDK's handlers do not block: the SDK also
+// calls them inline.
 func (m *metrics) Blocks() bool { return false }
 
-// series are the instruments that were used, by name and tags. A handler makes
-// each of them once, since that is slow.
+// series contains the instruments that were used, by name and tags. series
+// creates each instrument once, because this is slow.
 type series[T any] struct {
-	mu   sync.Mutex // of those who add
+	mu   sync.Mutex // guards additions
 	made atomic.Pointer[map[seriesKey]T]
 }
 
@@ -97,7 +97,7 @@ func (m *metrics) took(name string, t tags, d time.Duration) {
 	m.timers.get(name, t, func() client.MetricsTimer { return m.of(t).Timer(name) }).Record(d)
 }
 
-// Begin implements Observer, for one that is joined with others.
+// Begin implements Observer, for a counter that is joined with other observers.
 func (m *metrics) Begin(ctx context.Context, o Operation) (context.Context, func(Done)) {
 	c := count{op: o.Op, detail: o.Detail, begun: time.Now()}
 	return ctx, func(d Done) {
@@ -167,7 +167,7 @@ type metricsWithGauges struct {
 	*metrics
 
 	mu    sync.Mutex
-	shown map[gauge]bool // in the snapshot before
+	shown map[gauge]bool // groups in the previous snapshot
 }
 
 // gauge identifies a group of [Stats].
@@ -176,8 +176,8 @@ type gauge struct {
 	activityType, class string
 }
 
-// ObserveStats implements StatsObserver. What a snapshot no longer has becomes
-// zero.
+// ObserveStats implements StatsObserver. A group that is missing in the new
+// snapshot is set to zero.
 func (m *metricsWithGauges) ObserveStats(s Stats) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,8 +204,8 @@ func (m *metricsWithGauges) set(k gauge, entries int, oldest time.Duration) {
 	h.Gauge("latchkey.oldest").Update(max(0, oldest).Seconds())
 }
 
-// Join returns an observer that passes everything on to each of several. A nil
-// one is left out.
+// Join returns an observer that passes every operation to each of the given
+// observers. A nil observer is left out.
 func Join(observers ...Observer) Observer {
 	var all joined
 	for _, o := range observers {
@@ -216,10 +216,10 @@ func Join(observers ...Observer) Observer {
 	return all
 }
 
-// joined are several observers.
+// joined is a list of observers.
 type joined []Observer
 
-// Blocks reports whether one of them may block.
+// Blocks reports whether one of the observers may block.
 func (j joined) Blocks() bool {
 	return slices.ContainsFunc(j, func(o Observer) bool {
 		b, ok := o.(Blocker)
@@ -227,8 +227,8 @@ func (j joined) Blocks() bool {
 	})
 }
 
-// Begin begins in the order in which they were joined, and ends in the reverse
-// order.
+// Begin calls the observers in the order in which they were joined, and ends
+// them in the reverse order.
 func (j joined) Begin(ctx context.Context, o Operation) (context.Context, func(Done)) {
 	ends := make([]func(Done), 0, len(j))
 	for _, one := range j {
@@ -247,7 +247,7 @@ func (j joined) Begin(ctx context.Context, o Operation) (context.Context, func(D
 	}
 }
 
-// ObserveStats passes a snapshot on to those that want it.
+// ObserveStats passes a snapshot to the observers that want it.
 func (j joined) ObserveStats(s Stats) {
 	for _, one := range j {
 		if o, ok := one.(StatsObserver); ok {
@@ -265,8 +265,9 @@ func wantsStats(o Observer) bool {
 	return ok
 }
 
-// showStats has the observer see a snapshot once per StatsAge, until the function
-// that it returns is called. It does nothing without such an observer.
+// showStats passes a snapshot to the observer once per StatsAge, until the
+// returned function is called. Without such an observer, showStats does
+// nothing.
 func (r *runner) showStats(ctx context.Context) (end func()) {
 	if !wantsStats(r.lookout.observer) {
 		return func() {}

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkObserver is the life of an activity, from Start to delivery, with no
-// observer, with Metrics and with an observer that hubs don't call inline. What
-// Metrics adds is microseconds; a delivery to a server takes milliseconds.
+// BenchmarkObserver measures the life of an activity from Start to delivery:
+// without an observer, with Metrics, and with an observer that hubs do not call
+// inline. Metrics adds microseconds; a delivery to a server takes milliseconds.
 func BenchmarkObserver(b *testing.B) {
 	for name, o := range map[string]async.Observer{
 		"none":    nil,

@@ -75,7 +75,8 @@ func (s *sink) series() (n int) {
 	return n
 }
 
-// TestMetrics: alone, which hubs have a shorter way for, and joined.
+// TestMetrics tests Metrics alone, for which hubs have a shorter path, and
+// joined with another observer.
 func TestMetrics(t *testing.T) {
 	t.Run("alone", func(t *testing.T) { testMetrics(t, func(o async.Observer) async.Observer { return o }) })
 	t.Run("joined", func(t *testing.T) {
@@ -125,7 +126,8 @@ func testMetrics(t *testing.T, wrap func(async.Observer) async.Observer) {
 	})
 }
 
-// TestMetricsOfABrokenSink: a sink that panics changes nothing, and is logged.
+// TestMetricsOfABrokenSink: a sink that panics changes no result, and the hub
+// logs the panic.
 func TestMetricsOfABrokenSink(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Observer = async.Metrics(brokenSink{}, async.MetricsOptions{NoGauges: true}) })
@@ -151,8 +153,8 @@ func (brokenSink) Timer(string) client.MetricsTimer {
 	return timerFunc(func(time.Duration) { panic(secretText) })
 }
 
-// TestMetricsSeriesAreBounded: the number of series doesn't depend on how many
-// activities there are.
+// TestMetricsSeriesAreBounded: the number of series does not depend on the
+// number of activities.
 func TestMetricsSeriesAreBounded(t *testing.T) {
 	s := newSink()
 	w := newWorld(t, func(o *async.Options) { o.Observer = async.Metrics(s, async.MetricsOptions{}) })

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// signalHook is a hook for a cancellation that fails until it is mended.
+// signalHook is a hook for a cancellation that fails until the test repairs it.
 type signalHook struct {
 	mu    sync.Mutex
 	calls []time.Time
@@ -47,7 +47,7 @@ func (s *signalHook) called() []time.Time {
 
 func mailIsDown(context.Context) error { return errors.New("mail is down") }
 
-// wantEmpty checks that nothing is kept any more.
+// wantEmpty checks that the entry has no notices left.
 func (w *world) wantEmpty() {
 	w.t.Helper()
 	for range w.store.List(w.t.Context()) {
@@ -55,8 +55,8 @@ func (w *world) wantEmpty() {
 	}
 }
 
-// A hook that fails for ever keeps no other of the same entry from being called,
-// and the entry from being removed not longer than its round goes on.
+// A hook that always fails does not prevent other hooks of the same entry. The
+// failing hook delays the removal of the entry only until its round ends.
 func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 	complete := func(w *world, _ *server, p async.Pending[Decision]) {
 		wantNil(w.t, p.Complete(w.t.Context(), Decision{}))
@@ -96,7 +96,7 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 					pass(time.Minute)
 					o.want(t, what)
 					if what == "refused" {
-						return // the round goes on
+						return // the round continues
 					}
 					calls := len(signal.called())
 					pass(25 * time.Hour)
@@ -111,8 +111,8 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 	}
 }
 
-// A signal is told until its hook has taken it, with a back-off, as long as its
-// round goes on.
+// The hook of a signal is retried with backoff until it returns nil, or until
+// its round ends.
 func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 	for name, mended := range map[string]bool{"and taken at last": true, "and never taken": false} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +123,8 @@ func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 				s.signals = completer.Signals{CancelRequested: true}
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				pass(time.Hour)
-				// 1, 2, 4 s and so on to 10 min, by which it is ten times in the first 17 min.
+				// The hook is called after 1, 2, 4 s and so on up to 10 min,
+				// which is ten times in the first 17 min.
 				if n := len(signal.called()); n < 12 || n > 18 {
 					t.Errorf("the hook was called %d times in an hour, want about 14", n)
 				}
@@ -152,8 +153,8 @@ func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 	}
 }
 
-// So it is with the signals of a round after which another has begun; and the
-// hook gets what was remembered after the signal came.
+// The same holds for signals of a round after which another one has begun. The
+// hook gets the reference that was remembered after the signal.
 func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 	for name, mended := range map[string]bool{"it is taken": true, "it fails once more": false} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +182,7 @@ func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 				}
 				signal.mend()
 				pass(10 * time.Second)
-				w.work(w.hub) // the beat of the next attempt learns of it as well
+				w.work(w.hub) // the beat of the next attempt also learns of the signal
 				if n := len(signal.called()); n != 3 || signal.last.ID() != second || len(w.record().Notices) != 0 {
 					t.Errorf("the hook was called %d times, at last for %v, want the third time for %v", n, signal.last, second)
 				}
@@ -190,19 +191,19 @@ func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 	}
 }
 
-// The reference of a notice doesn't make it another one.
+// A new reference does not make a different notice.
 func TestSignalIsTakenWhileSomethingIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w *world
 		var first, second string
 		calls := 0
 		w, s := newBeatWorld(t, func(o *async.Options) {
-			o.WatchInterval = -1 // which would learn of the second attempt's signal
+			o.WatchInterval = -1 // otherwise the watch would learn of the second attempt's signal
 			o.Hooks.CancelRequested = func(ctx context.Context, c async.Callback) error {
 				if calls++; c.ID() != first {
 					return nil
 				}
-				// Meanwhile the round ends, with a reference.
+				// The round ends meanwhile, with a reference.
 				wantNil(t, w.open(first).Remember(ctx, "job-7"))
 				wantNil(t, w.open(first).Fail(ctx, errors.New("no")))
 				second = w.startNow(2, 0, async.StartOptions{}, nil)
@@ -224,8 +225,8 @@ func TestSignalIsTakenWhileSomethingIsRemembered(t *testing.T) {
 	})
 }
 
-// What is written meanwhile doesn't have a hook called that fails and waits for
-// its back-off.
+// A hook failed and waits for its backoff. Other writes to the entry do not
+// call it earlier.
 func TestWritesHaveNoHookCalledBeforeItsTime(t *testing.T) {
 	const long = 10 * time.Minute
 	for name, during := range map[string]func(t *testing.T, w *world, s *server){
@@ -251,7 +252,7 @@ func TestWritesHaveNoHookCalledBeforeItsTime(t *testing.T) {
 		"delivery retries": func(t *testing.T, w *world, s *server) {
 			w.completer.CompleteFunc = stumbles
 			p := w.open(w.startNow(1, 3*time.Second, async.StartOptions{}, nil))
-			wantNil(t, p.Heartbeat(t.Context(), "1")) // of which the hub learns the signal
+			wantNil(t, p.Heartbeat(t.Context(), "1")) // the hub learns the signal from this call
 			pass(2500 * time.Millisecond)
 			wantNil(t, p.Complete(t.Context(), Decision{}))
 			pass(long)

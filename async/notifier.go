@@ -25,36 +25,37 @@ type notifier struct {
 	hanging   sync.Map // the IDs of entries for which a hook is running
 }
 
-// notify calls the hooks for the notices of a claimed entry. It removes a notice
-// after the hook has returned nil.
+// notify calls the hooks for the notices of a claimed entry. notify removes a
+// notice after its hook has returned nil.
 func (n *notifier) notify(ctx context.Context, e entry) {
 	calls, cancel := context.WithTimeout(ctx, n.claimTime-callMargin)
 	done, late, failure := n.callAll(calls, e)
 	cancel()
 	switch {
 	case failure == errBusy && len(done) == 0:
-		return // it comes back when the claim lapses
+		return // the entry becomes due when its claim expires
 	case failure != nil:
 		n.troubles.hook.happened(ctx, fields(e.id, e.rec, OpNotify, hookClass(failure), failure)...)
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
-	// What a hook has taken stays so, although another process wrote meanwhile.
+	// A hook that returned nil stays recorded, even if another process wrote to
+	// the entry meanwhile.
 	_, err := n.entries.update(ctx, e, func(e entry) (entry, bool, error) {
 		n.rules.at(time.Now()).Told(e.rec, done, late, failure != nil)
 		return e, lifecycle.Known(e.rec.State), nil
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {
-		n.troubles.storeFailed(ctx, e.id, err) // and the hooks are called again
+		n.troubles.storeFailed(ctx, e.id, err) // the hooks are called again
 	}
 }
 
-// callAll calls the hooks. It returns the notices that are done, the one that
-// took the time of those behind it, and the last error.
+// callAll calls the hooks. callAll returns the finished notices, the notice
+// that delayed those behind it, and the last error.
 func (n *notifier) callAll(ctx context.Context, e entry) (done []*record.Notice, late *record.Notice, failure error) {
 	for _, notice := range e.rec.Notices {
 		if ctx.Err() != nil || failure == errBusy || failure == errHangs {
-			break // the rest has a claim of its own
+			break // the other notices get a claim of their own
 		}
 		switch err := n.call(ctx, e, notice); {
 		case err == nil:
@@ -62,7 +63,7 @@ func (n *notifier) callAll(ctx context.Context, e entry) (done []*record.Notice,
 		case lifecycle.IsSignal(notice.Kind) && !lifecycle.StandsFor(e.rec, notice) && err != errBusy:
 			done = append(done, notice) // the hook was called, and its round is over
 			n.troubles.hook.happened(ctx, append(fields(e.id, e.rec, OpNotify, hookClass(err), err), slog.Bool("retried", false))...)
-		default: // the other notices are called all the same
+		default: // the hooks of the other notices are called nevertheless
 			if failure = err; ctx.Err() != nil {
 				late = notice
 			}
@@ -79,10 +80,10 @@ func (n *notifier) call(ctx context.Context, e entry, notice *record.Notice) err
 		return errUnknownKind
 	}
 	if !n.hooks.has(notice.Kind) {
-		return nil // the hub that learned of it had this hook, this one hasn't
+		return nil // the hub that learned of the event had this hook, and this hub does not have it
 	}
 	e = e.clone()
-	lifecycle.OfNotice(e.rec, notice) // as it was when the round of the notice ended
+	lifecycle.OfNotice(e.rec, notice) // the record as it was when the round of the notice ended
 	c := n.callback(handle{id: new(record.NewCallbackID(e.id, notice.Secret)), entry: e})
 	ctx, seen := n.lookout.observe(ctx, OpNotify, hookName(notice.Kind), e)
 	_, err := outside(ctx, &n.hanging, e.id, "the hook", func() (struct{}, error) { return struct{}{}, n.invoke(ctx, c, notice) })

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The classes of Done that several operations have.
+// Classes of Done that several operations share.
 const (
 	classOK       = "ok"
 	classFailed   = "failed"
@@ -19,14 +19,15 @@ const (
 	classNotRun   = "not run"
 )
 
-// ClassDelivered is the class of an OpDeliver that Temporal has taken, and
-// ClassAccepted that of an OpSettle that was accepted.
+// ClassDelivered is the class of an OpDeliver whose outcome Temporal has
+// accepted. ClassAccepted is the class of an OpSettle whose outcome was
+// accepted.
 const (
 	ClassDelivered = "delivered"
 	ClassAccepted  = "accepted"
 )
 
-// after is what is known of an entry when the operation has ended.
+// after returns the known state of an entry when the operation has ended.
 func (o *observation) after(e entry) Info {
 	if o.done == nil {
 		o.seenAfter(e)
@@ -35,7 +36,7 @@ func (o *observation) after(e entry) Info {
 	return o.of.info(e)
 }
 
-// seenAfter is after for an operation that is counted.
+// seenAfter is like after, for a counted operation.
 func (o *observation) seenAfter(e entry) {
 	if o.counted.op != "" && e.rec != nil {
 		o.counted.about = subjectOf(e.rec)
@@ -49,7 +50,7 @@ func handOffClass(err error) string {
 	return "asked"
 }
 
-// accepted ends the observation of an outcome that the store has taken.
+// accepted ends the observation of an outcome that the store has accepted.
 func (o *observation) accepted(e entry, now time.Time) {
 	if !o.open() {
 		return
@@ -72,7 +73,7 @@ func (o *observation) delivery(e entry, v verdict) {
 	})
 }
 
-// lag is the time since a moment; zero where that isn't known.
+// lag returns the time since a moment, or zero if the moment is not known.
 func lag(since, now time.Time) time.Duration {
 	if since.IsZero() {
 		return 0
@@ -93,8 +94,8 @@ func endClass(end record.End) string {
 	}
 }
 
-// verdictClass names what became of an outcome that was offered. An error may wrap
-// one of the application, which can panic when it is asked what it is.
+// verdictClass names the result for an offered outcome. An error may wrap an
+// error of the application, whose Is method may panic.
 func verdictClass(err error) string {
 	class, failed := guarded("an error's Is", func() (string, error) { return verdictOf(err), nil })
 	if failed != nil {
@@ -119,7 +120,7 @@ func verdictOf(err error) string {
 	return "unknown"
 }
 
-// callClass names the error of a call of Temporal.
+// callClass names the error of a call to Temporal.
 func callClass(err error) string {
 	if err == nil {
 		return classOK
@@ -128,7 +129,7 @@ func callClass(err error) string {
 }
 
 func hookClass(err error) string {
-	if _, is := err.(*panicError); is { // the application's errors are not asked what they are
+	if _, is := err.(*panicError); is { // errors.Is is not called on errors of the application
 		return classPanicked
 	}
 	switch err {
@@ -141,7 +142,7 @@ func hookClass(err error) string {
 	}
 }
 
-// beatClass names what became of a beat.
+// beatClass names the result of a beat.
 func beatClass(did lifecycle.Beat) string {
 	switch did.Result {
 	case lifecycle.BeatSent:
@@ -166,15 +167,15 @@ func storeClass(err error) string {
 	}
 }
 
-// observedStore has the calls about one entry observed.
+// observedStore is a store whose calls about one entry are observed.
 type observedStore struct {
 	store.Store
-	pager   store.Pager // nil: it has none
+	pager   store.Pager // nil if the store has no pages
 	watch   store.Notifier
 	lookout *lookout
 }
 
-// store returns s with its calls observed, if there is an observer.
+// store returns s with observed calls if there is an observer.
 func (l *lookout) store(s store.Store) store.Store {
 	if l.observer == nil {
 		return s
@@ -206,7 +207,7 @@ func (s observedStore) Delete(ctx context.Context, id string, version uint64) er
 	return err
 }
 
-// Page implements store.Pager where the store does.
+// Page implements store.Pager if the store does.
 func (s observedStore) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	if s.pager == nil {
 		return nil, errors.ErrUnsupported
@@ -214,7 +215,7 @@ func (s observedStore) Page(ctx context.Context, after string, n int) ([]store.E
 	return s.pager.Page(ctx, after, n)
 }
 
-// Watch implements store.Notifier where the store does.
+// Watch implements store.Notifier if the store does.
 func (s observedStore) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watch == nil {
 		return nil, errors.ErrUnsupported

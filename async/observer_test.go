@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// recorder is an observer that keeps what it has seen, apart from calls of the
+// recorder is an observer that keeps what it has seen, except for calls of the
 // store.
 type recorder struct {
 	begin func(ctx context.Context, o async.Operation) context.Context
@@ -48,7 +48,7 @@ func (r *recorder) Begin(ctx context.Context, o async.Operation) (context.Contex
 	}
 }
 
-// of returns what was seen of an operation.
+// of returns the observations of an operation.
 func (r *recorder) of(op async.Op) (all []seen) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,8 +108,8 @@ func TestObserverSeesEachOperation(t *testing.T) {
 	})
 }
 
-// TestCarry shows that what the observer of one process keeps reaches those of
-// others, days later.
+// TestCarry shows that values of one process's observer reach the observers of
+// other processes, days later.
 func TestCarry(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestCarry(t *testing.T) {
 				if o.Op == async.OpHandOff || o.Op == async.OpSettle {
 					o.Carry[key] = parent
 				} else if o.Carry != nil {
-					o.Carry["lost"] = "x" // no operation of these keeps anything
+					o.Carry["lost"] = "x" // none of these operations keeps values
 				}
 				return ctx
 			}}
@@ -178,12 +178,12 @@ func TestCarryIsBounded(t *testing.T) {
 	}
 }
 
-// strange is a context that a lying observer returns.
+// strange is a context that a broken observer returns.
 type strange struct{ context.Context }
 
 func (s strange) Value(key any) any {
 	if v := s.Context.Value(key); v != nil && fmt.Sprintf("%T", key) == "async.observedKey" {
-		return v // it passes as one that is derived
+		return v // the context passes as a derived one
 	}
 	panic("strange")
 }
@@ -192,7 +192,7 @@ type inlineObserver struct{ badObserver }
 
 func (inlineObserver) Blocks() bool { return false }
 
-// badObserver is an observer that does what it must not.
+// badObserver is an observer that violates the contract.
 type badObserver struct {
 	begin func(ctx context.Context, o async.Operation) (context.Context, func(async.Done))
 }
@@ -202,7 +202,7 @@ func (b badObserver) Begin(ctx context.Context, o async.Operation) (context.Cont
 }
 
 // TestBadObserversChangeNothing plays an activity's life with observers that
-// panic, block and lie.
+// panic, block, or return wrong values.
 func TestBadObserversChangeNothing(t *testing.T) {
 	type beginFunc = func(ctx context.Context, o async.Operation) (context.Context, func(async.Done))
 	canceled, cancel := context.WithCancel(context.Background())
@@ -257,7 +257,7 @@ func TestBadObserversChangeNothing(t *testing.T) {
 	for name, begin := range bad {
 		for _, inline := range []bool{false, true} {
 			if inline && (strings.HasPrefix(name, "blocks") || strings.HasPrefix(name, "ends")) {
-				continue // it has said that it doesn't
+				continue // this observer has declared that it does not block
 			}
 			t.Run(fmt.Sprintf("%s, inline %t", name, inline), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestBadObserversChangeNothing(t *testing.T) {
 					if strings.Contains(w.logs.String(), secretText) {
 						t.Error("the log repeats what the observer panicked with")
 					}
-					time.Sleep(48 * time.Hour) // its calls come back
+					time.Sleep(48 * time.Hour) // the hanging calls return
 				})
 			})
 		}
@@ -325,7 +325,7 @@ func TestObserverGivesValuesToCalls(t *testing.T) {
 	}
 }
 
-// contextWith keeps a traceparent with each round.
+// contextWith is an observer that keeps a traceparent with each round.
 func contextWith(parent string) func(ctx context.Context, o async.Operation) context.Context {
 	return func(ctx context.Context, o async.Operation) context.Context {
 		if o.Op == async.OpHandOff {

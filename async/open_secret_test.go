@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestOpenShowsNothingOfAPart passes parts of callback IDs, such as a secret
-// alone, which has the length of a key's entry ID.
+// TestOpenShowsNothingOfAPart passes parts of callback IDs to Open. A secret
+// alone, for example, has the length of a keyed entry's ID.
 func TestOpenShowsNothingOfAPart(t *testing.T) {
 	w := newWorld(t)
 	for _, id := range []string{
@@ -39,9 +39,9 @@ func TestOpenShowsNothingOfAPart(t *testing.T) {
 	}
 }
 
-// TestOpenWithAWrongSecret counts what is allocated before the secret is known
-// to be wrong: the same for entries of any size, and the error is that of an
-// entry that doesn't exist.
+// TestOpenWithAWrongSecret counts the allocations before the secret is known to
+// be wrong. The number is the same for entries of any size, and the error is
+// the one for an entry that does not exist.
 func TestOpenWithAWrongSecret(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = unavailable
@@ -86,8 +86,8 @@ func TestOpenWithAWrongSecret(t *testing.T) {
 	}
 }
 
-// TestHolder: what the encoded body says of a callback ID is what the decoded
-// record says.
+// TestHolder: the encoded body and the decoded record give the same answer
+// about a callback ID.
 func TestHolder(t *testing.T) {
 	w := newWorld(t)
 	first := w.start(1, async.StartOptions{})

@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// callMargin is how long before the end of its claim a call of Temporal ends.
+// callMargin is how long before the end of its claim a call to Temporal ends.
 const callMargin = time.Second
 
 // Options configures a [Hub].
@@ -26,34 +26,37 @@ type Options struct {
 	// Store persists the entries. The hub does not close it. Required.
 	Store store.Store
 
-	// Completer reports to Temporal; see [completer.New]. A hub without one
-	// settles only: another hub on the same store delivers what it accepts.
-	// Defaults to none.
+	// Completer reports to Temporal; see [completer.New]. A hub without a
+	// Completer only settles outcomes. Another hub on the same store delivers
+	// them. Defaults to none.
 	Completer completer.Completer
 
-	// DataConverter encodes results and details. It must be the workers' own.
-	// New refuses one that is not equal to that of a [completer.Converting].
-	// Defaults to that one, otherwise to the SDK's.
+	// DataConverter encodes results and details. DataConverter must be the
+	// workers' own. New refuses a DataConverter that differs from the one of a
+	// [completer.Converting]. DataConverter defaults to the converter of a
+	// [completer.Converting], otherwise to the SDK's.
 	//
-	// A converter that implements workflow.ContextAware gets the context of each
-	// call: of Complete, ReportCanceled, Heartbeat or Start, and for the details
-	// of a pump the context of Beat.
+	// A converter that implements workflow.ContextAware gets the context of
+	// each call of Complete, ReportCanceled, Heartbeat or Start. For the
+	// details of a pump it gets the context of Beat.
 	DataConverter converter.DataConverter
 
 	// FailureConverter encodes failures, as DataConverter does results.
-	// Defaults to that of a [completer.Converting], otherwise to the SDK's.
+	// FailureConverter defaults to the converter of a [completer.Converting],
+	// otherwise to the SDK's.
 	//
-	// The SDK knows no failure converter that is aware of contexts. Latchkey
-	// calls its method WithContext(context.Context) converter.FailureConverter,
-	// if it has one.
+	// The SDK has no interface for a failure converter that uses contexts. If
+	// the failure converter has a method WithContext(context.Context)
+	// converter.FailureConverter, Latchkey calls it.
 	FailureConverter converter.FailureConverter
 
-	// Pumps decide when waiting activities heartbeat, and with which details, by
-	// the name in [StartOptions].Pump. Give all running hubs of a store the same
-	// pumps. A hub that meets a pump it does not know leaves the heartbeats of
-	// that activity to other hubs and logs an error; for the next minute it
-	// claims every entry one and a half PollIntervals late, after the other
-	// hubs. The name "" is heartbeat.KeepAlive unless set. Defaults to that one.
+	// Pumps decide when waiting activities heartbeat, and with which details.
+	// [StartOptions].Pump chooses a pump by name. Give all running hubs of a
+	// store the same pumps. A hub that meets an unknown pump leaves the
+	// heartbeats of that activity to other hubs and logs an error. For the next
+	// minute it claims every entry one and a half PollIntervals late, after the
+	// other hubs. The name "" is heartbeat.KeepAlive unless set. Pumps defaults
+	// to a map with only this pump.
 	Pumps map[string]heartbeat.Pump
 
 	// Retention is how long an entry is kept after its end to answer repeats.
@@ -61,10 +64,10 @@ type Options struct {
 	Retention time.Duration
 
 	// KeepOutcomes keeps the payload of a delivered outcome for the retention,
-	// for [Pending.Outcome]. Without it, a delivered entry keeps only what is
-	// needed to answer repeats, and drops its payload when the Delivered hook,
-	// if there is one, has returned nil. Give all hubs of a store the same
-	// value. Defaults to false.
+	// for [Pending.Outcome]. Without KeepOutcomes, a delivered entry keeps only
+	// what is needed to answer repeats. The payload is dropped when the
+	// Delivered hook, if there is one, has returned nil. Give all hubs of a
+	// store the same value. Defaults to false.
 	KeepOutcomes bool
 
 	// Hooks are called when something happens to a callback. Defaults to none.
@@ -75,54 +78,58 @@ type Options struct {
 	// addition. Defaults to 64.
 	Concurrency int
 
-	// Rate is the maximum number of calls to Temporal a second, of this hub.
+	// Rate is this hub's maximum number of calls to Temporal per second.
 	// Defaults to no limit.
 	Rate float64
 
 	// PollInterval is how often Run looks for entries that have become due. A
 	// store that implements store.Notifier wakes Run as soon as another process
-	// makes an entry due; without a signal for a minute Run then looks only every
+	// makes an entry due. After a minute without a signal, Run looks only every
 	// 10 s, or every PollInterval if that is longer. Defaults to 1 s.
 	PollInterval time.Duration
 
-	// BlobLimit is the largest result, failure or details, in bytes as encoded,
-	// after codecs. Set it to that of the namespace; with external storage it may
-	// be larger, at most 3.5 MiB. A store that is a store.Limiter lowers the
-	// maximum: an entry must have room for an outcome and details of that size.
-	// Defaults to 2 MiB, which is Temporal's default, or to that maximum.
+	// BlobLimit is the maximum size of a result, a failure or details, in
+	// encoded bytes, after codecs. Set BlobLimit to the limit of the namespace.
+	// With external storage it may be larger, at most 3.5 MiB. A store that
+	// implements store.Limiter lowers the maximum: an entry must have room for
+	// an outcome and details of that size. Defaults to 2 MiB, which is
+	// Temporal's default, or to the maximum if that is lower.
 	BlobLimit int
 
 	// ClaimTime is how long a hub reserves an entry while it calls Temporal. If
 	// the hub dies, another hub takes the entry over after that time. A call to
-	// Temporal ends a second before. At least 2 s. Defaults to 10 s.
+	// Temporal ends a second before the claim does. ClaimTime must be at least
+	// 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
 
-	// StoreWait is how long Start waits for a store that is away. It never waits
-	// for more than half of the attempt's remaining time, and keeps the
-	// attempt's heartbeats going. After that Start returns an error that
-	// Temporal retries. A negative value does not wait. At most 1 h. Defaults to
-	// 30 s.
+	// StoreWait is how long Start waits for a store that is unavailable. Start
+	// never waits for more than half of the attempt's remaining time, and sends
+	// the attempt's heartbeats while it waits. After that Start returns an
+	// error that Temporal retries. A negative value means that Start does not
+	// wait. StoreWait must be at most 1 h. Defaults to 30 s.
 	StoreWait time.Duration
 
 	// WatchInterval is how often Run and Work ask Temporal whether a waiting
 	// activity that does not heartbeat still exists. The Over hook learns of a
 	// terminated workflow within that time. Activities of one run share a call;
-	// a million runs cost 278 calls a second at the default. Between 1 s and
-	// 8,760 h; a negative value asks at deadlines only. Defaults to 1 h.
+	// a million runs cost 278 calls a second at the default. Must be between 1
+	// s and 8,760 h. With a negative value, hubs ask only at deadlines.
+	// Defaults to 1 h.
 	WatchInterval time.Duration
 
 	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
-	// for Temporal after the store has the outcome. A negative value does not
-	// wait. The delivery continues after that time and is retried. While
-	// Temporal cannot be reached no call waits. At most 1 min. Defaults to 1 s.
+	// for Temporal after the store has the outcome. A negative value means that
+	// the call does not wait. The delivery continues after that time and is
+	// retried. While Temporal cannot be reached, no call waits. DeliveryWait
+	// must be at most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration
 
-	// StatsAge is how long [Hub.Stats] returns the same snapshot. Between 1 s
-	// and 24 h. Defaults to 1 min.
+	// StatsAge is how long [Hub.Stats] returns the same snapshot. StatsAge must
+	// be between 1 s and 24 h. Defaults to 1 min.
 	StatsAge time.Duration
 
-	// Observer is notified of what the hub does, for metrics and traces: see [Metrics].
-	// Defaults to none.
+	// Observer gets the operations of the hub, for metrics and traces: see
+	// [Metrics]. Defaults to none.
 	Observer Observer
 
 	// Logger gets problems that cannot be returned to a caller. Defaults to
@@ -130,7 +137,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// settings are checked options with their defaults.
+// settings contains the checked options with their defaults.
 type settings struct {
 	completer    completer.Completer // nil: none
 	encoder      encoder
@@ -143,7 +150,7 @@ type settings struct {
 
 	retention, claimTime, pollInterval time.Duration
 	storeWait, watch                   time.Duration // zero: none
-	deliveryWait                       time.Duration // not above zero: none
+	deliveryWait                       time.Duration // zero or negative: calls do not wait
 	statsAge                           time.Duration
 
 	log *slog.Logger
@@ -223,8 +230,8 @@ func checkPumps(given map[string]heartbeat.Pump) (map[string]heartbeat.Pump, err
 	return pumps, nil
 }
 
-// agree takes the converters of the completer's clients where none are set,
-// and refuses others than those.
+// agree uses the converters of the completer's clients if the options set none,
+// and refuses different ones.
 func (e *encoder) agree(c completer.Completer) error {
 	theirs, known := c.(completer.Converting)
 	if known {

@@ -20,15 +20,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// cluster is a server of two namespaces, of which "default" can be away.
+// cluster is a server with two namespaces; "default" can be unreachable.
 type cluster struct {
-	away func(ctx context.Context) error // how a call ends while it is
+	away func(ctx context.Context) error // how a call ends while the namespace is unreachable
 	is   atomic.Bool
 
 	mu        sync.Mutex
-	delivered []string // activity IDs, in order
+	delivered []string // activity IDs, in order of delivery
 	beats     map[string]time.Time
-	late      int // heartbeats that came after 30 s
+	late      int // number of heartbeats that came after 30 s
 }
 
 func (c *cluster) call(ctx context.Context, namespace string) error {
@@ -72,9 +72,9 @@ func (c *cluster) count() int {
 	return len(c.delivered)
 }
 
-// While a namespace is away, answers are accepted at the store's speed and
-// heartbeats of other namespaces go on; when it is back, everything is delivered
-// at once, the oldest first.
+// While a namespace is unreachable, answers are accepted at the store's speed,
+// and heartbeats of other namespaces continue. When the namespace is back,
+// everything is delivered at once, the oldest first.
 func TestOutage(t *testing.T) {
 	for name, away := range map[string]func(ctx context.Context) error{
 		"connections are refused": func(context.Context) error {
@@ -177,13 +177,13 @@ func outage(t *testing.T, away func(ctx context.Context) error, hubs int) {
 	if c.late > 0 {
 		t.Errorf("%d heartbeats in the reachable namespace came too late", c.late)
 	}
-	if hubs == 1 { // else each hub has its own probes, and its own part of the backlog
+	if hubs == 1 { // with several hubs, each has its own probes and its own part of the backlog
 		wantOldestFirst(t, c.delivered)
 	}
 }
 
-// wantOldestFirst checks that no answer was delivered long before many older ones.
-// Those of the first seconds are in a backoff of their own.
+// wantOldestFirst checks that no answer was delivered long before many older
+// answers. The answers of the first seconds each have a backoff of their own.
 func wantOldestFirst(t *testing.T, delivered []string) {
 	t.Helper()
 	var later []string

@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// work has the hub do all that is due now.
+// work makes the hub do everything that is due now.
 func (w *world) work(h *async.Hub) int {
 	w.t.Helper()
 	n, err := h.Work(w.t.Context())
@@ -32,7 +32,7 @@ func in(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// tomorrow is an attempt that the test's virtual time hasn't seen end.
+// tomorrow is an attempt that does not end within the test's virtual time.
 func lasting(d time.Duration) activity.Info {
 	info := attempt(1)
 	info.StartedTime = time.Now()
@@ -40,7 +40,7 @@ func lasting(d time.Duration) activity.Info {
 	return info
 }
 
-// pendFor starts an activity whose attempt lasts d of virtual time.
+// pendFor starts an activity whose attempt lasts for d of virtual time.
 func (w *world) pendFor(d time.Duration, o async.StartOptions) async.Pending[Decision] {
 	w.t.Helper()
 	var id string
@@ -60,7 +60,7 @@ func TestOutboxDeliversWhatCouldNotBeDelivered(t *testing.T) {
 		w.completer.CompleteFunc = unavailable
 		p := w.pendFor(time.Hour, async.StartOptions{})
 		wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
-		// With back-off, and without end.
+		// The retries have a backoff and never end.
 		for tries := 1; tries < 20; tries++ {
 			i := w.open(p.ID()).Info()
 			if i.State != async.Settled || i.Deliveries != tries {
@@ -108,7 +108,8 @@ func TestOutboxOfAnotherProcess(t *testing.T) {
 	})
 }
 
-// The hub that settled dies before it has delivered: its claim lapses.
+// The hub that settled the outcome dies before the delivery, and its claim
+// expires.
 func TestLapsedClaimPassesOn(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -120,7 +121,7 @@ func TestLapsedClaimPassesOn(t *testing.T) {
 				return nil
 			default:
 				close(died)
-				runtime.Goexit() // as far as the delivery goes, the process is dead
+				runtime.Goexit() // the delivery ends here, as with the death of the process
 				return nil
 			}
 		}
@@ -157,7 +158,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
 		asked := 0
-		status := completer.Status{Pending: true, Running: true} // paused, or its options were changed
+		status := completer.Status{Pending: true, Running: true} // the activity was paused, or its options were changed
 		w.completer.DescribeFunc = func(context.Context, completer.Target, string) (completer.Status, error) {
 			asked++
 			return status, nil

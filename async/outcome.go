@@ -13,30 +13,31 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Accepted is the outcome that was accepted in a round. It contains the
+// Accepted is the accepted outcome of a round. An Accepted contains the
 // application's data: do not log it.
 type Accepted[T any] struct {
-	Result T // set where Failure is nil
+	Result T // set if Failure is nil
 
-	// Failure is what the workflow gets of Fail or Reject, usually a
-	// *temporal.ApplicationError, or a *temporal.CanceledError after
-	// ReportCanceled. Nil means that the outcome is a result.
+	// Failure is the error that the workflow gets. After Fail or Reject it is
+	// usually a *temporal.ApplicationError; after ReportCanceled it is a
+	// *temporal.CanceledError. Nil means that the outcome is a result.
 	Failure error
 }
 
-// Outcome returns the outcome that was accepted in the callback's round,
-// decoded with the hub's converters and the context of the call. It reads the
-// store. To learn whether Temporal has the outcome, open the callback again and
-// see Info.
+// Outcome returns the accepted outcome of the callback's round. Outcome is
+// decoded with the hub's converters and the context of the call. Outcome reads
+// the store. To learn whether Temporal has the outcome, open the callback again
+// and see Info.
 //
 // An outcome can be read until it is delivered and the Delivered hook, if there
 // is one, has returned nil. With [Options].KeepOutcomes, and after an end
 // without delivery, it can be read until the entry is removed. A failure can be
 // read only until the next attempt asks.
 //
-// Errors: ErrNoOutcome before an outcome is accepted, ErrOutcomeGone after its
-// content was dropped, ErrClosed if the activity ended without an outcome,
-// ErrSuperseded if the round did, and ErrNotFound.
+// Errors: Outcome returns ErrNoOutcome before an outcome is accepted, and
+// ErrOutcomeGone after its content was dropped. Outcome returns ErrClosed if
+// the activity ended without an outcome, ErrSuperseded if the round did, and
+// ErrNotFound.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)
 	return a, failed("outcome", p.entryID(), err)
@@ -59,7 +60,7 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 	case before != nil && len(before.Fingerprint) == 0:
 		return a, ErrSuperseded
 	case before != nil:
-		return a, ErrOutcomeGone // only its fingerprint is kept
+		return a, ErrOutcomeGone // the entry keeps only the fingerprint
 	case !lifecycle.Known(r.State):
 		return a, errNewer
 	case r.Outcome == nil && r.State == record.Closed:
@@ -88,7 +89,8 @@ func (p Pending[T]) outcome(ctx context.Context) (a Accepted[T], err error) {
 	return a, err
 }
 
-// decode reads a stored result into what v points to. No payload is no value.
+// decode decodes a stored result into the value that v points to. A result
+// without a payload leaves the value unchanged.
 func (e encoder) decode(r *record.Record, ps *commonpb.Payloads, v any) error {
 	if len(ps.GetPayloads()) == 0 {
 		return nil
@@ -101,7 +103,8 @@ func (e encoder) decode(r *record.Record, ps *commonpb.Payloads, v any) error {
 	return err
 }
 
-// errorOf returns the error that the workflow gets of a failure or a cancellation.
+// errorOf returns the error that the workflow gets for a failure or a
+// cancellation.
 func (e encoder) errorOf(r *record.Record, o completer.Outcome) (failure, err error) {
 	c, err := e.failureIn(contextOf(r))
 	if err != nil {
@@ -109,7 +112,7 @@ func (e encoder) errorOf(r *record.Record, o completer.Outcome) (failure, err er
 	}
 	f := o.Failure
 	if f == nil {
-		// The details of a cancellation are the data converter's.
+		// The data converter encodes the details of a cancellation.
 		data, err := e.dataIn(contextOf(r))
 		if err != nil {
 			return nil, err

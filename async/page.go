@@ -11,43 +11,44 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// pageChunk is how many entries are read at a time for a query that selects some.
+// pageChunk is how many entries are read at a time for a query with conditions.
 const pageChunk = 256
 
-// Page is a part of the entries that a [Query] selects. It may be empty and have
-// a Next: the query has then looked at as many entries as it may.
+// Page is a part of the entries that a [Query] selects. A page may be empty and
+// have a Next. The query has then examined the maximum number of entries.
 type Page struct {
-	// Callbacks are of entries that the query selects. Like those of List they can
-	// answer.
+	// Callbacks are the callbacks of the selected entries. The callbacks can
+	// answer, like those of List.
 	Callbacks []Callback
 
-	// Next continues behind this page, as [Query].After. It is empty on the last
-	// page.
+	// Next is the value of [Query].After for the next page. Next is empty on
+	// the last page.
 	Next string
 
-	// Looked is the number of entries that were looked at.
+	// Looked is the number of entries that the query examined.
 	Looked int
 
-	// Ordered reports whether the entries that were looked at came in the order of
-	// their IDs. That is the order in which their activities were scheduled, except
-	// for entries with a business key, whose IDs have no time.
+	// Ordered reports whether these entries came in the order of their IDs. IDs
+	// are in the order in which the activities were scheduled, except for
+	// entries with a business key, whose IDs have no time.
 	Ordered bool
 
-	// Skipped is the number of entries that could not be read, because they are
-	// damaged or of a newer release. A store reports damage of its own once a page,
-	// so that there may be more.
+	// Skipped is the number of entries that could not be read. The skipped
+	// entries are damaged, or a newer release wrote them. A store reports its
+	// own damaged entries once a page, so there may be more of them.
 	Skipped int
 }
 
-// Page returns a page of the entries that the query selects. Its work is bounded
-// by Query.Look, however many entries the store has. Entries that are there while
-// all pages are read come exactly once; others may be missing.
+// Page returns a page of the selected entries. Query.Look limits the work of
+// Page, however many entries the store has. Entries that exist while all pages
+// are read come exactly once; other entries may be missing.
 //
-// The store must implement store.Pager; the in-memory store, bolt and PostgreSQL
-// do, and so does Redis where the store was created with Options.Pages. From
-// another store Page reads everything, through List, if that is at most
-// Query.Look entries, and returns an error that wraps errors.ErrUnsupported
-// otherwise. A query that is out of range is ErrInvalidArgument.
+// The store must implement store.Pager. The in-memory store, bolt and
+// PostgreSQL do; Redis does if the store was created with Options.Pages. With
+// another store, Page reads all entries through List if there are at most
+// Query.Look of them. Otherwise it returns an error that wraps
+// errors.ErrUnsupported. Page returns ErrInvalidArgument for a query that is
+// out of range.
 func (h *Hub) Page(ctx context.Context, q Query) (Page, error) {
 	p, err := h.page(ctx, q)
 	return p, failed("page", "", err)
@@ -67,7 +68,7 @@ func (h *Hub) page(ctx context.Context, q Query) (Page, error) {
 	return h.pageByList(ctx, q)
 }
 
-// pageOf reads a page through the store's own pages.
+// pageOf reads a page with the store's own Pager.
 func (h *Hub) pageOf(ctx context.Context, pager store.Pager, q Query) (Page, error) {
 	p, now := Page{Ordered: true}, time.Now()
 	for after := q.After; ; {
@@ -109,7 +110,8 @@ func (h *Hub) look(p *Page, q Query, s store.Entry, now time.Time) {
 	}
 }
 
-// pageByList reads a page of a store that has no pages, if it has few entries.
+// pageByList reads a page of a store without a Pager, if the store has few
+// entries.
 func (h *Hub) pageByList(ctx context.Context, q Query) (Page, error) {
 	p, now := Page{Ordered: true}, time.Now()
 	seen := make(map[string]struct{}) // a list may repeat an entry
@@ -141,8 +143,8 @@ func (h *Hub) pageByList(ctx context.Context, q Query) (Page, error) {
 	return p, nil
 }
 
-// cut keeps the first callbacks by the IDs of their entries, and notes where the
-// next page begins if there are more.
+// cut keeps the first callbacks in the order of entry IDs, and records where
+// the next page begins if there are more.
 func (p *Page) cut(limit int) {
 	slices.SortFunc(p.Callbacks, func(a, b Callback) int { return cmp.Compare(a.entry.id, b.entry.id) })
 	if len(p.Callbacks) > limit {

@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/bolt"
 )
 
-// startMany starts so many activities, a millisecond apart. Each third is of the
-// type Pay, and has its number as a label.
+// startMany starts n activities, a millisecond apart. Every third activity has
+// the type Pay, and has its number as a label.
 func (w *world) startMany(n int) {
 	w.t.Helper()
 	for i := range n {
@@ -38,7 +38,7 @@ func (w *world) startMany(n int) {
 	}
 }
 
-// pages reads all pages of a query, and returns the activity IDs in their order.
+// pages reads all pages of a query, and returns the activity IDs in order.
 func (w *world) pages(q async.Query) (ids []string, looked int) {
 	w.t.Helper()
 	for range 1000 {
@@ -126,7 +126,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// counted counts the entries that are read from it.
+// counted is a store that counts the entries that are read.
 type counted struct {
 	store.Store
 	pager store.Pager
@@ -180,7 +180,7 @@ func TestPageOfAStoreWithoutPages(t *testing.T) {
 	}
 }
 
-// unreadablePage is a store of which each page has a damaged entry.
+// unreadablePage is a store with a damaged entry in each page.
 type unreadablePage struct {
 	store.Store
 }

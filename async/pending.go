@@ -13,10 +13,10 @@ import (
 // The zero Pending returns ErrNotFound from every method.
 type Pending[T any] struct{ Callback }
 
-// Open returns the activity with this callback ID. It returns a
+// Open returns the activity with this callback ID. Open returns a
 // [*TypeMismatchError] if the activity does not await a T, and ErrNotFound if
-// nothing is known under the ID. It also opens an activity that is over: Info
-// reports that, and a repeat of the outcome that ended it returns nil.
+// the ID is unknown. Open also opens an activity that is over: Info reports
+// this, and a repeat of the final outcome returns nil.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 	callback, ok := record.ParseCallbackID(id)
 	p, err := open[T](ctx, h, callback, ok)
@@ -32,7 +32,8 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 	if err != nil {
 		return Pending[T]{}, err
 	}
-	// A callback ID of an earlier round is judged by that round's outcome.
+	// An answer with a callback ID of an earlier round is judged by that
+	// round's outcome.
 	if current, _ := id.RoundOf(c.entry.rec); current && c.entry.rec.ResultType != name {
 		return Pending[T]{}, &TypeMismatchError{Want: c.entry.rec.ResultType, Got: name}
 	}
@@ -42,11 +43,13 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 // Complete ends the activity with this result.
 //
 // Nil means that the store has the result and that a hub will deliver it to
-// Temporal; in most cases it has been delivered when Complete returns. On a
-// durable store the result survives the end of every process. The same result
-// again returns nil and changes nothing, also after the activity has ended.
+// Temporal. In most cases, the result has been delivered when Complete returns.
+// On a durable store the result survives the end of every process. The same
+// result again returns nil and changes nothing, also after the activity has
+// ended.
 //
-// These errors are definite; retrying with the same value gives the same error:
+// The following errors are definite; retrying with the same value gives the
+// same error:
 //
 //   - ErrInvalidResult (a nil pointer, a failed Validate method, a value that
 //     cannot be encoded), ErrTooLarge and ErrTypeMismatch: the value was
@@ -58,14 +61,15 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 //
 // Any other error leaves the outcome unknown; retry with the same value.
 //
-// Two results are the same if their encoded values are. If the sender can
+// Two results are the same if their encoded values are equal. If the sender can
 // repeat a message, do not add the current time or a random number to the
-// result: the repeat would get ErrSettled. If you must, pass the message's ID
-// with [WithIdempotencyKey]; results with the same key count as the same.
+// result: the repeat would get ErrSettled. If you must add such a value, pass
+// the message's ID with [WithIdempotencyKey]. Results with the same idempotency
+// key count as the same.
 //
 // If cancellation was requested (see [Info].CancelRequested), the workflow may
-// no longer be waiting for this result. Temporal still accepts it, and Complete
-// returns nil.
+// no longer be waiting for this result. Temporal still accepts the result, and
+// Complete returns nil.
 func (p Pending[T]) Complete(ctx context.Context, result T) error {
 	return failed("complete", p.entryID(), p.complete(ctx, result))
 }
@@ -81,7 +85,7 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 	return p.hub.deliverer.settle(ctx, p.handle, o)
 }
 
-// offer checks a result, and returns the offer of it.
+// offer checks a result, and returns its offer.
 func (p Pending[T]) offer(ctx context.Context, result T) (offer, error) {
 	name, err := resultType[T]()
 	if err != nil {
@@ -98,7 +102,7 @@ func (p Pending[T]) offer(ctx context.Context, result T) (offer, error) {
 	return o, err
 }
 
-// validate honours a Validate method of the value, also one on its pointer.
+// validate calls a Validate method of the value, or of a pointer to it.
 func validate(forms ...any) error {
 	for _, form := range forms {
 		if v, ok := form.(interface{ Validate() error }); ok {

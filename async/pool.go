@@ -11,38 +11,41 @@ import (
 )
 
 const (
-	// quickPump is how long an entry takes room while its pump is asked.
+	// quickPump is the longest time for which an entry takes room while its
+	// pump is asked.
 	quickPump = 10 * time.Millisecond
 
-	// stuckPool is how long nothing begins before waiting answers are put off.
+	// stuckPool is how long no call begins before waiting answers are
+	// postponed.
 	stuckPool = 250 * time.Millisecond
 
-	// staleEntry is how old an entry may be for which a beat is sent.
+	// staleEntry is the maximum age of an entry for which a beat is sent
+	// without another read.
 	staleEntry = 100 * time.Millisecond
 )
 
-// pool works on claimed entries. It makes the calls of Temporal in a bounded number
-// of slots, the most urgent first, and the calls of the application in lanes of
-// their own. It has one goroutine for each of its entries, and takes a bounded
-// number of entries, however many wait in the store.
+// pool works on claimed entries. The pool makes the calls to Temporal in a
+// limited number of slots, the most urgent first. Calls of the application have
+// lanes of their own. The pool has one goroutine for each of its entries. The
+// pool takes a limited number of entries, however many wait in the store.
 type pool struct {
 	runner *runner
-	calls  context.Context // of what is under way: ends with its claims, not with Run
+	calls  context.Context // the context of running calls: it ends with their claims, and not with Run
 	stop   <-chan struct{}
 
-	patient bool // under Work: what has to wait is not put off
+	patient bool // set under Work: waiting calls are not postponed
 	slots   chan struct{}
-	begun   chan struct{} // there may be room
+	begun   chan struct{} // signals that there may be room
 	hooks   *lane
-	leaving chan struct{}    // entries that are being left alone
-	pumps   map[string]*lane // so that a pump that is slow delays no other
+	leaving chan struct{}    // entries that are being left to other hubs
+	pumps   map[string]*lane // one lane for each pump, so that a slow pump delays no other
 	tasks   sync.WaitGroup
 
 	mu      sync.Mutex
 	ready   [2]tasks // by kind
 	answers int      // in slots
-	carried int      // answers of callers that wait for a slot
-	asking  int      // pumps that were asked a moment ago; under Work, all that the lanes have
+	carried int      // number of callers' answers that wait for a slot
+	asking  int      // number of pumps that were asked a moment ago; under Work, the number of calls in the lanes
 }
 
 func (r *runner) newPool(ctx context.Context) *pool {
@@ -59,11 +62,12 @@ func (r *runner) newPool(ctx context.Context) *pool {
 
 func (p *pool) wait() { p.tasks.Wait() }
 
-// claim claims what is due at now, as much as there is room for, and submits it. It
-// waits for room, so that the store keeps what Temporal is too slow for, and other
-// hubs may take it.
+// claim claims the entries that are due at now, as far as there is room, and
+// submits them. claim waits for room. Entries that Temporal is too slow for
+// thus stay in the store, where other hubs can claim them.
 func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err error) {
-	// At least half of what there is room for, so that claims are few.
+	// A claim takes at least half of the free room, so that there are few
+	// claims.
 	for asked = p.room(); asked < p.runner.concurrency; asked = p.room() {
 		patience := time.NewTimer(stuckPool)
 		select {
@@ -97,8 +101,8 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	return len(entries), asked, err
 }
 
-// leaves reports whether it has taken care of an entry without a slot: it leaves
-// it alone while the breaker is open, or behind older ones of the backlog.
+// leaves reports whether it has handled an entry without a slot. The entry is
+// left while the breaker is open, or queued behind older entries of the backlog.
 func (p *pool) leaves(e entry, until time.Time) bool {
 	n, since := e.needs(time.Now())
 	switch {
@@ -120,23 +124,23 @@ func (p *pool) leaves(e entry, until time.Time) bool {
 	}
 }
 
-// putOffAnswer puts an answer off, and remembers it should the breaker open now.
+// putOffAnswer postpones an answer, and remembers it if the breaker opens now.
 func (p *pool) putOffAnswer(e entry) {
 	if saved, err := p.runner.putOff(p.calls, e, triedBefore); err == nil {
 		p.runner.backlog.park(wayOf(saved, callToDeliver), parked{saved.id, saved.version, fromNano(saved.rec.Outcome.GetSettled())})
 	}
 }
 
-// room is how much more may wait for a slot.
+// room returns how many more entries may wait for a slot.
 func (p *pool) room() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return 2*p.runner.concurrency - len(p.ready[aBeat]) - (len(p.ready[anAnswer]) - p.carried) - p.asking
 }
 
-// shed puts off the answers that wait where nothing has begun for a while: those
-// that have slots hang, and what is due behind them may not. Other hubs come first
-// until a slot is free again.
+// shed postpones the waiting answers if no call has begun for a while. The
+// answers that occupy the slots hang, but the answers behind them may not.
+// Other hubs claim first until a slot is free again.
 func (p *pool) shed() {
 	if p.patient {
 		return
@@ -151,11 +155,11 @@ func (p *pool) shed() {
 	}
 }
 
-// takeRoom takes room for an entry whose pump is asked. It gives the room back when
-// the pump has answered, or after quickPump, so that a slow pump takes no room from
-// others. Without it a claim would run ahead of quick pumps, and their lanes would
-// overflow. Under Work, where lanes refuse nothing, it keeps the room until the
-// answer.
+// takeRoom takes room for an entry while its pump is asked. The room is free
+// again when the pump has answered, or after quickPump, so that a slow pump
+// takes no room from other entries. Without this limit, claims would be faster
+// than quick pumps, and their lanes would overflow. Under Work, where lanes
+// refuse no call, the entry keeps its room until the answer.
 func (p *pool) takeRoom() (answered func()) {
 	p.mu.Lock()
 	p.asking++
@@ -184,8 +188,8 @@ func (p *pool) vacated() {
 	}
 }
 
-// submit calls the task's do in a slot, and after that, outside of the slot, what do
-// returns.
+// submit calls the task's do in a slot. After that, it calls the function that
+// do returns, outside of the slot.
 func (p *pool) submit(t task) {
 	p.mu.Lock()
 	heap.Push(&p.ready[t.kind], t)
@@ -196,7 +200,7 @@ func (p *pool) submit(t task) {
 	p.tasks.Go(func() {
 		p.slots <- struct{}{}
 		defer func() { <-p.slots }()
-		// What is most urgent now may have been submitted later.
+		// A task that was submitted later may be more urgent now.
 		for t, more := p.next(); more; t, more = p.next() {
 			after := t.do()
 			p.ended(t.kind)
@@ -207,8 +211,9 @@ func (p *pool) submit(t task) {
 	})
 }
 
-// next takes the most urgent task, for a slot that is free. Answers get at most three
-// of four slots: if the server of one namespace hangs, heartbeats for others go on.
+// next takes the most urgent task for a free slot. Answers get at most three of
+// four slots. If the server of one namespace hangs, heartbeats for other
+// namespaces continue.
 func (p *pool) next() (t task, more bool) {
 	if p.runner.stalled.Load() && p.runner.stalled.CompareAndSwap(true, false) {
 		p.runner.wheel.wake()
@@ -222,7 +227,7 @@ func (p *pool) next() (t task, more bool) {
 		kind = anAnswer
 		p.answers++
 	case len(beats) == 0:
-		return task{}, false // the goroutines that deliver answers take what is left
+		return task{}, false // the goroutines that deliver answers take the remaining tasks
 	}
 	t = heap.Pop(&p.ready[kind]).(task)
 	if t.carried {
@@ -239,7 +244,7 @@ func (p *pool) ended(k kind) {
 	}
 }
 
-// tend does what is due for an entry.
+// tend does the work that is due for an entry.
 func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	select {
 	case <-p.stop:
@@ -260,7 +265,7 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	ctx := withDeadline(p.calls, until.Add(-callMargin))
 	defer ctx.end()
 	if ctx.Err() != nil {
-		return nil // another hub has it by now
+		return nil // another hub has the entry by now
 	}
 	e, next := p.runner.tend(ctx, c)
 	if next == pumpNext && p.runner.beater.atOnce(e) {
@@ -270,7 +275,7 @@ func (p *pool) tend(c claimed, until time.Time) (after func()) {
 	return p.following(e, next, until)
 }
 
-// following returns what comes after a slot.
+// following returns the step that comes after a slot.
 func (p *pool) following(e entry, next following, until time.Time) func() {
 	switch next {
 	case hooksNext:
@@ -296,9 +301,9 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 	return nil
 }
 
-// renewed is until when an entry is this hub's. Under Work, where tasks wait without
-// a limit, another hub may have it too by now; the entry's version guards what this
-// hub writes.
+// renewed returns until when this hub has claimed an entry. Under Work, tasks
+// wait without a limit, and another hub may also have the entry by now. The
+// entry's version protects it from this hub's writes.
 func (p *pool) renewed(until time.Time) time.Time {
 	if p.patient {
 		return time.Now().Add(p.runner.claimTime)
@@ -306,8 +311,8 @@ func (p *pool) renewed(until time.Time) time.Time {
 	return until
 }
 
-// patience is how long a call waits for its lane; 0 means without a limit, as under
-// Work.
+// patience is how long a call waits for its lane; 0 means without a limit, as
+// under Work.
 func (p *pool) patience(d time.Duration) time.Duration {
 	if p.patient {
 		return 0
@@ -315,7 +320,7 @@ func (p *pool) patience(d time.Duration) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// notify calls the hooks for as long as the entry is this hub's.
+// notify calls the hooks while this hub has the entry claimed.
 func (p *pool) notify(e entry, until time.Time) {
 	if held := fromNano(e.rec.NextNotice); held.After(until) {
 		until = held
@@ -325,7 +330,7 @@ func (p *pool) notify(e entry, until time.Time) {
 	p.runner.notifier.notify(ctx, e)
 }
 
-// beat asks the pump, and submits the beat.
+// beat asks the pump and submits the beat.
 func (p *pool) beat(e entry, until time.Time) {
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(p.calls, min(p.runner.claimTime/2, time.Until(until)-callMargin))

@@ -22,7 +22,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A hub that doesn't know a pump leaves the entry to one that does, and says so.
+// A hub that does not know a pump leaves the entry to a hub that does, and logs
+// an error.
 func TestUnknownPump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -55,7 +56,7 @@ func TestUnknownPump(t *testing.T) {
 	})
 }
 
-// A panic of Next harms nothing else.
+// A panic of Next has no other effect.
 func TestNextPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) {
@@ -74,8 +75,8 @@ func TestNextPanics(t *testing.T) {
 	})
 }
 
-// A hub that dies with an entry in its hands is replaced before the heartbeat
-// timeout of three claim times.
+// A hub dies while it holds an entry. Another hub replaces it before the
+// heartbeat timeout of three claim times.
 func TestFailOver(t *testing.T) {
 	for name, dies := range map[string]func(s *watched, c *deadCompleter){
 		"it hangs":                func(s *watched, c *deadCompleter) { c.hangs.Store(true); s.gone.Store(true) },
@@ -93,7 +94,7 @@ func TestFailOver(t *testing.T) {
 					w.startOther(n, 30*time.Second, async.StartOptions{})
 				}
 				runHub(t, w.hub)
-				pass(9500 * time.Millisecond) // in the middle of beats
+				pass(9500 * time.Millisecond) // while beats are being sent
 				if n := len(s.taken()); n == 0 {
 					t.Fatal("no beats before the hub dies")
 				}
@@ -153,15 +154,15 @@ func (c *deadCompleter) Describe(ctx context.Context, t completer.Target, mark s
 	return c.Completer.Describe(ctx, t, mark)
 }
 
-// A hub that is stopped finishes the calls under way, and gives back at once
-// what it has claimed and not begun.
+// When a hub is stopped, it finishes its running calls, and releases at once
+// the entries that it has claimed and not begun.
 func TestStopDuringCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 4 })
 		for n := range 30 {
 			w.startOther(n, 30*time.Second, async.StartOptions{})
 		}
-		s.slow = 900 * time.Millisecond // slower ones would open the breaker
+		s.slow = 900 * time.Millisecond // slower calls would open the breaker
 		stop := runHub(t, w.hub)
 		pass(12 * time.Second) // all are due
 		under, began := len(s.taken()), time.Now()
@@ -188,7 +189,7 @@ func TestStopDuringCalls(t *testing.T) {
 	})
 }
 
-// A call that hangs holds up the end of Run for as long as its claim.
+// A call that hangs delays the end of Run by at most its claim.
 func TestStopWhileCallsHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := &deadCompleter{}
@@ -207,7 +208,8 @@ func TestStopWhileCallsHang(t *testing.T) {
 	})
 }
 
-// What has been claimed is done by when it times out, not as it came.
+// Claimed entries are handled in the order of their timeouts, and not in the
+// order of the claims.
 func TestNearestDeadlineFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 1 })
@@ -225,8 +227,8 @@ func TestNearestDeadlineFirst(t *testing.T) {
 	})
 }
 
-// An answer goes before the beats that are due with it, and both before what
-// nobody waits for.
+// An answer goes before the beats that are due with it. Answers and due beats
+// go before calls for which no caller and no timeout waits.
 func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t)
@@ -261,8 +263,8 @@ func TestUrgency(t *testing.T) {
 	})
 }
 
-// An idle hub makes few calls of its store, and what becomes due is seen within
-// a poll interval.
+// An idle hub makes few calls to its store, and notices a due entry within a
+// poll interval.
 func TestIdleHub(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idle := &watched{Store: store.NewMemory()}
@@ -296,7 +298,7 @@ func TestIdleHub(t *testing.T) {
 	})
 }
 
-// The number of goroutines doesn't depend on the number of activities.
+// The number of goroutines does not depend on the number of activities.
 func TestNoGoroutinePerActivity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -319,7 +321,7 @@ func TestNoGoroutinePerActivity(t *testing.T) {
 	})
 }
 
-// Runs start and stop at any time, and leave nothing behind.
+// Calls of Run start and stop at any time, and leave no goroutines behind.
 func TestStartStopStress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -338,14 +340,14 @@ func TestStartStopStress(t *testing.T) {
 				}
 			})
 		}
-		wg.Wait() // a goroutine that stays would fail the bubble
+		wg.Wait() // a goroutine that remains would fail the bubble
 		if len(s.taken()) < 100 {
 			t.Errorf("%d beats, want one for each of 100 activities at least", len(s.taken()))
 		}
 	})
 }
 
-// Work beats once for what is due, and returns.
+// Work sends one beat for each due entry, and returns.
 func TestWorkBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

@@ -14,7 +14,7 @@ import (
 
 func alive(int) (any, error) { return "alive", nil }
 
-// A probe that says "dead" fails the attempt, with a failure that is retried.
+// If a probe reports a dead job, the attempt fails with a retryable failure.
 func TestJobDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		job := &prober{answer: alive}
@@ -40,7 +40,7 @@ func TestJobDead(t *testing.T) {
 	})
 }
 
-// What the probe says of one attempt is not about the next.
+// The probe's answer about one attempt does not apply to the next attempt.
 func TestJobDeadOfAnEarlierAttempt(t *testing.T) {
 	for name, next := range map[string]func(w *world){
 		"asked again":  func(w *world) { w.startNow(2, 30*time.Second, async.StartOptions{}, nil) },
@@ -90,7 +90,8 @@ func TestJobDeadOfAnEarlierAttempt(t *testing.T) {
 	}
 }
 
-// A probe that doesn't know sends nothing, and is asked again soon.
+// If a probe does not know the state, no beat is sent, and the probe is asked
+// again soon.
 func TestProbeDoesNotKnow(t *testing.T) {
 	for name, answer := range map[string]func(int) (any, error){
 		"error": func(int) (any, error) { return "details", errors.New("connection refused") },
@@ -126,8 +127,8 @@ func TestProbeDoesNotKnow(t *testing.T) {
 	}
 }
 
-// While a probe hangs, it harms neither the beats of other activities with
-// the same probe, nor those with another pump.
+// A hanging probe does not delay the beats of other activities, with the same
+// probe or with another pump.
 func TestHangingProbe(t *testing.T) {
 	for _, obeys := range []bool{true, false} {
 		t.Run(fmt.Sprintf("obeys its context %t", obeys), func(t *testing.T) {
@@ -182,7 +183,7 @@ func TestHangingProbe(t *testing.T) {
 	}
 }
 
-// However many probes hang, other pumps' activities are kept alive.
+// If many probes hang, activities with other pumps still get their beats.
 func TestManyHangingProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) {

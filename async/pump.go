@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// activityOf returns what a pump is given.
+// activityOf returns the argument of a pump.
 func activityOf(e entry) heartbeat.Activity {
 	r := e.rec
 	return heartbeat.Activity{
@@ -21,7 +21,8 @@ func activityOf(e entry) heartbeat.Activity {
 	}
 }
 
-// atOnce reports whether the entry's pump answers without asking an external system.
+// atOnce reports whether the entry's pump answers without asking an external
+// system.
 func (b *beater) atOnce(e entry) bool {
 	p, may := b.pumps[e.rec.Pump].(heartbeat.Asker)
 	if !may {
@@ -31,16 +32,16 @@ func (b *beater) atOnce(e entry) bool {
 	return err == nil && !asks
 }
 
-// answer is what a pump has said, with the details as they are sent.
+// answer is the answer of a pump, with its details encoded.
 type answer struct {
 	skip    bool
 	details []byte // encoded; nil: none
-	unsent  error  // why the pump's details can't be encoded
-	dead    error  // why the job is dead
+	unsent  error  // the reason why the pump's details cannot be encoded
+	dead    error  // the reason why the job is dead
 }
 
-// consult asks the pump. It also encodes the details, with the context that the pump
-// had, and in the goroutine that is given up if the application hangs.
+// consult asks the pump. consult also encodes the details, with the pump's
+// context, in the goroutine that is abandoned if the application hangs.
 func (b *beater) consult(ctx context.Context, e entry) (answer, error) {
 	said, err := b.pumps[e.rec.Pump].Beat(ctx, activityOf(e))
 	return b.answerOf(ctx, e, said, err)
@@ -66,12 +67,12 @@ func (b *beater) answerOf(ctx context.Context, e entry, beat heartbeat.Beat, err
 
 const beatCall = "the pump's Beat"
 
-// sayAtOnce is askPump for a pump that answers at once.
+// sayAtOnce is like askPump, for a pump that answers at once.
 func (b *beater) sayAtOnce(ctx context.Context, e entry) (answer, error) {
 	return guarded(beatCall, func() (answer, error) { return b.consult(ctx, e) })
 }
 
-// askPump asks what a beat says, in a goroutine that is given up if the pump hangs.
+// askPump asks the pump in a goroutine that is abandoned if the pump hangs.
 func (b *beater) askPump(ctx context.Context, e entry) (answer, error) {
 	return outside(ctx, &b.asking, e.id, beatCall, func() (answer, error) { return b.consult(ctx, e) })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// quick is a pump that asks nobody, and panics at first.
+// quick is a pump that answers without a call, and panics the first time.
 type quick struct {
 	heartbeat.Pump
 	asked *int

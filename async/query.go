@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Query selects entries for [Hub.Page]. Fields that are set must all match. The
-// zero value selects every entry.
+// Query selects entries for [Hub.Page]. An entry must match all fields that are
+// set. The zero value selects every entry.
 type Query struct {
 	// State selects entries in one state. Defaults to all states.
 	State State
@@ -22,17 +22,19 @@ type Query struct {
 	// Labels selects entries that have all of these labels. Defaults to none.
 	Labels map[string]string
 
-	// Failing selects entries of which the last try to deliver, to heartbeat or to
+	// Failing selects entries whose last try to deliver, to heartbeat or to
 	// call a hook has failed. Defaults to false.
 	Failing bool
 
-	// Overdue selects entries that have needed a hub for at least so long: an
-	// outcome since it was accepted, a heartbeat, a question to Temporal or a hook
-	// since it was due. So it finds what no hub works on, such as a pump that no
-	// hub knows. Must not be negative. Defaults to not selecting by it.
+	// Overdue selects entries that have needed a hub for at least this time. An
+	// outcome needs a hub since it was accepted; a heartbeat, a question to
+	// Temporal or a hook needs one since it was due. Overdue thus finds entries
+	// that no hub works on, for example because no hub knows their pump.
+	// Overdue must not be negative. Defaults to zero, which selects all
+	// entries.
 	Overdue time.Duration
 
-	// After is the Next of the page before. Defaults to the first page.
+	// After is the Next of the previous page. Defaults to the first page.
 	After string
 
 	// Limit is the maximum number of callbacks in a page, between 1 and 500.

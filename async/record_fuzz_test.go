@@ -21,9 +21,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// FuzzRecords stores a record that is changed field by field, or byte by byte,
-// and makes every call that meets it. None may panic, a record that can't be
-// read is left as it is, and no error shows a secret or a token.
+// FuzzRecords stores a record that is changed field by field or byte by byte,
+// and makes every call that reads it. No call may panic, an unreadable record
+// must stay as it is, and no error may show a secret or a token.
 func FuzzRecords(f *testing.F) {
 	random := rand.New(rand.NewPCG(17, 22))
 	for n := range 150 {
@@ -49,7 +49,7 @@ func meet(t *testing.T, in *source) {
 	}
 	body, err := proto.MarshalOptions{AllowPartial: true}.Marshal(r)
 	if err != nil {
-		return // a string that isn't UTF-8
+		return // skips a string that is not UTF-8
 	}
 	body = append([]byte{1}, body...)
 	for shape&0x80 != 0 && len(in.rest) > 1 {
@@ -165,7 +165,7 @@ func (s *source) next() byte {
 
 func pick[T any](s *source, from ...T) T { return from[int(s.next())%len(from)] }
 
-// change sets fields of a message to values that matter, or to any.
+// change sets fields of a message to edge values or to random values.
 func change(m protoreflect.Message, in *source, depth int) {
 	fields := m.Descriptor().Fields()
 	for range 1 + in.next()%4 {

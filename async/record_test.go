@@ -70,7 +70,8 @@ func full() *record.Record {
 	}
 }
 
-// TestFullIsFull: a field that the golden file lacks could change unnoticed.
+// TestFullIsFull: the encoding of a field that is missing in the golden file
+// could change unnoticed.
 func TestFullIsFull(t *testing.T) {
 	var check func(m protoreflect.Message)
 	check = func(m protoreflect.Message) {
@@ -93,8 +94,8 @@ func TestFullIsFull(t *testing.T) {
 	check(full().ProtoReflect())
 }
 
-// TestGolden reads what each release wrote. The files of a release are never
-// changed once it is out.
+// TestGolden reads the records of each release. After a release, its files must
+// not change.
 func TestGolden(t *testing.T) {
 	const current = "testdata/record-v0.1.hex"
 	e, err := async.EncodeRecord(store.Entry{ID: "x"}, full())
@@ -120,7 +121,7 @@ func TestGolden(t *testing.T) {
 			want.Outcome.NonRetryable, want.Outcome.Outrun, want.Outcome.Gone, want.Delivery.RefusalReported = false, false, false, 0 // came later
 			want.Carry, want.RoundBegan, want.Notes = nil, 0, nil
 		}
-		unknown := r.ProtoReflect().GetUnknown() // fields that went with time
+		unknown := r.ProtoReflect().GetUnknown() // fields that a later release removed
 		if r.ProtoReflect().SetUnknown(nil); !proto.Equal(r, want) {
 			t.Errorf("%s reads as\n%v, want\n%v", f, r, want)
 		}
@@ -170,8 +171,8 @@ func TestRecordIsSmall(t *testing.T) {
 	}
 }
 
-// TestLargestRecord holds records to store.MaxBody: the rest of what a backend
-// takes belongs to stores that wrap it.
+// TestLargestRecord checks that records are at most store.MaxBody. The rest of
+// a backend's limit is for wrapping stores.
 func TestLargestRecord(t *testing.T) {
 	r := &record.Record{Details: make([]byte, store.MaxBody-100)}
 	e, err := async.EncodeRecord(store.Entry{ID: "x"}, r)

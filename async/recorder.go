@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// gatherTime is how long deliveries are gathered that are recorded together,
-	// and gatherMost is the maximum number of them.
+	// gatherTime is how long deliveries are gathered for one batch. gatherMost
+	// is the maximum number in a batch.
 	gatherTime = 50 * time.Millisecond
 	gatherMost = 64
-	// recordsAtOnce is how many of a batch are written at a time. Callers that
-	// answer use the same store, and a Redis client has ten connections for each
-	// processor by default.
+	// recordsAtOnce is how many deliveries of a batch are written at a time.
+	// Callers that answer use the same store, and a Redis client has ten
+	// connections for each processor by default.
 	recordsAtOnce = 16
 	// recorderQueue is the maximum number of deliveries that wait to be recorded,
 	// and recorderBytes the maximum size of one of them.
@@ -22,14 +22,14 @@ const (
 )
 
 // recorder records deliveries while the hub runs, so that callers that answer
-// need not wait for that write. If a delivery is not recorded, its claim lapses,
-// and Temporal's history shows that the result was delivered.
+// need not wait for that write. If a delivery is not recorded, its claim
+// expires, and Temporal's history shows that the result was delivered.
 type recorder struct {
 	queue chan delivery
 	write func(ctx context.Context, d delivery)
 
 	mu   sync.RWMutex
-	runs int // calls of Run under way
+	runs int // number of running calls of Run
 }
 
 // delivery is an entry whose outcome Temporal has accepted.
@@ -38,7 +38,7 @@ type delivery struct {
 	mark  string
 }
 
-// count adds to the calls of Run that are under way, and returns how many are.
+// count adds n to the number of running calls of Run, and returns the number.
 func (r *recorder) count(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,7 +50,7 @@ func (r *recorder) count(n int) int {
 func (r *recorder) offer(d delivery) bool {
 	rec := d.entry.rec
 	if len(rec.Outcome.Payload)+len(rec.Details) > recorderBytes || rec.Key != "" {
-		return false // a key is free for the next activity when this is written
+		return false // a business key becomes free for the next activity by this write
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -65,7 +65,7 @@ func (r *recorder) offer(d delivery) bool {
 	}
 }
 
-// run begins to record, and returns the function that ends it.
+// run starts to record, and returns the function that ends it.
 func (r *recorder) run(ctx context.Context) (end func()) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
@@ -81,13 +81,13 @@ func (r *recorder) run(ctx context.Context) (end func()) {
 	}
 }
 
-// gather records what is offered, until stop is closed. It gathers for a moment,
-// so that a store that syncs many writes at once has many.
+// gather records the offered deliveries until stop is closed. gather waits a
+// moment to fill a batch, because some stores sync many writes at once.
 func (r *recorder) gather(ctx context.Context, stop <-chan struct{}) {
 	ctx = context.WithoutCancel(ctx)
 	for {
 		select {
-		case <-stop: // what waits is left to another Run, or to drain
+		case <-stop: // another Run or drain handles the rest
 			return
 		default:
 		}
@@ -106,8 +106,8 @@ func (r *recorder) gather(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// drain records what was offered before the last Run has ended, as far as the
-// store accepts it within wrapUp.
+// drain records the deliveries that were offered before the last Run ended, as
+// far as the store accepts them within wrapUp.
 func (r *recorder) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
@@ -121,8 +121,8 @@ func (r *recorder) drain(ctx context.Context) {
 	}
 }
 
-// recordAll records the first delivery and those that wait behind it, several at
-// a time.
+// recordAll records the first delivery and those that wait behind it, several
+// at a time.
 func (r *recorder) recordAll(ctx context.Context, first delivery) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()

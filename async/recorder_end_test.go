@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A key is free when the call that answers is back: the next activity mustn't
-// wait for a hub that gathers what it has to write down.
+// A business key is free when the answering call returns. The next activity
+// must not wait for a hub that gathers its records.
 func TestKeyIsFreeWhenTheAnswerIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -29,8 +29,8 @@ func TestKeyIsFreeWhenTheAnswerIsTaken(t *testing.T) {
 	})
 }
 
-// hangingEnd is a store that takes no writes that close an entry, and says so
-// when their contexts end.
+// hangingEnd is a store that accepts no write that closes an entry. Such a
+// write returns an error when its context ends.
 type hangingEnd struct {
 	store.Store
 	mended atomic.Bool
@@ -45,8 +45,7 @@ func (s *hangingEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.Store.Put(ctx, e)
 }
 
-// queueFinished has so many results delivered that a hub which runs is to write
-// down, and can't.
+// queueFinished delivers n results that a running hub must record and cannot.
 func queueFinished(t *testing.T, w *world, n int) {
 	t.Helper()
 	for i := range n {
@@ -59,16 +58,15 @@ func queueFinished(t *testing.T, w *world, n int) {
 	w.wantSent(n)
 }
 
-// However much is to be written down, a store that hangs keeps Run from ending
-// for no longer than a claim time, and what is left is found out when its claim
-// lapses.
+// A store that hangs delays the end of Run by at most a claim time, however
+// many records are left. Hubs find out about the rest when the claims expire.
 func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &hangingEnd{Store: store.NewMemory()}
 		w := newWorld(t, func(o *async.Options) { o.Store = s })
 		stop := runHub(t, w.hub)
 		synctest.Wait()
-		const n = 300 // 64 are being written
+		const n = 300 // 64 of them are being written
 		queueFinished(t, w, n)
 		began := time.Now()
 		stop()
@@ -93,15 +91,15 @@ func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 	})
 }
 
-// Of two Runs of a hub the one that ends leaves to the other what is not in its
-// own hands.
+// If one of two Runs of a hub ends, it leaves to the other one the deliveries
+// that it has not taken.
 func TestOneRunEndsBeforeTheOtherHasWrittenAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &hangingEnd{Store: store.NewMemory()}
 		w := newWorld(t, func(o *async.Options) { o.Store = s })
 		first, second := runHub(t, w.hub), runHub(t, w.hub)
 		synctest.Wait()
-		queueFinished(t, w, 300) // each has 64 in its hands
+		queueFinished(t, w, 300) // each Run has taken 64 of them
 		began := time.Now()
 		first()
 		if took := time.Since(began); took > 5*time.Second {

@@ -14,12 +14,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// lateEnd is a store in which the writes that close an entry wait to be
-// released.
+// lateEnd is a store that blocks every write that closes an entry until the
+// test releases it.
 type lateEnd struct {
 	store.Store
 	release chan struct{}
-	waiting atomic.Int64 // and those that have waited
+	waiting atomic.Int64 // includes writes that have waited before
 	written atomic.Int64
 }
 
@@ -34,15 +34,16 @@ func (s *lateEnd) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.Store.Put(ctx, e)
 }
 
-// newLateEnd is a world with such a store, in which nothing is released yet.
+// newLateEnd creates a world with such a store, in which no write is released
+// yet.
 func newLateEnd(t *testing.T) (*world, *lateEnd) {
 	t.Helper()
 	s := &lateEnd{Store: store.NewMemory(), release: make(chan struct{})}
 	return newWorld(t, func(o *async.Options) { o.Store = s }), s
 }
 
-// during starts a call, lets all happen that can, and tells whether the call
-// is back.
+// during starts a call, waits until nothing more can happen, and reports
+// whether the call has returned.
 func during(t *testing.T, call func() error) (back func() bool) {
 	t.Helper()
 	var is atomic.Bool
@@ -58,8 +59,8 @@ func during(t *testing.T, call func() error) (back func() bool) {
 	}
 }
 
-// That a result was delivered is written down by the hub that runs, and who
-// answers doesn't wait for it; Run does, when it ends.
+// The running hub records that a result was delivered. The caller does not wait
+// for the record, but Run does when it ends.
 func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)
@@ -88,8 +89,8 @@ func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
 	})
 }
 
-// answerMany answers so many activities, each from a goroutine of its own, and
-// returns how many of these are back.
+// answerMany answers n activities, each from a goroutine of its own, and
+// returns how many of the calls have returned.
 func (w *world) answerMany(n int) (back *atomic.Int64) {
 	back = new(atomic.Int64)
 	for i := range n {
@@ -107,7 +108,8 @@ func (w *world) answerMany(n int) (back *atomic.Int64) {
 	return back
 }
 
-// Those who answer need the store too, so only some are written down at a time.
+// Callers that answer need the store too, so only a limited number of
+// deliveries are recorded at a time.
 func TestDeliveriesAreWrittenDownSomeAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)
@@ -130,12 +132,14 @@ func TestDeliveriesAreWrittenDownSomeAtATime(t *testing.T) {
 	})
 }
 
-// More are waiting than are written at a time: Run drains them before it ends.
+// More deliveries wait than are written at a time: Run drains them before it
+// ends.
 func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)
 		stop := runHub(t, w.hub)
-		// Up to 64 are taken to be written, 256 wait, and who comes then writes for himself.
+		// Up to 64 deliveries are being written and 256 wait. Further callers
+		// write their own record.
 		const least, n = 256, 64 + 256 + 5
 		back := w.answerMany(n)
 		taken := back.Load()
@@ -161,8 +165,8 @@ func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 	})
 }
 
-// Who answers writes it down himself where nobody would, or where it is no small
-// result.
+// The caller records the delivery within its call if no Run would record it, or
+// if it is not a small result.
 func TestDeliveredIsWrittenDownWithinTheCall(t *testing.T) {
 	complete := func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) }
 	large := func(n int) func(ctx context.Context, p async.Pending[Decision]) error {
@@ -225,7 +229,7 @@ func TestDeliveredIsWrittenDownWithinTheCall(t *testing.T) {
 	}
 }
 
-// Of two Runs of a hub the one that goes on takes what is offered.
+// If one of two Runs of a hub ends, the other one takes the offered deliveries.
 func TestTwoRunsWriteDownDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)

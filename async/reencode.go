@@ -13,8 +13,9 @@ import (
 
 var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 
-// rebind encodes stored payloads anew that a codec may have bound to one
-// activity, for another. Values are not converted, only what lies around them.
+// rebind encodes stored payloads again for another activity, because a codec
+// may have bound them to the first one. rebind decodes and encodes only the
+// codec's layer, and does not convert values.
 func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerializationContext) ([]byte, error) {
 	ps := new(commonpb.Payloads)
 	if proto.Unmarshal(stored, ps) != nil {
@@ -43,15 +44,15 @@ func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerialization
 	return proto.Marshal(ps)
 }
 
-// rebound encodes what a record of another activity has for the one that it is
-// of now. Values aren't measured again: what lies around them is as large for one
-// activity as for another.
+// rebound encodes the payloads of a record again after the record has moved to
+// another activity. rebound does not check sizes again, because the codec's
+// layer has the same size for every activity.
 func (e encoder) rebound(r *record.Record, from *converter.ActivitySerializationContext) (err error) {
 	to := contextOf(r)
 	if bound, err := e.rebind(r.Details, from, to); err == nil {
 		r.Details = bound
 	} else {
-		r.Details, r.DetailsPendingSince = nil, 0 // they can't be read
+		r.Details, r.DetailsPendingSince = nil, 0 // the details cannot be decoded
 	}
 	if r.State == record.Settled {
 		if r.Outcome.Payload, err = e.rebind(r.Outcome.Payload, from, to); err != nil {

@@ -14,15 +14,16 @@ import (
 // refreshWait is how long Refresh waits for Temporal.
 const refreshWait = 500 * time.Millisecond
 
-// Refresh returns the callback as it is now. Call it where a person is about to
-// decide. While the activity waits, Refresh asks Temporal about it, if this hub
-// has a completer and reaches Temporal. Then Info has the signals that stand, such
-// as CancelRequested, and an activity that has ended without an outcome is
-// Closed. It waits for Temporal for half a second at most; without Temporal's
-// answer it returns what the store has.
+// Refresh returns the current state of the callback. Call Refresh before you
+// show an activity to a person who is about to decide. While the activity
+// waits, Refresh asks Temporal about it, if this hub has a completer and
+// reaches Temporal. Info then has the signals that are in force, such as
+// CancelRequested, and the state of an activity that has ended without an
+// outcome is Closed. Refresh waits for Temporal for at most half a second.
+// Without Temporal's answer it returns the state in the store.
 //
-// Errors: ErrSuperseded if the callback's round is over, ErrNotFound, and those of
-// the store.
+// Errors: Refresh returns ErrSuperseded if the callback's round is over,
+// ErrNotFound, and errors of the store.
 func (c Callback) Refresh(ctx context.Context) (Callback, error) {
 	now, err := c.refresh(ctx)
 	return now, failed("refresh", c.entryID(), err)
@@ -51,13 +52,13 @@ func (c Callback) refresh(ctx context.Context) (Callback, error) {
 	defer cancel()
 	word, err := h.deliverer.word(call, e.rec, "")
 	if err != nil {
-		return c, nil // what the store has is the answer
+		return c, nil // the state in the store is the answer
 	}
 	over := false
 	changed, err := h.entries.update(ctx, e, func(e entry) (entry, bool, error) {
 		over = false
 		if e.rec.State != record.Waiting || e.rec.Started != c.entry.rec.Started || c.isCurrent(e) != nil {
-			return e, false, nil // Temporal's word is about another attempt
+			return e, false, nil // Temporal's answer is about another attempt
 		}
 		e = e.clone()
 		was := proto.CloneOf(e.rec)

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// TestRefresh: the signals that Temporal knows are there when a person looks.
+// TestRefresh: after Refresh, Info has the signals that Temporal knows.
 func TestRefresh(t *testing.T) {
 	in(t, func(t *testing.T) {
 		status, asked := completer.Status{Pending: true, Running: true, CancelRequested: true}, 0
@@ -47,7 +47,7 @@ func TestRefresh(t *testing.T) {
 		if wantNil(t, err); version() != before {
 			t.Error("a Refresh that learns nothing writes")
 		}
-		for range 3 { // whatever else is due comes along
+		for range 3 { // other due work is done in the same calls
 			_, err = w.hub.Work(t.Context())
 			wantNil(t, err)
 			time.Sleep(time.Minute)

@@ -16,7 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// refusedCompleter has no permission, or no client for the namespace.
+// refusedCompleter is a completer without permission, or without a client for
+// the namespace.
 func refusedCompleter() *asynctest.Completer {
 	return &asynctest.Completer{
 		CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error { return completer.ErrRefused },
@@ -29,8 +30,8 @@ func refusedCompleter() *asynctest.Completer {
 	}
 }
 
-// runRefused runs a second hub on the world's store, which Temporal refuses, and
-// returns its log.
+// runRefused runs a second hub on the world's store. Temporal refuses this hub.
+// runRefused returns the hub's log.
 func (w *world) runRefused(change ...func(*async.Options)) *world {
 	w.t.Helper()
 	second := newWorld(w.t, append(change, func(o *async.Options) { o.Store, o.Completer = w.store, refusedCompleter() })...)
@@ -38,8 +39,8 @@ func (w *world) runRefused(change ...func(*async.Options)) *world {
 	return second
 }
 
-// The longest time between two heartbeats of an activity, with a hub that
-// Temporal refuses, is at most 1.2 times that without one.
+// The test adds a hub that Temporal refuses. The longest time between two
+// heartbeats is then at most 1.2 times the longest time without that hub.
 func TestRefusedHubDelaysNoHeartbeats(t *testing.T) {
 	const timeout = 30 * time.Second
 	longest := func(t *testing.T, withRefused bool) (most time.Duration) {
@@ -78,8 +79,8 @@ func TestRefusedHubDelaysNoHeartbeats(t *testing.T) {
 	}
 }
 
-// The hub that isn't refused delivers within seconds, and the Refused hook, which
-// would be a false alarm, isn't called.
+// The other hub delivers within seconds. The Refused hook, which would be a
+// false alarm, is not called.
 func TestRefusedHubDelaysNoAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := 0
@@ -115,7 +116,8 @@ func TestRefusedHubDelaysNoAnswers(t *testing.T) {
 	})
 }
 
-// What no hub may deliver is reported after a minute, and later from time to time.
+// An answer that no hub may deliver is reported after a minute, and again from
+// time to time.
 func TestAnswerThatNoHubMayDeliver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -161,7 +163,7 @@ func TestAnswerThatNoHubMayDeliver(t *testing.T) {
 	})
 }
 
-// A call that Temporal refuses says nothing of the namespace.
+// A refused call does not mean that Temporal refuses the namespace.
 func TestRefusedCallIsNoRefusedNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// While the server is out of resources a hub rests.
+// While the server has no resources, a hub pauses its claims.
 func TestResourceExhausted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Concurrency = 2 })
@@ -26,8 +26,8 @@ func TestResourceExhausted(t *testing.T) {
 		pass(12 * time.Second)
 		before := s.made()
 		pass(10 * time.Second)
-		// A claim is of four entries at most, and one more is made before the
-		// hub knows that it has to rest for a second.
+		// A claim takes at most four entries. The hub makes one more claim
+		// before it knows that it must pause for a second.
 		if n := s.made() - before; n < 5 || n > 120 {
 			t.Errorf("%d calls in ten seconds of a server that has no resources, want about 8 a second", n)
 		}
@@ -39,8 +39,8 @@ func TestResourceExhausted(t *testing.T) {
 	})
 }
 
-// So it does where the server has no resources for outcomes or questions; and
-// what comes meanwhile doesn't wake it.
+// The hub also pauses if the server has no resources for outcomes or questions.
+// New due entries do not end the pause.
 func TestResourceExhaustedByOtherCalls(t *testing.T) {
 	for _, name := range []string{"outcomes", "questions"} {
 		t.Run(name, func(t *testing.T) {

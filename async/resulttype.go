@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// typeNamer lets a result type keep its name when its Go name changes.
+// typeNamer lets a result type keep its stored name when its Go name changes.
 type typeNamer interface{ ResultType() string }
 
-// maxTypeName bounds what is kept with each entry, in bytes.
+// maxTypeName is the maximum length of a stored type name, in bytes.
 const maxTypeName = 255
 
-// ResultType returns the name of the result type T in the store: what T's
-// method ResultType returns, otherwise the import path and name of T. A pointer
-// has the name of the type that it points to. ResultType returns an error if T
+// ResultType returns the stored name of the result type T. The name is the
+// result of T's method ResultType, or otherwise the import path and name of T.
+// A pointer has the name of its element type. ResultType returns an error if T
 // cannot be a result, for example an interface or an unnamed struct.
 func ResultType[T any]() (string, error) {
 	name, err := resultType[T]()
@@ -24,9 +24,9 @@ func ResultType[T any]() (string, error) {
 	return name, nil
 }
 
-// resultType returns the stored name of T: what its method ResultType says,
-// else its import path and name. A pointer has the name of what it points to,
-// since both are encoded alike.
+// resultType returns the stored name of T. The name is the result of T's method
+// ResultType, or otherwise the import path and name of T. A pointer has the
+// name of its element type, because both are encoded alike.
 func resultType[T any]() (string, error) {
 	t := reflect.TypeFor[T]()
 	for t.Kind() == reflect.Pointer {
@@ -79,7 +79,7 @@ func typeName(t reflect.Type) (string, error) {
 		}
 		return prefixed("map["+key+"]", t.Elem())
 	case reflect.Interface:
-		return t.String(), nil // below a named map or slice
+		return t.String(), nil // an element of a named map or slice
 	default:
 		return "", fmt.Errorf("%s is an unnamed struct: give it a name, which the other side can use too", t)
 	}
@@ -90,8 +90,8 @@ func prefixed(prefix string, t reflect.Type) (string, error) {
 	return prefix + name, err
 }
 
-// isNil reports whether v is a nil pointer, or a pointer to one. Temporal
-// would take it, and the workflow read a zero value as the answer.
+// isNil reports whether v is a nil pointer, or a pointer to one. Temporal would
+// accept such a value, and the workflow would read a zero value as the answer.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
 	for r.Kind() == reflect.Pointer {
@@ -103,7 +103,7 @@ func isNil(v any) bool {
 	return false
 }
 
-// None is the result of an activity that returns only an error. It is sent
+// None is the result of an activity that returns only an error. None is sent
 // without a payload.
 type None struct{}
 

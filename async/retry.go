@@ -9,14 +9,15 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Retry makes due now what hubs would retry later: the delivery of the outcome
-// that was accepted, and hooks that have failed. A hub that runs then tries at
-// once. Call it when the cause of the failures is gone. While no hub reaches
-// Temporal for the namespace it has no effect.
+// Retry makes the calls that hubs would retry later due now: the delivery of an
+// accepted outcome, and hooks that have failed. A running hub then tries at
+// once. Call Retry when the cause of the failures is gone. While no hub can
+// reach Temporal for the namespace, Retry has no effect.
 //
-// Retry returns nil where the outcome was delivered, ErrNoOutcome where nothing
-// has been accepted, ErrNotFound for an early result whose activity has not come,
-// and ErrClosed where the activity ended without the outcome.
+// Retry returns nil if the outcome was delivered, and ErrNoOutcome if no
+// outcome was accepted. Retry returns ErrNotFound for an early result whose
+// activity has not arrived, and ErrClosed if the activity ended without the
+// outcome.
 func (c Callback) Retry(ctx context.Context) error {
 	return failed("retry", c.entryID(), c.retry(ctx))
 }
@@ -54,5 +55,5 @@ func (c Callback) retry(ctx context.Context) error {
 	return err
 }
 
-// errNotYetAsked refuses to retry an early result.
+// errNotYetAsked is the error of a Retry of an early result.
 var errNotYetAsked = fmt.Errorf("%w: no activity has this key yet; its Start delivers the result", ErrNotFound)

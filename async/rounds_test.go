@@ -20,7 +20,8 @@ var errAway = errors.New("server away")
 
 func unavailable(context.Context, completer.Target, completer.Outcome) error { return errAway }
 
-// stumbles fails for one outcome, and says nothing of the way to Temporal.
+// stumbles is a completer that fails for one outcome. The error does not open a
+// breaker.
 func stumbles(context.Context, completer.Target, completer.Outcome) error {
 	return serviceerror.NewInternal("oops")
 }
@@ -74,7 +75,8 @@ func TestOnceAsksOncePerRound(t *testing.T) {
 	if r := w.record(); r.HandedOffStarted != r.Started || string(r.TaskToken) != "token-2" {
 		t.Errorf("attempt 2 is not known to have asked: asked %d, started %d", r.HandedOffStarted, r.Started)
 	}
-	// A crash before Asked was written: only what is remembered tells.
+	// The process crashed before it wrote Asked, so only the remembered
+	// reference shows that the function ran.
 	w.change(func(r *record.Record) { r.HandedOffStarted = 0 })
 	wantNil(t, w.open(id).Remember(t.Context(), "job-9"))
 	if again := w.start(3, once); again != "" {
@@ -105,13 +107,14 @@ func TestDeliveredFailureBeginsARound(t *testing.T) {
 	if ref := w.open(second).Reference(); ref != "" {
 		t.Errorf("the new round has the reference %q of the old one", ref)
 	}
-	// The sender's own retry of the first answer must not fail the second attempt.
+	// A sender's retry of the first answer must not fail the second attempt.
 	wantNil(t, w.open(first).Fail(t.Context(), declined))
 	wantErr(t, w.open(first).Fail(t.Context(), errors.New("another")), async.ErrSettled)
 	wantErr(t, w.open(first).Complete(t.Context(), Decision{}), async.ErrSettled)
 	wantErr(t, w.open(first).Remember(t.Context(), "x"), async.ErrSuperseded)
 	w.wantState(async.Waiting)
-	// An honest second failure, byte for byte the same, is another outcome.
+	// A second failure that equals the first one byte for byte is another
+	// outcome.
 	wantNil(t, w.open(second).Fail(t.Context(), declined))
 	w.wantSent(2)
 }
@@ -184,7 +187,8 @@ func TestSettledOfAnotherTypeIsNotDelivered(t *testing.T) {
 	}
 }
 
-// It was taken, and its reply lost: so it isn't dropped, but delivered.
+// The outcome was accepted and the reply was lost. The outcome is therefore
+// delivered and not dropped.
 func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
@@ -207,7 +211,7 @@ func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 		w.work(w.hub)
 		o.want(t, "delivered")
 		wantNil(t, w.open(first).Fail(t.Context(), errors.New("no")))
-		// While it can't be told, nothing is dropped.
+		// While this cannot be determined, nothing is dropped.
 		q, err := async.Open[int](t.Context(), w.hub, asked)
 		wantNil(t, err)
 		wantNil(t, q.Complete(t.Context(), 7))
@@ -237,7 +241,8 @@ func TestClosedUndelivered(t *testing.T) {
 	if again := w.start(1, async.StartOptions{}); again != "" {
 		t.Error("the same attempt asked")
 	}
-	// It was not over after all: what was answered is delivered, nobody asked.
+	// The activity was not over. The accepted outcome is delivered, and no
+	// function runs.
 	w.completer.CompleteFunc = nil
 	if again := w.start(2, async.StartOptions{}); again != "" {
 		t.Error("the outside was asked again, although it had answered")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// runner does what has become due.
+// runner works on due entries.
 type runner struct {
 	entries      *entries
 	rules        *rules
@@ -20,8 +20,8 @@ type runner struct {
 	notifier     *notifier
 	recorder     *recorder
 	courier      *courier
-	strange      *strange    // whether it meets pumps that it doesn't know
-	stalled      atomic.Bool // no call has ended, or begun, for stuckPool
+	strange      *strange    // whether the hub meets pumps that it does not know
+	stalled      atomic.Bool // no call has ended or begun for stuckPool
 	pulse        *pulse
 	lookout      *lookout
 	stats        func(ctx context.Context) (Stats, error)
@@ -33,15 +33,16 @@ type runner struct {
 	concurrency  int
 }
 
-// Run does what becomes due in the store: it delivers outcomes, sends heartbeats,
-// asks Temporal whether activities still exist, calls hooks, and removes ended
-// entries. Any number of processes may run hubs on one store. If one dies, another
-// takes over what it held after ClaimTime.
+// Run works on entries that become due in the store. Run delivers outcomes,
+// sends heartbeats, asks Temporal whether activities still exist, calls hooks,
+// and removes ended entries. Any number of processes may run hubs on one store.
+// If a hub dies, another hub takes over its claimed entries after ClaimTime.
 //
-// Run blocks until ctx ends. It then finishes the calls under way, deliveries of
-// callers included, each of which ends within ClaimTime. It records for at most ten
-// seconds more what was delivered, and returns context.Cause(ctx). It logs errors
-// of the store and retries. Without a completer it returns an error at once.
+// Run blocks until ctx ends. Run then finishes the running calls, including
+// deliveries of callers. Each call ends within ClaimTime. After that, Run
+// records deliveries for at most ten seconds and returns context.Cause(ctx).
+// Run logs errors of the store and retries. Without a completer, Run returns an
+// error at once.
 func (h *Hub) Run(ctx context.Context) error {
 	if h.completer == nil {
 		return errors.New("async: Run needs Options.Completer: a hub without one settles only")
@@ -50,17 +51,18 @@ func (h *Hub) Run(ctx context.Context) error {
 }
 
 const (
-	// lastPoll bounds how far failures of the store stretch the poll interval.
+	// lastPoll is the longest poll interval after failures of the store.
 	lastPoll = 30 * time.Second
 
-	// busyPoll is how much sooner a hub polls again that has just found something.
-	// At once, it would claim few entries at a time.
+	// busyPoll is the shorter poll interval of a hub that has just found due
+	// entries. Without a pause, the hub would claim few entries at a time.
 	busyPoll = 20
 )
 
-// Work does all that is due now, waits for the deliveries of callers that are
-// under way, and returns how many entries were due. It is Run for tests, and for
-// processes that live for one request. Without a completer it returns an error.
+// Work does everything that is due now, waits for running deliveries of
+// callers, and returns how many entries were due. Work replaces Run in tests,
+// and in processes that live for one request. Without a completer, Work returns
+// an error.
 func (h *Hub) Work(ctx context.Context) (n int, err error) {
 	if h.completer == nil {
 		return 0, errors.New("async: Work needs Options.Completer: a hub without one settles only")
@@ -113,15 +115,16 @@ func (r *runner) run(ctx context.Context) error {
 			now := time.Now()
 			wakeups.signaled(open, now)
 			if r.claimsUntil(now).Before(now) {
-				r.wheel.note(now, now) // it claims the entry when the others have had their turn
+				r.wheel.note(now, now) // this hub claims the entry after the other hubs
 			}
 			pause(ctx, time.Until(begun.Add(apart)))
 		}
 	}
 }
 
-// idle waits until ctx ends, something may be due, the store sends a signal, or Watch
-// returns. It reports whether there was a signal, and whether more may come.
+// idle waits until ctx ends, an entry may be due, the store sends a signal, or
+// Watch returns. idle reports whether there was a signal, and whether more
+// signals may come.
 func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan struct{}, wakeups *wakeups) (signaled, open bool) {
 	if rest := r.health.rest(time.Now()); rest > 0 {
 		pause(ctx, rest)
@@ -133,7 +136,7 @@ func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan st
 	select {
 	case <-ctx.Done():
 	case <-r.wheel.woken:
-	case result := <-wakeups.opening: // Run claims again: no signal announced what became due before
+	case result := <-wakeups.opening: // Run claims again, because no signal announced entries that became due before
 		wakeups.opened(ctx, result, time.Now(), r.log)
 	case _, open = <-signals:
 		return true, open

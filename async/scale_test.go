@@ -22,17 +22,17 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// punctual is a Temporal that takes 5 ms for a call, and keeps of each of many
-// activities when its last beat came.
+// punctual is a Temporal server that takes 5 ms for a call. For each of many
+// activities, it remembers when the last beat came.
 type punctual struct {
 	timeout time.Duration
 	calls   atomic.Int64
-	gone    *atomic.Bool // the process that calls
-	dies    time.Time    // at its first call after that; zero: never
+	gone    *atomic.Bool // set when the calling process is gone
+	dies    time.Time    // the process dies at its first call after this time; zero: never
 
 	mu     *sync.Mutex
 	last   map[string]time.Time // by token
-	late   *[]time.Duration     // how long after it was due a beat came
+	late   *[]time.Duration     // how long after its due time each beat came
 	missed *int
 }
 
@@ -43,7 +43,7 @@ func (c *punctual) call(ctx context.Context) error {
 	}
 	time.Sleep(5 * time.Millisecond)
 	if c.gone.Load() {
-		<-ctx.Done() // it is never heard of again
+		<-ctx.Done() // the process never continues
 		return ctx.Err()
 	}
 	return nil
@@ -59,7 +59,7 @@ func (c *punctual) Heartbeat(ctx context.Context, t completer.Target, _ *commonp
 	return completer.Signals{}, nil
 }
 
-// beat is called with mu held.
+// The caller of beat holds mu.
 func (c *punctual) beat(token string) {
 	gap := time.Since(c.last[token])
 	*c.late = append(*c.late, gap-c.timeout/3)
@@ -78,16 +78,16 @@ func (c *punctual) Describe(ctx context.Context, t completer.Target, _ string) (
 
 func (*punctual) Complete(context.Context, completer.Target, completer.Outcome) error { return nil }
 
-// TestScale keeps many activities alive with two hubs, of which one is gone
-// half-way, with all that it has in its hands: 5,000 activities, and 100,000
-// with LATCHKEY_SOAK.
+// TestScale heartbeats for many activities with two hubs. One of them dies
+// half-way, while it holds claims. There are 5,000 activities, or 100,000 with
+// LATCHKEY_SOAK.
 func TestScale(t *testing.T) {
 	activities := 5_000
 	switch {
 	case os.Getenv("LATCHKEY_SOAK") != "":
 		activities = 100_000
 	case async.Race:
-		activities = 1_000 // it takes eight times as long
+		activities = 1_000 // the test takes eight times as long with the race detector
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = 30 * time.Second
@@ -109,7 +109,7 @@ func TestScale(t *testing.T) {
 		info := attempt(1)
 		info.HeartbeatTimeout = timeout
 		for n := range activities {
-			// A workflow can't start them all at once.
+			// A workflow cannot start all of them at once.
 			if n%(activities/100) == 0 {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -135,7 +135,7 @@ func TestScale(t *testing.T) {
 		defer mu.Unlock()
 		beats := len(late)
 		for token := range last {
-			calls[0].beat(token) // as if one came now: none may be late already
+			calls[0].beat(token) // simulates a beat now: no beat may be late already
 		}
 		late = late[:beats]
 		slices.Sort(late)
@@ -154,7 +154,7 @@ func TestScale(t *testing.T) {
 	})
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the processor time that this process has used so far.
 func cpuTime() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

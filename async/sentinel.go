@@ -14,11 +14,13 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// sentinelLook is how long Start waits for Temporal to tell the last failure.
+// sentinelLook is how long Start waits for Temporal's answer about the last
+// failure.
 const sentinelLook = 2 * time.Second
 
-// sentinels logs that something wraps activity.ErrResultPending, at most once
-// every troubleEvery for each activity type. The zero value is ready to use.
+// sentinels logs that some code wraps activity.ErrResultPending, at most once
+// every troubleEvery for each activity type. The zero value of sentinels is
+// ready to use.
 type sentinels struct {
 	types sync.Map // *rate.Sometimes by activity type
 }
@@ -28,16 +30,17 @@ func (s *sentinels) sometimes(activityType string) *rate.Sometimes {
 	return v.(*rate.Sometimes)
 }
 
-// wasHandedOver reports whether the attempt before this one had handed the
-// activity over: then it should still wait, and not be followed by another.
+// wasHandedOver reports whether the previous attempt had handed the activity
+// over. An attempt that handed the activity over should still wait, and no
+// other attempt should follow it.
 func wasHandedOver(before, now *record.Record) bool {
 	return before.State == record.Waiting && before.HandedOffStarted == before.Started && before.HandedOffStarted != 0 &&
 		now.Started > before.Started && lifecycle.SameActivity(before, now)
 }
 
-// lookForWrapped asks Temporal why the attempt before this one ended, and logs
-// an error if activity.ErrResultPending was reported as a failure. Nothing else
-// names that cause: the workflow only sees an activity that fails.
+// lookForWrapped asks Temporal why the previous attempt ended, and logs an
+// error if activity.ErrResultPending was reported as a failure. No other
+// message names that cause: the workflow only sees an activity that fails.
 func (s *starter) lookForWrapped(ctx context.Context, r *record.Record) {
 	if s.completer == nil {
 		return
@@ -78,7 +81,7 @@ func (e encoder) saysPending(r *record.Record, f *failurepb.Failure) bool {
 	return false
 }
 
-// maxSentinelDepth bounds how many causes are looked at.
+// maxSentinelDepth is the maximum number of causes that saysPending examines.
 const maxSentinelDepth = 16
 
 // decodedMessage returns the message of a failure whose attributes are encoded.

@@ -26,8 +26,8 @@ type panicking struct{ converter.DataConverter }
 
 func (panicking) FromPayload(*commonpb.Payload, any) error { panic("boom") }
 
-// Start notices that the attempt before failed with activity.ErrResultPending,
-// and logs what to do.
+// Start notices that the previous attempt failed with
+// activity.ErrResultPending, and logs what to do.
 func TestStartNoticesAWrappedSentinel(t *testing.T) {
 	wrapped := fmt.Errorf("activity Approve: %w", activity.ErrResultPending)
 	encoding := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
@@ -60,8 +60,8 @@ func TestStartNoticesAWrappedSentinel(t *testing.T) {
 	}
 }
 
-// A failure that can't be decoded says nothing, and Temporal that doesn't
-// answer delays an attempt for a bounded time.
+// If the failure cannot be decoded, Start logs nothing. If Temporal does not
+// answer, the attempt is delayed only for a limited time.
 func TestStartGoesOnWhereTheLastFailureIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		encoding := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
@@ -84,7 +84,8 @@ func TestStartGoesOnWhereTheLastFailureIsUnknown(t *testing.T) {
 	})
 }
 
-// The line is rare: a fleet whose interceptor is wrong would write thousands.
+// The line is logged rarely, because a fleet with a wrong interceptor would
+// otherwise write thousands.
 func TestWrappedSentinelIsLoggedRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

@@ -20,34 +20,34 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// errStopped is why a test's hub stops.
+// errStopped is the cause with which a test stops its hub.
 var errStopped = errors.New("the test has stopped the hub")
 
-// beatCall is a heartbeat that Temporal has taken.
+// beatCall is a heartbeat that Temporal has accepted.
 type beatCall struct {
 	at      time.Time
 	token   string
 	details string
 }
 
-// server is the side of Temporal that heartbeats reach, for one activity. It
-// is set up before a hub runs, and changed with set.
+// server is a fake of Temporal's heartbeats for one activity. The test
+// configures server before a hub runs, and changes it with set.
 type server struct {
 	mu      sync.Mutex
 	beats   []beatCall
-	calls   int // of Heartbeat, also those that failed
+	calls   int // number of Heartbeat calls, including failed ones
 	looks   int // of Describe
 	details *commonpb.Payloads
 	last    time.Time // heartbeat
 
 	signals  completer.Signals
-	slow     time.Duration // until a heartbeat takes effect
+	slow     time.Duration // how long a heartbeat takes until it has an effect
 	beatErr  error
 	lookErr  error
 	describe func(s *completer.Status)
 }
 
-// set changes what Temporal is like.
+// set changes the state of the fake server.
 func (s *server) set(f func(s *server)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *server) look(_ context.Context, t completer.Target, _ string) (complete
 	return status, nil
 }
 
-// record is activity.RecordHeartbeat of the activity's function.
+// record acts as activity.RecordHeartbeat in the activity's function.
 func (s *server) record(details ...any) {
 	ps, err := converter.GetDefaultDataConverter().ToPayloads(details...)
 	if err != nil {
@@ -108,8 +108,8 @@ func (s *server) taken() []beatCall {
 	return slices.Clone(s.beats)
 }
 
-// made is how often Heartbeat was called, also in vain, and looked how often
-// Describe was.
+// made returns how often Heartbeat was called, including failed calls. looked
+// returns how often Describe was called.
 func (s *server) made() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *server) looked() int {
 	return s.looks
 }
 
-// said is what the heartbeats said, one after the other.
+// said returns the details of the heartbeats, in their order.
 func (s *server) said() string {
 	var all []string
 	for _, b := range s.taken() {
@@ -131,14 +131,14 @@ func (s *server) said() string {
 	return strings.Join(all, " ")
 }
 
-// lastSaid is what stands at Temporal.
+// lastSaid returns the details that Temporal has.
 func (s *server) lastSaid() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return text(s.details)
 }
 
-// text is the first of the details, or "-" where there are none.
+// text returns the first of the details, or "-" if there are none.
 func text(ps *commonpb.Payloads) string {
 	if len(ps.GetPayloads()) == 0 {
 		return "-"
@@ -146,7 +146,7 @@ func text(ps *commonpb.Payloads) string {
 	return strings.Trim(string(ps.Payloads[0].GetData()), `"`)
 }
 
-// newBeatWorld is a world whose completer reaches a model of Temporal.
+// newBeatWorld creates a world whose completer reaches a fake of Temporal.
 func newBeatWorld(t *testing.T, change ...func(*async.Options)) (*world, *server) {
 	t.Helper()
 	s := new(server)
@@ -155,16 +155,16 @@ func newBeatWorld(t *testing.T, change ...func(*async.Options)) (*world, *server
 	return w, s
 }
 
-// attemptNow is the n-th attempt, which starts now.
+// attemptNow returns the n-th attempt, which starts now.
 func attemptNow(n int, timeout time.Duration) activity.Info {
-	time.Sleep(time.Millisecond) // no two attempts start at one time
+	time.Sleep(time.Millisecond) // no two attempts start at the same time
 	info := attempt(n)
 	info.StartedTime = time.Now()
 	info.HeartbeatTimeout = timeout
 	return info
 }
 
-// startNow runs an attempt that starts now, and whose function is f.
+// startNow runs an attempt that starts now and has the function f.
 func (w *world) startNow(n int, timeout time.Duration, o async.StartOptions, f func(ctx context.Context, p async.Pending[Decision]) error) (id string) {
 	w.t.Helper()
 	err := async.StartAttempt(w.t.Context(), w.hub, attemptNow(n, timeout), o, func(ctx context.Context, p async.Pending[Decision]) error {
@@ -180,7 +180,8 @@ func (w *world) startNow(n int, timeout time.Duration, o async.StartOptions, f f
 	return id
 }
 
-// runHub runs a hub until the test ends, or stop is called, which waits for it.
+// runHub runs a hub until the test ends or stop is called. stop waits for the
+// hub.
 func runHub(t *testing.T, h *async.Hub) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
@@ -196,17 +197,17 @@ func runHub(t *testing.T, h *async.Hub) (stop func()) {
 	return stop
 }
 
-// pass lets time pass, and all that is due in it happen.
+// pass lets time pass, and waits for everything that becomes due.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// prober is what a probe asks.
+// prober is the external system that a probe asks.
 type prober struct {
 	mu     sync.Mutex
 	asked  []time.Time
-	answer func(n int) (any, error) // to the n-th question; called without the lock
+	answer func(n int) (any, error) // answers the n-th question; called without the lock
 }
 
 func (p *prober) ask(context.Context, heartbeat.Activity) (any, error) {
@@ -229,7 +230,7 @@ func (p *prober) times() []time.Time {
 	return slices.Clone(p.asked)
 }
 
-// startOther starts an activity of another number, which is handed over at
+// startOther starts an activity with another number, which is handed over at
 // once.
 func (w *world) startOther(n int, timeout time.Duration, o async.StartOptions) {
 	w.t.Helper()

@@ -17,8 +17,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// settlement is one call that offers an outcome. It keeps what stays from try to
-// try.
+// settlement is one call that offers an outcome. settlement keeps the state
+// that remains from try to try.
 type settlement struct {
 	d           *deliverer
 	to          handle
@@ -27,26 +27,26 @@ type settlement struct {
 	idempotency string
 	note        callNote
 
-	tried   [][]byte                               // fingerprints of earlier tries: by key, each round has its own
+	tried   [][]byte                               // fingerprints of earlier tries: by business key, each round has its own
 	payload []byte                                 // the outcome, encoded
-	in      converter.ActivitySerializationContext // what payload was encoded for
-	early   bool                                   // payload was encoded for no activity
+	in      converter.ActivitySerializationContext // the context for which payload was encoded
+	early   bool                                   // payload was encoded without an activity
 	seen    *observation
 }
 
-// settle accepts an outcome durably, and delivers it. It waits for the delivery
-// for at most Options.DeliveryWait. Of all outcomes that are offered for a round
-// at most one is accepted: the store's compare-and-swap decides.
+// settle accepts an outcome durably and delivers it. settle waits for the
+// delivery for at most Options.DeliveryWait. At most one of the outcomes that
+// are offered for a round is accepted: the store's compare-and-swap decides.
 func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 	ctx, seen := d.lookout.observeSettle(ctx, to.entry, o.kind)
 	err := d.offered(ctx, to, o, &seen)
-	if seen.open() { // it was not accepted
+	if seen.open() { // the outcome was not accepted
 		seen.end(Done{Class: verdictClass(err)})
 	}
 	return err
 }
 
-// offered is settle. It ends seen if the outcome is accepted.
+// offered is settle. offered ends seen if the outcome is accepted.
 func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *observation) error {
 	idempotency, err := idempotencyKeyOf(ctx)
 	if err != nil {
@@ -65,8 +65,9 @@ func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *obser
 	return errConflicts
 }
 
-// try offers the outcome to the entry as it is now. It returns errConflict if the
-// entry has changed meanwhile, and nil for a repeat of what was accepted.
+// try offers the outcome to the current entry. try returns errConflict if the
+// entry has changed since it was read, and nil for a repeat of the accepted
+// outcome.
 func (s *settlement) try(ctx context.Context, tries int) error {
 	e, before, err := s.read(ctx, tries)
 	if err != nil {
@@ -100,8 +101,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 	return err
 }
 
-// read returns the entry to settle on, and the handle's round if that is over. By
-// key it makes an entry for a result that comes before its activity.
+// read returns the entry on which the outcome is settled, and the handle's
+// round if that is over. By key, read creates an entry for a result that
+// arrives before its activity.
 func (s *settlement) read(ctx context.Context, tries int) (entry, *record.Round, error) {
 	e, before, err := s.to.readFor(ctx, s.d.entries, s.offer, tries)
 	if !errors.Is(err, ErrNotFound) || s.to.key == nil || s.to.key.options.Early == 0 {
@@ -113,15 +115,15 @@ func (s *settlement) read(ctx context.Context, tries int) (entry, *record.Round,
 	return s.to.key.early(s.to.entry.id, time.Now()), nil, nil
 }
 
-// judge returns an error if the outcome can't be accepted, and reports whether it
-// is a repeat.
+// judge returns an error if the outcome cannot be accepted, and reports whether
+// it is a repeat.
 func (s *settlement) judge(r *record.Record, before *record.Round, fp []byte) (again bool, err error) {
 	o := s.offer
 	if before != nil {
 		return answered(lifecycle.Judge(before.Kind, before.Fingerprint, o.kind, fp), before.Kind, r)
 	}
 	if s.to.key != nil && (s.idempotency != "" && answeredBefore(r, fp) || answeredBefore(r, s.tried...)) {
-		return true, nil // also if a try of this very call was accepted, and its reply was lost
+		return true, nil // a repeat also if an earlier try of this call was accepted and its reply was lost
 	}
 	if o.attempt != 0 && (r.Started != o.attempt || r.HandedOffStarted != o.attempt) {
 		return false, ErrSuperseded
@@ -135,7 +137,7 @@ func (s *settlement) judge(r *record.Record, before *record.Round, fp []byte) (a
 	return false, nil
 }
 
-// answered returns what the decision on an outcome means to its sender.
+// answered returns the error for the sender of an outcome.
 func answered(a lifecycle.Answer, accepted record.Kind, r *record.Record) (again bool, err error) {
 	switch a {
 	case lifecycle.Accept:
@@ -153,7 +155,8 @@ func answered(a lifecycle.Answer, accepted record.Kind, r *record.Record) (again
 	}
 }
 
-// encode encodes the outcome for the entry's activity, unless it was before.
+// encode encodes the outcome for the entry's activity, unless it is already
+// encoded.
 func (s *settlement) encode(r *record.Record) (err error) {
 	in := serializationContext(r)
 	if s.payload != nil && s.early == r.Early && s.in == in {
@@ -164,9 +167,10 @@ func (s *settlement) encode(r *record.Record) (err error) {
 	return err
 }
 
-// accept settles the entry's round on an outcome, and has it delivered. It returns
-// errConflict if the entry has changed meanwhile, and another error if the caller
-// learns that the activity ended without the outcome.
+// accept settles the entry's round with an outcome, and starts the delivery.
+// accept returns errConflict if the entry has changed since it was read. accept
+// returns another error if the caller learns that the activity ended without
+// the outcome.
 func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out *record.Outcome, seen *observation) error {
 	now := time.Now()
 	d.rules.at(now).Settle(e.rec, out)
@@ -174,8 +178,8 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 	if e.rec.Early {
 		unclaim(&e, now.Add(to.key.options.Early))
 	} else if d.completer != nil {
-		// To settle is to claim: the hub that accepts also delivers, unless its
-		// breaker is open.
+		// To settle an entry also claims it: the hub that accepts the outcome
+		// delivers it, unless its breaker is open.
 		if admitted, probe = d.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
 			unclaim(&e, now)
 		}
@@ -209,8 +213,8 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 	return nil
 }
 
-// fingerprintFor returns the outcome's fingerprint for the callback's round. With an
-// idempotency key that is the same in every round.
+// fingerprintFor returns the outcome's fingerprint for the callback's round.
+// With an idempotency key, the fingerprint is the same in every round.
 func (o offer) fingerprintFor(e entry, to handle, idempotency string) []byte {
 	if idempotency != "" {
 		return fingerprintOf(o.kind, func(h hash.Hash) {
@@ -224,8 +228,8 @@ func (o offer) fingerprintFor(e entry, to handle, idempotency string) []byte {
 	return o.fingerprint(e.rec.Secret)
 }
 
-// answeredBefore reports whether a round that is over was answered with one of
-// these fingerprints.
+// answeredBefore reports whether an ended round was answered with one of these
+// fingerprints.
 func answeredBefore(r *record.Record, fps ...[]byte) bool {
 	return slices.ContainsFunc(r.Rounds, func(before *record.Round) bool {
 		return slices.ContainsFunc(fps, func(fp []byte) bool { return bytes.Equal(before.Fingerprint, fp) })
@@ -239,8 +243,8 @@ func closedError(r *record.Record) error {
 	return ErrClosed
 }
 
-// newMark returns what tells an outcome from an equal one: the letter of its
-// kind, and 65 random bits or more.
+// newMark returns a mark that distinguishes an outcome from an equal one: the
+// letter of its kind, and at least 65 random bits.
 func newMark(kind record.Kind) string {
 	return kindName(kind)[:1] + rand.Text()[:13]
 }
@@ -248,9 +252,9 @@ func newMark(kind record.Kind) string {
 // errCannotAsk means that the hub's breaker is open.
 var errCannotAsk = errors.New("cannot ask now whether cancellation was requested, since this hub cannot reach Temporal; nothing was accepted, try again")
 
-// cancelRequested makes sure that Temporal would accept a cancellation, and
-// records it in the entry. A request is not withdrawn within a run, so a
-// cancellation that is settled on it is not refused later.
+// cancelRequested checks that Temporal would accept a cancellation, and records
+// this in the entry. Temporal does not withdraw a request within a run, so it
+// does not refuse the settled cancellation later.
 func (d *deliverer) cancelRequested(ctx context.Context, e entry) (entry, error) {
 	if e.rec.CancelRequested {
 		return e, nil

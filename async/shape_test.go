@@ -10,18 +10,18 @@ import (
 	"testing"
 )
 
-// The bounds of TestShape. A type, a function or a file that exceeds one belongs
-// in two, or in another place.
+// Limits of TestShape. If a type, a function or a file exceeds a limit, split
+// it or move part of it.
 const (
-	mostMethods   = 25  // of a type; an exported method and the one that it wraps count as one
-	longestFunc   = 60  // lines, the first and the last included
+	mostMethods   = 25  // methods of a type; an exported method and the method that it wraps count as one
+	longestFunc   = 60  // lines of a function, including the first and the last
 	longestFile   = 400 // lines
 	reasonForSize = "Longer than"
 )
 
-// TestShape holds types, functions and files to their bounds, in this package and
-// the packages below. A file may be longer if a comment in it begins with "Longer
-// than" and gives the reason.
+// TestShape checks the limits of types, functions and files, in this package
+// and the packages below. A file may be longer if a comment in it begins with
+// "Longer than" and gives the reason.
 func TestShape(t *testing.T) {
 	seen := 0
 	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
@@ -42,13 +42,13 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// checkShape checks the files of one directory, and returns how many there are.
+// checkShape checks the files of one directory, and returns their number.
 func checkShape(t *testing.T, dir string) int {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	methods := make(map[string]map[string]bool) // by type, in lower case
+	methods := make(map[string]map[string]bool) // keyed by type, in lower case
 	for _, name := range names {
 		if strings.HasSuffix(name, ".pb.go") {
 			continue
@@ -100,7 +100,7 @@ func saysWhy(f *ast.File) bool {
 	return false
 }
 
-// receiver names the type of a method.
+// receiver returns the type name of a method.
 func receiver(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.StarExpr:

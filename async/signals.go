@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// standing are the signals as errors.
+// standing returns the signals that are in force, as errors.
 func standing(r *record.Record) error {
 	var signals []error
 	if r.CancelRequested {
@@ -25,19 +25,21 @@ func standing(r *record.Record) error {
 	return errors.Join(signals...)
 }
 
-// Heartbeat reports that the external system is at work. It stores details,
-// which replace the earlier ones; without arguments, the earlier details are
-// sent again. A running hub sends them, usually at once, and always before the
-// activity's outcome. Calls less than a second apart are sent together. A later
-// attempt reads the details with activity.GetHeartbeatDetails.
+// Heartbeat reports that the external system is at work. Heartbeat stores
+// details, which replace the earlier ones. Without arguments, the earlier
+// details are sent again. A running hub sends the details, usually at once, and
+// always before the activity's outcome. Calls within a second share one
+// heartbeat. A later attempt reads the details with
+// activity.GetHeartbeatDetails.
 //
-// Heartbeat returns nil, or the signals that the last heartbeat at Temporal
-// learned of: ErrCancelRequested, ErrPaused and ErrReset, joined if there are
-// several. With a signal the details are stored too.
+// Heartbeat returns nil, or the signals of the last heartbeat at Temporal:
+// ErrCancelRequested, ErrPaused and ErrReset, joined if there are several.
+// Heartbeat stores the details even if it returns a signal.
 //
-// Other errors: ErrClosed if the activity is over, ErrSettled if it was
-// answered, ErrSuperseded if a later round waits, and ErrTooLarge if the
-// details were refused, since Temporal would have failed the activity.
+// Other errors: Heartbeat returns ErrClosed if the activity is over, ErrSettled
+// if it was answered, and ErrSuperseded if a later round waits. Heartbeat
+// returns ErrTooLarge if the details were refused, since Temporal would have
+// failed the activity.
 func (c Callback) Heartbeat(ctx context.Context, details ...any) error {
 	return failed("heartbeat", c.entryID(), c.heartbeat(ctx, details))
 }
@@ -47,7 +49,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return errZero
 	}
 	if len(details) == 1 && details[0] == nil {
-		details = nil // as in the SDK
+		details = nil // the SDK does the same
 	}
 	enc, err := c.hub.encoder.in(ctx)
 	if err != nil {
@@ -55,7 +57,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	}
 	var now time.Time
 	e, err := c.update(ctx, func(e entry) (_ entry, _ bool, err error) {
-		now = time.Now() // when the entry was read: what the function records before that is older
+		now = time.Now() // the time at which the entry was read: details that the function recorded earlier are older
 		switch e.rec.State {
 		case record.Waiting:
 		case record.Settled:

@@ -15,11 +15,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// signalHooks counts what the hooks are told.
+// signalHooks counts the calls of the signal hooks.
 type signalHooks struct {
 	mu   sync.Mutex
 	told map[string]int
-	fail int // so many calls fail at first
+	fail int // the number of first calls that fail
 }
 
 func (s *signalHooks) hook(name string) func(context.Context, async.Callback) error {
@@ -66,7 +66,7 @@ var signalCases = map[string]struct {
 	},
 }
 
-// wantSignals checks that an error is exactly of these signals.
+// wantSignals checks that an error contains exactly these signals.
 func wantSignals(t *testing.T, when string, err error, want []error) {
 	t.Helper()
 	for _, s := range []error{async.ErrCancelRequested, async.ErrPaused, async.ErrReset} {
@@ -90,7 +90,7 @@ func TestSignals(t *testing.T) {
 				hooks := new(signalHooks)
 				w, s := newBeatWorld(t, hooks.set)
 				runHub(t, w.hub)
-				other, err := async.New(async.Options{Store: w.store}) // of another process, which settles only
+				other, err := async.New(async.Options{Store: w.store}) // a hub of another process, which only settles
 				wantNil(t, err)
 				id := w.startNow(1, 30*time.Second, async.StartOptions{}, nil)
 				p := w.open(id)
@@ -116,7 +116,8 @@ func TestSignals(t *testing.T) {
 					t.Errorf("%d beats in the ten minutes after, the last says %q, want them to go on, and 4", s.made()-calls, s.lastSaid())
 				}
 
-				// They are an attempt's: cleared for the next, and told anew where they stand.
+				// The signals belong to an attempt. The signals are cleared for
+				// the next attempt, and reported again while they are in force.
 				s.set(func(s *server) { s.signals = completer.Signals{} })
 				w.startNow(2, 30*time.Second, async.StartOptions{}, nil)
 				wantSignals(t, "next attempt", p.Heartbeat(t.Context()), nil)
@@ -137,7 +138,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A pause can be lifted, and comes again; a cancellation and a reset stay.
+// A pause can be lifted and can come again; a cancellation and a reset stay.
 func TestPauseIsLifted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
@@ -162,7 +163,7 @@ func TestPauseIsLifted(t *testing.T) {
 	})
 }
 
-// A hook that fails is called again, and holds up no beat.
+// A hook that fails is retried, and delays no beat.
 func TestSignalHookFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := &signalHooks{fail: 4}
@@ -180,8 +181,8 @@ func TestSignalHookFails(t *testing.T) {
 	})
 }
 
-// A hub that has no such hook, or another hub, sees the signal all the same;
-// and a deadline's question learns of signals too.
+// A hub without such a hook, or another hub, still sees the signal. A question
+// at the deadline also learns of signals.
 func TestSignalsWithoutBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)
@@ -223,7 +224,7 @@ func TestHeartbeatOfWhatIsNotWaiting(t *testing.T) {
 	})
 }
 
-// After a cancellation the application answers as it likes.
+// After a request for cancellation, the application may give any answer.
 func TestCancellationIsAnswered(t *testing.T) {
 	for name, answer := range map[string]func(ctx context.Context, p async.Pending[Decision]) error{
 		"ReportCanceled": func(ctx context.Context, p async.Pending[Decision]) error { return p.ReportCanceled(ctx, "cleaned up") },

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// sent checks a call of Complete.
+// sent checks the arguments of a call of Complete.
 func (w *simWorld) sent(f *simFrame, t completer.Target, o completer.Outcome) {
 	if t.TaskToken != nil {
 		for _, read := range f.reads {
@@ -25,7 +25,7 @@ func (w *simWorld) sent(f *simFrame, t completer.Target, o completer.Outcome) {
 	}
 }
 
-// accepted checks an outcome that Temporal takes, for a.
+// accepted checks an outcome that Temporal accepts for the activity a.
 func (w *simWorld) accepted(f *simFrame, t completer.Target, o completer.Outcome, a *simAct) {
 	m := w.marks[o.Mark]
 	if m == nil {
@@ -45,10 +45,10 @@ func (w *simWorld) accepted(f *simFrame, t completer.Target, o completer.Outcome
 	w.count(m, a)
 }
 
-// tooLate reports whether a call that was under way has met what it wasn't
-// meant for, after the entry had gone on: nobody can recall it, and by ID
-// nothing fences it, nor by token where a reset has given the number of an
-// attempt to another. Both gaps are documented.
+// tooLate reports whether a running call reached the wrong activity or attempt
+// after the entry had changed. Such a call cannot be recalled, and a call by ID
+// has no protection. A call by token has none if a reset has given the
+// attempt's number to another attempt. The documentation describes both gaps.
 func (w *simWorld) tooLate(t completer.Target, m *simOutcome, a *simAct) bool {
 	r := w.records[m.entry]
 	goneOn := w.landing || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark
@@ -63,9 +63,9 @@ func (w *simWorld) tooLate(t completer.Target, m *simOutcome, a *simAct) bool {
 	return true
 }
 
-// inTheGap checks that a call by ID met what it was meant for, and reports
-// whether that changed between the look and the call, which is a documented
-// gap.
+// inTheGap checks that a call by ID reached the intended activity. inTheGap
+// reports whether the activity changed between the check and the call, which is
+// a documented gap.
 func (w *simWorld) inTheGap(f *simFrame, t completer.Target, o completer.Outcome, a *simAct) bool {
 	meant := w.actOf(t)
 	if meant == nil {
@@ -87,12 +87,14 @@ func (w *simWorld) inTheGap(f *simFrame, t completer.Target, o completer.Outcome
 	return false
 }
 
-// count counts an outcome that was taken: by Temporal from us or from a worker.
+// count counts an outcome that Temporal has accepted, from Latchkey or from a
+// worker.
 func (w *simWorld) count(m *simOutcome, a *simAct) {
 	m.accepts++
 	if m.accepts > 1 {
-		// A reset can number a later attempt as if it were the next, and no process
-		// of ours saw those between. This is documented.
+		// A reset can number a later attempt as if it were the next one, and
+		// none of Latchkey's processes saw the attempts in between. This is
+		// documented.
 		if m.delivered || a != m.first || a.resets == m.resets || !strings.HasPrefix(m.says, "failure") {
 			w.violate("G2", "%q was taken twice: by %v and by %v", m.says, m.first, a)
 			return

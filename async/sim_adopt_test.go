@@ -38,7 +38,7 @@ func (c *simCompleter) Find(ctx context.Context, t completer.Target) (completer.
 	return found, err
 }
 
-// found is what Temporal says of an activity whose attempt runs.
+// found is Temporal's description of an activity whose attempt runs.
 func (w *simWorld) found(p *simProc, a *simAct, token []byte) completer.Found {
 	t := target(recordOf(a.cur.info(p.skew), a.options, a.cur.typ))
 	t.TaskToken = token
@@ -47,8 +47,8 @@ func (w *simWorld) found(p *simProc, a *simAct, token []byte) completer.Found {
 	}
 }
 
-// opAdopt registers an attempt of a worker that does not call Start: by its token,
-// by its IDs, or by a token that is not its own.
+// opAdopt registers an attempt of a worker that does not call Start. opAdopt
+// uses the attempt's token, its IDs, or a token of another attempt.
 func (w *simWorld) opAdopt() {
 	a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil && a.cur.calls == 0 })
 	if a == nil {
@@ -75,7 +75,7 @@ func (w *simWorld) opAdopt() {
 	id := record.EntryID(recordOf(at.info(p.skew), a.options, at.typ))
 	before := w.records[id]
 	w.logf("%s: Adopt of attempt %d of %v, by token: %t", p.name, at.num, a, o.TaskToken != nil)
-	at.returned = at.returned || good // also if the reply to the write is lost
+	at.returned = at.returned || good // set also if the reply to the write is lost
 	c, err := p.hub.adopt(context.Background(), o, at.typ)
 	w.logf("%s: Adopt: %v", p.name, err)
 	if w.shownError("Adopt", err); p.dead {
@@ -89,7 +89,7 @@ func (w *simWorld) opAdopt() {
 	w.adopted(f, simStarted{at: at, f: f, entry: id, before: before}, c, good, err)
 }
 
-// adopted judges an Adopt, where nothing came between.
+// adopted checks the result of an Adopt if nothing happened in between.
 func (w *simWorld) adopted(f *simFrame, s simStarted, c Callback, good bool, err error) {
 	after := w.records[s.entry]
 	switch {
@@ -105,7 +105,7 @@ func (w *simWorld) adopted(f *simFrame, s simStarted, c Callback, good bool, err
 		w.hit("any, Adopt by another token: refused")
 		return
 	case err != nil:
-		return // of another type, or unresolved
+		return // the entry has another type, or is unresolved
 	case after == nil || State(after.State) != Waiting || w.actOfRecord(after) != s.at.act:
 		return
 	}
@@ -123,13 +123,14 @@ func (w *simWorld) adopted(f *simFrame, s simStarted, c Callback, good bool, err
 	}
 }
 
-// simBrokenAdopt are versions that are wrong in how an activity is adopted.
+// simBrokenAdopt are versions that adopt activities wrongly.
 var simBrokenAdopt = map[string]simBroken{
 	"adopted and not handed off": {by: "G8", put: adoptUnasked},
 	"adopted by any token":       {by: "G4", completer: func(c *simCompleter) completer.Completer { return simTrusting{c} }},
 }
 
-// adoptUnasked takes an adopted activity for one whose function is to run yet.
+// adoptUnasked treats an adopted activity as one whose function has not run
+// yet.
 func adoptUnasked(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().op == "adopt" && State(r.State) == Waiting && r.HandedOffStarted == r.Started {
 		r.HandedOffStarted = 0
@@ -138,7 +139,7 @@ func adoptUnasked(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 	return s.put(ctx, e, r)
 }
 
-// simTrusting believes every token.
+// simTrusting accepts every token.
 type simTrusting struct{ *simCompleter }
 
 func (c simTrusting) Find(ctx context.Context, t completer.Target) (completer.Found, error) {

@@ -10,28 +10,29 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// simAsk is a callback ID that the outside was given, and what it did with it.
+// simAsk is a callback ID that the external system got, and what the system did
+// with it.
 type simAsk struct {
 	id, entry string
 	no        int
 	act       *simAct
 	typ       string
-	offered   map[string]bool // what was answered, by what it says
+	offered   map[string]bool // the answers that were given, by content
 	acked     map[string]bool // what was accepted
 	abandoned bool
 }
 
-// simKeyAnswer is an answer by business key that was accepted.
+// simKeyAnswer is an accepted answer by business key.
 type simKeyAnswer struct {
 	entry, says string
 	kind        int
 	typ, v      string
-	idempotency string // its idempotency key, or ""
+	idempotency string // the idempotency key, or ""
 	at          time.Time
 }
 
-// opAnswer has the outside answer: mostly the last that was asked, and mostly
-// the same.
+// opAnswer makes the external system answer: mostly the last request, and
+// mostly with the same answer.
 func (w *simWorld) opAnswer() {
 	n := len(w.asks)
 	if n == 0 {
@@ -81,7 +82,7 @@ func (w *simWorld) answer(p *simProc, ask *simAsk) {
 	}
 }
 
-// offer makes one of the four answers.
+// offer gives one of the four kinds of answers.
 func (w *simWorld) offer(ctx context.Context, p *simProc, idempotency string, kind int, typ, v string, a func(context.Context) (Pending[simA], error),
 	b func(context.Context) (Pending[simB], error), c func(context.Context) (Callback, error),
 ) error {
@@ -132,7 +133,8 @@ func simSays(kind int, typ, v string) string {
 
 const simEarly = 20 * time.Minute
 
-// opAnswerKey answers whoever has the key, mostly with something new.
+// opAnswerKey answers the activity with the business key, mostly with a new
+// value.
 func (w *simWorld) opAnswerKey() {
 	p := w.proc()
 	f := w.push("answer by key", p)
@@ -198,8 +200,8 @@ func (w *simWorld) opAnswerKey() {
 	}
 }
 
-// dropped reports whether an outcome with this content ended undelivered, and
-// with it what its round would have remembered.
+// dropped reports whether an outcome with this content ended without delivery.
+// The memory of its round ended with it.
 func (w *simWorld) dropped(entry, says string) bool {
 	for _, m := range w.marks {
 		if m.entry == entry && m.says == says && w.round(m.callback).over {
@@ -235,14 +237,14 @@ func (w *simWorld) opAbandon() {
 	defer w.pop()
 	c, err := p.hub.Open(context.Background(), ask.id)
 	if err == nil {
-		ask.abandoned = true // or may be, where it fails
+		ask.abandoned = true // set also if the call fails, because the entry may be abandoned
 		err = c.Abandon(w.reasoned(f))
 	}
 	w.logf("%s: Abandon: %v", p.name, err)
 	w.shownError("Abandon", err)
 }
 
-// checkAnswer judges what an answer under a callback ID was answered.
+// checkAnswer checks the reply to an answer under a callback ID.
 func (w *simWorld) checkAnswer(f *simFrame, ask *simAsk, says string, err error) {
 	switch {
 	case err == nil:

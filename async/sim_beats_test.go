@@ -17,10 +17,11 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// simPump beats every five seconds, or a second after the last for what the
-// outside has brought. What it says is drawn by the process that works. The hubs do
-// not know the heartbeat timeouts that Temporal has: the simulation sends the beats of
-// Start, which have a goroutine of their own otherwise.
+// simPump beats every five seconds. For details of the external system, it
+// beats a second after the last beat. The process that works draws the details
+// of the pump at random. The hubs do not know the heartbeat timeouts of
+// Temporal. The simulation sends the beats of Start, which normally come from a
+// goroutine.
 type simPump struct{}
 
 const simBeats = 5 * time.Second
@@ -36,21 +37,20 @@ func (simPump) Beat(context.Context, heartbeat.Activity) (heartbeat.Beat, error)
 	panic("simulation: work draws what the pump says")
 }
 
-// simDetail is one of the details that the outside brought, a function recorded
-// or a pump said.
+// simDetail is one detail from the external system, a function or a pump.
 type simDetail struct {
-	no   int // in the order in which they came to be
+	no   int // position in the order in which the details were created
 	pump bool
-	skew time.Duration // of the process that said when it was brought
+	skew time.Duration // the clock difference of the process that recorded the time of the details
 }
 
-// newDetails are details that are like no others.
+// newDetails creates details that differ from all others.
 func (w *simWorld) newDetails(kind string) string {
 	w.detailNo++
 	return fmt.Sprintf(simSecret+"%s%d", kind, w.detailNo)
 }
 
-// noteDetails puts details in their order, when they come to be.
+// noteDetails records the order of details when they are created.
 func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
 	if known, ok := w.details[text]; ok || text == "" {
 		return known
@@ -61,9 +61,10 @@ func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
 	return d
 }
 
-// brought notes that details are brought, and whose clock says when: also to an
-// activity that takes them over with its key, and again by a Heartbeat whose
-// first write others have gone on from.
+// brought records that the external system has sent details, and whose clock
+// measured the time. brought also covers an activity that takes over details
+// with its business key, and a Heartbeat that repeats a write on which others
+// have built.
 func (w *simWorld) brought(f *simFrame, text string) {
 	if f.op == "heartbeat" {
 		delete(w.details, text)
@@ -74,7 +75,7 @@ func (w *simWorld) brought(f *simFrame, text string) {
 	}
 }
 
-// detailsText is what stands in a record's details.
+// detailsText returns the details of a record as text.
 func detailsText(stored []byte) string {
 	ps := new(commonpb.Payloads)
 	if err := proto.Unmarshal(stored, ps); err != nil {
@@ -83,7 +84,7 @@ func detailsText(stored []byte) string {
 	return simValue(ps)
 }
 
-// opHeartbeat has the outside heartbeat, mostly with details.
+// opHeartbeat makes the external system heartbeat, mostly with details.
 func (w *simWorld) opHeartbeat() {
 	if len(w.asks) == 0 {
 		return
@@ -129,7 +130,7 @@ func simSignals(err error) string {
 	return strings.Join(s, ", ")
 }
 
-// recordDetails is activity.RecordHeartbeat of an attempt's function.
+// recordDetails acts as activity.RecordHeartbeat in an attempt's function.
 func (w *simWorld) recordDetails(at *simAttempt) {
 	w.sleep(time.Microsecond)
 	if a := w.byToken(at.token); a == at.act && a.cur == at {
@@ -140,7 +141,7 @@ func (w *simWorld) recordDetails(at *simAttempt) {
 	}
 }
 
-// beat goes on with an entry whose pump is to be asked.
+// beat works on an entry whose pump must be asked.
 func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	said, err := heartbeat.Beat{}, error(nil)
 	switch w.rng.pick([]int{70, 12, 6, 8, 4}) {
@@ -168,7 +169,7 @@ func (w *simWorld) beat(f *simFrame, e entry) (entry, following) {
 	return f.p.hub.beater.beaten(context.Background(), e, answer, err)
 }
 
-// Heartbeat is a process's way to Temporal's.
+// Heartbeat is the simulation's path from a process to Temporal's Heartbeat.
 func (c *simCompleter) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	w := c.p.w
 	f := w.frame()
@@ -190,14 +191,15 @@ func (c *simCompleter) Heartbeat(ctx context.Context, t completer.Target, detail
 	return s, err
 }
 
-// beatSent checks a beat by what the hub can know.
+// beatSent checks a beat against the hub's knowledge.
 func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 	a := w.actOf(t)
 	if t.TaskToken == nil || a == nil {
 		w.violate("G5", "a beat not by token, or to no activity")
 		return
 	}
-	// A call that settles a cancellation has looked for another reason, before that.
+	// A call that settles a cancellation has called Describe for another reason
+	// before.
 	if n := len(f.calls); n > 0 && f.calls[n-1] == "look:back-off" && !f.beating && f.op != "heartbeat" && len(f.settled) == 0 {
 		w.violate("G5", "details were sent to an attempt that is over, as Temporal has said")
 	}
@@ -217,7 +219,7 @@ func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 		}
 		known = true
 		switch {
-		case at.lost > 0 && read.at >= at.lost && (at.forgot == 0 || read.at < at.forgot): // what had been read before may be under way: Temporal refuses it
+		case at.lost > 0 && read.at >= at.lost && (at.forgot == 0 || read.at < at.forgot): // a result that was read earlier may still be in use: Temporal refuses it
 			w.violate("G5", "a beat for an attempt whose token was not found, and Started has not changed")
 		case string(r.TaskToken) != string(t.TaskToken):
 			w.violate("G5", "a beat with a token that isn't the one in the entry")
@@ -232,7 +234,7 @@ func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 	}
 }
 
-// heartbeat is the server's side of Completer.Heartbeat.
+// heartbeat implements the server's side of Completer.Heartbeat.
 func (w *simWorld) heartbeat(f *simFrame, t completer.Target, details string) (completer.Signals, error) {
 	a := w.byToken(string(t.TaskToken))
 	if a == nil {
@@ -242,8 +244,8 @@ func (w *simWorld) heartbeat(f *simFrame, t completer.Target, details string) (c
 	if revived {
 		w.hit("exception: a reset revived the token of a beat")
 	}
-	// What was under way when others ran, or was repeated, can land in any order,
-	// and is repaired by the beat after it.
+	// A call that ran at the same time as others, or was repeated, can arrive
+	// in any order. The next beat repairs this.
 	if a.beatBy != nil {
 		a.muddled = a.muddled || a.beatBy.rough
 	}
@@ -263,7 +265,7 @@ func (w *simWorld) heartbeat(f *simFrame, t completer.Target, details string) (c
 	return completer.Signals{CancelRequested: a.cancelRequested, Paused: a.paused, Reset: a.resetting}, nil
 }
 
-// observeBeats checks a write of an entry that waits.
+// observeBeats checks a write of a waiting entry.
 func (w *simWorld) observeBeats(f *simFrame, before, after *record.Record) {
 	if after.DetailsPendingSince != 0 && (before == nil || after.DetailsPendingSince != before.DetailsPendingSince) {
 		w.brought(f, detailsText(after.Details))
@@ -288,7 +290,7 @@ func (w *simWorld) observeBeats(f *simFrame, before, after *record.Record) {
 	}
 }
 
-// beatRow says which row a beat took, as it is written down.
+// beatRow names the row of the state table that a recorded beat took.
 func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) {
 	calls := strings.Join(f.calls, " ")
 	last := calls[strings.LastIndex(calls, " ")+1:]
@@ -331,8 +333,8 @@ func (w *simWorld) beatRow(f *simFrame, is State, before, after *record.Record) 
 	}
 }
 
-// checkDetails checks that what the entries say of details is what Temporal
-// has, once nothing fails any more.
+// checkDetails checks that the entries' knowledge of details matches Temporal,
+// after all failures have ended.
 func (w *simWorld) checkDetails() {
 	for _, r := range w.records {
 		a := w.actOfRecord(r)
@@ -346,7 +348,7 @@ func (w *simWorld) checkDetails() {
 	}
 }
 
-// simPayloads are details as Temporal has them.
+// simPayloads returns details as Temporal has them.
 func simPayloads(text string) *commonpb.Payloads {
 	if text == "" {
 		return nil

@@ -6,11 +6,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// In some processes Run is under way, as far as the recorder can tell: results
-// that Temporal has taken are written down behind the backs of those who have
-// answered, here by an operation and not by a goroutine.
+// In some processes, the recorder finds Run running. Delivered results are then
+// recorded after their callers have returned, here by an operation and not by a
+// goroutine.
 
-// opWriteDown has a process write down some of what it has delivered.
+// opWriteDown makes a process record some of its deliveries.
 func (w *simWorld) opWriteDown() {
 	var behind []*simProc
 	for _, p := range w.procs {
@@ -25,15 +25,15 @@ func (w *simWorld) opWriteDown() {
 	w.writeDown(p, 1+w.rng.n(len(p.hub.recorder.queue)))
 }
 
-// writeDown has a process write down so many deliveries, as finishAll does, one
-// after the other.
+// writeDown makes a process record n deliveries one after the other, as
+// finishAll does.
 func (w *simWorld) writeDown(p *simProc, n int) {
 	f := w.push("write down", p)
 	defer w.pop()
 	for range n {
 		d, any := p.nextDelivery()
 		if !any {
-			return // others have written down the rest, or it is lost
+			return // other processes have recorded the rest, or the rest is lost
 		}
 		before := w.records[d.entry.id]
 		w.logf("%s: writes down that %s of %s was delivered", p.name, w.nameOf(d.mark), shortID(d.entry.id))
@@ -48,7 +48,7 @@ func (w *simWorld) writeDown(p *simProc, n int) {
 	}
 }
 
-// settledOn reports whether a record has this outcome still to deliver.
+// settledOn reports whether a record still has to deliver this outcome.
 func settledOn(r *record.Record, mark string) bool {
 	return r != nil && State(r.State) == Settled && r.Outcome.GetMark() == mark
 }
@@ -62,7 +62,7 @@ func (p *simProc) nextDelivery() (d delivery, more bool) {
 	}
 }
 
-// loseDeliveries is the end of a process that had some to write down.
+// loseDeliveries ends a process that had deliveries to record.
 func (p *simProc) loseDeliveries() {
 	for d, any := p.nextDelivery(); any; d, any = p.nextDelivery() {
 		p.w.logf("%s: nobody will write down that %s was delivered", p.name, p.w.nameOf(d.mark))
@@ -70,7 +70,8 @@ func (p *simProc) loseDeliveries() {
 	}
 }
 
-// endRuns ends what runs: some processes drain what they have, some die before.
+// endRuns ends the calls of Run: some processes record all their deliveries,
+// and some die before.
 func (w *simWorld) endRuns() {
 	for _, p := range w.procs {
 		if left := len(p.hub.recorder.queue); left > 0 && w.rng.chance(500) {
@@ -81,8 +82,8 @@ func (w *simWorld) endRuns() {
 	}
 }
 
-// behindRow says how it came to be known that a settled outcome was delivered,
-// where that was not written down within the call.
+// behindRow names how a hub learned that a settled outcome was delivered, if
+// the call itself did not record this.
 func (w *simWorld) behindRow(f *simFrame, r *record.Record) {
 	switch m := w.marks[r.Outcome.GetMark()]; {
 	case m == nil || r.End != record.EndDelivered:

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simBrokenBeats are versions that are wrong in a rule of heartbeats.
+// simBrokenBeats are versions in which a rule of heartbeats is wrong.
 var simBrokenBeats = map[string]simBroken{
 	"beats without details":                 {by: "G5", completer: func(c *simCompleter) completer.Completer { return simForgets{c} }},
 	"beats begin when the token is saved":   {by: "G5", put: beatAtOnce},
@@ -20,7 +20,7 @@ var simBrokenBeats = map[string]simBroken{
 	"details brought are dropped by a beat": {by: "G5", put: dropBrought},
 }
 
-// simForgets beats as the SDK's client does without details.
+// simForgets sends beats without details, as the SDK's client does.
 type simForgets struct{ *simCompleter }
 
 func (c simForgets) Heartbeat(ctx context.Context, t completer.Target, _ *commonpb.Payloads) (completer.Signals, error) {
@@ -36,7 +36,7 @@ func rewritten(e store.Entry, r *record.Record, h *Hub) store.Entry {
 	return out
 }
 
-// beatAtOnce takes the token's being saved for the end of the hand-off.
+// beatAtOnce treats the storing of the token as the end of the hand-off.
 func beatAtOnce(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Waiting && s.p.w.frame().op == "start" && r.HandedOffStarted != r.Started {
 		r.HandedOffStarted, r.LastBeat, r.NextBeat = r.Started, r.Started, r.Started
@@ -45,7 +45,7 @@ func beatAtOnce(s *simStore, ctx context.Context, e store.Entry, r *record.Recor
 	return s.put(ctx, e, r)
 }
 
-// neverLost doesn't keep that a token isn't taken any more.
+// neverLost does not record that Temporal no longer accepts a token.
 func neverLost(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Waiting && r.TokenLostStarted == r.Started && r.HandedOffStarted == r.Started {
 		r.TokenLostStarted, r.NextBeat = 0, r.LastBeat+int64(simBeats)
@@ -54,7 +54,7 @@ func neverLost(s *simStore, ctx context.Context, e store.Entry, r *record.Record
 	return s.put(ctx, e, r)
 }
 
-// adopted never looks what the server has.
+// adopted never reads the details that the server has.
 func adopted(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Waiting && r.DetailsReadStarted != r.Started {
 		r.DetailsReadStarted = r.Started
@@ -63,7 +63,7 @@ func adopted(s *simStore, ctx context.Context, e store.Entry, r *record.Record) 
 	return s.put(ctx, e, r)
 }
 
-// dropBrought takes what the outside has brought for sent, whatever was sent.
+// dropBrought treats details of the external system as sent after any beat.
 func dropBrought(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().op == "work" && State(r.State) == Waiting && r.DetailsPendingSince != 0 {
 		r.DetailsPendingSince, r.BeatPendingSince = 0, 0

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simBrokenBehind are versions that are wrong in how deliveries are written down
-// behind the caller.
+// simBrokenBehind are versions that record deliveries wrongly after the caller
+// has returned.
 var simBrokenBehind = map[string]simBroken{
 	"written down before Temporal has taken it":  {by: "G1", completer: func(c *simCompleter) completer.Completer { return simHasty{c} }},
 	"a claim that doesn't lapse before it is":    {by: "G6", put: claimForGood},
@@ -21,7 +21,7 @@ var simBrokenBehind = map[string]simBroken{
 	"a refusal taken for the end":                {by: "G1", put: endRefused},
 }
 
-// simHasty leaves to the recorder what Temporal has not taken.
+// simHasty gives the recorder outcomes that Temporal has not accepted.
 type simHasty struct{ *simCompleter }
 
 func (c simHasty) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
@@ -40,7 +40,7 @@ func claimForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 	return s.put(ctx, e, r)
 }
 
-// endUntold writes down that something was delivered, and tells nobody.
+// endUntold records a delivery and does not schedule the hook.
 func endUntold(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().op == "write down" && State(r.State) == Closed {
 		r.Notices = nil
@@ -57,7 +57,7 @@ func claimWhileWaited(s *simStore, ctx context.Context, e store.Entry, r *record
 	return s.put(ctx, e, r)
 }
 
-// leaveForGood leaves an answer to other hubs without a time at which it is due.
+// leaveForGood leaves an answer to other hubs without a due time.
 func leaveForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.hub.health.open(simNamespace, anAnswer) && s.p.w.frame().op == "work" && State(r.State) == Settled && !r.Early {
 		e.Due = time.Time{}
@@ -65,7 +65,7 @@ func leaveForGood(s *simStore, ctx context.Context, e store.Entry, r *record.Rec
 	return s.put(ctx, e, r)
 }
 
-// endRefused ends an answer that one hub is refused to deliver.
+// endRefused ends an answer that one hub is not allowed to deliver.
 func endRefused(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if State(r.State) == Settled && r.Delivery.GetLastError() == lifecycle.ClassRefused {
 		s.p.hub.rules.at(time.Now()).Close(r, record.EndOther)

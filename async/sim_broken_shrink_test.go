@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simBrokenShrink are versions that are wrong in what a closed entry keeps.
+// simBrokenShrink are versions in which a closed entry keeps the wrong fields.
 var simBrokenShrink = map[string]simBroken{
 	"the payload of an undelivered outcome dropped": {by: "G1", put: dropUndelivered},
 	"the payload dropped before the Delivered hook": {by: "G6", put: dropUntold},

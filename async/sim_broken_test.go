@@ -15,12 +15,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simFound bounds how many histories the simulation may need to find a broken
-// version.
+// simFound is the maximum number of histories that the simulation may need to
+// find a broken version.
 const simFound = 5_000
 
-// TestSimulationFindsBrokenVersions shows that the simulation can fail: each
-// version is wrong in one rule of the design, behind an interleaving.
+// TestSimulationFindsBrokenVersions shows that the simulation can fail. In each
+// version, one rule of the design is wrong for one interleaving.
 func TestSimulationFindsBrokenVersions(t *testing.T) {
 	findBroken(t, simBrokenBeats)
 	findBroken(t, simBrokenHandOff)
@@ -49,8 +49,8 @@ func TestSimulationFindsBrokenVersions(t *testing.T) {
 	})
 }
 
-// findBroken has each version found, by the guarantee that it breaks: a history
-// that goes wrong otherwise doesn't count.
+// findBroken checks that each version is found by the guarantee that it breaks.
+// A history that fails in another way does not count.
 func findBroken(t *testing.T, versions map[string]simBroken) {
 	t.Helper()
 	for name, broken := range versions {
@@ -73,8 +73,8 @@ func findBroken(t *testing.T, versions map[string]simBroken) {
 	}
 }
 
-// TestSimulationShrinks shows that of a history that goes wrong no more is shown
-// than it takes to go wrong in the same way.
+// TestSimulationShrinks shows that a failing history is reduced to the steps
+// that are needed for the same failure.
 func TestSimulationShrinks(t *testing.T) {
 	broken := simBroken{put: reuseSecret, asked: reusedID}
 	h, wrong := simHistory{}, ""
@@ -97,8 +97,8 @@ func TestSimulationShrinks(t *testing.T) {
 	}
 }
 
-// simBelieves takes an attempt that starts at its word, which may be that of a
-// run before a workflow reset.
+// simBelieves trusts the start time of every attempt, which may belong to a run
+// before a workflow reset.
 type simBelieves struct{ *simCompleter }
 
 func (c simBelieves) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -109,7 +109,7 @@ func (c simBelieves) Describe(ctx context.Context, t completer.Target, mark stri
 	return s, err
 }
 
-// sayToken is a store that names what it was given when it fails.
+// sayToken is a store whose errors contain its arguments.
 func sayToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if errors.Is(err, errSimAway) {
@@ -118,7 +118,7 @@ func sayToken(s *simStore, ctx context.Context, e store.Entry, r *record.Record)
 	return version, err
 }
 
-// simFailsByID believes that what NotFound answers by token may be sent by ID.
+// simFailsByID sends failures by ID after NotFound by token.
 type simFailsByID struct{ *simCompleter }
 
 func (c simFailsByID) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
@@ -134,8 +134,8 @@ func startedByNumber(at *simAttempt) time.Time {
 	return at.act.scheduled.Add(time.Duration(at.num) * time.Second)
 }
 
-// followsDirectly takes each attempt for the one after that which the entry
-// knows.
+// followsDirectly treats each attempt as the direct successor of the attempt
+// that the entry knows.
 func followsDirectly(at *simAttempt, before *record.Record) int32 {
 	if before == nil || before.Started >= at.started.UnixNano() {
 		return at.num
@@ -143,7 +143,7 @@ func followsDirectly(at *simAttempt, before *record.Record) int32 {
 	return before.Attempt + 1
 }
 
-// neverOutrun doesn't keep that a later attempt has begun.
+// neverOutrun does not record that a later attempt has begun.
 func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if r.Outcome.GetOutrun() {
 		r.Outcome.Outrun = false
@@ -152,7 +152,8 @@ func neverOutrun(s *simStore, ctx context.Context, e store.Entry, r *record.Reco
 	return s.put(ctx, e, r)
 }
 
-// simUnguarded takes whatever is pending under an activity ID for the activity.
+// simUnguarded treats any pending activity with the right activity ID as the
+// intended one.
 type simUnguarded struct{ *simCompleter }
 
 func (c simUnguarded) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -162,7 +163,8 @@ func (c simUnguarded) Describe(ctx context.Context, t completer.Target, mark str
 	return c.simCompleter.Describe(ctx, t, mark)
 }
 
-// simImpatient takes an activity for over that isn't in history yet.
+// simImpatient treats an activity as over although its end is not in history
+// yet.
 type simImpatient struct{ *simCompleter }
 
 func (c simImpatient) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -173,7 +175,7 @@ func (c simImpatient) Describe(ctx context.Context, t completer.Target, mark str
 	return s, err
 }
 
-// returnOutcome is a Start that returns a settled outcome, so that the worker
+// returnOutcome is a Start that returns a settled outcome. The worker then
 // reports it, under an identity and with a failure of its own.
 func returnOutcome(w *simWorld, at *simAttempt, before *record.Record) bool {
 	if before == nil || State(before.State) != Settled || before.Early || before.ResultType != at.typ ||
@@ -196,10 +198,10 @@ func returnOutcome(w *simWorld, at *simAttempt, before *record.Record) bool {
 	return true
 }
 
-// simKeepsTokens keeps the first token of each activity that it has seen.
+// simKeepsTokens keeps the first token that it has seen of each activity.
 type simKeepsTokens struct {
 	*simCompleter
-	seen map[time.Time]completer.Target // by when it was scheduled
+	seen map[time.Time]completer.Target // keyed by the time at which the activity was scheduled
 }
 
 func (c simKeepsTokens) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
@@ -225,8 +227,8 @@ func mistakeOwnWrite(s *simStore, ctx context.Context, e store.Entry, r *record.
 	return version, err
 }
 
-// mistakenDuplicate is what a Start does that found its entry there already,
-// for the same attempt: somebody has asked, it believes.
+// mistakenDuplicate is a wrong Start. If it finds an entry of the same attempt,
+// it believes that the request was already sent.
 func mistakenDuplicate(err error) error {
 	if errors.Is(err, errSimDuplicate) {
 		return activity.ErrResultPending
@@ -234,7 +236,8 @@ func mistakenDuplicate(err error) error {
 	return err
 }
 
-// simDeadlines doesn't ask whether an activity is over whose deadline has passed.
+// simDeadlines does not ask Temporal whether an activity is over after its
+// deadline.
 type simDeadlines struct{ *simCompleter }
 
 func (c simDeadlines) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -244,7 +247,8 @@ func (c simDeadlines) Describe(ctx context.Context, t completer.Target, mark str
 	return c.simCompleter.Describe(ctx, t, mark)
 }
 
-// reuseSecret writes the round after a failure with the secret of that before.
+// reuseSecret writes the round after a failure with the secret of the round
+// before.
 func reuseSecret(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	w := s.p.w
 	before := w.records[e.ID]
@@ -269,7 +273,8 @@ func reusedID(w *simWorld, id string) string {
 	return id
 }
 
-// forceAsked writes that the outside has been asked over whatever is there.
+// forceAsked records over any version of the entry that the function has
+// returned.
 func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.HandedOffStarted != r.Started || s.p.w.frame().op != "start" {

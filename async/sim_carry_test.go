@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Some callers of the simulation leave before their answer is delivered: the
-// delivery is then an operation of its own, which runs later, or never where the
-// process dies. Some hubs are refused while others are not.
+// Some callers of the simulation leave before their answer is delivered. The
+// delivery is then a separate operation, which runs later, or never if the
+// process dies. Temporal refuses some hubs and accepts others.
 
-// simUnwaited is of how many of a thousand answers the caller doesn't wait for the
-// delivery.
+// simUnwaited is how many of a thousand callers do not wait for the delivery.
 const simUnwaited = 200
 
-// carries has a process's callers' deliveries run within the answer, or later.
+// carries makes the deliveries of a process's callers run within the answer, or
+// later.
 func (p *simProc) carries() {
 	p.hub.courier.spawn = func(f func()) {
 		if p.w.calm || !p.w.rng.chance(simUnwaited) {
@@ -24,14 +24,14 @@ func (p *simProc) carries() {
 		p.w.frame().rough = true
 		reads := maps.Clone(p.w.frame().reads)
 		p.carried = append(p.carried, func() {
-			p.w.frame().reads = reads // it goes on with what the answer has read
+			p.w.frame().reads = reads // the delivery continues with what the answer has read
 			f()
 		})
 		p.w.hit("Settled: the caller has left before the delivery")
 	}
 }
 
-// opCarry makes a delivery that a caller has left behind.
+// opCarry runs a delivery whose caller has left.
 func (w *simWorld) opCarry() {
 	p := w.procs[w.rng.n(len(w.procs))]
 	if p.dead || len(p.carried) == 0 {
@@ -45,15 +45,15 @@ func (w *simWorld) opCarry() {
 	f()
 }
 
-// opRefuse has Temporal refuse one hub, or no longer.
+// opRefuse makes Temporal refuse one hub, or accept it again.
 func (w *simWorld) opRefuse() {
 	p := w.procs[w.rng.n(len(w.procs))]
 	p.refused = !p.refused && w.rng.chance(600)
 	w.logf("%s: refused: %t", p.name, p.refused)
 }
 
-// left reports whether a hub leaves an entry alone, as one that runs does, and has
-// it do so.
+// left reports whether a hub leaves an entry as a running hub does, and makes
+// the hub leave it.
 func (w *simWorld) left(p *simProc, c claimed, until time.Time) bool {
 	if w.calm || c.err != nil {
 		return false

@@ -17,26 +17,26 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simOutcome is an outcome that has settled.
+// simOutcome is a settled outcome.
 type simOutcome struct {
 	mark, entry, callback, says string
 	typ                         string // of a result
-	no                          int    // in the order in which they settled
+	no                          int    // position in the order in which outcomes were settled
 	accepts                     int
-	first                       *simAct // whose attempt it ended first
-	resets                      int     // of that activity, by then
-	delivered                   bool    // it is known that it has arrived
-	lost                        bool    // that it has arrived, before it was written down
-	expires                     int64   // of an early result
+	first                       *simAct // the activity whose attempt the outcome ended first
+	resets                      int     // number of resets of that activity at that time
+	delivered                   bool    // a process knows that the outcome was delivered
+	lost                        bool    // the outcome was delivered, but the record of this was lost
+	expires                     int64   // when an early result expires
 }
 
-// simRound is what is known of the round with a callback ID.
+// simRound is the state of the round with a callback ID.
 type simRound struct {
 	settled  []string // marks
 	accepted []string // marks, by Temporal
-	over     bool     // an end without an outcome is to be told
+	over     bool     // a hook must be called for an end without an outcome
 	told     []string
-	failed   []string // hooks that were called, and failed
+	failed   []string // hooks whose call has failed
 }
 
 func (w *simWorld) round(callback string) *simRound {
@@ -48,10 +48,10 @@ func (w *simWorld) round(callback string) *simRound {
 	return r
 }
 
-// actOfRecord returns the activity that a record is of.
+// actOfRecord returns the activity of a record.
 func (w *simWorld) actOfRecord(r *record.Record) *simAct { return w.actOf(target(r)) }
 
-// put writes to the store that all share, and watches what is written.
+// put writes to the shared store, and checks the write.
 func (w *simWorld) put(e store.Entry, r *record.Record) (uint64, error) {
 	version, err := w.mem.Put(context.Background(), e)
 	if err != nil {
@@ -87,7 +87,7 @@ func (w *simWorld) remove(p *simProc, id string, version uint64) error {
 	return nil
 }
 
-// observe checks a write by what stood there before.
+// observe compares a write with the record before it.
 func (w *simWorld) observe(id string, before, after *record.Record) {
 	if before == nil {
 		if State(after.State) == Settled {
@@ -126,7 +126,7 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 		w.closedNow(f, id, after)
 	}
 	w.checkSize(before, after)
-	revived := sameRound && was == Closed && is == Settled // it was not over after all
+	revived := sameRound && was == Closed && is == Settled // the activity was not over
 	for _, n := range before.Notices {
 		round := w.round(record.NewCallbackID(id, n.Secret).Reveal())
 		switch {
@@ -151,8 +151,8 @@ func (w *simWorld) observe(id string, before, after *record.Record) {
 	w.deliveryRow(f, was, is, before, after)
 }
 
-// checkSize checks that a closed entry has dropped what nothing reads again, and
-// no more.
+// checkSize checks that a closed entry has dropped the fields that no code
+// reads again, and only those.
 func (w *simWorld) checkSize(before, after *record.Record) {
 	is, o := State(after.State), after.Outcome
 	delivered := is == Closed && after.End == record.EndDelivered
@@ -176,8 +176,8 @@ func noticeName(k record.NoticeKind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "NOTICE_KIND_"))
 }
 
-// arrivedOrOver reports whether a settled outcome that a new round leaves
-// behind has reached Temporal, or its end is to be told.
+// arrivedOrOver reports whether a settled outcome has reached Temporal, or a
+// hook must be called for its end, when a new round replaces its round.
 func (w *simWorld) arrivedOrOver(id string, before, after *record.Record) bool {
 	if m := w.marks[before.Outcome.GetMark()]; m != nil && (m.accepts > 0 || w.askedAgain(m, before)) {
 		return true
@@ -187,26 +187,27 @@ func (w *simWorld) arrivedOrOver(id string, before, after *record.Record) bool {
 	})
 }
 
-// failureIsOver reports whether a round ended with a failure that was settled,
-// and a hook gets what became of it.
+// failureIsOver reports whether a round ended with a settled failure for which
+// a hook will be called.
 func failureIsOver(before, after *record.Record) bool {
 	return State(before.State) == Settled && before.Outcome.Kind == record.Failure &&
 		(noticed(before, after, record.NoticeDelivered, record.EndDelivered) ||
 			noticed(before, after, record.NoticeOver, record.EndUnknown))
 }
 
-// noticed reports whether a hook is to get this about the round of before.
+// noticed reports whether a hook must be called with this reason about the
+// earlier round.
 func noticed(before, after *record.Record, kind record.NoticeKind, why record.End) bool {
 	return slices.ContainsFunc(after.Notices, func(n *record.Notice) bool {
 		return n.Kind == kind && n.Reason == why && bytes.Equal(n.Secret, before.Secret)
 	})
 }
 
-// askedAgain reports whether an outcome is one that nobody waited for, since its
-// activity had been completed by another of ours: Temporal can't tell the one
-// result from the other. Either the activity called Start again after another
-// workflow had had its key, or the first result was dropped because the code
-// awaits another type now or somebody abandoned it, when it had arrived already.
+// askedAgain reports whether an outcome answers a request that was not needed,
+// because another outcome of Latchkey had completed the activity: Temporal
+// cannot distinguish the two results. There are two causes. The activity called
+// Start again after another workflow had used its key. Or the first result had
+// been delivered, and was then dropped because of another type, or abandoned.
 func (w *simWorld) askedAgain(m *simOutcome, r *record.Record) bool {
 	a := w.actOfRecord(r)
 	if a == nil {
@@ -234,7 +235,7 @@ func (w *simWorld) askedAgain(m *simOutcome, r *record.Record) bool {
 	return true
 }
 
-// settledNow notes an outcome that was accepted.
+// settledNow records an accepted outcome.
 func (w *simWorld) settledNow(id string, r *record.Record) {
 	m := &simOutcome{mark: r.Outcome.Mark, entry: id, callback: record.NewCallbackID(id, r.Secret).Reveal(), no: len(w.marks) + 1}
 	o, err := outcome(r)
@@ -280,7 +281,7 @@ func (w *simWorld) says(typ string, o completer.Outcome) string {
 	}
 }
 
-// simValue is the value in {"V":"…"} or "…".
+// simValue returns the value in {"V":"…"} or "…".
 func simValue(ps *commonpb.Payloads) string {
 	if len(ps.GetPayloads()) == 0 {
 		return ""
@@ -292,13 +293,13 @@ func simValue(ps *commonpb.Payloads) string {
 	return parts[len(parts)-2]
 }
 
-// closedNow checks that how an entry closed is true.
+// closedNow checks that the recorded end of a closed entry is true.
 func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	m := w.marks[r.Outcome.GetMark()]
 	a := w.actOfRecord(r)
 	if a != nil && a.spoilt {
 		if m != nil {
-			m.accepts++ // as far as anybody can tell
+			m.accepts++ // counts an end that the processes cannot distinguish from a delivery
 		}
 		return
 	}
@@ -340,7 +341,7 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	}
 }
 
-// told is every hook.
+// told is the set of all hooks.
 func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
 	if p.dead {
 		return errSimCrashed
@@ -366,9 +367,9 @@ type simStarted struct {
 	f        *simFrame
 	entry    string
 	before   *record.Record
-	asked    string // the callback ID that its function was given
+	asked    string // the callback ID that its function got
 	others   int    // how often the function had run before
-	current  bool   // the attempt was Temporal's when it began
+	current  bool   // the attempt was Temporal's current one when Start began
 	err      error
 	panicked bool
 }

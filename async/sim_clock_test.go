@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// outgoing turns what a hub writes into what the store gets.
+// outgoing converts a hub's write to the store's form.
 func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	in, err := decodeEntry(e)
 	if err != nil {
@@ -23,7 +23,7 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	if r.Delivery != nil {
 		p.w.settleJitter(&r.Delivery.Next, now, lifecycle.FirstDelivery, lifecycle.LastDelivery)
 	}
-	if r.Questions > 0 { // else it is no repeated question, and has no jitter
+	if r.Questions > 0 { // without a repeated question there is no jitter
 		p.w.settleJitter(&r.NextQuestion, now, lifecycle.FirstQuestion, lifecycle.LastQuestion)
 	}
 	p.w.settleJitter(&r.NextNotice, now, lifecycle.FirstNotice, lifecycle.LastNotice)
@@ -45,7 +45,7 @@ func (p *simProc) outgoing(e store.Entry) (store.Entry, *record.Record) {
 	return out, r
 }
 
-// incoming turns what the store has into what a hub reads.
+// incoming converts the store's entry to the form that the hub reads.
 func (p *simProc) incoming(e store.Entry) store.Entry {
 	if !e.Due.IsZero() {
 		e.Due = e.Due.Add(-p.skew)
@@ -71,9 +71,10 @@ func (p *simProc) incoming(e store.Entry) store.Entry {
 	return out
 }
 
-// shift moves what a record has of a hub's clock, and the deadline, which is
-// Temporal's but compared with it. Started, Scheduled and Asked are Temporal's
-// and compared with each other.
+// shift moves the times in a record that come from a hub's clock. shift also
+// moves the deadline, which is Temporal's but is compared with the hub's clock.
+// Started, Scheduled and Asked are Temporal's times and are compared with each
+// other.
 func shift(r *record.Record, by time.Duration) {
 	if by == 0 {
 		return
@@ -91,8 +92,9 @@ func shift(r *record.Record, by time.Duration) {
 	}
 }
 
-// settleJitter takes the chance out of a time that the hub has jittered, so
-// that a history can be replayed: it rounds it to what it was before.
+// settleJitter removes the randomness from a time that the hub has jittered, so
+// that a history can be replayed. settleJitter rounds the time to its value
+// without jitter.
 func (w *simWorld) settleJitter(at *int64, now int64, first, last time.Duration) {
 	if *at == 0 {
 		return
@@ -104,7 +106,7 @@ func (w *simWorld) settleJitter(at *int64, now int64, first, last time.Duration)
 	d := time.Duration(*at - now)
 	was := *at
 	if d%time.Second != 0 {
-		// The ranges of two tries don't touch, but for those near the last.
+		// The ranges of two tries do not overlap, except near the last try.
 		anchor := first
 		for anchor < last && d > anchor+anchor/4 {
 			anchor *= 2
@@ -124,8 +126,8 @@ func (w *simWorld) sleep(d time.Duration) {
 	w.clock = time.Now()
 }
 
-// align takes the chance out of a pause that a hub has made between two steps,
-// and jittered: it lets it last as long as it may.
+// align removes the randomness from a hub's jittered pause between two steps:
+// the pause lasts as long as the maximum.
 func (w *simWorld) align() {
 	paused := time.Since(w.clock)
 	if paused <= 0 {

@@ -22,13 +22,14 @@ func (w *simWorld) addNewer() {
 	}
 }
 
-// finish lets everything come to its end, without faults: attempts go on until
-// what is settled has arrived, then the activities end, and then the retention.
+// finish brings everything to its end without faults. Attempts continue until
+// every settled outcome is delivered, then the activities end, and then the
+// retention ends.
 func (w *simWorld) finish() {
 	w.calm, w.rates = true, simRates{}
 	w.away, w.refusing = false, false
 	for _, p := range w.procs {
-		p.refused, p.carried = false, nil // what callers have left behind is lost with them
+		p.refused, p.carried = false, nil // the deliveries of callers that left are lost
 	}
 	w.logf("- from here on nothing fails")
 	for len(w.late) > 0 {
@@ -78,13 +79,13 @@ func (w *simWorld) finish() {
 	w.checkEnd()
 }
 
-// goOn has an activity's attempts be what they should: an attempt that
-// nobody handed off dies, and the next is handed off.
+// goOn makes an activity's attempts continue correctly: an attempt that was not
+// handed off dies, and the next one is handed off.
 func (w *simWorld) goOn(a *simAct) {
 	if a.pending() && a.cur != nil {
 		at := a.cur
 		w.start(at)
-		w.workAll() // Start may have been that of a hub that settles only
+		w.workAll() // the hub of Start may be one that only settles
 		r := w.records[record.EntryID(recordOf(at.info(0), a.options, at.typ))]
 		if a.cur == at && (r == nil || State(r.State) != Waiting || r.Started != at.started.UnixNano()) {
 			w.timeOut(a)
@@ -112,7 +113,7 @@ func (w *simWorld) workAll() {
 	w.violate("G6", "what is due never ends")
 }
 
-// checkEnd checks what must hold once everything has come to its end.
+// checkEnd checks the guarantees that must hold after everything has ended.
 func (w *simWorld) checkEnd() {
 	for e, err := range w.mem.List(context.Background()) {
 		if err != nil {
@@ -144,8 +145,8 @@ func (w *simWorld) checkEnd() {
 	}
 }
 
-// arrived reports whether an outcome with this content was accepted by
-// Temporal, or the application was told that it wasn't.
+// arrived reports whether Temporal accepted an outcome with this content, or a
+// hook reported that it did not.
 func (w *simWorld) arrived(entry, callback, says string) bool {
 	for _, m := range w.marks {
 		if m.entry != entry || callback != "" && m.callback != callback || m.says != says {

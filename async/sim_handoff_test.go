@@ -15,11 +15,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// handOffBeat is the operation of a worker that beats while its function runs.
+// handOffBeat is the operation of a worker that heartbeats while its function
+// runs.
 const handOffBeat = "hand-off beat"
 
-// handOffBeats returns what sends one of the worker's own heartbeats, now and then,
-// while the function of an attempt runs.
+// handOffBeats returns a function that sometimes sends a heartbeat of the
+// worker while the function of an attempt runs.
 func (w *simWorld) handOffBeats(at *simAttempt, c Callback) (beat func()) {
 	outer := w.frame()
 	p := outer.p
@@ -54,8 +55,8 @@ func signalsOf(r *record.Record) lifecycle.Signals {
 	return lifecycle.Signals{CancelRequested: r.CancelRequested, Paused: r.Paused, Reset: r.ResetRequested}
 }
 
-// handOffRow says which row a beat took, where nothing came between. had are the
-// details that Temporal had before.
+// handOffRow names the row of the state table for a beat if nothing happened in
+// between. had are the details that Temporal had before.
 func (w *simWorld) handOffRow(f *simFrame, over bool, had string, a *simAct) {
 	switch calls := strings.Join(f.calls, " "); {
 	case calls == "look:running beat:ok" && had != "" && a.details == had:
@@ -67,19 +68,19 @@ func (w *simWorld) handOffRow(f *simFrame, over bool, had string, a *simAct) {
 	}
 }
 
-// checkPassedOn checks that the details which were brought before an outcome are at
-// Temporal when the outcome comes: the next attempt resumes from them.
+// checkPassedOn checks that the pending details of an external system reach
+// Temporal before the outcome. The next attempt resumes from them.
 func (w *simWorld) checkPassedOn(f *simFrame, t completer.Target, m *simOutcome, a *simAct) {
 	r := w.records[m.entry]
 	if f.rough || w.landing || a.muddled || t.TaskToken == nil || a.cur == nil || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark ||
 		!lifecycle.DetailsPending(r) || r.TokenLostStarted == r.Started || a.cur.started.UnixNano() != r.Started ||
-		!t.Started.Equal(a.cur.started) || // the hub has read the entry before this attempt's Start, and cannot know that it runs
+		!t.Started.Equal(a.cur.started) || // the hub has read the entry before this attempt's Start, and cannot know that the attempt runs
 		a.lastBeat.UnixNano() > r.DetailsPendingSince {
 		return
 	}
 	for _, call := range f.calls {
 		if strings.HasSuffix(call, ":failed") || strings.HasSuffix(call, ":refused") {
-			return // an outcome does not wait for its details for ever
+			return // an outcome does not wait for its details without a limit
 		}
 	}
 	brought := w.details[detailsText(r.Details)]
@@ -88,8 +89,8 @@ func (w *simWorld) checkPassedOn(f *simFrame, t completer.Target, m *simOutcome,
 	}
 }
 
-// simBrokenHandOff are versions that are wrong in the beats of the hand-off, or in
-// what becomes of pending details.
+// simBrokenHandOff are versions in which the beats of the hand-off, or the
+// treatment of pending details, are wrong.
 var simBrokenHandOff = map[string]simBroken{
 	"the worker beats without details": {by: "G5", completer: func(c *simCompleter) completer.Completer { return simEmptyBeats{c} }},
 	"the worker beats with the details of an earlier look": {by: "G5", completer: func(c *simCompleter) completer.Completer {
@@ -100,7 +101,7 @@ var simBrokenHandOff = map[string]simBroken{
 	"pending details are sent to an attempt that is over": {by: "G5", completer: func(c *simCompleter) completer.Completer { return simRunsForever{c} }},
 }
 
-// simEmptyBeats forgets Temporal's details while the function runs.
+// simEmptyBeats loses Temporal's details while the function runs.
 type simEmptyBeats struct{ *simCompleter }
 
 func (c simEmptyBeats) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
@@ -110,10 +111,10 @@ func (c simEmptyBeats) Heartbeat(ctx context.Context, t completer.Target, detail
 	return c.simCompleter.Heartbeat(ctx, t, details)
 }
 
-// simStaleLooks gives the worker what it saw when it first looked.
+// simStaleLooks always gives the worker the answer to its first question.
 type simStaleLooks struct {
 	*simCompleter
-	seen map[time.Time]completer.Status // by when the attempt started
+	seen map[time.Time]completer.Status // keyed by the start of the attempt
 }
 
 func (c simStaleLooks) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -128,7 +129,7 @@ func (c simStaleLooks) Describe(ctx context.Context, t completer.Target, mark st
 	return s, nil
 }
 
-// skipCounts takes a beat that the pump skips for one that Temporal has.
+// skipCounts treats a beat that the pump skips as one that Temporal has.
 func skipCounts(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if s.p.w.frame().skips && State(r.State) == Waiting {
 		r.LastBeat = time.Now().UnixNano()
@@ -137,7 +138,7 @@ func skipCounts(s *simStore, ctx context.Context, e store.Entry, r *record.Recor
 	return s.put(ctx, e, r)
 }
 
-// simKeepsDetails takes pending details for sent where an outcome is sent next.
+// simKeepsDetails treats pending details as sent when an outcome is sent next.
 type simKeepsDetails struct{ *simCompleter }
 
 func (c simKeepsDetails) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
@@ -147,7 +148,8 @@ func (c simKeepsDetails) Heartbeat(ctx context.Context, t completer.Target, deta
 	return c.simCompleter.Heartbeat(ctx, t, details)
 }
 
-// simRunsForever takes each attempt for running where pending details may be sent.
+// simRunsForever treats each attempt as running when pending details may be
+// sent.
 type simRunsForever struct{ *simCompleter }
 
 func (c simRunsForever) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {

@@ -14,7 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simVoters vote on what an activity waits for. Two of them decide.
+// simVoters are the people who vote on a waiting activity. Two of the voters
+// decide.
 var simVoters = []string{"ada", "bob", "cyd", "dee"}
 
 const (
@@ -23,14 +24,14 @@ const (
 	simDecided = simSecret + "decided by "
 )
 
-// simNoteOf is a note of one voter: the same each time, so that it can be
-// repeated.
+// simNoteOf returns the note of one voter. The note of a voter is the same each
+// time, so that it can be repeated.
 func simNoteOf(kind string, voter int) Note {
 	data, _ := json.Marshal(simSecret + simVoters[voter])
 	return Note{At: time.Unix(1_700_000_000+int64(voter), 0), Kind: kind, By: simVoters[voter], Data: data}
 }
 
-// votersIn are the first two who have voted.
+// votersIn returns the first two people who have voted.
 func votersIn(notes []Note) (voters []string) {
 	for _, n := range notes {
 		if n.Kind == simVote && !slices.Contains(voters, n.By) && len(voters) < 2 {
@@ -65,7 +66,7 @@ func (w *simWorld) opNote() {
 	}
 }
 
-// opDecide votes, where two votes decide.
+// opDecide adds a vote in a round that two votes decide.
 func (w *simWorld) opDecide() {
 	if len(w.asks) == 0 {
 		return
@@ -102,7 +103,7 @@ func (w *simWorld) opDecide() {
 	}
 }
 
-// opRefresh looks at a request.
+// opRefresh calls Refresh for a request.
 func (w *simWorld) opRefresh() {
 	if len(w.asks) == 0 {
 		return
@@ -119,14 +120,14 @@ func (w *simWorld) opRefresh() {
 	w.shownError("Refresh", err)
 }
 
-// isNoted reports whether a note is in the journal of the round that was asked.
+// isNoted reports whether a note is in the journal of the round of the request.
 func isNoted(ask *simAsk, r *record.Record, n Note) bool {
 	return r != nil && record.NewCallbackID(ask.entry, r.Secret).Reveal() == ask.id && slices.ContainsFunc(r.Notes, func(m *record.Note) bool {
 		return m.At == n.At.UnixNano() && m.Kind == n.Kind && m.By == n.By && string(m.Data) == string(n.Data)
 	})
 }
 
-// noted checks that a note which was acknowledged is there.
+// noted checks that an acknowledged note is in the journal.
 func (w *simWorld) noted(f *simFrame, ask *simAsk, before *record.Record, n Note, err error) {
 	after := w.records[ask.entry]
 	if err != nil || f.p.dead || after == nil || record.NewCallbackID(ask.entry, after.Secret).Reveal() != ask.id {
@@ -137,7 +138,7 @@ func (w *simWorld) noted(f *simFrame, ask *simAsk, before *record.Record, n Note
 	}
 }
 
-// observeJournal checks what a write does to the journal.
+// observeJournal checks the change of a write to the journal.
 func (w *simWorld) observeJournal(before, after *record.Record) {
 	if string(before.Secret) != string(after.Secret) {
 		if len(after.Notes) > 0 {
@@ -164,16 +165,16 @@ func (w *simWorld) observeJournal(before, after *record.Record) {
 	}
 }
 
-// reasoned returns a context with the note of an operator who acts, which has to
-// be written together with the change.
+// reasoned returns a context with an operator's note. The note must be written
+// together with the operator's change.
 func (w *simWorld) reasoned(f *simFrame) context.Context {
 	n := simNoteOf(simReason+f.op, len(w.asks)%len(simVoters))
 	f.reason = &n
 	return WithNote(context.Background(), n)
 }
 
-// observeReason checks that an operator's note and what the operator did are one
-// write.
+// observeReason checks that an operator's note and the operator's change are
+// one write.
 func (w *simWorld) observeReason(before, after *record.Record, added []*record.Note) {
 	f := w.frame()
 	acted := f.op == "answer" && before.State == record.Waiting && after.State == record.Settled ||
@@ -207,7 +208,7 @@ func (w *simWorld) settledByVote(r *record.Record, says string) {
 	w.hit("Waiting: a note that decides settles, in one write")
 }
 
-// simBrokenJournal are versions that are wrong in what they do to the journal.
+// simBrokenJournal are versions that treat the journal wrongly.
 var simBrokenJournal = map[string]simBroken{
 	"the outcome decided without its note":         {by: "journal", put: settleUnnoted},
 	"a note written over what is there":            {by: "journal", put: forceNote},
@@ -226,7 +227,7 @@ func settleUnnoted(s *simStore, ctx context.Context, e store.Entry, r *record.Re
 	return s.put(ctx, e, r)
 }
 
-// forceNote is a note without compare-and-swap.
+// forceNote is a Note without compare-and-swap.
 func forceNote(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if op := s.p.w.frame().op; !errors.Is(err, store.ErrConflict) || op != "note" && op != "decide" {
@@ -254,7 +255,7 @@ func shrinkNotes(s *simStore, ctx context.Context, e store.Entry, r *record.Reco
 	return s.put(ctx, e, r)
 }
 
-// noteAgain is a Note that doesn't look for an equal one.
+// noteAgain is a Note that does not look for an equal note.
 func noteAgain(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	if before := s.p.w.records[e.ID]; s.p.w.frame().op == "note" && before != nil && len(r.Notes) > len(before.Notes) && len(before.Notes) > 0 {
 		r.Notes = append(r.Notes, proto.CloneOf(r.Notes[len(r.Notes)-1]))
@@ -263,7 +264,7 @@ func noteAgain(s *simStore, ctx context.Context, e store.Entry, r *record.Record
 	return s.put(ctx, e, r)
 }
 
-// noteFirst is an Abandon that writes its note before.
+// noteFirst is an Abandon that writes its note before the change.
 func noteFirst(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	before := s.p.w.records[e.ID]
 	if s.p.w.frame().op != "abandon" || before == nil || len(r.Notes) != len(before.Notes)+1 || e.Version == 0 {

@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	// simToken begins every task token, and simSecret every value of a payload.
+	// simToken is the beginning of every task token. simSecret is the beginning
+	// of every value of a payload.
 	simToken  = "token-"
 	simSecret = "value-"
 
-	// simListens: in one of so many histories what is logged and returned is
-	// read, which takes its time.
+	// simListens: in one of this number of histories, the test reads all logs
+	// and returned errors, which is slow.
 	simListens = 10
 )
 
-// simLog reads what the hubs log.
+// simLog checks the log lines of the hubs.
 type simLog struct{ w *simWorld }
 
 func (l simLog) Write(line []byte) (int, error) {
@@ -30,7 +31,7 @@ func (w *simWorld) shownError(of string, err error) {
 	}
 }
 
-// shown checks what anybody may read.
+// shown checks text that people may read.
 func (w *simWorld) shown(what, text string) {
 	if strings.Contains(text, simToken) {
 		w.violate("G7", "%s has a token", what)

@@ -19,7 +19,7 @@ type (
 func (simA) ResultType() string { return "A" }
 func (simB) ResultType() string { return "B" }
 
-// simOp is an operation of a history, and how often it comes.
+// simOp is an operation of a history, with its frequency.
 type simOp struct {
 	name   string
 	weight int
@@ -67,7 +67,7 @@ func simOps() []simOp {
 	}
 }
 
-// act does one operation, drawn from the current random sequence.
+// act runs one operation, drawn from the current random sequence.
 func (w *simWorld) act() {
 	if w.wrong != "" {
 		return
@@ -85,8 +85,8 @@ func (w *simWorld) newRun(workflow string) *simRun {
 	return r
 }
 
-// schedule has a run ask for an activity, mostly one after the other. No ID is
-// pending twice at once.
+// schedule makes a run schedule an activity, mostly one after the other. No
+// activity ID is pending twice at once.
 func (w *simWorld) schedule(r *simRun) {
 	id := []string{"approve", "approve", "other"}[w.rng.n(3)]
 	for _, a := range r.acts {
@@ -155,15 +155,15 @@ func (w *simWorld) opPollStart() {
 	}
 }
 
-// opStart has a worker begin, or begin again, an attempt that was dispatched.
+// opStart makes a worker begin a dispatched attempt, or begin it again.
 func (w *simWorld) opStart() {
 	n := len(w.attempts)
 	if n == 0 {
 		return
 	}
 	at := w.attempts[n-min(n, 1+w.rng.n(3))]
-	// A worker that is slower than the retention would find the entry gone:
-	// that is what the retention is for.
+	// A worker that is slower than the retention would find no entry: this is
+	// the purpose of the retention.
 	if at == at.act.cur || time.Since(at.started) < simRetention-5*time.Minute {
 		w.start(at)
 	}
@@ -172,7 +172,7 @@ func (w *simWorld) opStart() {
 func (w *simWorld) start(at *simAttempt) {
 	p := w.proc()
 	if w.calm {
-		p = w.worker() // what a hub without a completer leaves to others, an attempt may not live to see
+		p = w.worker() // an attempt may end before other hubs do the work of a hub without a completer
 	}
 	f := w.push("start", p)
 	defer w.pop()
@@ -215,7 +215,7 @@ func (w *simWorld) start(at *simAttempt) {
 		s.err = w.broken.result(s.err)
 	}
 	if p.dead {
-		return // the worker with it: nobody reports
+		return // the worker dies too, so nothing is reported
 	}
 	w.logf("%s: Start returns %v", p.name, s.err)
 	w.shownError("Start", s.err)
@@ -285,7 +285,7 @@ func (w *simWorld) ask(ctx context.Context, f *simFrame, at *simAttempt, c Callb
 	return nil
 }
 
-// askOf is what the external system knows of a callback.
+// askOf returns the external system's knowledge of a callback.
 func (w *simWorld) askOf(id string, c Callback, at *simAttempt) *simAsk {
 	ask := w.byCall[id]
 	if ask == nil {
@@ -299,7 +299,7 @@ func (w *simWorld) askOf(id string, c Callback, at *simAttempt) *simAsk {
 
 func (w *simWorld) opWork() { w.work(w.worker()) }
 
-// work does what is due, as Hub.Work does, one after the other.
+// work does the due work one entry after the other, as Hub.Work does.
 func (w *simWorld) work(p *simProc) (n int) {
 	f := w.push("work", p)
 	defer w.pop()

@@ -17,60 +17,60 @@ var (
 	errSimAway    = errors.New("simulation: can't be reached")
 )
 
-// simProc is a process with a hub. Once it has crashed its calls have no
-// effect, and nobody sees what its hub returns.
+// simProc is a process with a hub. After a crash, its calls have no effect, and
+// its hub's results are not used.
 type simProc struct {
 	w    *simWorld
 	name string
 	hub  *Hub
-	skew time.Duration // how fast its clock is
+	skew time.Duration // how fast the clock of the process is
 	dead bool
 
-	storeAway time.Time // its store can't be reached until then
-	refused   bool      // by Temporal, and others are not
-	carried   []func()  // deliveries that callers have left behind
+	storeAway time.Time // the process cannot reach the store until this time
+	refused   bool      // Temporal refuses this process and not the others
+	carried   []func()  // deliveries whose callers have left
 }
 
-// crash ends the process, and with it what it had yet to write down.
+// crash ends the process. Deliveries that it has not recorded are lost.
 func (p *simProc) crash() {
 	p.dead, p.carried = true, nil
 	p.loseDeliveries()
 }
 
-// simPut is a body as a hub gave it and as the store has it.
+// simPut is a body as a hub wrote it and as the store has it.
 type simPut struct{ hubs, stored []byte }
 
-// simFrame is one operation under way, and what it has met. Operations nest:
-// where one calls the store or Temporal, others run to their end before the
-// effect of that call, or after it. That is every interleaving at the
-// boundaries of steps, and needs no goroutine.
+// simFrame is a running operation and its observations. Operations nest: when
+// one operation calls the store or Temporal, others run completely before the
+// effect of that call, or after it. The nested operations cover all
+// interleavings at the boundaries of steps, and need no goroutine.
 type simFrame struct {
 	op           string
 	p            *simProc
-	crashIn      int           // calls until the process dies; 0: it doesn't
-	rough        bool          // something failed, or something else ran meanwhile
-	beating      bool          // it goes on with what a pump said
-	skips        bool          // and the pump wants no beat
-	outage       time.Duration // how long its store is away, no longer than Start waits
+	crashIn      int           // number of calls until the process dies; 0: it does not die
+	rough        bool          // a call failed, or another operation ran in between
+	beating      bool          // the operation handles a pump's decision
+	skips        bool          // the pump wants no beat
+	outage       time.Duration // how long the store is unreachable, at most as long as Start waits
 	losesReplies bool          // of Complete
 	calls        []string
-	reads        map[string]simRead // as last read or written, by entry
+	reads        map[string]simRead // each entry as it was last read or written
 	looks        map[context.Context]simLook
-	settled      []string // marks that it settled
-	reason       *Note    // that goes with its change
-	lasts        []simPut // what it has written, and may read back as it wrote it
+	settled      []string // the marks of the outcomes that this operation settled
+	reason       *Note    // the note that belongs to the operation's change
+	lasts        []simPut // the bodies that the operation has written, and may read back in the same form
 }
 
-// simRead is what a process knows of an entry.
+// simRead is a process's knowledge of an entry.
 type simRead struct {
 	rec *record.Record
-	at  int // the writes there were by then
+	at  int // the number of writes at that time
 }
 
-// seen says that the process at work knows an entry as it now is.
+// seen records that the current process knows the current state of an entry.
 func (w *simWorld) seen(id string) { w.frame().reads[id] = simRead{w.records[id], w.writes} }
 
-// simLook is what Describe told before a call by ID.
+// simLook is the answer of Describe before a call by ID.
 type simLook struct {
 	act   *simAct
 	epoch int
@@ -92,8 +92,8 @@ func (w *simWorld) pop() {
 
 func (w *simWorld) frame() *simFrame { return w.frames[len(w.frames)-1] }
 
-// edge is the boundary between two steps of a process: here others run, and
-// here it dies.
+// edge is the boundary between two steps of a process. Other operations run
+// here, and the process may die here.
 func (w *simWorld) edge() error {
 	w.align()
 	f := w.frame()
@@ -123,15 +123,16 @@ func (w *simWorld) edge() error {
 }
 
 const (
-	// simDepth bounds how deep operations nest.
+	// simDepth is the maximum depth of nested operations.
 	simDepth = 2
 
-	// simEdges is how many boundaries of an operation a process may die at; few
-	// have more. The early ones come more often, since all have those.
+	// simEdges is the number of boundaries of an operation at which a process
+	// may die. Few operations have more. Early boundaries are drawn more often,
+	// because every operation has them.
 	simEdges = 40
 )
 
-// fault draws one of the ways in which a call can go wrong; 0 is none.
+// fault draws one of the ways in which a call can fail; 0 is none.
 func (w *simWorld) fault(kinds int) int {
 	if !w.rng.chance(w.rates.fault) {
 		return 0
@@ -140,8 +141,8 @@ func (w *simWorld) fault(kinds int) int {
 	return 1 + w.rng.n(kinds)
 }
 
-// simEnded is ctx.Err, but for the very moment of the deadline: whether the
-// runtime has ended the context by then is chance.
+// simEnded returns ctx.Err, except at the exact time of the deadline. At that
+// time it is random whether the runtime has ended the context.
 func simEnded(ctx context.Context) error {
 	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
 		return context.DeadlineExceeded
@@ -149,8 +150,8 @@ func simEnded(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// around makes a call that can fail before or after its effect, can be made
-// twice by a client that repeats by itself, or can take effect when the caller
+// around makes a call that can fail before or after its effect. A client may
+// also repeat the call by itself, or the call may take effect after the caller
 // has given up.
 func around[T any](w *simWorld, ctx context.Context, late bool, what string, effect func() (T, error)) (T, error) {
 	var none T
@@ -200,8 +201,8 @@ func around[T any](w *simWorld, ctx context.Context, late bool, what string, eff
 	return v, err
 }
 
-// unreachable is the error of a call while the process's store is away. A late
-// effect is one that has reached it before.
+// unreachable returns the error of a call while the process cannot reach the
+// store. A call that reached the store before may still take effect late.
 func (p *simProc) unreachable() error {
 	if p.w.landing || !time.Now().Before(p.storeAway) {
 		return nil
@@ -212,9 +213,9 @@ func (p *simProc) unreachable() error {
 	return errSimAway
 }
 
-// simStore is a process's way to the store that all share. It sets the
-// process's clock: a hub whose clock is fast writes later times, and reads
-// times of others as if they were earlier.
+// simStore is a process's connection to the shared store. simStore applies the
+// process's clock: a hub with a fast clock writes later times, and reads the
+// times of other hubs as if they were earlier.
 type simStore struct {
 	p *simProc
 }
@@ -236,7 +237,7 @@ func (s *simStore) Get(ctx context.Context, id string) (store.Entry, error) {
 
 func (s *simStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	w := s.p.w
-	// The hub's clock was read just before.
+	// The hub read its clock just before.
 	out, rec := s.p.outgoing(e)
 	if w.broken.put != nil {
 		return w.broken.put(s, ctx, out, rec)
@@ -286,7 +287,7 @@ func (s *simStore) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 
 func (s *simStore) Close() error { return nil }
 
-// simCompleter is a process's way to Temporal.
+// simCompleter is a process's connection to Temporal.
 type simCompleter struct {
 	p *simProc
 }
@@ -302,8 +303,8 @@ func (c *simCompleter) Complete(ctx context.Context, t completer.Target, o compl
 		f.rough = true
 	}
 	w.sent(f, t, o)
-	// A call by ID that arrives late could meet anything: that gap is
-	// documented, and no test of what is promised.
+	// A late call by ID could reach any activity. This gap is documented, and
+	// the simulation does not test it.
 	_, err := around(w, ctx, t.TaskToken != nil, "Complete by "+how, func() (struct{}, error) {
 		if w.away {
 			return struct{}{}, errSimAway

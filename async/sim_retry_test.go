@@ -11,10 +11,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// now is the time by the process's clock, as the store has it.
+// now returns the time by the process's clock, in the store's form.
 func (p *simProc) now() int64 { return time.Now().Add(p.skew).UnixNano() }
 
-// opRetry has an operator retry an entry.
+// opRetry makes an operator retry an entry.
 func (w *simWorld) opRetry() {
 	ids := slices.Sorted(maps.Keys(w.records))
 	if len(ids) == 0 {
@@ -51,13 +51,13 @@ func (w *simWorld) opRetry() {
 	}
 }
 
-// simBrokenRetry are versions that are wrong in how an entry is retried.
+// simBrokenRetry are versions that retry entries wrongly.
 var simBrokenRetry = map[string]simBroken{
 	"an early result retried":     {by: "G1", retry: retryEarly},
 	"a delivered outcome retried": {by: "G2", retry: retryClosed},
 }
 
-// retryClosed delivers again what Temporal has taken.
+// retryClosed delivers an outcome again that Temporal has accepted.
 func retryClosed(c Callback) error {
 	_, err := c.update(context.Background(), func(e entry) (entry, bool, error) {
 		if e.rec.State != record.Closed || e.rec.End != record.EndDelivered {
@@ -70,7 +70,7 @@ func retryClosed(c Callback) error {
 	return err
 }
 
-// retryEarly makes an early result due, which has no activity to go to.
+// retryEarly makes an early result due although its activity has not arrived.
 func retryEarly(c Callback) error {
 	_, err := c.update(context.Background(), func(e entry) (entry, bool, error) {
 		if e.rec.State != record.Settled {

@@ -18,8 +18,9 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// simRows are the rows of the state table in docs/internals.md, in its order. A run of 20,000
-// histories or more in which one of them is never taken fails.
+// simRows are the rows of the state table in docs/internals.md, in the same
+// order. A test run with at least 20,000 histories fails if it never takes one
+// of the rows.
 var simRows = []string{
 	"none: Start asks",
 	"none, in the run after a workflow reset: Start asks again",
@@ -128,9 +129,9 @@ var simRows = []string{
 	"Waiting, adopted by its IDs, same Start: brings the token",
 }
 
-// TestRowsAreThoseOfTheDocs holds the rows that are counted, and their numbers,
-// to the state table of docs/internals.md. The table's own cases are in package
-// lifecycle.
+// TestRowsAreThoseOfTheDocs compares the counted rows and their numbers with
+// the state table of docs/internals.md. Package lifecycle has the cases of the
+// table itself.
 func TestRowsAreThoseOfTheDocs(t *testing.T) {
 	text, err := os.ReadFile("../docs/internals.md")
 	if err != nil {
@@ -149,10 +150,10 @@ func TestRowsAreThoseOfTheDocs(t *testing.T) {
 	}
 }
 
-// rowNumber is the number of a row in the state table, or 0.
+// rowNumber returns the number of a row in the state table, or 0.
 func rowNumber(row string) int { return slices.Index(simRows, row) + 1 }
 
-// startRow says which row a Start took, where nothing came between.
+// startRow names the row that a Start took if nothing happened in between.
 func (w *simWorld) startRow(s simStarted, after *record.Record) {
 	if s.f.rough {
 		if s.asked != "" && s.err == activity.ErrResultPending && after != nil && State(after.State) != Waiting && record.NewCallbackID(s.entry, after.Secret).Reveal() == s.asked {
@@ -225,7 +226,8 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 		} else if !errors.Is(s.err, lifecycle.ErrUnresolved) {
 			w.expect(pending, "Settled, later Start: delivers, doesn't ask")
 		} else {
-			// Nobody can say whether this attempt has to ask.
+			// No process can determine whether this attempt must run its
+			// function.
 			w.expect(failed && (w.away || s.f.p.hub.completer == nil || s.at != s.at.act.cur), "Settled failure, later Start, unresolved: the worker gets an error")
 		}
 	case State(b.State) == Settled:
@@ -242,7 +244,7 @@ func (w *simWorld) startRow(s simStarted, after *record.Record) {
 	}
 }
 
-// expect counts a row, which must have been taken as it says.
+// expect counts a row, and checks that the operation took it as the row says.
 func (w *simWorld) expect(ok bool, row string) {
 	if !ok {
 		w.violate("row", "not as in %q", row)
@@ -250,15 +252,15 @@ func (w *simWorld) expect(ok bool, row string) {
 	w.hit(row)
 }
 
-// keyRow says which of the rules for keys a Start met that found another
+// keyRow names the rule for keys that applies to a Start that found another
 // activity under its key.
 func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 	b, a := s.before, w.actOfRecord(s.before)
 	inUse := s.err != nil && strings.Contains(s.err.Error(), "key in use")
 	newRound := after != nil && string(after.Secret) != string(b.Secret)
 	closed := State(b.State) == Closed
-	// An activity that was scheduled before, or at the same time, is another
-	// run's after a workflow reset, or speaks too late.
+	// An activity that was scheduled before, or at the same time, belongs to
+	// another run after a workflow reset, or arrives too late.
 	earlier := !s.at.act.scheduled.After(a.scheduled)
 	key := "key"
 	if earlier {
@@ -306,7 +308,7 @@ func (w *simWorld) keyRow(s simStarted, asked bool, after *record.Record) {
 	}
 }
 
-// passedOnRow says what became of pending heartbeat details before an outcome was
+// passedOnRow names the row for pending heartbeat details before an outcome is
 // sent.
 func (w *simWorld) passedOnRow(calls string, before *record.Record) {
 	sent := strings.Contains(calls, "token:") || strings.Contains(calls, "id:")
@@ -319,7 +321,7 @@ func (w *simWorld) passedOnRow(calls string, before *record.Record) {
 	}
 }
 
-// deliveryRow says which row the writing down of a delivery took.
+// deliveryRow names the row that the recording of a delivery took.
 func (w *simWorld) deliveryRow(f *simFrame, was, is State, before, r *record.Record) {
 	if was == Settled && is == Closed {
 		w.behindRow(f, r)

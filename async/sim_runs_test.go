@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// opEndRun ends a run; a workflow that continues has another.
+// opEndRun ends a run. A workflow that continues as new gets another run.
 func (w *simWorld) opEndRun() {
 	w.endRun(w.runs[w.rng.n(len(w.runs))])
 }
@@ -30,9 +30,9 @@ func (w *simWorld) opForget() {
 	}
 }
 
-// opResetWorkflow resets a workflow: another run begins with the events that one
-// before had up to a certain workflow task. What was pending at that point is
-// pending again, and was scheduled when it was then; a run that is open is
+// opResetWorkflow resets a workflow: another run begins with the events of an
+// earlier run up to a certain workflow task. An activity that was pending at
+// that point is pending again, with its old scheduled time. An open run is
 // terminated.
 func (w *simWorld) opResetWorkflow() { w.resetWorkflow(w.runs[w.rng.n(len(w.runs))]) }
 
@@ -43,7 +43,7 @@ func (w *simWorld) resetWorkflow(base *simRun) {
 	var carried []*simAct
 	for i, a := range base.acts {
 		again := slices.ContainsFunc(base.acts[i+1:], func(b *simAct) bool { return b.id == a.id })
-		// One that has closed may have done so after that point.
+		// An activity that has closed may have closed after that point.
 		if !again && (a.pending() || w.rng.chance(700)) {
 			carried = append(carried, a)
 		}
@@ -70,8 +70,9 @@ func (w *simWorld) resetWorkflow(base *simRun) {
 	}
 }
 
-// opAnswerAndGoOn has the outside answer who was asked last, while much goes
-// wrong, and the workflow go on before anybody has looked what became of that.
+// opAnswerAndGoOn makes the external system answer the last request during many
+// faults. The workflow continues before any process has checked what happened
+// to the answer.
 func (w *simWorld) opAnswerAndGoOn() {
 	if len(w.asks) == 0 {
 		return
@@ -92,7 +93,7 @@ func (w *simWorld) opAnswerAndGoOn() {
 	case 2, 3:
 		w.resetWorkflow(r)
 	default:
-		for range 3 { // under the other ID, beside one that is buffered
+		for range 3 { // under the other ID, in addition to a buffered one
 			if r.open() && !r.standalone() {
 				w.schedule(r)
 			}
@@ -110,8 +111,9 @@ func (w *simWorld) opAnswerAndGoOn() {
 	}
 }
 
-// opFailUnheard has the outside fail an attempt, the reply be lost, and mostly
-// attempts follow of which no process of ours hears, before one that calls Start.
+// opFailUnheard makes the external system fail an attempt, and loses the reply.
+// Mostly, attempts follow that no process hears of, before one that calls
+// Start.
 func (w *simWorld) opFailUnheard() {
 	if len(w.asks) == 0 {
 		return
@@ -155,8 +157,9 @@ func (w *simWorld) untilBackoff(a *simAct) {
 	}
 }
 
-// opAnsweredElsewhere has somebody complete an activity without Latchkey, maybe
-// while a workflow task runs, which a hub may meet.
+// opAnsweredElsewhere makes another client complete an activity without
+// Latchkey. A workflow task may be running, and a hub may meet the buffered
+// event.
 func (w *simWorld) opAnsweredElsewhere() {
 	a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil })
 	if a == nil {

@@ -13,26 +13,26 @@ import (
 // simNamespace is the only namespace of the simulation.
 const simNamespace = "sim"
 
-// simRun is a run of a workflow in the simulated Temporal, or a standalone
-// activity, which has no workflow and a run ID of its own.
+// simRun is a run of a workflow in the simulated Temporal server. For a
+// standalone activity, it has no workflow but has a run ID.
 type simRun struct {
 	workflow, run string
-	task          bool // a workflow task runs: close events are buffered until it ends
+	task          bool // a workflow task is running: close events are buffered until it ends
 	closed        bool
 	gone          bool // its history is
 	acts          []*simAct
 }
 
-// simAct is an activity as Temporal keeps it.
+// simAct is an activity as Temporal stores it.
 type simAct struct {
 	run       *simRun
 	seq       int
 	id        string
 	scheduled time.Time
 	options   StartOptions
-	typ       string // what its code awaits today
+	typ       string // the type that its code awaits now
 
-	num      int32 // of the attempt that runs, else of the next
+	num      int32 // number of the running attempt, or of the next one if none runs
 	cur      *simAttempt
 	attempts []*simAttempt
 	backoff  time.Time
@@ -41,33 +41,33 @@ type simAct struct {
 	expires  time.Time     // schedule to close
 
 	paused, cancelRequested bool
-	lastMark                string // in the last failure
-	lastTrue                string // the mark of what really ended the attempt before
+	lastMark                string // the mark in the last failure
+	lastTrue                string // the mark of the outcome that really ended the previous attempt
 
 	beats    time.Duration // heartbeat timeout; zero: none
-	details  string        // of the last heartbeat
+	details  string        // details of the last heartbeat
 	lastBeat time.Time
 	beatBy   *simFrame // whose it was
-	muddled  bool      // heartbeats may have come in another order than they were sent
+	muddled  bool      // heartbeats may have arrived in another order than they were sent
 
-	resetting bool // the attempt that runs is the last before a reset
+	resetting bool // the running attempt is the last one before a reset
 	resets    int
-	carried   bool // into this run by a reset of the workflow
+	carried   bool // a workflow reset carried the activity into this run
 
 	closed   bool
 	buffered bool
 	end      simEnd
-	spoilt   bool // by a call that nothing fences: see tooLate
-	epoch    int  // counts changes that matter between a look and a call
+	spoilt   bool // an unprotected call reached this activity: see tooLate
+	epoch    int  // counts the changes that matter between a check and a call
 }
 
-// simEnd is how an activity closed.
+// simEnd is the end of an activity.
 type simEnd struct {
-	kind    string // "completed", "failed", "canceled", "timed out", "gone": with its workflow
+	kind    string // "completed", "failed", "canceled", "timed out", or "gone" with its workflow
 	ours    bool
-	mark    string // of the closing failure
-	retried string // of the failure before the last attempt
-	actual  string // the mark of our outcome that closed it, whoever sent it
+	mark    string // the mark of the closing failure
+	retried string // the mark of the failure before the last attempt
+	actual  string // the mark of Latchkey's outcome that closed the activity, whichever process sent it
 }
 
 // simAttempt is one attempt of an activity.
@@ -80,8 +80,8 @@ type simAttempt struct {
 	typ      string
 	ran      int  // how often its function has run
 	returned bool // nil, once
-	lost     int  // the write by which a hub said that its token isn't taken any more
-	forgot   int  // and that by which the entry was of another attempt, or 0
+	lost     int  // the write in which a hub recorded that Temporal no longer accepts the token
+	forgot   int  // the write after which the entry belonged to another attempt, or 0
 	calls    int  // how often Start was called
 }
 
@@ -101,12 +101,12 @@ func (a *simAct) pending() bool { return !a.closed && a.run.open() }
 
 // poll dispatches the next attempt to a worker.
 func (w *simWorld) poll(a *simAct) *simAttempt {
-	w.sleep(time.Microsecond) // no two attempts start at one time
+	w.sleep(time.Microsecond) // no two attempts start at the same time
 	now := time.Now()
 	at := &simAttempt{
 		act: a, num: a.num, started: now, deadline: now.Add(a.timeout), typ: a.typ,
-		// A token holds the number of the attempt, and nothing else that tells
-		// attempts apart: after a reset an old one is valid again.
+		// A token contains the number of the attempt, and nothing else
+		// distinguishes attempts. After a reset, an old token is valid again.
 		token: a.token(),
 	}
 	a.cur, a.resetting = at, false
@@ -116,14 +116,14 @@ func (w *simWorld) poll(a *simAct) *simAttempt {
 	return at
 }
 
-// token is that of the attempt with the current number.
+// token returns the token of the attempt with the current number.
 func (a *simAct) token() string { return fmt.Sprintf(simToken+"%d.%d", a.seq, a.num) }
 
 func (a *simAct) canPoll() bool {
 	return a.pending() && a.cur == nil && !a.paused && !time.Now().Before(a.backoff)
 }
 
-// tick lets the server's timers fire.
+// tick makes the server's timers fire.
 func (w *simWorld) tick() {
 	now := time.Now()
 	for _, r := range w.runs {
@@ -131,7 +131,7 @@ func (w *simWorld) tick() {
 			switch {
 			case !a.pending() || a.paused:
 			case !now.Before(a.expires):
-				// Its event has the last failure as the cause.
+				// The close event has the last failure as its cause.
 				w.close(a, simEnd{kind: "timed out", mark: a.lastMark})
 			case a.cur != nil && !now.Before(a.cur.deadline):
 				w.timeOut(a)
@@ -142,8 +142,8 @@ func (w *simWorld) tick() {
 	}
 }
 
-// timeOut ends the running attempt by one of its time-outs, whose failure takes
-// the place of the last one.
+// timeOut ends the running attempt with a timeout. The timeout's failure
+// replaces the last failure.
 func (w *simWorld) timeOut(a *simAct) {
 	w.logf("temporal: %v: attempt times out", a)
 	if a.num >= a.max {
@@ -153,7 +153,7 @@ func (w *simWorld) timeOut(a *simAct) {
 	w.retry(a, "", "")
 }
 
-// retry ends the running attempt, and has another follow.
+// retry ends the running attempt, and schedules another one.
 func (w *simWorld) retry(a *simAct, mark, actual string) {
 	a.cur = nil
 	a.num++
@@ -172,7 +172,7 @@ func (w *simWorld) close(a *simAct, end simEnd) {
 	w.logf("temporal: %v: closed, %s (buffered: %t)", a, end.kind, a.buffered)
 }
 
-// failAttempt fails the attempt that runs.
+// failAttempt fails the running attempt.
 func (w *simWorld) failAttempt(a *simAct, retryable bool, mark, actual string) {
 	w.logf("temporal: %v: attempt %d fails (%s)", a, a.num, w.nameOf(mark))
 	if retryable && a.num < a.max {
@@ -182,8 +182,8 @@ func (w *simWorld) failAttempt(a *simAct, retryable bool, mark, actual string) {
 	w.close(a, simEnd{kind: "failed", mark: mark, actual: actual})
 }
 
-// reset starts the attempts' numbers anew. An attempt that runs goes on, under
-// a number that its token doesn't have.
+// reset sets the numbers of the attempts back. A running attempt continues
+// under a new number, which its token does not have.
 func (w *simWorld) reset(a *simAct) {
 	a.num = 1
 	a.resets++
@@ -200,13 +200,13 @@ func (w *simWorld) requestCancel(a *simAct) {
 	w.logf("temporal: %v: cancel requested", a)
 	a.epoch++
 	if a.cur == nil {
-		w.close(a, simEnd{kind: "canceled"}) // by the server itself
+		w.close(a, simEnd{kind: "canceled"}) // the server itself cancels the activity
 		return
 	}
 	a.cancelRequested = true
 }
 
-// endTask ends a workflow task, which writes what was buffered.
+// endTask ends a workflow task. Buffered events are then written.
 func (w *simWorld) endTask(r *simRun) {
 	r.task = false
 	for _, a := range r.acts {
@@ -214,7 +214,7 @@ func (w *simWorld) endTask(r *simRun) {
 	}
 }
 
-// terminate ends a run with all that is in it, without an event for any of it.
+// terminate ends a run and its activities, without events for the activities.
 func (w *simWorld) terminate(r *simRun) {
 	w.logf("temporal: %s/%s ends", r.workflow, r.run)
 	w.endTask(r)
@@ -222,14 +222,15 @@ func (w *simWorld) terminate(r *simRun) {
 	for _, a := range r.acts {
 		if !a.closed {
 			a.closed, a.cur = true, nil
-			// It is still listed, with its last failure.
+			// The terminated run still lists the activity, with its last
+			// failure.
 			a.end = simEnd{kind: "gone", actual: a.lastTrue, retried: a.lastMark}
 		}
 		a.epoch++
 	}
 }
 
-// byToken returns the activity of which a running attempt has this token.
+// byToken returns the activity whose running attempt has this token.
 func (w *simWorld) byToken(token string) *simAct {
 	for _, r := range w.runs {
 		for _, a := range r.acts {
@@ -241,7 +242,7 @@ func (w *simWorld) byToken(token string) *simAct {
 	return nil
 }
 
-// byID returns the activity that is pending under the ID, whichever that is.
+// byID returns the activity that is pending under the ID, whichever it is.
 func (w *simWorld) byID(t completer.Target) *simAct {
 	for _, r := range w.runs {
 		if !r.named(t) {
@@ -256,7 +257,7 @@ func (w *simWorld) byID(t completer.Target) *simAct {
 	return nil
 }
 
-// actOf returns the activity that the target names by when it was scheduled.
+// actOf returns the activity that the target identifies by its scheduled time.
 func (w *simWorld) actOf(t completer.Target) *simAct {
 	for _, r := range w.runs {
 		if !r.named(t) {
@@ -271,7 +272,7 @@ func (w *simWorld) actOf(t completer.Target) *simAct {
 	return nil
 }
 
-// attemptOf returns the attempt that the target names by when it started.
+// attemptOf returns the attempt that the target identifies by its start.
 func (a *simAct) attemptOf(started time.Time) *simAttempt {
 	for _, at := range a.attempts {
 		if at.started.Equal(started) {
@@ -281,13 +282,13 @@ func (a *simAct) attemptOf(started time.Time) *simAttempt {
 	return nil
 }
 
-// complete is the server's side of Completer.Complete.
+// complete implements the server's side of Completer.Complete.
 func (w *simWorld) complete(f *simFrame, t completer.Target, o completer.Outcome) error {
 	var a *simAct
 	if t.TaskToken != nil {
 		a = w.byToken(string(t.TaskToken))
 	} else if a = w.byID(t); a != nil && o.Result == nil && a.cur == nil {
-		a = nil // only a result is taken while no attempt runs
+		a = nil // only a result is accepted while no attempt runs
 	}
 	if a == nil {
 		return completer.ErrOver
@@ -307,7 +308,7 @@ func (w *simWorld) complete(f *simFrame, t completer.Target, o completer.Outcome
 	return nil
 }
 
-// describe is the server's side of Completer.Describe.
+// describe implements the server's side of Completer.Describe.
 func (w *simWorld) describe(t completer.Target, mark string) completer.Status {
 	a := w.actOf(t)
 	if a == nil || a.run.gone {
@@ -329,8 +330,8 @@ func (w *simWorld) describe(t completer.Target, mark string) completer.Status {
 	return completer.Status{End: a.end.evidence(mark, a.run.standalone())}
 }
 
-// evidence judges a close event as describer.evidence does. Nothing tells who
-// reported the cancellation of a standalone activity.
+// evidence judges a close event as describer.evidence does. The server does not
+// report which client cancelled a standalone activity.
 func (e simEnd) evidence(mark string, standalone bool) completer.End {
 	byKind := func(kind string) completer.End {
 		if mark != "" && mark[:1] == kind && (e.ours || standalone && kind == "c") {
@@ -354,8 +355,8 @@ func (e simEnd) evidence(mark string, standalone bool) completer.End {
 	}
 }
 
-// info is what the SDK tells an attempt's function, by the clock of a process
-// whose clock is fast by skew.
+// info returns the SDK's description of an attempt for its function, by the
+// clock of a process that is fast by skew.
 func (at *simAttempt) info(skew time.Duration) activity.Info {
 	a := at.act
 	i := activity.Info{
@@ -381,7 +382,7 @@ func (a *simAct) String() string {
 	return fmt.Sprintf("%s/%s/%s#%d", a.run.workflow, a.run.run, a.id, a.seq)
 }
 
-// simTime shows a time of the simulation, which begins at 0.
+// simTime formats a time of the simulation, which begins at 0.
 func simTime(t time.Time) string {
 	return t.Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).String()
 }

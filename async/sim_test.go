@@ -12,40 +12,43 @@ import (
 	"time"
 )
 
-// The simulation plays histories: random operations on a few hubs, each with a
-// clock of its own, that share a store and a model of Temporal. Every call of
-// the store or of Temporal is a boundary between steps, at which others run, the
-// call fails before or after its effect, or the process dies. It runs in
-// testing/synctest's time, on one goroutine, so that a seed is all it depends on.
+// The simulation plays histories: random operations on a few hubs that share a
+// store and a model of Temporal. Each hub has a clock of its own. Every call of
+// the store or of Temporal is a boundary between steps. At a boundary, other
+// operations run, the call fails before or after its effect, or the process
+// dies. The simulation runs in testing/synctest's time, on one goroutine, so a
+// history depends only on its seed.
 //
-// What is promised is checked after each write, each call and each answer, and
-// at the end, when nothing fails any more and everything must come to its end.
-// Some gaps are documented, since nothing on this side of Temporal's API can
-// close them. The model knows them as exceptions, each as narrow as it can be,
-// and counts them: were they more than a few, they would hide something.
+// The guarantees are checked after each write, each call and each answer. The
+// guarantees are also checked at the end, when nothing fails any more and all
+// activities must end. Some gaps are documented, because a client of Temporal's
+// API cannot close them. The model has an exception for each of these gaps, as
+// narrow as possible, and counts the exceptions. A large number would hide
+// errors.
 //
-// Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go what
-// can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go,
+// Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go
+// what can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go,
 // sim_answers_test.go, sim_beats_test.go, sim_runs_test.go and
-// sim_behind_test.go and sim_retry_test.go the operations; sim_finish_test.go the end;
-// sim_check_test.go, sim_accept_test.go and sim_leaks_test.go what must hold;
-// sim_journal_test.go what must hold of notes;
-// sim_rows_test.go the rows of the state table; sim_broken_test.go and its
-// neighbours the versions that must be found wrong.
+// sim_behind_test.go and sim_retry_test.go the operations; sim_finish_test.go
+// the end; sim_check_test.go, sim_accept_test.go and sim_leaks_test.go what
+// must hold; sim_journal_test.go what must hold of notes; sim_rows_test.go the
+// rows of the state table; sim_broken_test.go and its neighbours the versions
+// that must be found wrong.
 
-// play plays a history in a time of its own.
+// play plays a history in a separate time bubble.
 func (h simHistory) play(t *testing.T, broken simBroken, rows map[string]int, trace *[]string) (wrong string) {
 	synctest.Test(t, func(*testing.T) { wrong = h.run(broken, rows, trace) })
 	return wrong
 }
 
-// guaranteeOf is the guarantee that a violation breaks.
+// guaranteeOf returns the guarantee that a violation breaks.
 func guaranteeOf(wrong string) string {
 	guarantee, _, _ := strings.Cut(wrong, ":")
 	return guarantee
 }
 
-// shrink leaves steps out as long as the history stays wrong in the same way.
+// shrink removes steps from a history while the history still fails in the same
+// way.
 func (h simHistory) shrink(t *testing.T, broken simBroken, wrong string) simHistory {
 	rows := make(map[string]int)
 	for size := len(h.steps) / 2; size > 0; {
@@ -65,7 +68,7 @@ func (h simHistory) shrink(t *testing.T, broken simBroken, wrong string) simHist
 	return h
 }
 
-// report shows the shortest history that goes wrong.
+// report prints the shortest failing history.
 func (h simHistory) report(t *testing.T, broken simBroken, seed uint64, wrong string) {
 	short := h.shrink(t, broken, wrong)
 	var trace []string
@@ -74,10 +77,10 @@ func (h simHistory) report(t *testing.T, broken simBroken, seed uint64, wrong st
 		wrong, seed, len(short.steps), len(h.steps), strings.Join(trace, "\n"))
 }
 
-// simSettings are the environment's: LATCHKEY_SEED replays one history,
-// LATCHKEY_HISTORIES says how many are played, LATCHKEY_SOAK makes that a million,
-// and LATCHKEY_SHOW shows the shortest history that takes a row, or an exception,
-// with this beginning.
+// simSettings reads the environment: LATCHKEY_SEED replays one history.
+// LATCHKEY_HISTORIES sets the number of histories, and LATCHKEY_SOAK sets it to
+// a million. LATCHKEY_SHOW prints the shortest history that takes a row, or an
+// exception, whose name begins with its value.
 func simSettings(t *testing.T) (broken simBroken, first uint64, histories int) {
 	number := func(name string) uint64 {
 		n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
@@ -102,12 +105,13 @@ func simSettings(t *testing.T) (broken simBroken, first uint64, histories int) {
 	return broken, uint64(time.Now().UnixNano()), histories
 }
 
-// simFirst is the first seed of a plain test run, so that the same code gets the
-// same verdict. make soak and LATCHKEY_HISTORIES draw their seeds by the clock.
+// simFirst is the first seed of a plain test run, so that the same code always
+// gets the same result. make soak and LATCHKEY_HISTORIES derive their seeds
+// from the clock.
 const simFirst = 20261130
 
 // TestSimulation plays random histories of several hubs against a model of
-// Temporal, and checks the guarantees after each.
+// Temporal, and checks the guarantees in each history.
 func TestSimulation(t *testing.T) {
 	broken, first, histories := simSettings(t)
 	t.Logf("%d histories from seed %d", histories, first)
@@ -141,7 +145,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	for _, row := range simRows {
-		// Some rows need so much to come together that fewer histories may miss them.
+		// Some rows are so rare that fewer histories may not reach them.
 		if rows[row] == 0 && histories >= 20_000 && !t.Failed() {
 			t.Errorf("row %d of the state table is never taken: %s", rowNumber(row), row)
 		}
@@ -158,7 +162,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestSimulationReplays shows that a seed is all that a history depends on.
+// TestSimulationReplays shows that a history depends only on its seed.
 func TestSimulationReplays(t *testing.T) {
 	for seed := range uint64(100) {
 		var traces [2][]string

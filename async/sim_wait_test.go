@@ -10,16 +10,16 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// simSilent is the name of a pump that never beats, so that only the watch
-// notices the end of an activity whose deadline is far away.
+// simSilent is the name of a pump that never beats. Only the watch then notices
+// the end of an activity whose deadline is far away.
 const simSilent = "silent"
 
 type simSilentPump struct{ simPump }
 
 func (simSilentPump) Next(heartbeat.Activity, time.Time) time.Time { return time.Time{} }
 
-// leaveStore takes the store away from a process that calls Start, now and then:
-// at once, or when the function runs, which calls leave.
+// leaveStore sometimes makes the store unreachable for a process that calls
+// Start. The outage begins at once, or when the function runs and calls leave.
 func (w *simWorld) leaveStore(f *simFrame, at *simAttempt) (leave func()) {
 	if w.calm || !w.rng.chance(60) {
 		return func() {}
@@ -30,7 +30,7 @@ func (w *simWorld) leaveStore(f *simFrame, at *simAttempt) (leave func()) {
 	leave = func() {
 		w.logf("%s: its store is away for %v", p.name, d)
 		p.storeAway = time.Now().Add(d)
-		// A pause before the last try may be as long as this.
+		// A pause before the last try may have this length.
 		const longest = lastStoreRetry + lastStoreRetry/4 + lastStoreRetry
 		if d+longest > min(defaultStoreWait, time.Until(at.deadline.Add(-p.skew))/2) {
 			f.rough = true
@@ -45,7 +45,7 @@ func (w *simWorld) leaveStore(f *simFrame, at *simAttempt) (leave func()) {
 	return func() {}
 }
 
-// checkWait checks that a store which is away for a moment costs no attempt.
+// checkWait checks that a short outage of the store costs no attempt.
 func (w *simWorld) checkWait(s simStarted, r *record.Record) {
 	if s.f.outage == 0 || s.f.rough {
 		return
@@ -61,7 +61,8 @@ func (w *simWorld) checkWait(s simStarted, r *record.Record) {
 	}
 }
 
-// simBrokenWaits are versions that wait for nothing, or look after nothing.
+// simBrokenWaits are versions that do not wait for the store, or do not watch
+// activities.
 var simBrokenWaits = map[string]simBroken{
 	"Start that doesn't wait for the store": {by: "wait", options: func(o *Options) { o.StoreWait = -1 }},
 	"nothing looked after":                  {by: "G6", options: func(o *Options) { o.WatchInterval = -1 }},

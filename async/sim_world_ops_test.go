@@ -10,13 +10,13 @@ func (w *simWorld) opPass() {
 		time.Minute, 6 * time.Minute, 30 * time.Minute, 3 * time.Hour,
 	}[w.rng.pick([]int{10, 20, 20, 20, 20, 15, 10, 6, 3, 2})]
 	w.logf("%v passes", d)
-	w.sleep(d + time.Microsecond) // so that no timeout ends at the very moment at which the time has passed
+	w.sleep(d + time.Microsecond) // the extra time ensures that no timeout ends exactly when the sleep ends
 	w.tick()
 }
 
 func (w *simWorld) opTimeOut() {
 	if a := w.activities(func(a *simAct) bool { return a.pending() && a.cur != nil }); a != nil {
-		w.timeOut(a) // for want of heartbeats
+		w.timeOut(a) // heartbeats are missing
 	}
 }
 
@@ -45,7 +45,7 @@ func (w *simWorld) opCancel() {
 	}
 }
 
-// opTask begins or ends a workflow task; one that ends may ask for another
+// opTask begins or ends a workflow task. A task that ends may schedule another
 // activity.
 func (w *simWorld) opTask() {
 	r := w.runs[w.rng.n(len(w.runs))]
@@ -76,15 +76,15 @@ func (w *simWorld) opServer() {
 	w.logf("temporal: away: %t, refusing: %t", w.away, w.refusing)
 }
 
-// simLate is a write that takes effect when its caller has given up.
+// simLate is a write that takes effect after its caller has given up.
 type simLate struct {
 	sent time.Time
 	land func()
 }
 
-// simTransit is how long a write can be on its way: as long as a connection that
-// has lost its peer. It is less than the retention, so that nothing creates an
-// entry again that was removed.
+// simTransit is the longest time that a write can be in transit, as on a
+// connection that has lost its peer. simTransit is shorter than the retention,
+// so that a late write does not create a removed entry again.
 const simTransit = 15 * time.Minute
 
 func (w *simWorld) opLate() {
@@ -105,7 +105,8 @@ func (w *simWorld) opLate() {
 
 func (w *simWorld) opCrash() { w.procs[w.rng.n(len(w.procs))].crash() }
 
-// opRedeploy changes what the activities' code awaits, from the next attempt on.
+// opRedeploy changes the type that the activities' code awaits, from the next
+// attempt on.
 func (w *simWorld) opRedeploy() {
 	if a := w.activities((*simAct).pending); a != nil {
 		a.typ = map[string]string{"A": "B", "B": "A"}[a.typ]

@@ -13,8 +13,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// simRand is a random sequence that is cheap to begin: each operation of a
-// history has its own, so that leaving one out doesn't change the others.
+// simRand is a random sequence that is cheap to start. Each operation of a
+// history has its own sequence, so that removing one operation does not change
+// the others.
 type simRand struct{ state uint64 }
 
 func (r *simRand) next() uint64 { // SplitMix64
@@ -27,10 +28,10 @@ func (r *simRand) next() uint64 { // SplitMix64
 
 func (r *simRand) n(n int) int { return int(r.next() >> 1 % uint64(n)) }
 
-// chance is true so many times in a thousand.
+// chance returns true n times in a thousand.
 func (r *simRand) chance(perMille int) bool { return r.n(1000) < perMille }
 
-// pick draws one of several by weight.
+// pick draws one of several values by weight.
 func (r *simRand) pick(weights []int) int {
 	sum := 0
 	for _, w := range weights {
@@ -45,10 +46,10 @@ func (r *simRand) pick(weights []int) int {
 	return 0
 }
 
-// simRates say how rough a history is, in so many of a thousand calls.
+// simRates are the failure rates of a history, per thousand calls.
 type simRates struct{ fault, nest, crash int }
 
-// simHistory is a history: what begins it, and its operations, each by the
+// simHistory is a history: its first seed, and its operations, each with the
 // seed of its own random sequence.
 type simHistory struct {
 	seed  uint64
@@ -66,7 +67,7 @@ func newSimHistory(seed uint64) simHistory {
 	return h
 }
 
-// simWorld is everything there is in one history.
+// simWorld is the complete state of one history.
 type simWorld struct {
 	rng     *simRand
 	rates   simRates
@@ -77,10 +78,10 @@ type simWorld struct {
 	trace   *[]string // nil: not traced
 
 	mem      store.Store
-	records  map[string]*record.Record // as stored, by entry; never changed in place
-	writes   int                       // how often the store was written to
+	records  map[string]*record.Record // the stored records by entry; never changed in place
+	writes   int                       // number of writes to the store
 	jittered map[int64]int64
-	clock    time.Time // as far as the history itself has moved it
+	clock    time.Time // the time to which the history itself has moved the clock
 	procs    []*simProc
 	made     int // processes
 
@@ -89,7 +90,7 @@ type simWorld struct {
 	seq            int // activities
 	keyed          int // how many of a thousand activities have a business key
 	away, refusing bool
-	late           []simLate // effects of calls that were given up
+	late           []simLate // effects of calls whose callers gave up
 	landing        bool      // one of them
 
 	details  map[string]simDetail
@@ -101,25 +102,26 @@ type simWorld struct {
 	marks   map[string]*simOutcome // by mark
 	rounds  map[string]*simRound   // by callback ID
 	rows    map[string]int
-	reused  map[string][]byte // secrets, in a broken version
-	listens bool              // to what is logged and returned
+	reused  map[string][]byte // the secrets, in a broken version
+	listens bool              // the test checks logs and returned errors
 	wrong   string            // the first violation
-	calm    bool              // the end has come: nothing fails any more
+	calm    bool              // the end of the history: no call fails any more
 }
 
-// simBroken makes the code wrong, at its seams. The zero value leaves it right.
+// simBroken replaces parts of the code with wrong ones. The zero value changes
+// nothing.
 type simBroken struct {
-	by        string // the guarantee that it breaks, by which it is to be found
-	show      string // a row that counts as wrong, to see the shortest history that takes it
+	by        string // the guarantee that the version breaks, and by which it must be found
+	show      string // a row that counts as a failure, to print the shortest history that takes it
 	completer func(c *simCompleter) completer.Completer
 	put       func(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error)
-	start     func(w *simWorld, at *simAttempt, before *record.Record) bool // true: this was the Start
+	start     func(w *simWorld, at *simAttempt, before *record.Record) bool // true: the function replaced Start
 	started   func(at *simAttempt) time.Time
 	number    func(at *simAttempt, before *record.Record) int32
 	result    func(err error) error               // of Start
-	asked     func(w *simWorld, id string) string // what the outside is told
+	asked     func(w *simWorld, id string) string // the callback ID that the external system gets
 	options   func(o *Options)                    // of each hub
-	retry     func(c Callback) error              // in place of Retry
+	retry     func(c Callback) error              // replaces Retry
 }
 
 func (w *simWorld) logf(format string, args ...any) {
@@ -130,8 +132,8 @@ func (w *simWorld) logf(format string, args ...any) {
 	*w.trace = append(*w.trace, fmt.Sprintf("%-14s %s%s", simTime(time.Now()), indent, fmt.Sprintf(format, args...)))
 }
 
-// nameOf is the name of a mark in the trace: the same each time a history is
-// played, as the mark is not.
+// nameOf returns the name of a mark in the trace. The name is the same each
+// time a history is played, but the mark is not.
 func (w *simWorld) nameOf(mark string) string {
 	switch m := w.marks[mark]; {
 	case m != nil:
@@ -143,7 +145,7 @@ func (w *simWorld) nameOf(mark string) string {
 	}
 }
 
-// violate notes the first thing that is not as it was promised.
+// violate records the first violation of a guarantee.
 func (w *simWorld) violate(guarantee, format string, args ...any) {
 	if w.wrong != "" {
 		return
@@ -159,12 +161,12 @@ func (w *simWorld) hit(row string) {
 	}
 }
 
-// simRetention is short, so that ended entries go away within histories.
+// simRetention is short, so that ended entries are removed within histories.
 const simRetention = time.Hour
 
 var simSkews = []time.Duration{0, 0, 0, 70 * time.Second, -40 * time.Second, 3 * time.Second}
 
-// newProc starts a process in the i-th place.
+// newProc starts a process at index i.
 func (w *simWorld) newProc(i int) *simProc {
 	w.made++
 	p := &simProc{w: w, name: fmt.Sprintf("p%d", w.made), skew: simSkews[w.rng.n(len(simSkews))]}
@@ -181,7 +183,7 @@ func (w *simWorld) newProc(i int) *simProc {
 			Reset:           func(_ context.Context, c Callback) error { return w.told(p, c, "reset", nil) },
 		},
 	}
-	// One in the fleet settles only.
+	// One process of the fleet only settles.
 	if i != 2 {
 		c := &simCompleter{p}
 		o.Completer = c
@@ -190,7 +192,7 @@ func (w *simWorld) newProc(i int) *simProc {
 		}
 	}
 	if w.made%2 == 0 {
-		o.Observer = simObserver{&simRand{uint64(w.made)}} // what it does changes nothing
+		o.Observer = simObserver{&simRand{uint64(w.made)}} // its actions change no result
 	}
 	if w.broken.options != nil {
 		w.broken.options(&o)
@@ -204,7 +206,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	}
 	p.carries()
 	if c, ok := p.hub.completer.(*throttle); ok {
-		c.slow = false // its timer would run outside the history
+		c.slow = false // a timer of its own would run outside the history
 	}
 	if o.Completer != nil && w.rng.chance(500) {
 		p.hub.recorder.count(1)
@@ -212,7 +214,7 @@ func (w *simWorld) newProc(i int) *simProc {
 	return p
 }
 
-// proc draws a process that lives.
+// proc draws a running process.
 func (w *simWorld) proc() *simProc {
 	i := w.rng.n(len(w.procs))
 	if w.procs[i].dead {

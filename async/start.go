@@ -16,23 +16,23 @@ import (
 // StartOptions configures [Start]. The zero value is valid.
 type StartOptions struct {
 	// Key is a business key, such as an order number. [OpenKey] finds the
-	// activity by it. It is unique in the namespace while its activity waits. A
-	// later activity of the same workflow takes the key over. At most 1 KiB.
-	// Defaults to none.
+	// activity by its business key. A business key is unique in the namespace
+	// while its activity waits. A later activity of the same workflow takes the
+	// key over. A business key has at most 1 KiB. Defaults to none.
 	Key string
 
 	// Once runs the function once for each round instead of once for each
-	// attempt. A later attempt does not run it if it has returned nil before, or
-	// if a reference is remembered. Defaults to false.
+	// attempt. A later attempt does not run the function if an earlier one has
+	// returned nil, or if a reference is remembered. Defaults to false.
 	Once bool
 
-	// Labels are shown to operators. They must not contain secrets. At most 4
-	// KiB in all. Defaults to none.
+	// Labels are shown to operators. Labels must not contain secrets. All
+	// labels together have at most 4 KiB. Defaults to none.
 	Labels map[string]string
 
-	// Pump is the name of the heartbeat pump, as in [Options].Pumps of the hubs
-	// that run. Defaults to "", which is KeepAlive unless Options.Pumps has
-	// another pump under "".
+	// Pump is the name of the heartbeat pump in [Options].Pumps of the running
+	// hubs. Defaults to "", which is KeepAlive unless Options.Pumps has another
+	// pump under "".
 	Pump string
 }
 
@@ -41,12 +41,14 @@ const (
 	maxPump      = 256     // bytes
 	maxReference = 4 << 10 // bytes
 
-	// wrapUp bounds what Start still does when its activity's context has ended.
+	// wrapUp is how long Start may still work after its activity's context has
+	// ended.
 	wrapUp = 5 * time.Second
 )
 
-// misuse is the type of the failure by which a programming error fails the
-// activity. It isn't retried, since the next attempt would make it again.
+// misuse is the type of the failure with which a programming error fails the
+// activity. The failure is not retried, because the next attempt would make the
+// same error.
 const misuse = "latchkey.Misuse"
 
 // Start hands an activity over to an external system. Call it in the activity's
@@ -64,24 +66,25 @@ const misuse = "latchkey.Misuse"
 // runs.
 //
 // Start runs ask at least once in each round, and again in a later attempt
-// unless Once is set. So ask should be safe to repeat. The callback ID stays
-// the same within the round and can serve as an idempotency key of the request.
+// unless Once is set. The function ask should therefore be safe to repeat. The
+// callback ID stays the same within the round and can serve as an idempotency
+// key of the request.
 //
 // If ask returns an error, the attempt fails with it; if ask panics, the panic
-// continues. The entry stays in either case, since the external system may have
-// the callback ID. If an answer was accepted before, Start delivers it: it does
-// not run ask, or only logs the error of ask.
+// continues. In both cases the entry stays, because the external system may
+// have the callback ID. If an answer was accepted before, Start delivers the
+// answer. Start then does not run ask, or it only logs the error of ask.
 //
 // Any other error means one of the following:
 //
 //   - the store failed;
 //   - the key is in use (ErrKeyInUse);
-//   - Temporal could not be asked what became of an earlier answer;
+//   - Temporal could not be asked what happened to an earlier answer;
 //   - Start was misused: outside an activity, in a local activity, with a nil
 //     hub or function, or with a T that is an interface or has no name. In an
 //     activity, misuse fails the activity without retries.
 func Start[T any](ctx context.Context, h *Hub, o StartOptions, ask func(ctx context.Context, p Pending[T]) error) (T, error) {
-	var none T // a worker ignores the result that comes with an error
+	var none T // a worker ignores a result that comes with an error
 	name, err := resultType[T]()
 	if err == nil && ask == nil {
 		err = errors.New("the function is nil")

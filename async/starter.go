@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// starter brings attempts to their entries, and hands activities over.
+// starter finds or creates the entries of attempts, and hands activities over.
 type starter struct {
 	describer
 	entries   *entries
@@ -51,16 +51,16 @@ func (s *starter) startActivity(ctx context.Context, info activity.Info, o Start
 	return s.handOff(ctx, e, wait, seen, ask)
 }
 
-// maxUnresolved is how often Start asks Temporal again what became of an earlier
-// failure, and firstUnresolved is half of how long it waits before the first time.
+// maxUnresolved is how often Start asks Temporal again what happened to an
+// earlier failure. firstUnresolved is half of the first delay.
 const (
 	maxUnresolved   = 4
 	firstUnresolved = 100 * time.Millisecond
 )
 
-// begin brings the attempt to its entry, making one where there is none, and
-// delivers what has been answered before. It returns lifecycle.Run or Nothing.
-// While the store is away it waits.
+// begin finds the entry of the attempt, or creates it, and delivers an earlier
+// answer. begin returns lifecycle.Run or lifecycle.Nothing. While the store is
+// unreachable, begin waits.
 func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *storeWait) (entry, lifecycle.Next, error) {
 	unresolved, stored := 0, wait.entries()
 	for range maxConflicts {
@@ -73,7 +73,7 @@ func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *
 			}
 			if lifecycle.Outrun(e.rec) {
 				e.until = e.due
-				_, _ = stored.save(ctx, e) // without it the numbers of the attempts tell, unless a reset changes them
+				_, _ = stored.save(ctx, e) // if this write fails, the numbers of the attempts decide, unless a reset changes them
 			}
 		}
 		if err != nil {
@@ -85,7 +85,7 @@ func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *
 				lifecycle.BeginHandOff(e.rec, r, now)
 			}
 			if e.rec.State == record.Waiting && e.rec.HandedOffStarted == e.rec.Started && e.rec.LastBeat == 0 {
-				s.beater.begin(e, begun(e.rec, now), now) // the function of an attempt before has returned
+				s.beater.begin(e, begun(e.rec, now), now) // the function of an earlier attempt has returned
 			}
 			if a.Next == lifecycle.Deliver {
 				s.rules.at(now).Claim(e.rec)
@@ -115,9 +115,9 @@ func (s *starter) begin(ctx context.Context, id string, r *record.Record, wait *
 	return entry{}, 0, errConflicts
 }
 
-// arrive reads the entry, and decides on an attempt that arrives. It asks
-// Temporal what the decision needs to know. again reports whether an attempt
-// before had handed the activity over, and should still wait.
+// arrive reads the entry, and decides about an arriving attempt. arrive asks
+// Temporal the questions that the decision needs. again reports that an earlier
+// attempt had handed the activity over and should still wait.
 func (s *starter) arrive(ctx context.Context, stored *entries, id string, now *record.Record) (e entry, a lifecycle.Arrival, again bool, err error) {
 	e, err = stored.load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -127,7 +127,7 @@ func (s *starter) arrive(ctx context.Context, stored *entries, id string, now *r
 		return entry{}, a, false, err
 	}
 	again = wasHandedOver(e.rec, now)
-	from := contextOf(e.rec) // what is stored may be bound to another activity
+	from := contextOf(e.rec) // the stored payloads may be bound to another activity
 	var said lifecycle.Words
 	for {
 		a, err = s.rules.at(time.Now()).Arrive(id, e.rec, now, said)

@@ -49,8 +49,8 @@ func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 	}
 }
 
-// A failure was taken, and its reply lost. The attempt that it brought about
-// must not be failed by it once more.
+// Temporal accepted a failure, and the reply was lost. The failure must not
+// also fail the attempt that follows it.
 func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	w := newWorld(t)
 	lost := true
@@ -79,16 +79,17 @@ func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	}
 	wantNil(t, w.open(first).Fail(t.Context(), errors.New("declined")))
 	w.wantState(async.Waiting)
-	// A crash between the evidence and the new round: the same attempt again.
+	// The process crashed between the evidence and the new round, and the same
+	// attempt calls Start again.
 	wantNil(t, w.open(second).Complete(t.Context(), Decision{}))
 }
 
-// A failure may have been sent, and attempts followed of which no process
-// knows: the attempt that runs asks, and the failure is not sent again.
+// A failure may have been sent, and attempts may have followed that no process
+// knows. The running attempt asks, and the failure is not sent again.
 func TestSpentFailure(t *testing.T) {
 	for name, c := range map[string]struct {
-		attempt int32 // the number that the attempt has
-		mark    bool  // Temporal's last failure is this one
+		attempt int32 // the number of the attempt
+		mark    bool  // Temporal's last failure has this failure's mark
 		reject  bool
 		asks    bool
 		told    string
@@ -147,8 +148,8 @@ func TestSpentFailure(t *testing.T) {
 	}
 }
 
-// An attempt for which the function does not run must not be left waiting: it
-// fails, and the next attempt's function runs.
+// An attempt whose function does not run must not be left waiting: it fails,
+// and the function of the next attempt runs.
 func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -170,7 +171,7 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 			t.Errorf("Start returned %v, want an error that is retried", err)
 		}
 		w.wantState(async.Settled)
-		// A passing fault is waited out.
+		// Start waits for a temporary fault to end.
 		calls := 0
 		w.completer.DescribeFunc = func(_ context.Context, _ completer.Target, mark string) (completer.Status, error) {
 			if calls++; calls < 3 {
@@ -184,8 +185,9 @@ func TestAttemptFailsWhileItCannotBeToldWhetherToAsk(t *testing.T) {
 	})
 }
 
-// A reset has renumbered the attempt, so that its failure is taken by ID: the
-// same attempt's Start doesn't take that for the one before.
+// A reset has renumbered the attempt, so that its failure is delivered by ID.
+// Start of the same attempt does not treat the failure as one of the previous
+// attempt.
 func TestFailureByIDIsThisAttempts(t *testing.T) {
 	w := newWorld(t)
 	w.completer.CompleteFunc = unavailable

@@ -19,11 +19,11 @@ const (
 	minStatsAge     = time.Second
 	maxStatsAge     = 24 * time.Hour
 
-	// scanShare bounds what scans cost: a snapshot is kept for as many times the
-	// time that its scan took.
+	// scanShare limits the cost of scans: a snapshot is kept for this multiple
+	// of the duration of its scan.
 	scanShare = 100
 
-	// statsChunk is how many entries a scan reads at a time.
+	// statsChunk is the number of entries that a scan reads at a time.
 	statsChunk = 500
 )
 
@@ -31,40 +31,41 @@ const (
 // this hub does not know.
 const ClassUnknownPump = "unknown pump"
 
-// Stats is a snapshot of what a store has.
+// Stats is a snapshot of the entries in a store.
 type Stats struct {
-	// At is when the scan began, and Took how long it took. The counts of entries
-	// that changed in between are of one moment or another.
+	// At is when the scan began, and Took is how long it took. An entry that
+	// changed during the scan is counted in its old or its new state.
 	At   time.Time
 	Took time.Duration
 
 	// Groups are the entries by state, activity type and class, in that order.
 	Groups []Group
 
-	// Unreadable is the number of entries that could not be read, because they are
-	// damaged or of a newer release. A store reports damage of its own once for
-	// 500 entries, so that there may be more.
+	// Unreadable is the number of entries that could not be read. The
+	// unreadable entries are damaged, or a newer release wrote them. A store
+	// reports its own damaged entries once for 500 entries, so there may be
+	// more of them.
 	Unreadable int
 }
 
-// Group counts entries of one state, activity type and class.
+// Group counts the entries with one state, activity type and class.
 type Group struct {
 	State        State
 	ActivityType string
 
-	// Class is [Info].Class, or ClassUnknownPump. It is empty for entries of which
-	// nothing goes wrong.
+	// Class is [Info].Class, or ClassUnknownPump. Class is empty for entries
+	// without trouble.
 	Class string
 
 	Entries int
 	Oldest  time.Time // the earliest of their [Info].Since
 }
 
-// Stats returns the number of entries, and the oldest, by state, activity type
-// and class. It reads the whole store, and so returns the same snapshot to all
-// callers for [Options].StatsAge, or for a hundred times as long as the scan took
-// if that is longer. Callers that find no snapshot wait for one scan, which ends
-// with the last of them.
+// Stats returns the number of entries and the oldest one, by state, activity
+// type and class. Stats reads the whole store. Stats therefore returns the same
+// snapshot to all callers for [Options].StatsAge, or for a hundred times the
+// duration of the scan if that is longer. Callers without a fresh snapshot wait
+// for one scan, which ends when the last of them leaves.
 func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 	s, err := h.census.get(ctx, h.scan)
 	return s, failed("stats", "", err)
@@ -122,8 +123,8 @@ func (h *Hub) scan(ctx context.Context) (Stats, error) {
 	return s, nil
 }
 
-// classOf is the entry's class, as far as this hub can tell. A hub that only
-// settles has no pumps to know.
+// classOf returns the entry's class, as far as this hub can know it. A hub that
+// only settles knows no pumps.
 func (h *Hub) classOf(e entry, now time.Time) string {
 	if _, known := h.settings.pumps[e.rec.Pump]; !known && h.completer != nil && !lifecycle.BeatAt(e.rec).IsZero() {
 		return ClassUnknownPump
@@ -131,8 +132,8 @@ func (h *Hub) classOf(e entry, now time.Time) string {
 	return lifecycle.Class(e.rec, h.entries.retention, now)
 }
 
-// everything yields the entries of the store, through its pages if it has any:
-// these keep less in memory than some lists do.
+// everything yields the entries of the store. everything uses pages if the
+// store has them, because they need less memory than some lists.
 func (h *Hub) everything(ctx context.Context) iter.Seq2[store.Entry, error] {
 	pager, ok := h.entries.store.(store.Pager)
 	if !ok {
@@ -161,23 +162,23 @@ func (h *Hub) everything(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// census shares snapshots of the store among those who ask for one.
+// census shares snapshots of the store between its callers.
 type census struct {
 	age time.Duration
 
 	mu    sync.Mutex
 	last  Stats     // zero: none
-	under *scanning // nil: no scan is under way
+	under *scanning // nil if no scan is running
 }
 
-// scanning is a scan under way.
+// scanning is a running scan.
 type scanning struct {
 	done   chan struct{}
 	cancel context.CancelFunc
-	stats  Stats // set when done is closed
+	stats  Stats // set before done is closed
 	err    error
 
-	callers int // that wait; guarded by census.mu
+	callers int // number of waiting callers; guarded by census.mu
 }
 
 // get returns the last snapshot if it is fresh, and otherwise waits for a scan.
@@ -231,12 +232,12 @@ func (c *census) leave(s *scanning) {
 	if s.callers--; s.callers == 0 {
 		s.cancel()
 		if c.under == s {
-			c.under = nil // the next caller begins another
+			c.under = nil // the next caller begins another scan
 		}
 	}
 }
 
-// clone returns a snapshot that its caller may change.
+// clone returns a copy of the snapshot that the caller may change.
 func (s Stats) clone() Stats {
 	s.Groups = slices.Clone(s.Groups)
 	return s

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// scanned counts the scans of a store, and can hold them up.
+// scanned is a store that counts its scans and can delay them.
 type scanned struct {
 	store.Store
 	scans atomic.Int64
@@ -66,7 +66,7 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// TestStatsClasses holds the classes that come from no delivery.
+// TestStatsClasses tests the classes that do not come from a delivery.
 func TestStatsClasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		class := func(w *world) string {
@@ -128,7 +128,7 @@ func TestStatsAreSharedAndDated(t *testing.T) {
 		if n := s.scans.Load(); n != 2 {
 			t.Errorf("there were %d scans after StatsAge, want 2", n)
 		}
-		// A scan that is slow comes more seldom.
+		// Slow scans run less often.
 		s.hold = func(context.Context) error { time.Sleep(2 * time.Second); return nil }
 		time.Sleep(time.Minute)
 		ask(1)
@@ -163,7 +163,7 @@ func TestStatsEndWithTheLastCaller(t *testing.T) {
 			t.Errorf("there are %d scans, want that of the first caller", n)
 		}
 		wg.Wait()
-		synctest.Wait() // the scan's goroutine has ended, or the bubble would not
+		synctest.Wait() // the scan's goroutine has ended; otherwise the bubble would not end
 		s.hold = nil
 		if _, err := w.hub.Stats(t.Context()); err != nil || s.scans.Load() != 2 {
 			t.Errorf("after a scan that was given up: %v, %d scans", err, s.scans.Load())

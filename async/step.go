@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// triedBefore is how much time an answer has that was tried before: a namespace
-	// that can't be reached must not delay heartbeats.
+	// triedBefore is the urgency of an answer that was tried before. A
+	// namespace that cannot be reached must not delay heartbeats.
 	triedBefore = 30 * time.Second
 
-	// unreadable is how long a hub leaves an entry alone that it can't read, or that
+	// unreadable is how long a hub leaves an entry that it cannot read, or that
 	// a newer release has written.
 	unreadable = time.Hour
 )
 
-// claimed is an entry as a claim gave it.
+// claimed is an entry as a claim returned it.
 type claimed struct {
 	stored store.Entry
 	entry
@@ -38,9 +38,9 @@ func read(stored store.Entry) claimed {
 	return claimed{stored, e, err}
 }
 
-// urgency is by when the entry should be done if not all can be at once. A new answer
-// goes before heartbeats. A heartbeat that has little time left goes before an
-// answer that could not be delivered when it was new.
+// urgency returns the time by which the hub should handle an entry if it cannot
+// handle all at once. A new answer goes before heartbeats. A heartbeat that has
+// little time left goes before an answer whose first delivery failed.
 func (c claimed) urgency() time.Time {
 	switch {
 	case c.err != nil:
@@ -54,17 +54,17 @@ func (c claimed) urgency() time.Time {
 	return time.Now().Add(time.Minute)
 }
 
-// following is what comes after a step, outside of the slot that it had.
+// following is the step that comes after a slot, outside of the slot.
 type following int
 
 const (
 	nothingNext following = iota
-	hooksNext             // hooks are to be called
+	hooksNext             // hooks must be called next
 	pumpNext              // a beat is due
 )
 
-// tend does what is due for an entry that this hub has claimed, and reports
-// what is to follow.
+// tend does the due work for an entry that this hub has claimed, and returns
+// the step that follows.
 func (r *runner) tend(ctx context.Context, c claimed) (e entry, next following) {
 	e, err := c.entry, c.err
 	if err == nil {
@@ -81,7 +81,7 @@ func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
 	defer cancel()
 	switch {
-	case errors.Is(err, errConflict): // the other writer has made the entry due when it needs a hub
+	case errors.Is(err, errConflict): // the other writer has set the due time
 	case errors.Is(err, errNewer), errors.Is(err, store.ErrCorrupt):
 		r.troubles.unreadable.happened(ctx, append(fields(stored.ID, nil, OpClaim, "unreadable", err), slog.Any("error", err))...)
 		stored.Due = time.Now().Add(unreadable)
@@ -93,8 +93,8 @@ func (r *runner) stepFailed(ctx context.Context, stored store.Entry, err error) 
 	}
 }
 
-// putOff makes an entry due soon that this hub can't do now. Otherwise it would come
-// back when its claim lapses.
+// putOff makes an entry due soon if this hub cannot handle it now. Otherwise
+// the entry would be due when its claim expires.
 func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
@@ -105,18 +105,19 @@ func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry
 	return r.entries.save(ctx, e)
 }
 
-// giveBack makes an entry due again that this hub has claimed and no longer gets to.
+// giveBack makes an entry due again that this hub has claimed and can no longer
+// handle.
 func (r *runner) giveBack(ctx context.Context, c claimed) {
 	if c.err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, wrapUp)
 	defer cancel()
-	_, _ = r.entries.save(ctx, c.entry) // otherwise it comes back when its claim lapses
+	_, _ = r.entries.save(ctx, c.entry) // otherwise the entry is due when its claim expires
 }
 
-// step takes the entry as far as it goes now, and reports what is to follow, for
-// which it stays claimed.
+// step handles the entry as far as possible now, and returns the step that
+// follows. The entry stays claimed for that step.
 func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, err error) {
 	now := time.Now()
 	switch e.rec.State {
@@ -130,7 +131,7 @@ func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, er
 	case record.Settled:
 		switch {
 		case !lifecycle.IsDue(fromNano(e.rec.Delivery.GetNext()), now):
-		case e.rec.Early: // and its activity has not come
+		case e.rec.Early: // its activity has not arrived
 			r.rules.at(now).Close(e.rec, record.EndTimedOut)
 			return thenHooks(saveHeld(ctx, r.entries, r.rules, e, now))
 		default:
@@ -146,16 +147,17 @@ func (r *runner) step(ctx context.Context, e entry) (_ entry, next following, er
 		}
 	}
 	if len(e.rec.Notices) > 0 && lifecycle.IsDue(fromNano(e.rec.NextNotice), now) {
-		// Held, so that no other writer has them called a second time.
+		// The notices are held, so that no other hub calls their hooks a second
+		// time.
 		return thenHooks(saveHeld(ctx, r.entries, r.rules, e, now))
 	}
-	// It was due for another hub, which may have another retention. The claim has
-	// changed its due time; save computes it anew.
+	// The entry was due for another hub, which may have another retention. The
+	// claim has changed the due time, and save computes it again.
 	e, err = r.entries.save(ctx, e)
 	return e, nothingNext, err
 }
 
-// thenHooks says that the hooks are called next if this hub holds notices.
+// thenHooks makes the hub call the hooks next if it holds notices.
 func thenHooks(e entry, err error) (entry, following, error) {
 	if err == nil && e.held {
 		return e, hooksNext, nil
@@ -163,16 +165,16 @@ func thenHooks(e entry, err error) (entry, following, error) {
 	return e, nothingNext, err
 }
 
-// saveHeld saves an entry, and keeps its notices to this hub.
+// saveHeld saves an entry, and holds its notices for this hub.
 func saveHeld(ctx context.Context, s *entries, by *rules, e entry, now time.Time) (entry, error) {
 	e.held = by.at(now).HoldNotices(e.rec)
 	return s.save(ctx, e)
 }
 
-// question asks Temporal whether an activity is over, because its turn has come or
-// its deadline has passed: a pause or changed options may have moved the deadline.
-// Activities of one run share a call: an answer to a question that was put after
-// this one was due is enough.
+// question asks Temporal whether an activity is over. A check of the activity
+// is due, or its deadline has passed; a pause or changed options may have moved
+// the deadline. Activities of one run share a call. An answer is recent enough
+// if its question was sent after this check was due.
 func (r *runner) question(ctx context.Context, e entry) (entry, error) {
 	word, _ := r.deliverer.word(completer.SharedSince(ctx, lifecycle.QuestionAt(e.rec)), e.rec, "")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wrapUp)
@@ -182,8 +184,8 @@ func (r *runner) question(ctx context.Context, e entry) (entry, error) {
 	return saveHeld(ctx, r.entries, r.rules, e, now)
 }
 
-// jitter spreads d by a quarter to either side, so that what failed together
-// doesn't come back together.
+// jitter spreads d by up to a quarter in both directions, so that calls that
+// failed together are not retried together.
 func jitter(d time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2+1)
 }

@@ -15,17 +15,17 @@ const (
 	defaultStoreWait = 30 * time.Second
 	maxStoreWait     = time.Hour
 
-	// storeTry bounds one call of the store within Start.
+	// storeTry is the time limit of one call to the store within Start.
 	storeTry = 5 * time.Second
-	// leastTry is the shortest bound where a heartbeat timeout is short.
+	// leastTry is the shortest time limit, for a short heartbeat timeout.
 	leastTry = 250 * time.Millisecond
 
 	firstStoreRetry = 100 * time.Millisecond
 	lastStoreRetry  = 16 * firstStoreRetry
 )
 
-// checkStoreWait checks Options.StoreWait, and applies its default. Zero means
-// afterwards that Start doesn't wait.
+// checkStoreWait checks Options.StoreWait, and applies its default. After that,
+// zero means that Start does not wait.
 func checkStoreWait(d time.Duration) (time.Duration, error) {
 	switch {
 	case d == 0:
@@ -38,17 +38,18 @@ func checkStoreWait(d time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// storeWait is the store as a call of Start uses it. It repeats Get and Put while the
-// store is away, and keeps the attempt alive meanwhile. It is used by one goroutine.
+// storeWait is the store for one call of Start. storeWait repeats Get and Put
+// while the store is unreachable, and keeps the attempt alive during this time.
+// Only one goroutine may use a storeWait.
 type storeWait struct {
 	store.Store
 	starter *starter
 	stored  entries         // through this store
-	id      string          // of the attempt's entry
-	attempt *record.Record  // what an attempt's record says of the attempt itself is never changed
-	ended   <-chan struct{} // closed with the activity's context; nil: the calls have that context
+	id      string          // ID of the attempt's entry
+	attempt *record.Record  // the fields about the attempt in this record never change
+	ended   <-chan struct{} // closed when the activity's context ends; nil if the calls have that context
 	heard   time.Time       // when the server last heard of the attempt, by the slower of two clocks
-	until   time.Time       // when the wait ends; zero: no call has failed yet
+	until   time.Time       // when the wait ends; zero if no call has failed yet
 }
 
 // newStoreWait returns the wait of an attempt that begins.
@@ -61,8 +62,8 @@ func (s *starter) newStoreWait(id string, r *record.Record) *storeWait {
 	return w
 }
 
-// attemptOf returns what a heartbeat needs to know of an attempt: a record that no
-// rule has applied to, and that stays as it is while that of the entry changes.
+// attemptOf returns the fields of an attempt that a heartbeat needs. No rule
+// changes this record while the entry's record changes.
 func attemptOf(r *record.Record) *record.Record {
 	return &record.Record{
 		Namespace: r.Namespace, WorkflowId: r.WorkflowId, WorkflowType: r.WorkflowType, RunId: r.RunId,
@@ -72,14 +73,14 @@ func attemptOf(r *record.Record) *record.Record {
 	}
 }
 
-// afterwards makes w the wait of an attempt whose function has returned: it outlives
-// the activity's context, by wrapUp at most.
+// afterwards makes w the wait of an attempt whose function has returned. The
+// wait outlives the activity's context by at most wrapUp.
 func (w *storeWait) afterwards(ctx context.Context, heard time.Time) *storeWait {
 	w.ended, w.heard, w.until = ctx.Done(), heard, time.Time{}
 	return w
 }
 
-// entries reads and writes through w.
+// entries returns a part that reads and writes through w.
 func (w *storeWait) entries() *entries { return &w.stored }
 
 // Get repeats Get.
@@ -91,7 +92,7 @@ func (w *storeWait) Get(ctx context.Context, id string) (e store.Entry, err erro
 	return e, err
 }
 
-// Put repeats Put. After a lost reply it meets its own write, which entries
+// Put repeats Put. After a lost reply, Put meets its own write, which entries
 // recognizes by its body.
 func (w *storeWait) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
 	err = w.do(ctx, func(ctx context.Context) (err error) {
@@ -101,8 +102,8 @@ func (w *storeWait) Put(ctx context.Context, e store.Entry) (version uint64, err
 	return version, err
 }
 
-// do calls f until the store answers, or the wait ends. Every call of f is
-// bounded, and must be safe to repeat.
+// do calls f until the store answers, or the wait ends. Every call of f has a
+// time limit, and must be safe to repeat.
 func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) error {
 	var stop func() time.Time
 	defer func() {
@@ -140,8 +141,8 @@ func (w *storeWait) do(ctx context.Context, f func(ctx context.Context) error) e
 	}
 }
 
-// limit is for how long Start waits in all: never more than half of what is
-// left of the attempt.
+// limit returns how long Start waits in total: never more than half of the
+// attempt's remaining time.
 func (w *storeWait) limit() time.Duration {
 	limit := w.starter.storeWait
 	if deadline := fromNano(w.attempt.Deadline); !deadline.IsZero() {
@@ -150,7 +151,8 @@ func (w *storeWait) limit() time.Duration {
 	return limit
 }
 
-// tryTime bounds one call: a call that hangs must leave time for a heartbeat.
+// tryTime returns the time limit of one call. A call that hangs must leave time
+// for a heartbeat.
 func (w *storeWait) tryTime() time.Duration {
 	if timeout := time.Duration(w.attempt.HeartbeatTimeout); timeout > 0 {
 		return max(leastTry, min(storeTry, timeout/4))
@@ -181,7 +183,7 @@ func (w *storeWait) cut() {
 	}
 }
 
-// isAway reports whether an error of the store may be over in a moment.
+// isAway reports whether an error of the store may be temporary.
 func isAway(err error) bool {
 	for _, definite := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid} {
 		if errors.Is(err, definite) {

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// storeOutage is a store that can be away: its calls fail, or hang.
+// storeOutage is a store that can be unreachable: its calls fail or hang.
 type storeOutage struct {
 	store.Store
 	until atomic.Int64 // Unix nanoseconds
@@ -57,8 +57,8 @@ func newOutage(t *testing.T, change ...func(*async.Options)) (*world, *server, *
 	return w, s, o
 }
 
-// startLasting runs an attempt that may take so long, with this heartbeat
-// timeout, and returns what Start returned and after how long.
+// startLasting runs an attempt with the given time limit and heartbeat timeout.
+// startLasting returns the error of Start and its duration.
 func startLasting(w *world, lasts, beats time.Duration, ask func()) (time.Duration, error) {
 	info := attemptNow(1, beats)
 	info.Deadline = info.StartedTime.Add(lasts)
@@ -72,8 +72,8 @@ func startLasting(w *world, lasts, beats time.Duration, ask func()) (time.Durati
 	return time.Since(begin), err
 }
 
-// A store that is away for less than StoreWait costs no attempt, whether its
-// calls fail or hang.
+// A store that is unreachable for less than StoreWait costs no attempt, whether
+// its calls fail or hang.
 func TestStartWaitsForTheStore(t *testing.T) {
 	for name, hangs := range map[string]bool{"fails": false, "hangs": true} {
 		t.Run(name, func(t *testing.T) {
@@ -94,8 +94,8 @@ func TestStartWaitsForTheStore(t *testing.T) {
 	}
 }
 
-// A store that is away for longer fails the attempt, with an error that names
-// it, and never later than half of what the attempt had left.
+// A store that is unreachable for longer fails the attempt with an error that
+// names the store. The attempt fails within half of its remaining time.
 func TestStartGivesTheStoreUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		wait, lasts, most time.Duration
@@ -126,7 +126,8 @@ func TestStartGivesTheStoreUp(t *testing.T) {
 	}
 }
 
-// While Start waits the attempt's heartbeats go on, with what the server has.
+// While Start waits, the attempt's heartbeats continue, with the details that
+// the server has.
 func TestStartBeatsWhileTheStoreIsAway(t *testing.T) {
 	for name, hangs := range map[string]bool{"fails": false, "hangs": true} {
 		t.Run(name, func(t *testing.T) {
@@ -166,12 +167,12 @@ func TestStartBeatsWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// A hand-off is recorded although the store is away when the function returns.
-// If it stays away, the activity waits all the same.
+// A hand-off is recorded even if the store is unreachable when the function
+// returns. If the store stays unreachable, the activity still waits.
 func TestHandOffWaitsForTheStore(t *testing.T) {
 	for name, c := range map[string]struct {
 		away     time.Duration
-		ends     bool // the activity's context, with the function
+		ends     bool // whether the activity's context ends when the function returns
 		recorded bool
 		most     time.Duration
 	}{

@@ -2,24 +2,24 @@ package async
 
 import "time"
 
-// kind is what a task is about.
+// kind is the kind of a task.
 type kind int
 
 const (
-	aBeat    kind = iota // a heartbeat, or anything else but an answer
+	aBeat    kind = iota // a heartbeat, or any other call that is not a delivery
 	anAnswer             // the delivery of an outcome
 )
 
-// task is something to do in a slot.
+// task is work for a slot.
 type task struct {
 	kind     kind
 	deadline time.Time
 	do       func() (after func())
 	putOff   func() // of an answer
-	carried  bool   // of a caller that may wait for it
+	carried  bool   // the task belongs to a caller that may wait for it
 }
 
-// tasks is a heap, the nearest deadline on top.
+// tasks is a heap with the nearest deadline on top.
 type tasks []task
 
 func (t tasks) Len() int           { return len(t) }

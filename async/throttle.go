@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// throttle is a Completer that bounds the calls per second, and reports to
-// health how each call ends.
+// throttle is a Completer that limits the calls per second, and reports the
+// result of each call to health.
 type throttle struct {
 	completer.Completer
 	limit   *rate.Limiter // nil: no limit
@@ -53,13 +53,13 @@ func (t *throttle) Describe(ctx context.Context, target completer.Target, mark s
 	return s, err
 }
 
-// Find implements completer.Finder where the completer does.
+// Find implements completer.Finder if the completer does.
 func (t *throttle) Find(ctx context.Context, target completer.Target) (f completer.Found, err error) {
 	finder, ok := t.Completer.(completer.Finder)
 	if !ok {
 		return f, fmt.Errorf("%w: the hub's completer does not implement completer.Finder", errors.ErrUnsupported)
 	}
-	bad := error(nil) // what is wrong with the token says nothing about the way to Temporal
+	bad := error(nil) // an error about the token proves nothing about the connection to Temporal
 	err = t.call(ctx, target, questionCall, func() (err error) {
 		if f, err = finder.Find(ctx, target); errors.Is(err, completer.ErrBadToken) {
 			bad, err = err, nil
@@ -69,8 +69,9 @@ func (t *throttle) Find(ctx context.Context, target completer.Target) (f complet
 	return f, cmp.Or(err, bad)
 }
 
-// answerCall, heartbeatCall and questionCall are which breakers a call is for. Answers ask
-// questions too, so that a question that fails is held against both.
+// answerCall, heartbeatCall and questionCall list the breakers that a call
+// concerns. Answers also ask questions, so a question that fails counts for
+// both breakers.
 var (
 	answerCall    = []kind{anAnswer}
 	heartbeatCall = []kind{aBeat}
@@ -87,19 +88,19 @@ func (t *throttle) call(ctx context.Context, target completer.Target, kinds []ki
 	}
 	begun := time.Now()
 	if t.slow {
-		namespace := target.Namespace // so that the target stays off the heap
+		namespace := target.Namespace // copied so that the target stays off the heap
 		timer := time.AfterFunc(t.health.patience(namespace, kinds), func() {
 			for _, k := range kinds {
 				t.health.slow(way{namespace, k}, begun)
 			}
 		})
-		defer timer.Stop() // also where f panics
+		defer timer.Stop() // the timer is stopped even if f panics
 	}
 	err := f()
 	now := time.Now()
 	t.health.exhausted(err, now)
 	for _, k := range kinds {
-		if k == kinds[0] || !hasAnswered(err) { // that a question is answered says nothing of answers
+		if k == kinds[0] || !hasAnswered(err) { // an answered question proves nothing about answers
 			t.health.note(way{target.Namespace, k}, err, begun, now)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// Whichever call learns that the server is out of resources, Run rests for a
-// second, also where somebody else's call did.
+// If any call learns that the server has no resources, Run pauses its claims
+// for a second. The call may belong to another part of the hub.
 func TestAnyCallHasRunRest(t *testing.T) {
 	exhausted := serviceerror.NewResourceExhausted(0, "too much")
 	for name, c := range map[string]struct {
@@ -48,7 +48,7 @@ func TestAnyCallHasRunRest(t *testing.T) {
 				runHub(t, w.hub)
 				pass(10 * time.Second)
 				wantNil(t, c.call(t.Context(), w, p))
-				pass(200 * time.Millisecond) // who waited for a poll knows now
+				pass(200 * time.Millisecond) // code that waited for a poll knows it now
 				before := claims.claims.Load()
 				pass(700 * time.Millisecond)
 				if n := claims.claims.Load() - before; (n == 0) != c.rests {
@@ -63,7 +63,8 @@ func TestAnyCallHasRunRest(t *testing.T) {
 	}
 }
 
-// The rate bounds calls of each kind, and one that isn't made in time says so.
+// The rate limits calls of each kind. A call that cannot be made in time
+// returns an error that names the rate.
 func TestRateBoundsAllCalls(t *testing.T) {
 	for name, call := range map[string]func(ctx context.Context, p async.Pending[Decision]) error{
 		"Complete": func(ctx context.Context, p async.Pending[Decision]) error { return p.Complete(ctx, Decision{}) },

@@ -7,26 +7,25 @@ import (
 	"time"
 )
 
-// troubleEvery is how far apart two lines about one kind of trouble are.
+// troubleEvery is the time between two log lines about one kind of trouble.
 const troubleEvery = 10 * time.Second
 
-// trouble logs one kind of trouble that may concern thousands of entries at once:
-// a line when it begins, one every troubleEvery while it lasts, which says how
-// often it has happened since the line before, and one when it is over. What
-// happens to a single entry is logged at debug level.
+// trouble logs one kind of trouble, which may concern thousands of entries at
+// once. trouble writes a line when the trouble begins, and one when it is over.
+// In between it writes one every troubleEvery, with the number of cases since
+// the last line. Cases of a single entry are logged at debug level.
 type trouble struct {
 	log   *slog.Logger
 	level slog.Level
 	what  string
-	quiet time.Duration // it is over when it has not happened for so long
+	quiet time.Duration // the trouble is over when it has not happened for this time
 
 	mu                sync.Mutex
 	began, said, last time.Time
-	count, total      int // since the last line, and since it began
+	count, total      int // number of cases since the last line, and since the trouble began
 }
 
-// happened notes that the trouble has happened once. The attributes are about
-// this one time.
+// happened records one case of the trouble. The attributes describe this case.
 func (t *trouble) happened(ctx context.Context, about ...slog.Attr) {
 	now := time.Now()
 	t.mu.Lock()
@@ -53,8 +52,8 @@ func (t *trouble) happened(ctx context.Context, about ...slog.Attr) {
 	}
 }
 
-// settle logs how often the trouble has happened since the last line, and that it
-// is over, if it is.
+// settle logs the number of cases since the last line, and that the trouble is
+// over if it is.
 func (t *trouble) settle(now time.Time) {
 	t.mu.Lock()
 	over := !t.began.IsZero() && now.Sub(t.last) >= t.quiet
@@ -111,7 +110,7 @@ func (t *troubles) settle(now time.Time) {
 	}
 }
 
-// storeFailed logs that the store failed for an entry, or for none.
+// storeFailed logs an error of the store about an entry, or about none.
 func (t *troubles) storeFailed(ctx context.Context, id string, err error) {
 	t.store.happened(ctx, append(fields(id, nil, OpStore, storeClass(err), err), slog.Any("error", err))...)
 }

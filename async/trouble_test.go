@@ -14,8 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// linesAbove counts the log's lines that are above debug level, of those that have
-// this text.
+// linesAbove counts the log lines above debug level that contain this text.
 func linesAbove(w *world, text string) (n int) {
 	for line := range strings.Lines(w.logs.String()) {
 		if !strings.Contains(line, "level=DEBUG") && strings.Contains(line, text) {
@@ -25,8 +24,8 @@ func linesAbove(w *world, text string) (n int) {
 	return n
 }
 
-// A store that fails is a line when it begins, one at most every ten seconds, and
-// one when it is over, on each hub.
+// For a store that fails, each hub logs a line at the beginning, at most one
+// every ten seconds, and one at the end.
 func TestStoreThatFailsIsLoggedSparsely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &watched{Store: store.NewMemory()}
@@ -55,7 +54,8 @@ func TestStoreThatFailsIsLoggedSparsely(t *testing.T) {
 	})
 }
 
-// Twenty thousand answers and a server that refuses are not twenty thousand lines.
+// A server that refuses twenty thousand answers does not cause twenty thousand
+// log lines.
 func TestRefusedAnswersAreLoggedSparsely(t *testing.T) {
 	for name, refusal := range map[string]error{"each call": completer.ErrCallRefused, "the hub": completer.ErrRefused} {
 		t.Run(name, func(t *testing.T) {

@@ -13,14 +13,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Where no hub knows a pump, its entries don't keep the store busy: not without a
-// heartbeat timeout, nor before it has passed, nor after.
+// If no hub knows a pump, its entries do not keep the store busy. The store is
+// not kept busy with or without a heartbeat timeout, and before or after it has
+// passed.
 func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout     time.Duration
 		first, most int64 // writes in the first minute, and in the hour
 	}{
-		"no heartbeat timeout": {0, 16, 96}, // doubled from 0.1 s, then one in 45 s at least
+		"no heartbeat timeout": {0, 16, 96}, // the interval doubles from 0.1 s to at least 45 s
 		"a minute":             {time.Minute, 90, 170},
 		"ten minutes":          {10 * time.Minute, 16, 160},
 	} {
@@ -57,7 +58,8 @@ func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
 	}
 }
 
-// A hub that knows the pump beats in time beside one that doesn't.
+// A hub that knows the pump beats in time, although another hub does not know
+// it.
 func TestPumpThatOneHubOfTwoKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -81,8 +83,8 @@ func TestPumpThatOneHubOfTwoKnows(t *testing.T) {
 	})
 }
 
-// What a hub leaves to others is not for them to do before the pump says so: by
-// a relay no activity lives on whose outside is silent.
+// If a hub leaves a beat to others, they do not send it before the pump says
+// so. With a relay, a silent external system keeps no activity alive.
 func TestPumpThatOneHubKnowsIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -99,16 +101,16 @@ func TestPumpThatOneHubKnowsIsAsked(t *testing.T) {
 		if n := s.made(); n != 0 {
 			t.Errorf("%d beats although the outside is silent, want none", n)
 		}
-		wantNil(t, p.Heartbeat(t.Context(), "50%")) // through the hub that doesn't know the pump
-		pass(2 * time.Minute)                       // each time one of the two hubs looks first
+		wantNil(t, p.Heartbeat(t.Context(), "50%")) // through the hub that does not know the pump
+		pass(2 * time.Minute)                       // each time, one of the two hubs polls first
 		if said := s.said(); said != "50%" {
 			t.Errorf("the beats say %q, want what the outside brought, once", said)
 		}
 	})
 }
 
-// Nor does a hook that a hub calls keep from beating those that know the pump: it
-// is told beside.
+// A hub that calls a hook does not delay the beats of hubs that know the pump:
+// the hook runs at the same time.
 func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(o *async.Options) {
@@ -138,8 +140,8 @@ func TestHookOfAHubWithoutThePumpDelaysNoBeat(t *testing.T) {
 	})
 }
 
-// A hub that has met a pump that it does not know comes after the hubs that know
-// it: it claims an entry of that pump about once a minute, however often signals
+// A hub that has met an unknown pump claims after the hubs that know it. The
+// hub claims an entry of that pump about once a minute, however often signals
 // wake it.
 func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +159,7 @@ func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
 		})
 		wantNil(t, err)
 		runHub(t, hub)
-		pass(2 * time.Second) // the first time that both look, either may come first
+		pass(2 * time.Second) // the first time that both poll, either hub may be first
 		before := without.entries.Load()
 		pass(20 * time.Minute)
 		taken, beats := without.entries.Load()-before, with.entries.Load()
@@ -167,9 +169,9 @@ func TestHubWithoutThePumpComesAfterTheOthers(t *testing.T) {
 	})
 }
 
-// A hub with an unknown pump in its store still does the rest: what another
-// process settles is delivered within two poll intervals and a half, and its own
-// heartbeats with a short timeout are in time.
+// A hub with an unknown pump in its store still does its other work. The hub
+// delivers other processes' answers within two and a half poll intervals, and
+// its own heartbeats with a short timeout are in time.
 func TestHubWithoutThePumpDoesTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

@@ -10,9 +10,9 @@ import (
 )
 
 // checkRecord returns store.ErrCorrupt, with the reason, for a record that this
-// release could not have written: the rules rely on what is checked here. It
-// accepts what a newer release may have added, such as an unknown state or kind
-// of outcome; the code that meets those leaves the entry alone.
+// release could not have written. The rules rely on these checks. checkRecord
+// accepts values that a newer release may have added, such as an unknown state
+// or kind of outcome. The code that meets them leaves the entry unchanged.
 func checkRecord(r *record.Record) error {
 	if r.State != record.NoState && !lifecycle.Known(r.State) {
 		return nil
@@ -63,8 +63,8 @@ func checkRecord(r *record.Record) error {
 	return nil
 }
 
-// withoutToken reports whether the attempt is one that Adopt has registered by its
-// IDs: it counts as one whose token Temporal no longer takes.
+// withoutToken reports whether Adopt registered the attempt by its IDs. Such an
+// attempt counts as one whose token Temporal no longer accepts.
 func withoutToken(r *record.Record) bool {
 	return r.Started != 0 && r.TokenLostStarted == r.Started
 }
@@ -82,7 +82,8 @@ func validNotes(notes []*record.Note) bool {
 	return true
 }
 
-// tooEarly reports whether one of the times is set and is none that a store takes.
+// tooEarly reports whether one of the times is set and outside of the range of
+// a store.
 func tooEarly(times ...int64) bool {
 	for _, t := range times {
 		if t != 0 && t < int64(time.Millisecond) {

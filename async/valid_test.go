@@ -12,7 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestRecordsThatBreakAnInvariant: what this release could not have written is corrupt.
+// TestRecordsThatBreakAnInvariant: a record that this release could not have
+// written is corrupt.
 func TestRecordsThatBreakAnInvariant(t *testing.T) {
 	for name, breaks := range map[string]func(r *record.Record){
 		"no state":                     func(r *record.Record) { r.State = record.NoState },
@@ -47,13 +48,13 @@ func TestRecordsThatBreakAnInvariant(t *testing.T) {
 					before = e
 				}
 				_, err := async.Open[Decision](t.Context(), w.hub, id)
-				if !errors.Is(err, store.ErrCorrupt) && name != "a short secret" { // with that it is another ID
+				if !errors.Is(err, store.ErrCorrupt) && name != "a short secret" { // a short secret makes another ID
 					t.Errorf("Open: %v, want ErrCorrupt", err)
 				}
 				for _, err := range w.hub.List(t.Context()) {
 					wantErr(t, err, store.ErrCorrupt)
 				}
-				before.Due = time.Now() // claimed, and left alone
+				before.Due = time.Now() // the entry is claimed, and otherwise unchanged
 				_, err = w.store.Put(t.Context(), before)
 				wantNil(t, err)
 				_, _ = w.hub.Work(t.Context())

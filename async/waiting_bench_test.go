@@ -15,13 +15,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkWaiting is what an activity costs that waits: B/entry is the memory
-// of an entry over its body, in the in-memory store, and goroutines how many a
-// hub has that runs on it. x-naive is how many times as much memory, body and
-// all, a goroutine with a ticker for each activity takes, which keeps no more
-// than its token.
+// BenchmarkWaiting measures the cost of a waiting activity: B/entry is the
+// memory of an entry in the in-memory store, without its body, and goroutines
+// is the number of goroutines of a running hub. x-naive compares with a
+// goroutine and a ticker for each activity that keeps only its token: it is
+// their memory, divided by Latchkey's with bodies.
 //
-// It is a million activities, a hundred thousand with -short.
+// The benchmark uses a million activities, or a hundred thousand with -short.
 func BenchmarkWaiting(b *testing.B) {
 	n := 1_000_000
 	if testing.Short() {
@@ -43,7 +43,7 @@ func BenchmarkWaiting(b *testing.B) {
 	}
 }
 
-// heap is what is in use after a collection.
+// heap returns the memory in use after a collection.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -52,8 +52,8 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// waiting is the memory of each of n entries that wait, over its body, the size
-// of that, and the number of goroutines that a running hub adds.
+// waiting returns the memory of each of n waiting entries without its body, the
+// size of the body, and the number of goroutines of a running hub.
 func waiting(b *testing.B, n int) (perEntry, size float64, goroutines int) {
 	s := store.NewMemory()
 	before, none := heap(), runtime.NumGoroutine()
@@ -62,7 +62,7 @@ func waiting(b *testing.B, n int) (perEntry, size float64, goroutines int) {
 	if w.hub, err = async.New(async.Options{Store: w.store, Completer: new(asynctest.Completer)}); err != nil {
 		b.Fatal(err)
 	}
-	// The body that Start leaves, for each of n IDs.
+	// The loop stores the body that Start writes, for each of n IDs.
 	if err := startOne(b, w.hub); err != nil {
 		b.Fatal(err)
 	}
@@ -85,15 +85,15 @@ func waiting(b *testing.B, n int) (perEntry, size float64, goroutines int) {
 		b.Fatal(err)
 	}
 	stop := benchRun(b, h)
-	time.Sleep(10 * time.Millisecond) // it has looked for what is due
+	time.Sleep(10 * time.Millisecond) // the hub has polled once
 	goroutines = runtime.NumGoroutine() - none
 	stop()
 	runtime.KeepAlive(s)
 	return perEntry, float64(len(body)), goroutines
 }
 
-// naively is the memory of each of n activities that have a goroutine and a
-// ticker of their own.
+// naively returns the memory of each of n activities that have a goroutine and
+// a ticker of their own.
 func naively(n int) (perEntry float64) {
 	before := heap()
 	stop := make(chan struct{})
@@ -134,7 +134,7 @@ func startOne(b *testing.B, h *async.Hub) error {
 	return fmt.Errorf("Start returned %w", err)
 }
 
-// benchRun runs the hub until stop is called, and lets it look for what is due.
+// benchRun runs the hub until stop is called, and waits for its first poll.
 func benchRun(b *testing.B, h *async.Hub) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())

@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	// idlePoll is how often Run polls a store that sends signals, after a minute
-	// without one. Whatever becomes due then was written more than a minute
-	// before, so it is late by a fifth of that time at most.
+	// idlePoll is how often Run polls a store that sends signals, after a
+	// minute without a signal. An entry that becomes due then was written more
+	// than a minute before, so it is late by at most a fifth of that time.
 	idlePoll = 10 * time.Second
 
-	// busyWatch is how long Run waits at most after a claim that found something,
-	// if the store sends signals.
+	// busyWatch is the longest time that Run waits after a claim that found
+	// something, if the store sends signals.
 	busyWatch = 50 * time.Millisecond
 
-	// apart is the least time between two claims that signals cause: one entry
-	// may wake many hubs.
+	// apart is the least time between two claims that signals cause, because
+	// one entry may wake many hubs.
 	apart = 10 * time.Millisecond
 )
 
-// wakeups are the signals of a store.Notifier. They let Run poll less, and claim
-// at once what another process has made due. A lost signal costs the time until
-// the next poll, nothing else.
+// wakeups handles the signals of a store.Notifier. With signals, Run polls
+// less, and claims at once what another process has made due. A lost signal
+// only costs the time until the next poll.
 type wakeups struct {
 	store   store.Notifier  // nil if the store sends no signals
-	signals <-chan struct{} // nil while it isn't watched
-	opening chan watched    // the result of a call of Watch that is in progress, or nil
+	signals <-chan struct{} // nil while the store is not watched
+	opening chan watched    // the result of a running call of Watch, or nil
 	calls   sync.WaitGroup  // of Watch
-	again   time.Time       // when to watch it again after a failure
-	busy    time.Time       // until when entries may become due that signals have announced
+	again   time.Time       // when Run watches the store again after a failure
+	busy    time.Time       // until when entries that signals have announced may become due
 }
 
 // watched is the result of Watch.
@@ -48,8 +48,8 @@ func newWakeups(s store.Store) *wakeups {
 	return &wakeups{store: n}
 }
 
-// watch starts to watch the store, unless it does so already. It does not wait for
-// the store: a connection that hangs must not keep Run from claiming.
+// watch starts to watch the store, unless it is already watched. watch does not
+// wait for the store: a connection that hangs must not keep Run from claiming.
 func (w *wakeups) watch(ctx context.Context, now time.Time) {
 	if w.store == nil || w.signals != nil || w.opening != nil || now.Before(w.again) {
 		return
@@ -63,7 +63,7 @@ func (w *wakeups) watch(ctx context.Context, now time.Time) {
 	})
 }
 
-// opened notes the result of Watch.
+// opened handles the result of Watch.
 func (w *wakeups) opened(ctx context.Context, r watched, now time.Time, log *slog.Logger) {
 	w.opening = nil
 	switch {
@@ -76,7 +76,7 @@ func (w *wakeups) opened(ctx context.Context, r watched, now time.Time, log *slo
 	}
 }
 
-// signaled notes a signal, or that the channel is closed.
+// signaled handles a signal, or a closed channel.
 func (w *wakeups) signaled(open bool, now time.Time) {
 	if !open {
 		w.signals = nil

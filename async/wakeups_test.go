@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// signaling is a store that counts claims and the entries that they return, and
-// whose signals can fail or be lost.
+// signaling is a store that counts claims and the entries that they return. The
+// signals of the store can fail or get lost.
 type signaling struct {
 	store.Store
 	claims, entries atomic.Int64
@@ -63,7 +63,7 @@ func (s *signaling) set(f func(s *signaling)) {
 	f(s)
 }
 
-// newWatchWorld returns a world with a hub that runs and a hub that settles only.
+// newWatchWorld returns a world with a running hub and a hub that only settles.
 func newWatchWorld(t *testing.T, change func(s *signaling)) (w *world, s *signaling, settler *async.Hub) {
 	t.Helper()
 	s = &signaling{Store: store.NewMemory()}
@@ -99,8 +99,8 @@ func settle(t *testing.T, h *async.Hub, id string) {
 	wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 }
 
-// Run sends an answer that another process has settled within 50 ms, however long
-// it has been idle.
+// If another process settles an answer, Run sends the answer within 50 ms, even
+// after a long idle time.
 func TestSignalsWakeAnIdleHub(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, settler := newWatchWorld(t, nil)
@@ -114,7 +114,8 @@ func TestSignalsWakeAnIdleHub(t *testing.T) {
 	})
 }
 
-// Run sends answers as soon while it is busy, and claims at most once in 10 ms.
+// Run sends answers equally fast while it is busy, and claims at most once in
+// 10 ms.
 func TestSignalsOfManyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s, settler := newWatchWorld(t, nil)
@@ -164,7 +165,7 @@ func TestIdleHubsPollLess(t *testing.T) {
 	}
 }
 
-// A lost signal costs the time until the next poll, nothing else.
+// A lost signal only costs the time until the next poll.
 func TestLostSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, settler := newWatchWorld(t, func(s *signaling) { s.lose = true })
@@ -176,8 +177,8 @@ func TestLostSignals(t *testing.T) {
 	})
 }
 
-// A hub that cannot watch its store polls every PollInterval, and watches again
-// when it can.
+// A hub that cannot watch its store polls every PollInterval, and watches the
+// store again when it can.
 func TestWatchingThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s, settler := newWatchWorld(t, func(s *signaling) { s.fail = errors.New("no connection") })
@@ -201,8 +202,8 @@ func TestWatchingThatFails(t *testing.T) {
 	})
 }
 
-// A hub whose Watch hangs polls every PollInterval meanwhile, and Run ends with its
-// context.
+// A hub whose Watch hangs polls every PollInterval, and Run ends when its
+// context ends.
 func TestWatchingThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s, settler := newWatchWorld(t, func(s *signaling) { s.hang = true })
@@ -219,7 +220,7 @@ func TestWatchingThatHangs(t *testing.T) {
 	})
 }
 
-// A heartbeat that another process has made due in some seconds is in time,
+// A heartbeat that another process has scheduled some seconds ahead is in time,
 // although no signal comes at that moment.
 func TestDueSoonIsNotLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

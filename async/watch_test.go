@@ -42,8 +42,8 @@ func TestOptionsOfTheWatchAndTheStoreWait(t *testing.T) {
 	}
 }
 
-// The end of a workflow is noticed within the interval, though its activity
-// neither beats nor has a deadline soon.
+// A hub notices the end of a workflow within the interval, although its
+// activity neither heartbeats nor has a deadline soon.
 func TestWatchNoticesTheEnd(t *testing.T) {
 	const idle = 10 * time.Second // how often a hub polls a store that has sent no signal for a while
 	for name, c := range map[string]struct {
@@ -105,8 +105,8 @@ func TestWatchNoticesTheEnd(t *testing.T) {
 	}
 }
 
-// An activity that beats isn't asked about, and one that waits is as often as
-// the interval says.
+// No hub asks about an activity that heartbeats. About one that waits, hubs ask
+// once per interval.
 func TestWatchAsksOnceAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -129,7 +129,7 @@ func TestWatchAsksOnceAnInterval(t *testing.T) {
 			t.Fatalf("Start returned %v", err)
 		}
 		s.set(func(s *server) { s.lookErr = errAway })
-		pass(90 * time.Minute) // a question that fails is repeated
+		pass(90 * time.Minute) // a question that fails is retried
 		failed := s.looked()
 		if failed < 5 {
 			t.Errorf("%d questions while Temporal is away, want those to be repeated", failed)
@@ -150,8 +150,9 @@ func TestWatchAsksOnceAnInterval(t *testing.T) {
 	})
 }
 
-// 10,000 waiting activities of as many runs cost 10,000 questions an hour, spread
-// evenly: a hundredth of the calls that 1,000,000 may cost.
+// 10,000 waiting activities of 10,000 runs cost 10,000 questions an hour,
+// spread evenly. The number of questions is a hundredth of the calls for
+// 1,000,000 activities.
 func TestWatchAtScale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const activities = 10_000

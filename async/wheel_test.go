@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// at is so many tenths of a second after some whole one.
+// at returns the time n tenths of a second after a whole second.
 func at(tenths int64) time.Time { return time.Unix(1_800_000_000, tenths*int64(100*time.Millisecond)) }
 
 const tenth = 100 * time.Millisecond
 
 func TestWheelKnowsWhatIsNoted(t *testing.T) {
 	for due, want := range map[int64]time.Duration{
-		-100: tenth, // past: at the end of this span
+		-100: tenth, // a past time counts for the end of this span
 		0:    tenth,
 		1:    2 * tenth,
 		7:    8 * tenth,
@@ -41,7 +41,7 @@ func TestWheelKnowsWhatIsNoted(t *testing.T) {
 	}
 }
 
-// A span ends at a time of its own, wherever in it something is noted or asked.
+// A span ends at a fixed time, whenever within the span note or left is called.
 func TestWheelWithinASpan(t *testing.T) {
 	s := wheel{span: tenth}
 	s.note(at(3).Add(30*time.Millisecond), at(0).Add(99*time.Millisecond))
@@ -57,8 +57,8 @@ func TestWheelWithinASpan(t *testing.T) {
 	}
 }
 
-// The nearest is what counts, and what is over is forgotten, but not the span
-// that is not over yet.
+// Only the nearest span counts. Spans that are over are forgotten, but the
+// current span is not.
 func TestWheelPasses(t *testing.T) {
 	s := wheel{span: tenth}
 	s.pass(at(0))
@@ -80,9 +80,8 @@ func TestWheelPasses(t *testing.T) {
 	want(21, time.Hour)
 }
 
-// Bits are used again and again: what one was for once isn't taken for what is
-// to come, where Run looks often, nor is what is to come forgotten, where it
-// looks seldom.
+// Bits are reused. If Run polls often, an old bit must not count for a future
+// span. If Run polls rarely, a future span must not be forgotten.
 func TestWheelGoesRound(t *testing.T) {
 	for _, step := range []int64{1, 2, 3, 4, 20, 63, 64, 65, 1000} {
 		s := wheel{span: tenth}
@@ -97,7 +96,7 @@ func TestWheelGoesRound(t *testing.T) {
 			if got := s.left(at(now)); got > 4*tenth {
 				t.Fatalf("Run looks every %d spans, and waits %v after %d with something due in the fourth", step, got, now)
 			}
-			for later := now; later < now+59; later++ { // polls without anything new
+			for later := now; later < now+59; later++ { // polls without new due entries
 				s.pass(at(later))
 			}
 			if got := s.left(at(now + 59)); got != tenth {
@@ -112,7 +111,7 @@ func TestWheelGoesRound(t *testing.T) {
 	}
 }
 
-// Whatever Run slept through makes it look once too often at most.
+// After a long pause, Run polls at most once too often.
 func TestWheelAfterALongPause(t *testing.T) {
 	s := wheel{span: tenth}
 	s.pass(at(0))

@@ -9,14 +9,14 @@ import (
 type noteOfCall struct{}
 
 // WithNote returns a context that carries a note, such as the reason of an
-// operator. Complete, Fail, Reject, ReportCanceled, Abandon and Retry add it to
-// the journal in the same write as their change: after a crash either both are
-// there or neither is. A call that changes nothing, such as a repeat, adds no
-// note.
+// operator. Complete, Fail, Reject, ReportCanceled, Abandon and Retry add the
+// note to the journal in the same write as their change. After a crash, either
+// both are present or neither is. A call that changes nothing, such as a
+// repeat, adds no note.
 //
-// The errors of [Callback.Note] then apply to the call. After ErrInvalidArgument
-// and ErrJournalFull nothing has changed. Note and Decide, which have a note
-// already, ignore the one in the context.
+// The errors of [Callback.Note] then apply to the call. After
+// ErrInvalidArgument and ErrJournalFull, nothing has changed. Note and Decide
+// have a note as their argument and ignore the one in the context.
 func WithNote(ctx context.Context, n Note) context.Context {
 	return context.WithValue(ctx, noteOfCall{}, n)
 }
@@ -25,7 +25,7 @@ func WithNote(ctx context.Context, n Note) context.Context {
 // none.
 type callNote struct {
 	note  *record.Note
-	dated bool // the caller has set its time
+	dated bool // whether the caller has set the time of the note
 }
 
 // callNoteOf checks and returns the note that the context carries, if any.

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// actions are what an operator can do to an activity that waits, or to one with
-// an outcome that Temporal refuses.
+// actions are an operator's actions on a waiting activity, or on an activity
+// with an outcome that Temporal refuses.
 var actions = map[string]struct {
 	settled bool
 	do      func(ctx context.Context, p async.Pending[Decision]) error
@@ -35,8 +35,8 @@ var actions = map[string]struct {
 	"Retry": {true, func(ctx context.Context, p async.Pending[Decision]) error { return p.Retry(ctx) }},
 }
 
-// A process that stops after any number of writes leaves the note and the action,
-// or neither.
+// A process that stops after any number of writes leaves both the note and the
+// action, or neither.
 func TestWithNoteIsOneWrite(t *testing.T) {
 	for name, action := range actions {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func stopsAfter(t *testing.T, writes int, settled bool, do func(context.Context,
 		t.Errorf("stopped after %d writes: the error is %v, acted %v", writes, err, acted)
 	}
 	f.put = nil
-	wantNil(t, do(async.WithNote(t.Context(), vote("ada")), p)) // again, by another process
+	wantNil(t, do(async.WithNote(t.Context(), vote("ada")), p)) // another process repeats the call
 	if n := len(w.record().Notes); n != 1 {
 		t.Errorf("stopped after %d writes, and repeated: %d notes, want 1", writes, n)
 	}
@@ -104,7 +104,7 @@ func TestWithNoteOfARepeat(t *testing.T) {
 	}
 }
 
-// A note that can't be added prevents the call.
+// A note that cannot be added prevents the call.
 func TestWithNotePrevents(t *testing.T) {
 	for name, action := range actions {
 		t.Run(name, func(t *testing.T) {

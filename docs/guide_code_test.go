@@ -86,13 +86,14 @@ func (a *Activities) Render(ctx context.Context, film string) (Film, error) {
 	})
 }
 
-// Verdict was called Decision, in package expenses.
+// In an earlier release of the application, Verdict was called Decision, in
+// package expenses.
 type Verdict struct{ Approved bool }
 
 func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
 
 func newHub(c client.Client, options client.Options, s store.Store) (*async.Hub, error) {
-	reporter, err := completer.New(completer.Client{Client: c, Options: options}) // the options that c was created with
+	reporter, err := completer.New(completer.Client{Client: c, Options: options}) // the options with which c was created
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ func (f tenantFailures) WithContext(ctx context.Context) converter.FailureConver
 	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{DataConverter: data, EncodeCommonAttributes: true})
 }
 
-// tenantData is a data converter that is aware of contexts.
+// tenantData is a data converter that uses the context of the call.
 type tenantData struct{ converter.DataConverter }
 
 func (d tenantData) WithContext(context.Context) converter.DataConverter { return d.DataConverter }
@@ -217,7 +218,7 @@ func (d tenantData) WithWorkflowContext(workflow.Context) converter.DataConverte
 	return d.DataConverter
 }
 
-// activityEnvironment is a worker without a server.
+// activityEnvironment runs activities as a worker does, without a server.
 func activityEnvironment(a *Activities) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(slog.New(slog.DiscardHandler))

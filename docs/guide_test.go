@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestGuideCode: each block of Go in the guide and in the page on migrating is in
-// a file that is compiled and run, word for word.
+// TestGuideCode: each Go block in the guide and in the page on migrating occurs
+// in a file that is compiled and run, word for word.
 func TestGuideCode(t *testing.T) {
 	for page, want := range map[string]struct {
 		least int // blocks

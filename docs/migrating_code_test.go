@@ -11,7 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// wait is a row of the table of an application that completes activities itself.
+// wait is a row of the table of an application that completes activities
+// without Latchkey.
 type wait struct {
 	Token    []byte
 	Callback string
@@ -24,7 +25,7 @@ func adoptAll(ctx context.Context, hub *async.Hub, waits []*wait) error {
 		case err == nil:
 			wait.Callback = p.ID()
 		case errors.Is(err, async.ErrNotFound):
-			// the activity has ended: no answer is awaited
+			// the activity has ended, and no answer is awaited
 		case errors.Is(err, completer.ErrNotStarted):
 			// no attempt is running: the next one calls Start
 		default:
@@ -34,7 +35,7 @@ func adoptAll(ctx context.Context, hub *async.Hub, waits []*wait) error {
 	return nil
 }
 
-// finder answers what Temporal knows of a token.
+// finder returns Temporal's answer about a token.
 type finder struct {
 	asynctest.Completer
 	known   map[string]error // by token
@@ -51,7 +52,8 @@ func (f *finder) Find(_ context.Context, t completer.Target) (completer.Found, e
 }
 
 // TestMigratingAdoptsWaitingActivities runs the loop of docs/migrating.md while
-// Temporal cannot be reached, again when it can, and answers what it has adopted.
+// Temporal cannot be reached, and again when it can. The test then answers the
+// adopted activities.
 func TestMigratingAdoptsWaitingActivities(t *testing.T) {
 	temporal := &finder{started: time.Now().Add(-time.Hour), known: map[string]error{
 		"ended": completer.ErrOver, "in backoff": completer.ErrNotStarted, "unreachable": errors.New("no connection"),

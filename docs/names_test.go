@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestNamedTestsExist: a test that the documentation names as proof is there.
+// TestNamedTestsExist: each test that the documentation names exists.
 func TestNamedTestsExist(t *testing.T) {
 	declared := make(map[string]bool)
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

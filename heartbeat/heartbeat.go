@@ -7,8 +7,8 @@
 //
 // There are three pumps, and an application can write its own:
 //
-//   - [KeepAlive] heartbeats as long as the activity waits and a hub runs. It
-//     is the default.
+//   - [KeepAlive] heartbeats as long as the activity waits and a hub runs.
+//     KeepAlive is the default.
 //   - [Probe] asks the external system, and heartbeats as long as the job
 //     lives.
 //   - [Relay] heartbeats when the external system calls Callback.Heartbeat.
@@ -36,10 +36,10 @@ type Activity struct {
 
 	WorkflowID string // empty for a standalone activity
 	Attempt    int32
-	Timeout    time.Duration // heartbeat timeout; zero: none
+	Timeout    time.Duration // heartbeat timeout; zero if there is none
 	Deadline   time.Time     // of the attempt
 	LastBeat   time.Time     // when Temporal last heard of the attempt
-	Relayed    time.Time     // the oldest Pending.Heartbeat not sent yet; zero: none
+	Relayed    time.Time     // the time of the oldest Pending.Heartbeat that was not sent yet; zero if there is none
 }
 
 // String names the activity without its callback ID.
@@ -53,8 +53,8 @@ func (a Activity) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Beat is the content of a heartbeat.
 type Beat struct {
-	Skip    bool // send nothing this time
-	Details any  // nil: the details sent last, again
+	Skip    bool // no heartbeat is sent this time
+	Details any  // nil repeats the last details
 }
 
 // ErrDead means that the external job will never answer. The attempt fails with
@@ -67,29 +67,31 @@ var ErrDead = errors.New("heartbeat: the external job is dead")
 const JobDead = "JobDead"
 
 // Pump decides when a waiting activity heartbeats, and with which details. The
-// process that has claimed the activity's entry calls it, so a Pump must not
-// keep state about an activity. Its methods must be safe for concurrent use.
+// process that has claimed the activity's entry calls the Pump, so a Pump must
+// not keep state about an activity. The methods of a Pump must be safe for
+// concurrent use.
 //
 // A Pump may also implement [Asker].
 type Pump interface {
-	// Next returns when Beat is due. A time in the past means now. The zero time
-	// means not before something changes: the next Callback.Heartbeat, or the
-	// next attempt. Next must be pure and quick: the same arguments give the
-	// same time in every process.
+	// Next returns when Beat is due. A time in the past means now. The zero
+	// time means that no beat is due until something changes: the next
+	// Callback.Heartbeat, or the next attempt. Next must be pure and quick. The
+	// same arguments give the same time in every process.
 	Next(a Activity, now time.Time) time.Time
 
-	// Beat returns the content of a heartbeat, which the hub then sends. It may
-	// ask the external system. Its context ends after half a claim time at the
-	// latest. If Beat returns ErrDead, the attempt fails. After any other error
-	// or a panic nothing is sent, and Beat is called again soon; if that
-	// continues for the heartbeat timeout, Temporal times the attempt out.
+	// Beat returns the content of a heartbeat, which the hub then sends. Beat
+	// may ask the external system. The context of Beat ends after half a claim
+	// time at the latest. If Beat returns ErrDead, the attempt fails. After any
+	// other error or a panic, nothing is sent, and Beat is called again soon.
+	// If that continues for the heartbeat timeout, Temporal times the attempt
+	// out.
 	Beat(ctx context.Context, a Activity) (Beat, error)
 }
 
 // Asker is an optional interface of a [Pump]: it says whether Beat may block.
 type Asker interface {
-	// Asks reports whether Beat asks an external system, and so may block. If
-	// it returns false, Beat must not block: hubs call it inline, without a
-	// timeout. Hubs assume true for a Pump that is no Asker.
+	// Asks reports whether Beat asks an external system, so that it may block.
+	// If Asks returns false, Beat must not block: hubs call it inline, without
+	// a timeout. Hubs assume true for a Pump that is not an Asker.
 	Asks() bool
 }

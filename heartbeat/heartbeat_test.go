@@ -14,12 +14,13 @@ var last = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 func silent(context.Context, heartbeat.Activity) (any, error) { return nil, nil }
 
-// number is one of many activities that were handed over at the same time.
+// number returns one of many activities that were handed over at the same time.
 func number(n int, timeout time.Duration) heartbeat.Activity {
 	return heartbeat.Activity{ID: fmt.Sprintf("activity-%04d", n), Timeout: timeout, LastBeat: last}
 }
 
-// offsets are the times from the last beat to the next of many activities.
+// offsets returns the times from the last beat to the next one, for many
+// activities.
 func offsets(p heartbeat.Pump, timeout time.Duration) []time.Duration {
 	all := make([]time.Duration, 1000)
 	for n := range all {
@@ -28,8 +29,8 @@ func offsets(p heartbeat.Pump, timeout time.Duration) []time.Duration {
 	return all
 }
 
-// wantSpread checks that beats come every d, up to a fifth early, never late,
-// and spread over all of that fifth.
+// wantSpread checks that beats come every d: never late, up to a fifth early,
+// and spread over that fifth.
 func wantSpread(t *testing.T, all []time.Duration, d time.Duration) {
 	t.Helper()
 	const parts = 10
@@ -82,8 +83,8 @@ func TestNoHeartbeatTimeout(t *testing.T) {
 	}
 }
 
-// Beats of one activity must not be equally early each time, or what happens to
-// be together stays together.
+// The beats of one activity must not be equally early each time. Otherwise
+// activities that happen to beat together would stay together.
 func TestEarlinessChangesFromBeatToBeat(t *testing.T) {
 	p := heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})
 	a := number(1, time.Minute)
@@ -98,8 +99,8 @@ func TestEarlinessChangesFromBeatToBeat(t *testing.T) {
 	}
 }
 
-// The same arguments give the same time, whenever and by whomever Next is
-// called.
+// The same arguments give the same time, at any time and for any caller of
+// Next.
 func TestNextIsPure(t *testing.T) {
 	relayed := number(7, time.Minute)
 	relayed.Relayed = last.Add(3 * time.Second)
@@ -143,7 +144,7 @@ func TestRelayedIsSentEarly(t *testing.T) {
 			}
 		}
 	}
-	// The regular beat isn't put off by it.
+	// The regular beat is not postponed by it.
 	for _, name := range []string{"KeepAlive", "Probe"} {
 		a := number(1, time.Minute)
 		regular := pumps[name].Next(a, last)
@@ -184,8 +185,8 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// The pumps that don't ask say nothing of their own: the details sent last are
-// sent again.
+// Pumps that do not ask send no details of their own: the last details are sent
+// again.
 func TestBeatsWithoutDetails(t *testing.T) {
 	for name, p := range map[string]heartbeat.Pump{
 		"KeepAlive": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{}),

@@ -7,17 +7,17 @@ import (
 )
 
 const (
-	// maxInterval limits how late a signal is noticed for an activity with a long
-	// heartbeat timeout.
+	// maxInterval limits how late a hub notices a signal of an activity with a
+	// long heartbeat timeout.
 	maxInterval = time.Minute
 
 	// coalesce is the time between two beats that Pending.Heartbeat causes.
 	coalesce = time.Second
 )
 
-// interval returns the time between two beats: the configured one, but short enough
-// that the heartbeat timeout leaves time for a retry and a failover. Zero means
-// that neither is set.
+// interval returns the time between two beats. The result is the configured
+// time, but short enough that the heartbeat timeout leaves time for a retry and
+// a failover. Zero means that neither is set.
 func interval(set, timeout time.Duration) time.Duration {
 	switch {
 	case set > 0 && timeout > 0:
@@ -29,8 +29,8 @@ func interval(set, timeout time.Duration) time.Duration {
 	}
 }
 
-// next returns when the next beat is due: every d, or sooner if Callback.Heartbeat
-// has stored details.
+// next returns when the next beat is due: every d, or sooner if
+// Callback.Heartbeat has stored details.
 func next(a Activity, d time.Duration) time.Time {
 	var at time.Time
 	if d > 0 {
@@ -45,8 +45,8 @@ func next(a Activity, d time.Duration) time.Time {
 	return at
 }
 
-// early distributes activities that began together: beats come up to d early, by a
-// hash that is the same in every process.
+// early distributes activities that began together. The beats of such
+// activities come up to d early, by a hash that is the same in every process.
 func early(a Activity, d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0

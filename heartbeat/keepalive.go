@@ -8,18 +8,19 @@ import (
 // KeepAliveOptions configures [KeepAlive].
 type KeepAliveOptions struct {
 	// Interval is the time between two heartbeats, at most a third of the
-	// heartbeat timeout. If it is set, KeepAlive also heartbeats where there is
-	// no heartbeat timeout, to learn of cancellation. Defaults to a third of the
-	// heartbeat timeout, at most a minute; without a heartbeat timeout, to no
-	// heartbeats.
+	// heartbeat timeout. If Interval is set, KeepAlive also heartbeats without
+	// a heartbeat timeout, to learn of cancellation. Defaults to a third of the
+	// heartbeat timeout, at most a minute. Without a heartbeat timeout, the
+	// default is no heartbeats.
 	Interval time.Duration
 }
 
-// KeepAlive heartbeats as long as an activity waits and a hub runs. It does not
-// ask whether the external system still works. Temporal learns that Latchkey
-// lives, and Latchkey learns of cancellation, pause, reset and the end.
+// KeepAlive heartbeats as long as an activity waits and a hub runs. KeepAlive
+// does not ask whether the external system still works. From these heartbeats,
+// Temporal learns that Latchkey runs, and Latchkey learns of cancellation,
+// pause, reset and the end.
 //
-// Heartbeats are up to a fifth of the interval early, so that activities which
+// Heartbeats are up to a fifth of the interval early, so that activities that
 // began together do not stay together.
 func KeepAlive(o KeepAliveOptions) Pump { return keepAlive{o} }
 

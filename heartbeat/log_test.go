@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// However an activity is logged, its callback ID is not.
+// No way of logging an activity shows its callback ID.
 func TestActivityIsSafeToLogAsJSON(t *testing.T) {
 	a := heartbeat.Activity{ID: "the-callback-id", Type: "Approve", WorkflowID: "expense-7", Reference: "job-42"}
 	nested := struct{ Activities []heartbeat.Activity }{[]heartbeat.Activity{a}}

@@ -10,8 +10,8 @@ import (
 // ProbeOptions configures [Probe].
 type ProbeOptions struct {
 	// Interval is the time between two calls of ask, at most a third of the
-	// heartbeat timeout. Defaults to a third of the heartbeat timeout, at most a
-	// minute; without a heartbeat timeout, to a minute.
+	// heartbeat timeout. Defaults to a third of the heartbeat timeout, at most
+	// a minute. Without a heartbeat timeout, the default is a minute.
 	Interval time.Duration
 
 	// Timeout is the maximum duration of a call of ask, at most half a claim
@@ -29,8 +29,8 @@ type ProbeOptions struct {
 // attempt finds the job by the reference that Pending.Remember stored.
 //
 // ask must be safe for concurrent use. Any process that runs a hub with this
-// pump may call it, and it may be called twice for one heartbeat. Probe panics
-// if ask is nil.
+// pump may call ask, possibly twice for one heartbeat. Probe panics if ask is
+// nil.
 func Probe(ask func(ctx context.Context, a Activity) (details any, err error), o ProbeOptions) Pump {
 	if ask == nil {
 		panic("heartbeat: Probe with a nil ask")

@@ -90,7 +90,8 @@ func TestProbeTimeout(t *testing.T) {
 	}
 }
 
-// The context ends with the question: what ask leaves behind holds no timer.
+// The context ends with the question, so code that ask leaves running holds no
+// timer.
 func TestProbeEndsItsContext(t *testing.T) {
 	var asked context.Context
 	p := heartbeat.Probe(func(ctx context.Context, _ heartbeat.Activity) (any, error) { asked = ctx; return nil, nil }, heartbeat.ProbeOptions{})

@@ -8,13 +8,15 @@ import (
 // RelayOptions configures [Relay].
 type RelayOptions struct {
 	// MinInterval is the least time between two heartbeats. Calls of
-	// Callback.Heartbeat in that time are sent together, with the details of the
-	// last. At most a third of the heartbeat timeout. Defaults to 1 s.
+	// Callback.Heartbeat in that time are sent together, with the details of
+	// the last call. MinInterval is at most a third of the heartbeat timeout.
+	// Defaults to 1 s.
 	MinInterval time.Duration
 }
 
 // Relay heartbeats only when the external system calls Callback.Heartbeat. If
-// it is silent for the heartbeat timeout, Temporal times the attempt out.
+// the external system is silent for the heartbeat timeout, Temporal times the
+// attempt out.
 func Relay(o RelayOptions) Pump {
 	if o.MinInterval <= 0 {
 		o.MinInterval = coalesce

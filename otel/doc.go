@@ -1,16 +1,17 @@
-// Package otel observes hubs with OpenTelemetry: with metrics, and with traces that
+// Package otel observes hubs with OpenTelemetry metrics and traces. The traces
 // link an activity to its answer, perhaps days later, and to the delivery.
 //
 //	observer, err := otel.New(otel.Options{})
 //	hub, err := async.New(async.Options{Observer: observer, …})
 //
-// It is a module of its own and imports only the API packages of OpenTelemetry.
-// The application chooses the SDK, its exporters and its sampler.
+// The package is a module of its own and imports only the API packages of
+// OpenTelemetry. The application chooses the SDK, its exporters and its
+// sampler.
 //
 // # Metrics
 //
-// docs/observability.md lists the instruments. Gauges come from Hub.Stats; set
-// [Options].NoGauges on all but a few replicas.
+// docs/observability.md lists the instruments. Gauges come from Hub.Stats. In a
+// large fleet, set [Options].NoGauges on all but a few replicas.
 //
 // # Spans
 //
@@ -20,11 +21,12 @@
 //   - latchkey.deliver is one attempt to report the outcome to Temporal, with links
 //     to the hand-off and to the acceptance.
 //
-// No span is open while an activity waits, so each is exported within seconds. The
-// entry keeps a W3C traceparent for the links. Spans have the activity's IDs as
-// attributes; metrics never have.
+// No span is open while an activity waits, so each is exported within seconds.
+// The entry keeps a W3C traceparent for the links. Spans have the activity's
+// IDs as attributes; metrics do not.
 //
 // # Temporal's tracing interceptor
 //
-// It marks the span of a waiting activity as an error. [Tracer] prevents that.
+// Temporal's tracing interceptor marks the span of a waiting activity as an
+// error. [Tracer] prevents that.
 package otel

@@ -14,14 +14,14 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Buckets, in seconds: for people's time from one second to 30 days, for calls
-// from a millisecond to a minute.
+// Histogram buckets, in seconds. For people's time they range from one second
+// to 30 days; for calls, from a millisecond to a minute.
 var (
 	peopleBuckets = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 4 * 86400, 7 * 86400, 14 * 86400, 30 * 86400}
 	callBuckets   = []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
 )
 
-// instruments are those of docs/observability.md, except the gauges.
+// instruments are the instruments in docs/observability.md, except the gauges.
 type instruments struct {
 	asked, answers, tries, beats, overdue, hooks, queries, claims, claimed metric.Int64Counter
 	wait, outbox, total, late, store, hookTime, queryTime                  metric.Float64Histogram
@@ -57,8 +57,8 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 	return &i, all
 }
 
-// tags returns attributes from pairs of key and value, without those whose value is
-// empty.
+// tags returns attributes from pairs of key and value. tags leaves out empty
+// values.
 func tags(pairs ...string) metric.MeasurementOption {
 	all := make([]attribute.KeyValue, 0, len(pairs)/2)
 	for n := 0; n+1 < len(pairs); n += 2 {
@@ -92,7 +92,7 @@ func (i *instruments) deliver(ctx context.Context, o async.Operation, d async.Do
 	}
 }
 
-// other observes the operations without a span.
+// other observes the operations that have no span.
 func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done, took time.Duration) {
 	switch o.Op {
 	case async.OpBeat:
@@ -116,9 +116,9 @@ func (i *instruments) other(ctx context.Context, o async.Operation, d async.Done
 	}
 }
 
-// LinkKeys returns a function for the field Used of webhook.Keys. It counts opened
-// links by the name of their key in latchkey.links. A nil provider stands for
-// otel.GetMeterProvider.
+// LinkKeys returns a function for the field Used of webhook.Keys. The function
+// counts opened links by the name of their key in latchkey.links. A nil
+// provider stands for otel.GetMeterProvider.
 func LinkKeys(p metric.MeterProvider) (func(key string), error) {
 	if p == nil {
 		p = otel.GetMeterProvider()
@@ -130,8 +130,8 @@ func LinkKeys(p metric.MeterProvider) (func(key string), error) {
 	return func(key string) { links.Add(context.Background(), 1, tags("key", key)) }, nil
 }
 
-// gauges show the last snapshot of a store. All of them are read at once, so that
-// they are consistent.
+// gauges show the last snapshot of a store. All gauges are read at once, so
+// that they are consistent.
 type gauges struct {
 	mu   sync.Mutex
 	last async.Stats

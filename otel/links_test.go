@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/otel"
 )
 
-// Links are counted by the name of their key.
+// The counter counts links by the name of their key.
 func TestLinkKeys(t *testing.T) {
 	reader := metric.NewManualReader()
 	used, err := otel.LinkKeys(metric.NewMeterProvider(metric.WithReader(reader)))

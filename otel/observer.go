@@ -20,20 +20,23 @@ const name = "github.com/latchkey-go/latchkey/otel"
 
 // Options configures [New]. The zero value is valid.
 type Options struct {
-	// TracerProvider makes the tracer. Its span processors must not block: use a
-	// batch processor. Defaults to otel.GetTracerProvider.
+	// TracerProvider makes the tracer. The span processors of TracerProvider
+	// must not block: use a batch processor. Defaults to
+	// otel.GetTracerProvider.
 	TracerProvider trace.TracerProvider
 
 	// MeterProvider makes the instruments. Defaults to otel.GetMeterProvider.
 	MeterProvider metric.MeterProvider
 
-	// NoGauges leaves out latchkey.entries and latchkey.oldest, for which a hub that
-	// runs scans the store once per async.Options.StatsAge. Defaults to false.
+	// NoGauges leaves out latchkey.entries and latchkey.oldest. For these
+	// gauges, a running hub scans the store once per async.Options.StatsAge.
+	// Defaults to false.
 	NoGauges bool
 }
 
-// New returns an observer for async.Options.Observer. Use one for all hubs of a
-// process. It returns an error if the meter provider refuses an instrument.
+// New returns an observer for async.Options.Observer. Use one observer for all
+// hubs of a process. New returns an error if the meter provider refuses an
+// instrument.
 func New(o Options) (async.Observer, error) {
 	if o.TracerProvider == nil {
 		o.TracerProvider = otel.GetTracerProvider()
@@ -71,7 +74,7 @@ type withGauges struct {
 // Blocks implements async.Blocker.
 func (*observer) Blocks() bool { return false }
 
-// The keys of the data that is kept with a round.
+// Keys of the values that are kept with a round.
 const (
 	handOffKey = "traceparent"
 	settleKey  = "settle.traceparent"
@@ -126,7 +129,7 @@ func linkName(key string) string {
 	return "handoff"
 }
 
-// attributes names an activity. Spans may have IDs.
+// attributes returns attributes that name an activity. Spans may contain IDs.
 func attributes(i async.Info) []attribute.KeyValue {
 	var all []attribute.KeyValue
 	for _, a := range [][2]string{
@@ -158,7 +161,8 @@ func end(span trace.Span, d async.Done, ok bool) {
 	span.End()
 }
 
-// carry returns the context's span in the form that is kept for later processes.
+// carry returns the context's span in the form in which it is kept for later
+// processes.
 func carry(ctx context.Context, to map[string]string, key string) {
 	if to == nil {
 		return

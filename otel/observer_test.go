@@ -27,7 +27,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Decision is what the activity awaits.
+// Decision is the result type of the activity.
 type Decision struct{ Approved bool }
 
 // process is a process with a hub and an OpenTelemetry SDK of its own.
@@ -57,7 +57,7 @@ func newProcess(t *testing.T, shared store.Store, delivers bool) *process {
 	return p
 }
 
-// run runs an activity that is handed over, under SDK contrib's tracing, and
+// run runs an activity that calls Start, under SDK contrib's tracing, and
 // returns the callback ID.
 func (p *process) run(own bool) (id string) {
 	p.t.Helper()
@@ -161,7 +161,7 @@ func TestTraceAcrossDaysAndProcesses(t *testing.T) {
 	})
 }
 
-// TestContribMarksErrResultPending pins why Tracer is needed.
+// TestContribMarksErrResultPending shows why Tracer is needed.
 func TestContribMarksErrResultPending(t *testing.T) {
 	p := newProcess(t, store.NewMemory(), true)
 	p.run(false)
@@ -193,8 +193,8 @@ func (p *process) collect() (all []metricdata.Metrics) {
 	return all
 }
 
-// TestMetricsHaveNoIDs looks through every attribute of every instrument, and at
-// the buckets of people's time.
+// TestMetricsHaveNoIDs checks every attribute of every instrument, and the
+// buckets of people's time.
 func TestMetricsHaveNoIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(t, store.NewMemory(), true)
@@ -210,7 +210,7 @@ func TestMetricsHaveNoIDs(t *testing.T) {
 		info := pending.Info()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_ = p.hub.Run(ctx) // the gauges need a hub that runs
+		_ = p.hub.Run(ctx) // the gauges need a running hub
 		found := make(map[string]bool)
 		for _, m := range p.collect() {
 			found[m.Name] = true

@@ -9,10 +9,11 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// Tracer returns a tracer for interceptor.NewTracingInterceptor that doesn't mark
-// the span of an activity that waits as an error. Temporal's contrib packages mark
-// it, because activity.ErrResultPending is an error to them. Pass it the tracer of
-// go.temporal.io/sdk/contrib/opentelemetry. Tracer panics if t is nil.
+// Tracer returns a tracer for interceptor.NewTracingInterceptor. The returned
+// tracer does not mark the span of a waiting activity as an error. Temporal's
+// contrib packages mark the span, because they treat activity.ErrResultPending
+// as an error. Pass the tracer of go.temporal.io/sdk/contrib/opentelemetry to
+// Tracer. Tracer panics if t is nil.
 func Tracer(t interceptor.Tracer) interceptor.Tracer {
 	if t == nil {
 		panic("otel: Tracer needs a tracer, got nil")
@@ -22,10 +23,10 @@ func Tracer(t interceptor.Tracer) interceptor.Tracer {
 
 type tracer struct{ interceptor.Tracer }
 
-// span is a span of the tracer below.
+// span is a span of the wrapped tracer.
 type span struct{ interceptor.TracerSpan }
 
-// Finish ends the span. It drops the error of a waiting activity.
+// Finish ends the span. Finish drops the error of a waiting activity.
 func (s span) Finish(o *interceptor.TracerFinishSpanOptions) {
 	if errors.Is(o.Error, activity.ErrResultPending) {
 		o = &interceptor.TracerFinishSpanOptions{}
@@ -33,7 +34,7 @@ func (s span) Finish(o *interceptor.TracerFinishSpanOptions) {
 	s.TracerSpan.Finish(o)
 }
 
-// StartSpan starts a span of the tracer below.
+// StartSpan starts a span of the wrapped tracer.
 func (t tracer) StartSpan(o *interceptor.TracerStartSpanOptions) (interceptor.TracerSpan, error) {
 	below := *o
 	below.Parent = under(o.Parent)
@@ -50,17 +51,17 @@ func (t tracer) MarshalSpan(s interceptor.TracerSpan) (map[string]string, error)
 	return t.Tracer.MarshalSpan(spanUnder(s))
 }
 
-// ContextWithSpan sets the span of the tracer below.
+// ContextWithSpan sets the span of the wrapped tracer.
 func (t tracer) ContextWithSpan(ctx context.Context, s interceptor.TracerSpan) context.Context {
 	return t.Tracer.ContextWithSpan(ctx, spanUnder(s))
 }
 
-// GetLogger returns the logger of the tracer below.
+// GetLogger returns the logger of the wrapped tracer.
 func (t tracer) GetLogger(l log.Logger, ref interceptor.TracerSpanRef) log.Logger {
 	return t.Tracer.GetLogger(l, under(ref))
 }
 
-// SpanName returns the name that the tracer below gives.
+// SpanName returns the wrapped tracer's name for the span.
 func (t tracer) SpanName(o *interceptor.TracerStartSpanOptions) string {
 	below := *o
 	below.Parent = under(o.Parent)

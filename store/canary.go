@@ -12,21 +12,22 @@ import (
 	"slices"
 )
 
-// The canary is an entry that a sealed store keeps to recognize its keys. It stops
-// a process with another IDKey, or with another key of the same name. Its check
-// values can be computed only with the keys, and do not reveal them.
+// The canary is an entry that a sealed store keeps to recognize its keys. The
+// canary stops a process with another IDKey, or with another key of the same
+// name. The check values of the canary can be computed only with the keys, and
+// do not reveal them.
 //
 //	1 | check of IDKey (16) | for each key: len(name) (1), name, check (16)
 //
-// A sealed ID has no dot, so the canary's ID cannot be that of an entry.
+// A sealed ID has no dot, so no entry has the ID of the canary.
 const (
 	canaryID     = "sealed.canary"
 	canaryFormat = 1
 	canaryText   = "latchkey canary 1" // not an ID, because of the blanks
 	checkSize    = 16
 
-	// sampled is the number of entries that Seal reads to detect a store that is
-	// not sealed.
+	// sampled is the number of entries that Seal reads to detect a store that
+	// is not sealed.
 	sampled = 100
 )
 
@@ -45,8 +46,8 @@ func (s *seals) check(name string) []byte {
 	return check
 }
 
-// verify returns ErrKey if a key differs from the one that the canary has under its
-// name. It reports whether the canary has all keys.
+// verify returns ErrKey if a key differs from the one that the canary has under
+// its name. verify reports whether the canary has all keys.
 func (s *seals) verify(c canary) (all bool, err error) {
 	if !hmac.Equal(c.id, s.mac(canaryText)[:checkSize]) {
 		return false, fmt.Errorf("%w: the store was sealed with another IDKey", ErrKey)
@@ -89,8 +90,8 @@ func decodeCanary(b []byte) (canary, error) {
 	return c, nil
 }
 
-// checkCanary compares the keys with the canary, and adds new keys to it. It writes
-// a canary into an empty store.
+// checkCanary compares the keys with the canary, and adds new keys to it.
+// checkCanary writes a canary into an empty store.
 func (s *Sealed) checkCanary(ctx context.Context) error {
 	for {
 		e, err := s.inner.Get(ctx, canaryID)
@@ -121,12 +122,13 @@ func (s *Sealed) checkCanary(ctx context.Context) error {
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrExists) {
 			return err
 		}
-		// Another process has written it, or a driver has sent the Put twice.
+		// Another process has written the canary, or a driver has sent the Put
+		// twice.
 	}
 }
 
 // checkSealed refuses a store whose first entries are not all sealed. Without a
-// canary it refuses a store that has any entry.
+// canary, checkSealed refuses a store that has any entry.
 func (s *Sealed) checkSealed(ctx context.Context, noCanary bool) error {
 	n := 0
 	for e, err := range s.inner.List(ctx) {

@@ -8,14 +8,14 @@ import (
 )
 
 // Copy copies all entries from src to dst, with their bodies and due times, and
-// returns the number of entries that it copied or found in dst. No other caller may
-// write to either store meanwhile. Use Copy to begin or to stop sealing, and to
-// change backends.
+// returns the number of entries that it copied or found in dst. During a Copy,
+// no other caller may write to either store. Use Copy to begin or to stop
+// sealing, and to change backends.
 //
 // Copy can be repeated: an entry that dst has with the same content counts as
 // copied. Copy skips entries that it cannot read, and entries that dst has with
 // other content or does not accept, and returns the first of their errors. Any
-// other error ends it.
+// other error ends the copy.
 func Copy(ctx context.Context, dst, src Store) (int, error) {
 	n := 0
 	var first error
@@ -43,7 +43,8 @@ func copyEntry(ctx context.Context, dst Store, e Entry) error {
 	if !errors.Is(err, ErrExists) {
 		return err
 	}
-	// An earlier Copy may have copied it, or List may have yielded it twice.
+	// An earlier Copy may have copied the entry, or List may have yielded it
+	// twice.
 	there, err := dst.Get(ctx, e.ID)
 	if err != nil {
 		return err

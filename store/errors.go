@@ -7,25 +7,26 @@ import (
 	"time"
 )
 
-// Errors of a store. Its methods return them wrapped in an [*Error]: use errors.Is.
+// Errors of a store. The methods of a store return them wrapped in an [*Error]:
+// use errors.Is.
 var (
 	// ErrNotFound means that there is no entry with this ID.
 	ErrNotFound = errors.New("store: not found")
-	// ErrExists means that an insert found an entry with its ID.
+	// ErrExists means that there is already an entry with the ID of an insert.
 	ErrExists = errors.New("store: exists")
-	// ErrConflict means that the entry is at another version, or gone.
+	// ErrConflict means that the entry has another version, or is gone.
 	ErrConflict = errors.New("store: version conflict")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store: closed")
-	// ErrCorrupt means that an entry is damaged, or was not written by a store.
+	// ErrCorrupt means that an entry is damaged, or that no store wrote it.
 	ErrCorrupt = errors.New("store: corrupt entry")
-	// ErrInvalid means that an argument is outside what the contract allows.
+	// ErrInvalid means that an argument is outside the limits of the contract.
 	// Nothing was changed.
 	ErrInvalid = errors.New("store: invalid argument")
 )
 
-// Error is the error of every method of a store. It says which operation failed,
-// on which backend and entry, and why.
+// Error is the error of every method of a store. An Error names the operation
+// that failed, the backend, the entry, and the cause.
 type Error struct {
 	Op      string // "get", "put", "delete", "claim", "list", "page", "count", "watch", "open" or "close"
 	Backend string // the name of the backend, such as "memory", "bolt" or "redis"
@@ -45,9 +46,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Wrap returns err as an *Error, with id shortened. It returns nil for nil, and an
-// *Error unchanged. Backends use it in every method, so that each error is wrapped
-// exactly once.
+// Wrap returns err as an *Error, with id shortened. Wrap returns nil for nil,
+// and an *Error unchanged. Backends call Wrap in every method, so that each
+// error is wrapped exactly once.
 func Wrap(op, backend, id string, err error) error {
 	if err == nil {
 		return nil
@@ -58,9 +59,10 @@ func Wrap(op, backend, id string, err error) error {
 	return &Error{Op: op, Backend: backend, ID: ShortID(id), Err: err}
 }
 
-// ShortID returns the first 16 characters of an ID and an ellipsis. That is enough
-// to find the entry, and cannot be used in place of the ID. It returns the empty
-// string if these characters are not allowed in an ID.
+// ShortID returns the first 16 characters of an ID and an ellipsis. The short
+// form is enough to find the entry, and cannot be used in place of the ID.
+// ShortID returns the empty string if these characters are not allowed in an
+// ID.
 func ShortID(id string) string {
 	const keep = 16
 	short := id
@@ -77,7 +79,7 @@ func ShortID(id string) string {
 }
 
 // CheckID returns ErrInvalid, with the reason, unless id is 1 to 128 bytes of
-// A-Z a-z 0-9 - _ and dot. A backend calls it first in Get and Delete.
+// A-Z a-z 0-9 - _ and dot. A backend calls CheckID first in Get and Delete.
 func CheckID(id string) error {
 	if len(id) == 0 || len(id) > 128 {
 		return fmt.Errorf("%w: ID must be 1 to 128 bytes, got %d", ErrInvalid, len(id))
@@ -93,8 +95,8 @@ func CheckID(id string) error {
 	return nil
 }
 
-// Check returns ErrInvalid, with the reason, unless a store accepts the entry. A
-// backend calls it first in Put.
+// Check returns ErrInvalid, with the reason, unless a store accepts the entry.
+// A backend calls Check first in Put.
 func (e Entry) Check() error {
 	if err := CheckID(e.ID); err != nil {
 		return err
@@ -109,7 +111,7 @@ func (e Entry) Check() error {
 }
 
 // CheckClaim returns ErrInvalid, with the reason, unless Claim accepts these
-// arguments. A backend calls it first in Claim.
+// arguments. A backend calls CheckClaim first in Claim.
 func CheckClaim(now, until time.Time, n int) error {
 	if n < 1 {
 		return fmt.Errorf("%w: a claim must be of at least 1 entry, got %d", ErrInvalid, n)
@@ -127,7 +129,7 @@ func CheckClaim(now, until time.Time, n int) error {
 }
 
 // CheckPage returns ErrInvalid, with the reason, unless a [Pager] accepts these
-// arguments. A backend calls it first in Page.
+// arguments. A backend calls CheckPage first in Page.
 func CheckPage(after string, n int) error {
 	if n < 1 {
 		return fmt.Errorf("%w: a page must have at least 1 entry, got %d", ErrInvalid, n)
@@ -138,8 +140,8 @@ func CheckPage(after string, n int) error {
 	return CheckID(after)
 }
 
-// endOfTime is the start of the year 10000, in Unix milliseconds. A float64, which
-// Redis orders by, represents every millisecond before it exactly.
+// endOfTime is the start of the year 10000, in Unix milliseconds. Redis orders
+// by a float64, which represents every millisecond before that time exactly.
 const endOfTime = 253402300800000
 
 func checkTime(name string, t time.Time) error {

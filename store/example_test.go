@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The scheme of the URL chooses the backend. Backends other than "memory:" are
-// registered by importing their package, for example
+// The scheme of the URL chooses the backend. To register a backend other than
+// "memory:", import its package, for example
 //
 //	import _ "github.com/latchkey-go/latchkey/store/bolt"
 func ExampleOpen() {
@@ -43,7 +43,7 @@ func ExampleSeal() {
 	ctx := context.Background()
 	inner := store.NewMemory()
 	sealed, err := store.Seal(ctx, inner, store.SealOptions{
-		IDKey:  make([]byte, 32), // in production: 32 random bytes from a secret manager
+		IDKey:  make([]byte, 32), // in production, use 32 random bytes from a secret manager
 		Keys:   map[string][]byte{"2026-11": make([]byte, 32)},
 		Active: "2026-11",
 	})

@@ -18,11 +18,11 @@ const (
 	never        = math.MaxInt64
 )
 
-// NewMemory returns a store in the memory of this process. It is not durable: use
-// it for tests, and for answers that may be lost. An entry costs at most 200 bytes
-// in addition to its body. Claim returns the oldest entries of the whole store
-// first, unless other calls write at the same time. The store is a [Pager], a
-// [Counter] and a [Notifier].
+// NewMemory returns a store in the memory of this process. The store is not
+// durable: use it for tests, and for answers that may be lost. An entry costs
+// at most 200 bytes in addition to its body. Claim returns the oldest entries
+// of the whole store first, unless other calls write at the same time. The
+// store is a [Pager], a [Counter] and a [Notifier].
 func NewMemory() Store { return newMemory() }
 
 func newMemory() *memory {
@@ -34,8 +34,8 @@ func newMemory() *memory {
 	return m
 }
 
-// memory spreads its entries over shards by their ID. It holds no lock while it
-// calls code of others.
+// memory spreads its entries over shards by their ID. memory holds no lock
+// while it calls other code.
 type memory struct {
 	versions atomic.Uint64 // one counter for all entries, so that no version repeats
 	bell     wake.Bell
@@ -52,8 +52,9 @@ type shard struct {
 	sorted sorted
 }
 
-// item is a stored entry. Its size is the memory that an entry costs. The body is a
-// string, because it is never changed in place and needs no capacity.
+// item is a stored entry. The size of an item is part of the memory that an
+// entry costs. The body is a string, because it is never changed in place and
+// needs no capacity.
 type item struct {
 	id      string
 	body    string
@@ -70,8 +71,8 @@ func (it *item) entry() Entry {
 	return e
 }
 
-// shard returns the shard of an ID. The hash, FNV-1a, is the same in every process,
-// so a test that claims sees the same order in each run.
+// shard returns the shard of an ID. The hash, FNV-1a, is the same in every
+// process, so a test that makes claims sees the same order in each run.
 func (m *memory) shard(id string) *shard {
 	h := uint32(2166136261)
 	for i := range len(id) {
@@ -288,7 +289,7 @@ func (s *shard) list() []*item {
 	return items
 }
 
-// read returns the entry as it is now, or the zero Entry if it is gone.
+// read returns the entry in its current state, or the zero Entry if it is gone.
 func (s *shard) read(ctx context.Context, it *item) (Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, err
@@ -304,8 +305,8 @@ func (s *shard) read(ctx context.Context, it *item) (Entry, error) {
 	return it.entry(), nil
 }
 
-// Close drops all entries. A call holds the lock of a shard while it works, so
-// Close waits for the calls in progress when it takes each lock.
+// Close drops all entries. Each call holds the lock of a shard while it works,
+// so Close waits for running calls when it takes the locks.
 func (m *memory) Close() error {
 	for i := range m.shards {
 		s := &m.shards[i]

@@ -69,7 +69,8 @@ func fill(b *testing.B, entries int, body []byte) store.Store {
 	return s
 }
 
-// entryID is as long as package async's IDs, and as random at its end.
+// entryID returns an ID that is as long as package async's IDs, and as random
+// at its end.
 func entryID(n uint64) string {
 	var tail [16]byte
 	binary.BigEndian.PutUint64(tail[:], n*0x9e3779b97f4a7c15)

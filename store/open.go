@@ -10,8 +10,9 @@ import (
 	"sync"
 )
 
-// Opener opens the store of a URL. Its errors do not contain a password. [Open]
-// wraps them in an [*Error] with Op "open", unless they are one already.
+// Opener opens the store of a URL. The errors of an Opener do not contain a
+// password. [Open] wraps these errors in an [*Error] with Op "open", unless
+// they already are *Errors.
 type Opener func(ctx context.Context, u *url.URL) (Store, error)
 
 var drivers = struct {
@@ -19,9 +20,10 @@ var drivers = struct {
 	byScheme map[string]Opener
 }{byScheme: map[string]Opener{"memory": openMemory}}
 
-// Register makes a backend available to [Open] under a URL scheme, which must be in
-// lower case. The package of a backend calls it from init. Register panics if open
-// is nil or if the scheme is already registered, as that of database/sql does.
+// Register makes a backend available to [Open] under a URL scheme, which must
+// be in lower case. The package of a backend calls Register from init. Register
+// panics if open is nil or if the scheme is already registered, like Register
+// of database/sql.
 func Register(scheme string, open Opener) {
 	drivers.Lock()
 	defer drivers.Unlock()
@@ -34,11 +36,12 @@ func Register(scheme string, open Opener) {
 	drivers.byScheme[scheme] = open
 }
 
-// Open opens a store by URL. "memory:" opens the in-memory store. The package of a
-// backend documents its URLs, such as "bolt:///var/lib/app/latchkey.db" or
-// "redis://localhost:6379/0", and must be imported. The caller closes the store.
-// Open returns ErrInvalid for a URL that it cannot use. Its errors contain the
-// scheme only, because the rest of a URL may contain a password.
+// Open opens a store by URL. "memory:" opens the in-memory store. The package
+// of a backend documents its URLs, such as "bolt:///var/lib/app/latchkey.db" or
+// "redis://localhost:6379/0", and must be imported. The caller must close the
+// store. Open returns ErrInvalid for a URL that it cannot use. The errors of
+// Open contain only the scheme, because the rest of a URL may contain a
+// password.
 func Open(ctx context.Context, rawURL string) (Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

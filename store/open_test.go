@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,24 +53,28 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// registered counts the schemes that tests have registered, which is for good.
+var registered atomic.Int64
+
 func TestRegister(t *testing.T) {
 	broken := errors.New("broken")
-	store.Register("testregister", func(_ context.Context, u *url.URL) (store.Store, error) {
+	scheme := fmt.Sprintf("testregister%d", registered.Add(1))
+	store.Register(scheme, func(_ context.Context, u *url.URL) (store.Store, error) {
 		if u.Path == "/broken" {
 			return nil, broken
 		}
 		return store.NewMemory(), nil
 	})
-	if _, err := store.Open(t.Context(), "testregister://x"); err != nil {
+	if _, err := store.Open(t.Context(), scheme+"://x"); err != nil {
 		t.Error(err)
 	}
-	_, err := store.Open(t.Context(), "testregister:///broken")
-	if e, ok := errors.AsType[*store.Error](err); !ok || !errors.Is(err, broken) || e.Backend != "testregister" {
+	_, err := store.Open(t.Context(), scheme+":///broken")
+	if e, ok := errors.AsType[*store.Error](err); !ok || !errors.Is(err, broken) || e.Backend != scheme {
 		t.Errorf("the opener's error came as %v", err)
 	}
 	for name, f := range map[string]func(){
 		"twice": func() {
-			store.Register("testregister", func(context.Context, *url.URL) (store.Store, error) { return nil, nil })
+			store.Register(scheme, func(context.Context, *url.URL) (store.Store, error) { return nil, nil })
 		},
 		"memory": func() {
 			store.Register("memory", func(context.Context, *url.URL) (store.Store, error) { return nil, nil })

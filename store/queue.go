@@ -3,8 +3,8 @@ package store
 // queue is a binary heap of the items with a due time, the earliest first. Each
 // item has its index in the heap, so that it can be moved.
 //
-// It does not use container/heap, whose interface costs an allocation and three
-// indirect calls for each step of a Put.
+// queue does not use container/heap, whose interface costs an allocation and
+// three indirect calls for each step of a Put.
 type queue []*item
 
 // requeue moves an item to its new due time.

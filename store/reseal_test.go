@@ -31,8 +31,8 @@ func TestCensus(t *testing.T) {
 	}
 }
 
-// dying is a store whose process dies after this many calls. The outcome of the
-// last one is unknown.
+// dying is a store whose process dies after the given number of calls. The
+// outcome of the last call is unknown.
 type dying struct {
 	Store
 	mu   sync.Mutex
@@ -49,14 +49,14 @@ func (d *dying) Put(ctx context.Context, e Entry) (uint64, error) {
 	}
 	version, err := d.Store.Put(ctx, e)
 	if d.left == 0 {
-		return 0, errDied // after it was written
+		return 0, errDied // the process dies after the write
 	}
 	return version, err
 }
 
-// TestRotation changes keys while others write, and kills the process that
-// reseals again and again. Nothing is lost, and the census of the old key comes
-// to zero.
+// TestRotation changes keys while other callers write, and repeatedly kills the
+// process that reseals. No entry is lost, and in the end the census shows no
+// entry of the old key.
 func TestRotation(t *testing.T) {
 	s := NewMemory()
 	old := mustSeal(t, s, sealing("key-1"))
@@ -68,7 +68,7 @@ func TestRotation(t *testing.T) {
 	newest := mustSeal(t, s, sealing("key-2", "key-1"))
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	wg.Go(func() { // counts up every third entry, as hubs write while keys change
+	wg.Go(func() { // increments every third entry, as hubs write while keys change
 		for round := 1; ; round++ {
 			for i := 0; i < entries; i += 3 {
 				select {
@@ -124,7 +124,7 @@ func TestCopy(t *testing.T) {
 		mustPut(t, src, Entry{ID: fmt.Sprint("entry-", i), Due: time.UnixMilli(int64(1000 + i)), Body: fmt.Append(nil, i)})
 	}
 	dst := mustSeal(t, NewMemory(), sealing("key-1"))
-	for range 2 { // it can be repeated
+	for range 2 { // Reseal can be repeated
 		if n, err := Copy(t.Context(), dst, src); n != 20 || err != nil {
 			t.Fatalf("Copy to a sealed store: got %d, %v, want 20", n, err)
 		}

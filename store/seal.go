@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// ErrKey means that an entry is sealed with a key that the store does not have. The
-// entry is neither gone nor damaged: add the key to SealOptions.Keys.
+// ErrKey means that an entry is sealed with a key that the store does not have.
+// The entry is neither gone nor damaged: add the key to SealOptions.Keys.
 var ErrKey = errors.New("store: sealed with an unknown key")
 
 const sealedName = "sealed"
 
 // SealOptions configures [Seal].
 type SealOptions struct {
-	// IDKey hides the IDs of entries. It must have 32 bytes, and must not change
-	// during the life of the store. Required.
+	// IDKey hides the IDs of entries. IDKey must have 32 bytes, and must not
+	// change during the life of the store. Required.
 	IDKey []byte
 
 	// Keys are the keys that open entries, by name. A name is 1 to 64 bytes of
-	// A-Z a-z 0-9 - _ and dot, and must never name another key. Each key must have
-	// 32 bytes. Required.
+	// A-Z a-z 0-9 - _ and dot, and must always name the same key. Each key must
+	// have 32 bytes. Required.
 	Keys map[string][]byte
 
 	// Active is the name of the key that seals writes. Required.
@@ -37,7 +37,7 @@ type SealOptions struct {
 type Sealed struct {
 	inner Store
 	seals *seals
-	pager Pager // of the inner store, or nil, as the next two
+	pager Pager // the Pager of the inner store, or nil; the next two fields are similar
 	count Counter
 	watch Notifier
 }
@@ -50,24 +50,25 @@ var (
 	_ Limiter  = (*Sealed)(nil)
 )
 
-// Seal returns a store that encrypts the bodies and hides the IDs of all entries
-// in s. s must be empty, or have been sealed with the same IDKey. A dump of s then
-// cannot be used to answer anything; docs/security.md lists what it still shows.
-// Closing the sealed store closes s.
+// Seal returns a store that encrypts the bodies and hides the IDs of all
+// entries in s. s must be empty, or have been sealed with the same IDKey.
+// An attacker cannot answer with a dump of s; docs/security.md lists the
+// information in it. Closing the sealed store closes s.
 //
-// Every process must have all keys before one of them makes a new key active. To
-// change keys, add the new key to all processes, make it active in all of them,
-// call Reseal until Census shows no entry of the old key, and remove the old key.
+// Every process must have all keys before one of them makes a new key active.
+// To change keys, first add the new key to all processes, and then make it
+// active in all of them. Call Reseal until Census shows no entry of the old
+// key, and remove the old key.
 //
-// Seal writes one entry, the canary. It returns ErrKey if s was sealed with another
-// IDKey, or with another key of the same name. It returns ErrInvalid if the options
-// are not valid, and if s has entries that are not sealed: use Copy to copy these
-// to an empty sealed store.
+// Seal writes one entry, the canary. Seal returns ErrKey if s was sealed with
+// another IDKey, or with another key of the same name. Seal returns ErrInvalid
+// if the options are invalid, and if s has entries that are not sealed: use
+// Copy to copy these to an empty sealed store.
 //
-// A body has at most MaxBody bytes. The sealed store serves the optional interfaces
-// that s serves. The order of its pages is that of the sealed IDs. Claim skips
-// entries that it cannot open; they are due again when the claim lapses. It returns
-// their error when nothing else is due.
+// A body has at most MaxBody bytes. The sealed store supports the optional
+// interfaces that s supports. The pages are in the order of the sealed IDs.
+// Claim skips entries that it cannot open; they are due again when the claim
+// expires. Claim returns the error of such entries when nothing else is due.
 func Seal(ctx context.Context, s Store, o SealOptions) (*Sealed, error) {
 	sealed, err := seal(ctx, s, o)
 	return sealed, outer("seal", "", err)
@@ -96,13 +97,13 @@ func newSealed(inner Store, keys *seals) *Sealed {
 	return s
 }
 
-// Over returns a store with the keys of s on inner, another handle to the data of s,
-// such as a transaction of store/postgres:
+// Over returns a store with the keys of s on inner. inner is another handle to
+// the data of s, such as a transaction of store/postgres:
 //
 //	hub.With(sealed.Over(s.Tx(tx)))
 //
-// Unlike [Seal], Over reads nothing and checks nothing. It panics if inner is nil.
-// Closing the returned store closes inner.
+// Unlike [Seal], Over reads nothing and checks nothing. Over panics if inner is
+// nil. Closing the returned store closes inner.
 func (s *Sealed) Over(inner Store) *Sealed {
 	if inner == nil {
 		panic("store: Sealed.Over needs a store, got nil")
@@ -115,7 +116,7 @@ func outer(op, id string, err error) error {
 	if inner, ok := errors.AsType[*Error](err); ok {
 		short := ShortID(id)
 		if id == "" {
-			short = inner.ID // of an entry that cannot be opened
+			short = inner.ID // ID of an entry that cannot be opened
 		}
 		return &Error{Op: op, Backend: sealedName, ID: short, Err: inner.Err}
 	}
@@ -139,8 +140,8 @@ func (s *Sealed) get(ctx context.Context, id string) (Entry, error) {
 	return s.opened(e, id)
 }
 
-// opened opens an entry of the inner store. Unless id is empty, the entry must have
-// that ID.
+// opened opens an entry of the inner store. Unless id is empty, the entry must
+// have that ID.
 func (s *Sealed) opened(e Entry, id string) (Entry, error) {
 	own, body, err := s.seals.open(e.ID, e.Body)
 	if err != nil {
@@ -172,7 +173,8 @@ func (s *Sealed) put(ctx context.Context, e Entry) (uint64, error) {
 	return s.inner.Put(ctx, Entry{ID: id, Version: e.Version, Due: e.Due, Body: s.seals.seal(id, e.ID, e.Body)})
 }
 
-// MaxBody implements [Limiter]. It leaves room for the bytes that sealing adds.
+// MaxBody implements [Limiter]. The result leaves room for the bytes that
+// sealing adds.
 func (s *Sealed) MaxBody() int {
 	if l, ok := s.inner.(Limiter); ok {
 		return min(MaxBody, l.MaxBody()-SealRoom)
@@ -218,8 +220,8 @@ func (s *Sealed) claim(ctx context.Context, now, until time.Time, n int) (claime
 	}
 }
 
-// unopened adds the sealed ID of an entry to its error. The own ID of an entry that
-// cannot be opened is not known.
+// unopened adds the sealed ID of an entry to its error. The unsealed ID of an
+// entry that cannot be opened is not known.
 func (s *Sealed) unopened(e Entry, err error) error {
 	return fmt.Errorf("entry %s: %w", ShortID(e.ID), err)
 }
@@ -247,8 +249,8 @@ func (s *Sealed) List(ctx context.Context) iter.Seq2[Entry, error] {
 // Close closes the inner store.
 func (s *Sealed) Close() error { return outer("close", "", s.inner.Close()) }
 
-// Page implements [Pager] if the inner store does. The order is that of the sealed
-// IDs.
+// Page implements [Pager] if the inner store does. The entries come in the
+// order of their sealed IDs.
 func (s *Sealed) Page(ctx context.Context, after string, n int) ([]Entry, error) {
 	page, err := s.page(ctx, after, n)
 	return page, outer("page", after, err)
@@ -310,10 +312,10 @@ func (s *Sealed) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return signals, outer("watch", "", err)
 }
 
-// Census returns the number of entries by the name of the key that seals them. A
-// key without entries can be removed if no process writes with it. The empty name
-// counts entries without a key, because they are damaged or not sealed. Census
-// reads the whole store.
+// Census returns the number of entries by the name of the key that seals them.
+// A key without entries can be removed if no process writes with it. The empty
+// name counts entries without a key: damaged entries, and those that are not
+// sealed. Census reads the whole store.
 func (s *Sealed) Census(ctx context.Context) (map[string]int, error) {
 	census := make(map[string]int)
 	for e, err := range s.inner.List(ctx) {

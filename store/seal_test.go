@@ -14,7 +14,7 @@ import (
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
-// sealing returns options with keys of these names; the first is active.
+// sealing returns options with keys of these names; the first key is active.
 func sealing(names ...string) SealOptions {
 	o := SealOptions{IDKey: key(9), Keys: make(map[string][]byte), Active: names[0]}
 	for _, name := range names {
@@ -42,15 +42,16 @@ func mustPut(t *testing.T, s Store, e Entry) Entry {
 	return e
 }
 
-// timed is an ID as package async makes them, and keyed one without a time.
+// timed is an ID in the form of package async, and keyed is one without a time.
 const (
 	timed = "000C5F8QK3abcdefghijklmnopqrst-_"
 	keyed = "abcdefghijklmnopqrst-_"
 )
 
-// TestSealGolden opens what earlier releases have sealed, and seals it again to
-// the same bytes. testdata/sealed-v1.txt has one entry a line: ID, sealed ID,
-// body, sealed body, all but the IDs in hexadecimal.
+// TestSealGolden opens entries that earlier releases have sealed, and seals
+// them again to the same bytes. testdata/sealed-v1.txt has one entry per line:
+// TestSealGolden has the ID, sealed ID, body and sealed body. All except the
+// IDs are in hexadecimal.
 func TestSealGolden(t *testing.T) {
 	keys, err := newSeals(sealing("key-1"))
 	if err != nil {
@@ -100,11 +101,11 @@ func TestSealGolden(t *testing.T) {
 	}
 }
 
-// goldenCanary is what the first release has kept of sealing("key-1").
+// goldenCanary is the canary that the first release wrote for sealing("key-1").
 const goldenCanary = "013703e4d36bd60cdc316453ffe8e856a9056b65792d31ca1b696485ea4d65b6bf6a02b20aebab"
 
-// FuzzOpenSealed opens any bytes. What can't be opened is ErrCorrupt or ErrKey,
-// and errors repeat nothing of the body.
+// FuzzOpenSealed opens arbitrary bytes. Bytes that cannot be opened are
+// ErrCorrupt or ErrKey, and errors contain nothing of the body.
 func FuzzOpenSealed(f *testing.F) {
 	keys, err := newSeals(sealing("key-1"))
 	if err != nil {
@@ -162,7 +163,8 @@ func TestSealOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A store knows its keys: Seal refuses others, and stores that aren't sealed.
+// A store knows its keys: Seal refuses other keys, and stores that are not
+// sealed.
 func TestSealRefuses(t *testing.T) {
 	refused := func(name string, s Store, o SealOptions, want error) {
 		t.Helper()
@@ -183,7 +185,7 @@ func TestSealRefuses(t *testing.T) {
 	other = sealing("key-1", "key-2")
 	other.Keys["key-2"] = key(8)
 	refused("another key of a name that came later", s, other, ErrKey)
-	mustSeal(t, s, sealing("key-2")) // without the key that is sealed with
+	mustSeal(t, s, sealing("key-2")) // without the key that was used for sealing
 
 	plain := NewMemory()
 	mustPut(t, plain, Entry{ID: keyed})
@@ -205,8 +207,8 @@ func TestSealRefuses(t *testing.T) {
 	refused("a damaged canary", damaged, sealing("key-1"), ErrCorrupt)
 }
 
-// Several processes may seal an empty store for the first time at once, and write
-// at once.
+// Several processes may seal an empty store for the first time at once, and
+// write at once.
 func TestSealAtOnce(t *testing.T) {
 	for range 30 {
 		s := NewMemory()
@@ -228,8 +230,8 @@ func TestSealAtOnce(t *testing.T) {
 	}
 }
 
-// An entry that a process can't open is neither gone nor damaged, and keeps no
-// other from being claimed.
+// An entry that a process cannot open is neither gone nor damaged, and does not
+// prevent claims of other entries.
 func TestUnknownKey(t *testing.T) {
 	s := NewMemory()
 	both := mustSeal(t, s, sealing("key-2", "key-1"))
@@ -290,8 +292,8 @@ func TestUnknownKey(t *testing.T) {
 	}
 }
 
-// What is sealed for one ID doesn't open under another, and what was changed
-// doesn't open at all.
+// A body that was sealed for one ID cannot be opened under another, and a
+// changed body cannot be opened at all.
 func TestSealedEntriesCannotBeMoved(t *testing.T) {
 	s := NewMemory()
 	sealed := mustSeal(t, s, sealing("key-1"))
@@ -344,7 +346,8 @@ func TestSealedShowsNothing(t *testing.T) {
 	}
 }
 
-// What the inner store doesn't serve the sealed one doesn't serve either.
+// The sealed store supports only the optional interfaces that the inner store
+// supports.
 func TestSealedOverABareStore(t *testing.T) {
 	type bare struct{ Store }
 	s := mustSeal(t, bare{NewMemory()}, sealing("key-1"))
@@ -361,8 +364,8 @@ func TestSealedOverABareStore(t *testing.T) {
 // untouched is a store whose methods panic.
 type untouched struct{ Store }
 
-// TestOver shows that Over opens and seals with the same keys, and calls the store
-// only for the methods.
+// TestOver: Over opens and seals with the same keys, and calls the store only
+// when a method is called.
 func TestOver(t *testing.T) {
 	inner := NewMemory()
 	s := mustSeal(t, inner, sealing("key-1"))

@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// The format of a sealed entry. Its ID is 22 characters of HMAC-SHA256 over the
-// entry's own ID. If the own ID begins with a time, that precedes them. Its body is
+// The format of a sealed entry. The ID of a sealed entry is 22 characters of
+// HMAC-SHA256 over the entry's own ID. If the own ID begins with a time, the
+// time precedes these characters. Its body is
 //
 //	1 | len(name) (1) | name | nonce (12) | AES-256-GCM of len(ID) (1), ID, body
 //
-// The additional data is everything before the nonce, and the sealed ID. Each entry
-// has its own key, so that random nonces do not come close to repeating under one
-// key: HKDF-SHA256 of the named key with sealSalt, and with len(name), name and the
-// sealed ID as info.
+// The additional data is everything before the nonce, and the sealed ID. Each
+// entry has its own key, so that random nonces do not come close to repeating
+// under one key: The key is HKDF-SHA256 of the named key with sealSalt, and
+// with len(name), name and the sealed ID as info.
 const (
 	sealFormat = 1
 	sealSalt   = "latchkey sealed entry 1"
@@ -28,8 +29,9 @@ const (
 	nonceSize  = 12
 	tagSize    = 16
 
-	// hiddenLen is the length of the HMAC in a sealed ID, and timedLen that of
-	// an ID of package async that begins with a time of timeLen characters.
+	// hiddenLen is the length of the HMAC in a sealed ID. timedLen is the
+	// length of an ID of package async that begins with a time of timeLen
+	// characters.
 	hiddenLen = 22
 	timeLen   = 10
 	timedLen  = timeLen + hiddenLen
@@ -38,10 +40,10 @@ const (
 // SealRoom is the maximum number of bytes that sealing adds to a body.
 const SealRoom = 2 + 64 + nonceSize + 1 + 128 + tagSize
 
-// seals seals and opens entries. It calls no store.
+// seals seals and opens entries. seals calls no store.
 type seals struct {
 	idKey  []byte
-	keys   map[string][]byte // by name, after HKDF's extraction
+	keys   map[string][]byte // keyed by name, after HKDF's extraction
 	active string
 }
 
@@ -122,7 +124,8 @@ func (s *seals) aead(name, sealedID string) cipher.AEAD {
 	return aead
 }
 
-// cutHeader returns the name of the key that seals a body, and what follows it.
+// cutHeader returns the name of the key that seals a body, and the rest of the
+// body.
 func cutHeader(sealed []byte) (name string, rest []byte, ok bool) {
 	if len(sealed) < 2 || sealed[0] != sealFormat {
 		return "", nil, false
@@ -135,8 +138,8 @@ func cutHeader(sealed []byte) (name string, rest []byte, ok bool) {
 	return name, sealed[2+n:], CheckID(name) == nil
 }
 
-// open returns the arguments of seal. Its errors contain nothing of the body except
-// the name of a key.
+// open returns the arguments of seal. The errors of open contain nothing of the
+// body except the name of a key.
 func (s *seals) open(sealedID string, sealed []byte) (id string, body []byte, err error) {
 	name, rest, ok := cutHeader(sealed)
 	if !ok {

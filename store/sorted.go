@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// sorted has the items of a shard in the order of their IDs. The first Page builds
-// it, so a store without pages does not pay for it. Later changes are added to it,
-// so a page does not walk over the shard.
+// sorted contains the items of a shard in the order of their IDs. The first
+// Page builds it, so a store whose pages are never read does not pay for it.
+// Later changes are added to it, so a page does not scan the shard.
 type sorted struct {
 	used  bool
-	old   []*item // sorted; may hold items that are gone
-	fresh []*item // inserted since old was made
-	ready int     // how many of fresh are sorted
-	gone  int     // the maximum number of old and fresh that are gone
+	old   []*item // sorted; may contain items that are gone
+	fresh []*item // inserted since old was built
+	ready int     // number of sorted items in fresh
+	gone  int     // maximum number of items in old and fresh that are gone
 }
 
 func byItemID(a, b *item) int { return cmp.Compare(a.id, b.id) }
 
-// inserted and removed note a change. The caller holds the lock of the shard.
+// inserted and removed record a change. The caller holds the lock of the shard.
 func (x *sorted) inserted(it *item) {
 	if x.used {
 		x.fresh = append(x.fresh, it)
@@ -35,8 +35,8 @@ func (x *sorted) removed(left int) {
 	}
 }
 
-// refresh sorts old and fresh. It rebuilds old when fresh has grown to an eighth of
-// it, so the work for each insert is constant on average.
+// refresh sorts old and fresh. refresh rebuilds old when fresh has grown to an
+// eighth of it, so the work for each insert is constant on average.
 func (x *sorted) refresh(items map[string]*item) {
 	switch {
 	case !x.used:
@@ -86,8 +86,8 @@ func (s *shard) after(id string, n int) ([]*item, error) {
 	return next, nil
 }
 
-// Page implements [Pager]. The order is that of the IDs. The work is bounded by n
-// and the number of changes since the last page.
+// Page implements [Pager]. The entries come in the order of their IDs. The work
+// depends on n and on the number of changes since the last page.
 func (m *memory) Page(ctx context.Context, after string, n int) ([]Entry, error) {
 	page, err := m.page(ctx, after, n)
 	return page, Wrap("page", memoryName, after, err)

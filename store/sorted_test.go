@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestPagesOfAChangingStore inserts and deletes at random between pages, often
-// enough for the sorted lists to be made again and to be given up, and compares
-// every pass with the IDs that are there.
+// TestPagesOfAChangingStore inserts and deletes at random between pages. There
+// are enough changes for the sorted lists to be rebuilt and to be dropped. The
+// test compares every pass with the IDs in the store.
 func TestPagesOfAChangingStore(t *testing.T) {
 	m := newMemory()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -60,8 +60,8 @@ func TestPagesOfAChangingStore(t *testing.T) {
 	}
 }
 
-// What is gone takes no memory in the lists of a store whose pages were read
-// once, however much comes and goes later.
+// Deleted entries take no memory in the lists of a store whose pages were read
+// once, however many entries come and go later.
 func TestSortedForgetsWhatIsGone(t *testing.T) {
 	m := newMemory()
 	if _, err := m.Page(t.Context(), "", 1); err != nil {

@@ -32,7 +32,7 @@ func TestApprove(t *testing.T) {
 		t.Fatalf("the activity returned %v, want activity.ErrResultPending", err)
 	}
 
-	// The external system answers.
+	// The test answers as the external system.
 	p, err := async.Open[Decision](t.Context(), hub, mailed)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestApprove(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The result that the workflow reads.
+	// The workflow reads this result.
 	sent := temporal.Completed()
 	if len(sent) != 1 {
 		t.Fatalf("%d outcomes were delivered, want 1", len(sent))

@@ -35,7 +35,7 @@ func TestTemporalIsAway(t *testing.T) {
 		}
 
 		away.Store(false)
-		time.Sleep(time.Minute) // of the bubble's time
+		time.Sleep(time.Minute) // advances the time of the bubble
 		if _, err := hub.Work(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestTemporalIsAway(t *testing.T) {
 	})
 }
 
-// lossy accepts an outcome, and loses the reply once.
+// lossy is a completer that accepts an outcome and loses the reply once.
 type lossy struct {
 	asynctest.Completer
 	broken atomic.Bool
@@ -70,7 +70,7 @@ func TestLostReply(t *testing.T) {
 			},
 		}})
 		p := approval(t, hub)
-		for range 3 { // the sender repeats the answer, too
+		for range 3 { // the sender repeats the answer
 			if err := p.Complete(t.Context(), Decision{Approved: true}); err != nil {
 				t.Errorf("the answer: %v", err)
 			}
@@ -79,7 +79,7 @@ func TestLostReply(t *testing.T) {
 			t.Errorf("after a lost reply: %v, %v, want settled", c.Info().State, err)
 		}
 
-		time.Sleep(time.Minute) // of the bubble's time
+		time.Sleep(time.Minute) // advances the time of the bubble
 		if _, err := hub.Work(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestLostReply(t *testing.T) {
 	})
 }
 
-// flaky is a store that can fail before it writes, or after.
+// flaky is a store that can fail before a write or after it.
 type flaky struct {
 	store.Store
 	before, after atomic.Pointer[error]
@@ -126,7 +126,7 @@ func TestStoreFails(t *testing.T) {
 			t.Errorf("the same answer again: %v", err)
 		}
 
-		time.Sleep(time.Minute) // of the bubble's time, after which the claim of the failed call has lapsed
+		time.Sleep(time.Minute) // after this time of the bubble, the claim of the failed call has expired
 		if _, err := hub.Work(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ type Decision struct {
 	By       string
 }
 
-// ResultType names the type for good.
+// ResultType returns a permanent name for the type.
 func (Decision) ResultType() string { return "expenses.Decision" }
 
 type Activities struct {
@@ -58,7 +58,8 @@ func isTimeout(err error) bool {
 	return ok
 }
 
-// Answers takes a decision as JSON, under the callback ID.
+// Answers is a handler that takes a decision as JSON, with the callback ID in
+// the path.
 func Answers(hub *async.Hub) (http.Handler, error) {
 	decision, err := answer.For[Decision](answer.TypeOptions{})
 	if err != nil {

@@ -3,15 +3,16 @@
 //
 // # A hub for a test
 //
-// [NewHub] returns a hub with an in-memory store and a fake of Temporal. It does not
-// run in the background: call Hub.Work to retry deliveries and to call hooks.
-// [Pending] returns the callbacks that wait for an answer.
+// [NewHub] returns a hub with an in-memory store and a fake of Temporal. The
+// hub does not run in the background. Call Hub.Work to retry deliveries and to
+// call hooks. [Pending] returns the callbacks that wait for an answer.
 //
 // # Fakes of Temporal
 //
-// [Completer] is a fake that records the outcomes. Its functions can make a call
-// fail. [EnvCompleter] delivers to the SDK's test environment of a workflow, so that
-// a workflow that waits for days runs in milliseconds.
+// [Completer] is a fake that records the outcomes. The function fields of a
+// [Completer] can make a call fail. [EnvCompleter] delivers to the SDK's test
+// environment of a workflow, so that a workflow that waits for days runs in
+// milliseconds.
 package asynctest
 
 import (
@@ -31,14 +32,16 @@ type Call struct {
 	Outcome completer.Outcome
 }
 
-// Completer is a completer.Completer in memory. It accepts the first outcome of
-// an attempt. It answers a second one, and any outcome for an activity that it
-// has seen completed, with completer.ErrOver, as a server does. (The SDK's own
-// test environment accepts a second outcome silently.) If a func field is set,
-// its answer comes first, and an outcome that it accepts is remembered.
+// Completer is a completer.Completer in memory. Completer accepts the first
+// outcome of an attempt. Completer returns completer.ErrOver for a second
+// outcome, and for every outcome of an activity that it has seen completed, as
+// a server does. (The SDK's own test environment accepts a second outcome
+// silently.) If a function field is set, Completer returns that function's
+// answer, and remembers an outcome that the function accepts.
 //
-// The zero Completer is ready to use and safe for concurrent use. The func
-// fields must not change after the first call; they are called without a lock.
+// The zero Completer is ready to use and safe for concurrent use. The function
+// fields must not change after the first call. Completer calls these functions
+// without a lock.
 type Completer struct {
 	CompleteFunc  func(ctx context.Context, t completer.Target, o completer.Outcome) error
 	HeartbeatFunc func(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error)
@@ -49,7 +52,7 @@ type Completer struct {
 }
 
 // call is an outcome that was accepted, or for which CompleteFunc is being
-// called; no other one is accepted meanwhile.
+// called. Completer accepts no other outcome at the same time.
 type call struct {
 	Call
 	taken bool
@@ -73,7 +76,7 @@ func (c *Completer) Complete(ctx context.Context, t completer.Target, o complete
 	if this.taken {
 		return nil
 	}
-	defer func() { // also where it panics
+	defer func() { // the deferred function also unlocks after a panic
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if !this.taken {
@@ -87,16 +90,16 @@ func (c *Completer) Complete(ctx context.Context, t completer.Target, o complete
 	return err
 }
 
-// over reports whether the target has ended by what was taken before: its
-// activity by anything but a retryable failure, its attempt by that too. It is
-// called with mu held.
+// over reports whether an outcome that was accepted earlier has ended the
+// target. A retryable failure ends only its attempt; every other outcome ends
+// the activity. The caller of over holds mu.
 func (c *Completer) over(t completer.Target) bool {
 	return slices.ContainsFunc(c.calls, func(call *call) bool {
 		return sameActivity(call.Target, t) && (ends(call.Outcome) || call.Target.Started.Equal(t.Started))
 	})
 }
 
-// ends reports whether an outcome ends the activity, and not only an attempt.
+// ends reports whether an outcome ends the activity, and not only its attempt.
 func ends(o completer.Outcome) bool {
 	return o.Failure == nil || o.Failure.GetApplicationFailureInfo().GetNonRetryable()
 }
@@ -124,9 +127,9 @@ func (c *Completer) Heartbeat(ctx context.Context, t completer.Target, details *
 	return completer.Signals{}, nil
 }
 
-// Describe returns the state that follows from the accepted outcomes: a
-// retryable failure is followed by an attempt in backoff, and any other outcome
-// ends the activity.
+// Describe returns the state that follows from the accepted outcomes. After a
+// retryable failure, an attempt is in backoff; any other outcome ends the
+// activity.
 func (c *Completer) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return completer.Status{}, err

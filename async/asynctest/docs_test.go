@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestDocumentation holds docs/testing.md to code that runs: each block of Go
-// in it stands in a test of this package, word for word, and each test that is
-// told of there is one.
+// TestDocumentation compares docs/testing.md with code that runs. Each Go block
+// of the page must occur in a test of this package, word for word, and each
+// test that the page names must exist.
 func TestDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../../docs/testing.md")
 	if err != nil {

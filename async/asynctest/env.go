@@ -18,13 +18,14 @@ import (
 )
 
 // EnvCompleter returns a completer that delivers to the SDK's test environment
-// of a workflow. A second outcome, and one for a workflow that is over, get
-// completer.ErrOver, as from a server; the environment itself would ignore
-// them.
+// of a workflow. A second outcome, and an outcome for a workflow that is over,
+// get completer.ErrOver, as from a server. The environment itself would ignore
+// such outcomes.
 //
 // As soon as the workflow waits, the environment skips time to the next timer,
-// and finally to the timeout of the workflow. So give the answer in a callback
-// of env.RegisterDelayedCallback, which also sets the time of the answer:
+// and finally to the timeout of the workflow. Therefore give the answer in a
+// callback of env.RegisterDelayedCallback, which also sets the time of the
+// answer:
 //
 //	hub := asynctest.NewHub(t, async.Options{Completer: asynctest.EnvCompleter(env)})
 //	env.RegisterDelayedCallback(func() {
@@ -35,7 +36,8 @@ import (
 // The environment gets the answer within the call, and the workflow continues
 // when the callback returns. As with the environment's own methods, calls must
 // come from such callbacks, from activities, or while ExecuteWorkflow is not
-// running. A hub in a goroutine of its own would race with the workflow.
+// running. A hub that runs in a goroutine of its own would race with the
+// workflow.
 //
 // The environment differs from a server:
 //
@@ -43,10 +45,11 @@ import (
 //     that the activity's function returns is retried.
 //   - A waiting activity never times out, with or without heartbeats.
 //   - If the workflow cancels an activity, the workflow continues at once. The
-//     external system sees the same as with a server: the request shows in
-//     heartbeats, and a cancellation or a result is accepted. EnvCompleter
-//     learns of the request as the environment's listener of cancelled
-//     activities. A test that sets its own listener afterwards replaces it.
+//     external system sees the same as with a server. The request for
+//     cancellation shows in heartbeats, and a cancellation or a result is
+//     accepted. EnvCompleter learns of the request because it registers the
+//     environment's listener for cancelled activities. A test that sets its own
+//     listener afterwards replaces it.
 //   - An activity whose function has failed without a retry still seems to
 //     wait.
 //   - The environment runs its codec over the answer. If env.SetDataConverter
@@ -68,12 +71,12 @@ type envCompleter struct {
 	taken Completer
 
 	mu        sync.Mutex
-	cancelled map[envActivity]time.Time // when its workflow did
+	cancelled map[envActivity]time.Time // the time at which the workflow cancelled the activity
 	beats     map[envActivity]beat      // the last
 }
 
-// envActivity is how the environment tells activities apart. A workflow that
-// uses an ID twice has two of them, one after the other.
+// envActivity identifies an activity of the environment. A workflow that uses
+// an activity ID twice has two activities with that ID, one after the other.
 type envActivity struct{ runID, activityID string }
 
 type beat struct {
@@ -81,8 +84,8 @@ type beat struct {
 	at      time.Time
 }
 
-// Complete takes the outcome, if it is the first for an activity of a workflow
-// that runs.
+// Complete accepts the outcome if it is the first outcome of an activity, and
+// if the activity's workflow runs.
 func (e *envCompleter) Complete(ctx context.Context, t completer.Target, o completer.Outcome) error {
 	if e.env.IsWorkflowCompleted() {
 		return workflowOver(t)
@@ -94,14 +97,14 @@ func workflowOver(t completer.Target) error {
 	return fmt.Errorf("%w: %v: the workflow is completed, answer in a callback of env.RegisterDelayedCallback", completer.ErrOver, t)
 }
 
-// report hands the first outcome of an activity to the environment.
+// report passes the first outcome of an activity to the environment.
 func (e *envCompleter) report(_ context.Context, t completer.Target, o completer.Outcome) error {
 	requested := e.cancelRequested(t)
 	switch {
 	case o.Canceled != nil && !requested:
 		return fmt.Errorf("%w: %v", completer.ErrCancelNotRequested, t)
 	case requested:
-		return nil // the workflow has gone on, and another activity may have the ID by now
+		return nil // the workflow has continued, and another activity may have the ID by now
 	case t.TaskToken == nil:
 		return fmt.Errorf("%w: %v: the test environment takes an outcome by token only", completer.ErrRefused, t)
 	}
@@ -109,8 +112,9 @@ func (e *envCompleter) report(_ context.Context, t completer.Target, o completer
 	var failure error
 	switch {
 	case o.Failure != nil:
-		// The error keeps the failure that it was made of, and is turned back
-		// into that. Making it writes to what it is given.
+		// The error wraps the failure that it was made from, and the
+		// environment converts the error back into that failure. The conversion
+		// modifies its argument, so the converter gets a copy.
 		failure = temporal.GetDefaultFailureConverter().FailureToError(proto.CloneOf(o.Failure))
 	case len(o.Result.GetPayloads()) > 0:
 		result = converter.NewRawValue(o.Result.GetPayloads()[0])
@@ -125,27 +129,28 @@ func (e *envCompleter) report(_ context.Context, t completer.Target, o completer
 }
 
 // rootRunID is the run ID that the environment gives to the workflow under
-// test. Others are its children's. It needs no waking, and it may be over by
-// then, where an update would never be refused.
+// test. Other run IDs belong to child workflows. The workflow under test needs
+// no wake-up, and it may be over by then. The environment would never reject an
+// update for a workflow that is over.
 const rootRunID = "default-test-run-id"
 
-// wake has a child workflow look at what has come in. CompleteActivity wakes
-// only the workflow under test. An update that no workflow knows is refused,
-// and leaves nothing behind.
+// wake makes a child workflow process the outcome. CompleteActivity wakes only
+// the workflow under test. The environment rejects an update that the workflow
+// does not know, and the update has no other effect.
 func (e *envCompleter) wake(workflowID string) {
-	// An error says that the child is over.
+	// An error means that the child workflow is over.
 	_ = e.env.UpdateWorkflowByID(workflowID, "latchkey: wake up", rand.Text(), ignored{})
 }
 
-// ignored ignores how an update ends.
+// ignored ignores the result of an update.
 type ignored struct{}
 
 func (ignored) Accept()             {}
 func (ignored) Reject(error)        {}
 func (ignored) Complete(any, error) {}
 
-// cancelRequested reports whether the workflow has cancelled the activity,
-// and not one before it with the same ID.
+// cancelRequested reports whether the workflow has cancelled this activity, and
+// not an earlier activity with the same ID.
 func (e *envCompleter) cancelRequested(t completer.Target) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,7 +158,7 @@ func (e *envCompleter) cancelRequested(t completer.Target) bool {
 	return ok && !at.Before(t.Scheduled)
 }
 
-// Heartbeat keeps the details, and tells whether the workflow has cancelled
+// Heartbeat keeps the details, and reports whether the workflow has cancelled
 // the activity.
 func (e *envCompleter) Heartbeat(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error) {
 	if e.env.IsWorkflowCompleted() {
@@ -168,8 +173,9 @@ func (e *envCompleter) Heartbeat(ctx context.Context, t completer.Target, detail
 	return completer.Signals{CancelRequested: e.cancelRequested(t)}, nil
 }
 
-// Describe tells what follows from the outcomes taken, and from what the
-// environment says of the workflow. Which attempt runs it doesn't say.
+// Describe returns the state that follows from the accepted outcomes and from
+// the environment's state of the workflow. Describe does not report which
+// attempt runs.
 func (e *envCompleter) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
 	if err := ctx.Err(); err != nil {
 		return completer.Status{}, err

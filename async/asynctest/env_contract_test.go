@@ -62,7 +62,7 @@ func TestEnvCompleterContract(t *testing.T) {
 	}
 }
 
-// TestActivityEnvironment pins what docs/testing.md says of the SDK's
+// TestActivityEnvironment checks what docs/testing.md says about the SDK's
 // environment of an activity.
 func TestActivityEnvironment(t *testing.T) {
 	reporter := new(asynctest.Completer)

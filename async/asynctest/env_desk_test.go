@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// Reply is what the activities of these tests await.
+// Reply is the result type of the activities in these tests.
 type Reply struct{ Text string }
 
 const day = 24 * time.Hour
@@ -28,7 +28,7 @@ type desk struct {
 	env       *testsuite.TestWorkflowEnvironment
 	completer completer.Completer
 	hub       *async.Hub
-	asked     []string // callback IDs, in order
+	asked     []string // callback IDs, in the order of the requests
 	ask       func(ctx context.Context, p async.Pending[Reply]) error
 }
 
@@ -85,7 +85,7 @@ func (d *desk) Parent(ctx workflow.Context) (Reply, error) {
 	return r, err
 }
 
-// after has f called once, so much later in the workflow's time.
+// after calls f once, after the duration d of the workflow's time.
 func (d *desk) after(wait time.Duration, f func(ctx context.Context)) {
 	d.env.RegisterDelayedCallback(func() { f(d.t.Context()) }, wait)
 }
@@ -135,7 +135,7 @@ func wantIs(t *testing.T, what string, err, want error) {
 	}
 }
 
-// target is the attempt behind a callback, as the hub would have it.
+// target returns the attempt of a callback, as the hub identifies it.
 func (d *desk) target(c async.Callback) completer.Target {
 	i := c.Info()
 	return completer.Target{

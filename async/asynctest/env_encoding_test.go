@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// reverse is a codec.
+// reverse is a codec that reverses the bytes of each payload.
 type reverse struct{}
 
 func (reverse) Encode(ps []*commonpb.Payload) ([]*commonpb.Payload, error) {
@@ -39,7 +39,8 @@ func flip(ps []*commonpb.Payload, mark string) ([]*commonpb.Payload, error) {
 	return flipped, nil
 }
 
-// TestEnvCodec: the environment runs its codec over what the hub has encoded.
+// TestEnvCodec: the environment applies its codec to the outcome that the hub
+// has encoded.
 func TestEnvCodec(t *testing.T) {
 	d := newDesk(t)
 	d.env.SetDataConverter(converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), reverse{}))
@@ -50,8 +51,8 @@ func TestEnvCodec(t *testing.T) {
 	}
 }
 
-// TestEnvFailureConverter: a failure arrives as the hub has encoded it, and
-// what the hub keeps of it stays as it is.
+// TestEnvFailureConverter: the environment gets a failure as the hub has
+// encoded it, and the hub's own copy does not change.
 func TestEnvFailureConverter(t *testing.T) {
 	encoding := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: true})
 	d := newDesk(t)

@@ -86,8 +86,8 @@ func TestEnvFailures(t *testing.T) {
 	}
 }
 
-// TestEnvWithinFunction: the answer may be there before the outside was asked
-// in full.
+// TestEnvWithinFunction: the answer may arrive before the activity's function
+// has returned.
 func TestEnvWithinFunction(t *testing.T) {
 	d := newDesk(t)
 	d.ask = func(ctx context.Context, p async.Pending[Reply]) error { return p.Complete(ctx, Reply{"at once"}) }
@@ -97,7 +97,8 @@ func TestEnvWithinFunction(t *testing.T) {
 	}
 }
 
-// TestEnvInBubble: a hub's second tries can be tested with the workflow.
+// TestEnvInBubble: a test can check the second tries of a hub together with the
+// workflow.
 func TestEnvInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
@@ -109,8 +110,8 @@ func TestEnvInBubble(t *testing.T) {
 	})
 }
 
-// TestEnvRetry: what an attempt remembered is there for the next, which has
-// the same callback ID.
+// TestEnvRetry: the next attempt reads the reference that an earlier attempt
+// remembered, and has the same callback ID.
 func TestEnvRetry(t *testing.T) {
 	d := newDesk(t)
 	var found []string
@@ -141,8 +142,8 @@ func TestEnvChildWorkflow(t *testing.T) {
 	}
 }
 
-// TestEnvTooLate: nobody is left to read an answer once ExecuteWorkflow has
-// returned, and the environment wouldn't say so.
+// TestEnvTooLate: after ExecuteWorkflow has returned, no code reads an answer,
+// and the environment does not report this.
 func TestEnvTooLate(t *testing.T) {
 	ctx := t.Context()
 	d := newDesk(t)
@@ -167,8 +168,8 @@ func TestEnvTooLate(t *testing.T) {
 	d.wantClosed(completer.ErrOver)
 }
 
-// TestEnvSameID: the second activity of an ID is another, whatever became of
-// the first.
+// TestEnvSameID: the second activity with an ID is a different activity,
+// whatever the end of the first one was.
 func TestEnvSameID(t *testing.T) {
 	for _, cancelled := range []bool{false, true} {
 		d := newDesk(t)
@@ -221,8 +222,8 @@ func TestEnvSameID(t *testing.T) {
 	}
 }
 
-// TestEnvActivityNeverTimesOut pins what EnvCompleter's documentation says of
-// the environment.
+// TestEnvActivityNeverTimesOut checks what EnvCompleter's documentation says
+// about timeouts of the environment.
 func TestEnvActivityNeverTimesOut(t *testing.T) {
 	d := newDesk(t)
 	d.after(3*day, func(ctx context.Context) { wantIs(t, "Complete", d.open().Complete(ctx, Reply{"late"}), nil) })
@@ -237,7 +238,7 @@ func TestEnvActivityNeverTimesOut(t *testing.T) {
 	}
 }
 
-// TestEnvNoMark: an outcome without a mark is nobody's.
+// TestEnvNoMark: no sender owns an outcome without a mark.
 func TestEnvNoMark(t *testing.T) {
 	d := newDesk(t)
 	d.after(day, func(ctx context.Context) {

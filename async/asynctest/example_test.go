@@ -20,10 +20,10 @@ func (exampleT) Helper()                  {}
 func (exampleT) Cleanup(func())           {}
 func (exampleT) Context() context.Context { return context.Background() }
 
-// NewHub makes a hub for one test. The activity's environment comes from the
-// SDK; the test answers as the external system does.
+// NewHub makes a hub for one test. The SDK provides the activity's environment,
+// and the test answers as the external system does.
 func ExampleNewHub() {
-	t := exampleT{} // in a test: its *testing.T
+	t := exampleT{} // in a test, use its *testing.T
 	hub := asynctest.NewHub(t, async.Options{})
 
 	a := &Activities{Hub: hub, Mail: func(context.Context, string, string) error { return nil }}
@@ -45,7 +45,7 @@ func ExampleNewHub() {
 	// 1 <nil>
 }
 
-// Completer remembers what was delivered to it, and refuses a second outcome as
+// Completer remembers the outcomes that it got, and refuses a second outcome as
 // a server does.
 func ExampleCompleter() {
 	ctx := context.Background()

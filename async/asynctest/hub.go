@@ -11,15 +11,16 @@ import (
 )
 
 // NewHub returns a hub for one test. Without o.Store the hub gets a store in
-// memory, which is closed when the test ends. Without o.Completer it gets a
-// [Completer] of its own, which accepts everything. A wrong option ends the
+// memory, which is closed when the test ends. Without o.Completer, the hub gets
+// a [Completer] of its own, which accepts everything. A wrong option ends the
 // test.
 //
-// The hub does not run in the background. An answer is delivered within the
-// call that gives it, unless that takes longer than Options.DeliveryWait.
-// Everything else that is due, such as a second delivery or a hook, happens
-// when the test calls Work. A test that looks at deliveries passes its own
-// Completer. For a hub that only settles, call async.New.
+// The hub does not run in the background. The hub delivers an answer within the
+// call that gives it, unless the delivery takes longer than
+// Options.DeliveryWait. Everything else that is due, such as a second delivery
+// or a hook, happens when the test calls Work. A test that checks deliveries
+// passes its own Completer. For a hub that only accepts outcomes, call
+// async.New.
 func NewHub(t testing.TB, o async.Options) *async.Hub {
 	t.Helper()
 	made := o.Store == nil
@@ -43,13 +44,13 @@ func NewHub(t testing.TB, o async.Options) *async.Hub {
 	return h
 }
 
-// Pending returns the callbacks that wait for an answer, the oldest first, and
-// those of the same instant by their ID. It leaves out answered callbacks,
-// delivered or not. An error of the store, or an entry that cannot be read,
+// Pending returns the callbacks that wait for an answer, the oldest first.
+// Callbacks of the same instant are ordered by ID. Pending leaves out answered
+// callbacks, delivered or not. An error of the store, or an unreadable entry,
 // ends the test.
 //
 // Pending reads the whole store, so it is for tests only. An external system
-// finds a callback by the ID that it was given.
+// uses the callback ID that it was given and does not need Pending.
 func Pending(t testing.TB, h *async.Hub) []async.Callback {
 	t.Helper()
 	waiting, err := pending(t.Context(), h)

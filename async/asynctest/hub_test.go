@@ -24,7 +24,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// fakeTB is a test that is watched. What isn't overridden is the real one's.
+// fakeTB is a testing.TB whose failures the test observes. Methods that fakeTB
+// does not override call the real testing.TB.
 type fakeTB struct {
 	testing.TB
 	fatal, errors []string
@@ -44,7 +45,7 @@ func (f *fakeTB) Errorf(format string, args ...any) {
 	f.errors = append(f.errors, fmt.Sprintf(format, args...))
 }
 
-// watch runs a test that uses the helpers, to its end.
+// watch runs a test that uses the helpers, until it ends.
 func watch(t *testing.T, test func(t testing.TB)) *fakeTB {
 	t.Helper()
 	f := &fakeTB{TB: t}
@@ -60,7 +61,7 @@ func watch(t *testing.T, test func(t testing.TB)) *fakeTB {
 	return f
 }
 
-// ended is a store that has no end to its troubles.
+// ended is a store whose calls always fail.
 type ended struct {
 	store.Store
 	list, close error
@@ -168,7 +169,7 @@ func TestPending(t *testing.T) {
 		t.Errorf("%d wait in a new hub", len(waiting))
 	}
 	var ids []string
-	for i := range 20 { // with a key, nothing of an ID tells when it was made
+	for i := range 20 { // with a business key, the ID does not reveal when the activity was scheduled
 		ids = append(ids, askFor(t, hub, fmt.Sprintf("order-%d", i)))
 	}
 	waiting := asynctest.Pending(t, hub)
@@ -181,7 +182,8 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// TestPendingSettled: what is answered and not yet delivered doesn't wait.
+// TestPendingSettled: a callback that is answered but not yet delivered is not
+// pending.
 func TestPendingSettled(t *testing.T) {
 	away := errors.New("Temporal is away")
 	hub := asynctest.NewHub(t, async.Options{Completer: &asynctest.Completer{
@@ -194,8 +196,8 @@ func TestPendingSettled(t *testing.T) {
 	}
 }
 
-// TestPendingOfOneInstant: the order is the same each time, also where time
-// stands still.
+// TestPendingOfOneInstant: the order is the same for each call, even if the
+// clock stands still.
 func TestPendingOfOneInstant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := asynctest.NewHub(t, async.Options{})
@@ -243,10 +245,11 @@ func TestPendingListError(t *testing.T) {
 	}
 }
 
-// failing has TestFailing fail in one of several ways, in a process of its own.
+// failing makes TestFailing fail in one of several ways, in a process of its
+// own.
 const failing = "LATCHKEY_ASYNCTEST_FAILING"
 
-// TestFailing isn't a test of its own: it is what TestWhatIsPrinted runs.
+// TestFailing is not a test of its own: TestWhatIsPrinted runs it.
 func TestFailing(t *testing.T) {
 	switch os.Getenv(failing) {
 	case "option":
@@ -267,8 +270,8 @@ func TestFailing(t *testing.T) {
 	}
 }
 
-// TestWhatIsPrinted runs tests that fail, and reads what their author would:
-// the line of the test, the reason, and nothing that is secret.
+// TestWhatIsPrinted runs tests that fail, and checks their output: it contains
+// the line of the test and the reason, and no secret.
 func TestWhatIsPrinted(t *testing.T) {
 	source, err := os.ReadFile("hub_test.go")
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// classes are the classes of errors that a completer returns, or "try again".
+// classes are the classes of a completer's errors, or "try again".
 var classes = []error{ErrOver, ErrNotStarted, ErrCancelNotRequested, ErrRefused}
 
-// TestClassify: each answer of the server has exactly one class.
+// TestClassify: each error of the server has exactly one class.
 func TestClassify(t *testing.T) {
 	exhausted := serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "slowly")
 	for name, c := range map[string]struct {
@@ -28,12 +28,12 @@ func TestClassify(t *testing.T) {
 		class error            // nil: try again
 		as    func(error) bool // finds the cause
 	}{
-		// It has the code of NotFound.
+		// A NamespaceNotFound error has the gRPC code NotFound.
 		"namespace not found":  {serviceerror.NewNamespaceNotFound("default"), ErrRefused, is[*serviceerror.NamespaceNotFound]},
 		"not found":            {serviceerror.NewNotFound("activity"), ErrOver, is[*serviceerror.NotFound]},
 		"not found, wrapped":   {fmt.Errorf("client: %w", serviceerror.NewNotFound("activity")), ErrOver, is[*serviceerror.NotFound]},
 		"failed precondition":  {serviceerror.NewFailedPrecondition("over"), ErrOver, is[*serviceerror.FailedPrecondition]},
-		"namespace not active": {serviceerror.NewNamespaceNotActive("default", "a", "b"), nil, is[*serviceerror.NamespaceNotActive]}, // the code of that
+		"namespace not active": {serviceerror.NewNamespaceNotActive("default", "a", "b"), nil, is[*serviceerror.NamespaceNotActive]}, // shares the gRPC code of other errors
 		"invalid argument":     {serviceerror.NewInvalidArgument("what"), ErrRefused, is[*serviceerror.InvalidArgument]},
 		"permission denied":    {serviceerror.NewPermissionDenied("no", "role"), ErrRefused, is[*serviceerror.PermissionDenied]},
 		"unimplemented":        {serviceerror.NewUnimplemented("what"), ErrRefused, is[*serviceerror.Unimplemented]},
@@ -72,10 +72,11 @@ func wantClass(t *testing.T, err, want error) {
 	}
 }
 
-// The SDK has no type for Unauthenticated. What it returns is tested over the wire.
+// The SDK has no type for Unauthenticated. A test over the wire checks what the
+// SDK returns for it.
 func TestUnauthenticatedIsRefused(t *testing.T) {
 	for name, known := range map[string]bool{
-		"the first call": false, // when a client asks for the server's capabilities
+		"the first call": false, // the SDK asks for the server's capabilities
 		"a later one":    true,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,36 +18,36 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// identitySuffix ends the identity of every call. A close event that bears it
-// was written for an outcome of Latchkey's.
+// identitySuffix ends the identity of every call. A close event with this
+// suffix was written for an outcome of Latchkey.
 const identitySuffix = "/latchkey"
 
 // Client is a connection to one namespace.
 type Client struct {
-	// Client is as client.Dial, client.NewLazyClient or
-	// client.NewClientFromExisting returned it, not wrapped. The application
-	// closes it, after its hubs have stopped. Required.
+	// Client is the value that client.Dial, client.NewLazyClient or
+	// client.NewClientFromExisting returned, without a wrapper. The application
+	// closes Client after its hubs have stopped. Required.
 	Client client.Client
 
-	// Options are those that Client was dialled with: namespace, converters,
-	// external storage, identity. The completer applies its plugins'
-	// ConfigureClient to a copy. Defaults to the SDK's defaults.
+	// Options are the options with which Client was dialled: namespace,
+	// converters, external storage, identity. The completer applies its
+	// plugins' ConfigureClient to a copy. Defaults to the SDK's defaults.
 	Options client.Options
 }
 
 // New returns the Completer that reports to Temporal through one client for
 // each namespace. New makes no call to Temporal. All clients must have the same
-// converters, since a hub encodes an outcome once.
+// converters, because a hub encodes an outcome once.
 //
 // Hubs that share a store should have clients for the same namespaces. A hub
 // leaves a namespace for which it has no client, or no permission, to other
-// hubs. This costs it extra work for each entry of that namespace: applications
-// that share no namespace should not share a store.
+// hubs. A missing client costs the hub extra work for each entry of that
+// namespace. Applications that share no namespace should not share a store.
 //
-// The completer sends what the hub has encoded unchanged, through clients of its
-// own that share the connections of those given: the application's clients would
-// run a codec a second time. Their identity is the application's followed by
-// "/latchkey".
+// The completer sends the hub's encoded outcome unchanged. The completer uses
+// clients of its own, which share the connections of the given clients; the
+// application's clients would run a codec a second time. The identity of these
+// clients is the application's identity followed by "/latchkey".
 //
 // The Completer also implements [Converting].
 func New(clients ...Client) (Completer, error) {
@@ -90,12 +90,12 @@ func (cc *clientCompleter) convertsAs(data converter.DataConverter, failure conv
 	return reflect.DeepEqual(cc.data, data) && reflect.DeepEqual(cc.failure, failure)
 }
 
-// namespaceClient derives its client at the first use: deriving calls the
-// server, and an application must start while the server is away.
+// namespaceClient derives its client at the first use. Deriving calls the
+// server, and an application must be able to start while the server is away.
 type namespaceClient struct {
 	namespace string
 	base      client.Client
-	options   client.Options // of the derived client
+	options   client.Options // options of the derived client
 	derived   atomic.Pointer[client.Client]
 }
 
@@ -126,12 +126,12 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Identity += identitySuffix
 	o.DataConverter = converter.GetDefaultDataConverter()
 	o.FailureConverter = asStored{temporal.GetDefaultFailureConverter()}
-	// Plugins have been applied, and no interceptor sees a completion.
+	// The plugins have been applied, and no interceptor sees a completion.
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// With a context that has ended no call is made, but a client from which none
-	// can be derived is found now, and not when an answer is due.
+	// The context has ended, so this makes no call. The call finds a client
+	// that cannot be used now, and not only when an answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := n.client(ended); err != nil && !isEnded(err) {
@@ -152,8 +152,8 @@ func (n *namespaceClient) client(ctx context.Context) (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The last client of a connection closes it. Without this one's share, the
-	// application's own Close does.
+	// The last client of a connection closes the connection. This client gives
+	// up its share, so that the application's own Close closes the connection.
 	c.Close()
 	n.derived.Store(&c)
 	return c, nil
@@ -200,13 +200,13 @@ func (cc *clientCompleter) Complete(ctx context.Context, t Target, o Outcome) er
 	}
 	err = classify(err)
 	if o.Canceled != nil && errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "without activity being request canceled") {
-		// The server has no code of its own for this.
+		// The server has no error code of its own for this case.
 		return fmt.Errorf("%w: %w", ErrCancelNotRequested, err)
 	}
 	return err
 }
 
-// sent returns the arguments with which the SDK's client sends an outcome
+// sent returns the arguments that make the SDK's client send an outcome
 // unchanged.
 func sent(o Outcome) (result any, err error) {
 	switch {
@@ -225,8 +225,8 @@ func sent(o Outcome) (result any, err error) {
 	}
 }
 
-// storedFailure carries a failure through the SDK's client. It has no Unwrap
-// method, so that the SDK finds no cancellation inside.
+// storedFailure passes a failure through the SDK's client. storedFailure has no
+// Unwrap method, so that the SDK finds no cancellation inside.
 type storedFailure struct{ failure *failurepb.Failure }
 
 func (*storedFailure) Error() string { return "a stored failure" }
@@ -241,7 +241,8 @@ func (a asStored) ErrorToFailure(err error) *failurepb.Failure {
 	return a.FailureConverter.ErrorToFailure(err)
 }
 
-// Heartbeat makes the raw call: the SDK's method returns one signal of three.
+// Heartbeat makes the raw gRPC call, because the SDK's method returns only one
+// of three signals.
 func (cc *clientCompleter) Heartbeat(ctx context.Context, t Target, details *commonpb.Payloads) (Signals, error) {
 	n, c, err := cc.clientFor(ctx, t)
 	if err != nil {

@@ -16,12 +16,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// historyPage is how many events are read at once, backwards from the end.
+// historyPage is the number of events that one call reads, backwards from the
+// end.
 const historyPage = 250
 
-// Describe reads the state of the activity. If the state does not show which of
-// several activities with one ID it is, or how it ended, Describe also reads the
-// history back to where the activity was scheduled.
+// Describe reads the state of the activity. The state may not show which of
+// several activities with one ID it describes, or how the activity ended.
+// Describe then also reads the history back to the event that scheduled the
+// activity.
 func (cc *clientCompleter) Describe(ctx context.Context, t Target, mark string) (Status, error) {
 	_, c, err := cc.clientFor(ctx, t)
 	if err != nil {
@@ -50,7 +52,7 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		})
 	})
 	if isGone(err) {
-		return Status{End: EndUnknown}, nil // past the namespace's retention
+		return Status{End: EndUnknown}, nil // the history is past the namespace's retention
 	} else if err != nil {
 		return Status{}, classify(err)
 	}
@@ -65,11 +67,11 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 		case running:
 			pending = p
 		default:
-			left = p // a workflow that was terminated still lists what it had
+			left = p // a terminated workflow still lists its pending activities
 		}
 	}
-	// Only the time at which an attempt started distinguishes it, in this answer,
-	// from one of another activity with the same ID.
+	// In this answer, only the start of an attempt distinguishes the activity
+	// from another one with the same ID.
 	if pending != nil && !d.target.Started.IsZero() && asTime(pending.GetLastStartedTime()).Equal(d.target.Started) {
 		return pendingStatus(pending), nil
 	}
@@ -86,15 +88,15 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 	case running:
 		return Status{End: EndBuffered}, nil
 	case d.ours(FailureMark(left.GetLastFailure())):
-		return Status{End: EndOurs}, nil // taken, and not retried any more
+		return Status{End: EndOurs}, nil // the failure was accepted, and there is no further retry
 	default:
 		return Status{End: EndOther}, nil
 	}
 }
 
-// isOpen reports whether a workflow's activities can still be answered; those of
-// a paused workflow can. It returns ErrUnknownStatus for a status of a newer
-// server.
+// isOpen reports whether a workflow's activities can still be answered. The
+// activities of a paused workflow can. isOpen returns ErrUnknownStatus for a
+// status of a newer server.
 func isOpen(s enumspb.WorkflowExecutionStatus) (bool, error) {
 	switch s {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
@@ -122,19 +124,20 @@ func pendingStatus(p *workflowpb.PendingActivityInfo) Status {
 	}
 }
 
-// ending is what history says of an activity that has closed.
+// ending is the history's record of a closed activity.
 type ending struct {
 	event *historypb.HistoryEvent
-	// retried is the mark of the failure that ended the attempt before the
-	// last. The event of a start is written when the activity closes, and
-	// bears it.
+	// retried is the mark of the failure that ended the attempt before the last
+	// one. Temporal writes the event of a start when the activity closes, and
+	// the event contains that mark.
 	retried string
 }
 
-// history reads backwards as far as the event that scheduled the target, and
-// returns whether it is there, and how the activity closed, if it has.
+// history reads backwards to the event that scheduled the target. history
+// returns whether that event exists, and how the activity closed, if it has
+// closed.
 func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExecution) (found bool, closing *ending, err error) {
-	closed := make(map[int64]*ending) // by the ID of the scheduled event
+	closed := make(map[int64]*ending) // keyed by the ID of the scheduled event
 	retried := make(map[int64]string)
 	request := &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
 		Namespace: d.target.Namespace, Execution: execution, MaximumPageSize: historyPage,
@@ -200,8 +203,8 @@ func (d describer) evidence(e *ending) End {
 	}
 }
 
-// byIdentity judges an end that has no failure to carry a mark: an activity
-// completes or is cancelled once, so the kind of the outcome is enough.
+// byIdentity judges an end that has no failure with a mark. An activity
+// completes or is cancelled only once, so the kind of the outcome is enough.
 func (d describer) byIdentity(kind, identity string) End {
 	if strings.HasPrefix(d.mark, kind) && strings.HasSuffix(identity, identitySuffix) {
 		return EndOurs
@@ -251,7 +254,7 @@ func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	case enumspb.PENDING_ACTIVITY_STATE_PAUSED:
 		s.Paused = true
 	}
-	// In back-off it is still that of the attempt before.
+	// In backoff the field still belongs to the previous attempt.
 	if s.Running {
 		s.Started = asTime(info.GetLastStartedTime())
 	}
@@ -266,7 +269,8 @@ func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o 
 	case enumspb.ACTIVITY_EXECUTION_STATUS_COMPLETED:
 		return d.byIdentity("r", info.GetLastWorkerIdentity())
 	case enumspb.ACTIVITY_EXECUTION_STATUS_CANCELED:
-		// Nothing there says by whom it was, and the outcome is the same.
+		// No field shows which client cancelled the activity, and the outcome
+		// is the same in both cases.
 		if strings.HasPrefix(d.mark, "c") {
 			return EndOurs
 		}
@@ -278,7 +282,7 @@ func (d describer) standaloneEvidence(info *activitypb.ActivityExecutionInfo, o 
 	}
 }
 
-// isGone reports whether the server no longer knows what was asked for.
+// isGone reports whether the server no longer knows the activity or workflow.
 func isGone(err error) bool { return is[*serviceerror.NotFound](err) }
 
 func asTime(t *timestamppb.Timestamp) time.Time {

@@ -18,7 +18,8 @@ var standaloneTarget = Target{
 	TaskToken: []byte("token"), Scheduled: saidAt(0), Started: saidAt(1),
 }
 
-// saidActivity returns a standalone activity, with its outcome if it has one.
+// saidActivity returns the server's description of a standalone activity, with
+// its outcome if it has one.
 func saidActivity(info *activitypb.ActivityExecutionInfo, o *activitypb.ActivityExecutionOutcome) *said {
 	return &said{activity: &workflowservice.DescribeActivityExecutionResponse{Info: info, Outcome: o}}
 }
@@ -28,8 +29,8 @@ func failedWith(f *failurepb.Failure) *activitypb.ActivityExecutionOutcome {
 	return &activitypb.ActivityExecutionOutcome{Value: &activitypb.ActivityExecutionOutcome_Failure{Failure: f}}
 }
 
-// The time of the last start stays in backoff. It is the attempt's own only while
-// an attempt runs.
+// The time of the last start stays in backoff. The time belongs to the attempt
+// only while an attempt runs.
 func TestStandalonePending(t *testing.T) {
 	const isRunning, isPaused = enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED
 	for name, c := range map[string]struct {
@@ -59,8 +60,8 @@ func TestStandalonePending(t *testing.T) {
 	}
 }
 
-// The server does not report who cancelled an activity, so the kind of our outcome
-// decides. The last worker is the one that completed.
+// The server does not report who cancelled an activity, so the kind of our
+// outcome decides. The last worker is the one that completed the activity.
 func TestStandaloneEvidence(t *testing.T) {
 	info := func(s enumspb.ActivityExecutionStatus, by string, last *failurepb.Failure) *activitypb.ActivityExecutionInfo {
 		return &activitypb.ActivityExecutionInfo{Status: s, LastWorkerIdentity: by, LastFailure: last}
@@ -75,7 +76,7 @@ func TestStandaloneEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		mark    string
 		info    *activitypb.ActivityExecutionInfo
-		outcome *failurepb.Failure // nil: no end is reported
+		outcome *failurepb.Failure // nil if the server reports no end
 		want    End
 	}{
 		"completed by us":                       {"r1", info(completed, us, nil), nil, EndOurs},
@@ -111,8 +112,8 @@ func TestStandaloneEvidence(t *testing.T) {
 	}
 }
 
-// As for a workflow's activity, only NotFound means that the server no longer knows
-// it. The status of a newer server is an error.
+// For a standalone activity too, only NotFound means that the server no longer
+// knows it. The status of a newer server is an error.
 func TestStandaloneErrors(t *testing.T) {
 	wantDescribed(t, &said{err: serviceerror.NewNotFound("activity")}, standaloneTarget, "r1", Status{End: EndUnknown})
 	for err, class := range map[error]error{

@@ -18,7 +18,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// saidWorkflow returns a workflow with this status and these pending activities.
+// saidWorkflow returns the server's description of a workflow with this status
+// and these pending activities.
 func saidWorkflow(s enumspb.WorkflowExecutionStatus, pending ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
 	return &workflowservice.DescribeWorkflowExecutionResponse{
 		WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: s}, PendingActivities: pending,
@@ -45,8 +46,8 @@ func waits(last *failurepb.Failure) *workflowpb.PendingActivityInfo {
 	return &workflowpb.PendingActivityInfo{ActivityId: "5", State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, LastFailure: last}
 }
 
-// Only the event that closes an activity shows how it ended. If another client's
-// answer were taken for ours, ours would be lost.
+// Only the event that closes an activity shows how it ended. If another
+// client's answer passed for Latchkey's, Latchkey's outcome would be lost.
 func TestEvidence(t *testing.T) {
 	ours, none := "latchkey-mark", (*failurepb.Failure)(nil)
 	for name, c := range map[string]struct {
@@ -91,7 +92,7 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// wantDescribed checks the status that is made of Temporal's answer.
+// wantDescribed checks the status that Describe derives from Temporal's answer.
 func wantDescribed(t *testing.T, s *said, target Target, mark string, want Status) {
 	t.Helper()
 	got, err := s.completer(t).Describe(t.Context(), target, mark)
@@ -116,8 +117,8 @@ func wantPages(t *testing.T, s *said, tokens ...string) {
 	}
 }
 
-// History can be long. It is read back to the event that scheduled the activity,
-// and no further.
+// History can be long. Describe reads the history back to the event that
+// scheduled the activity, and no further.
 func TestHistoryIsReadBackwards(t *testing.T) {
 	newer := []*historypb.HistoryEvent{scheduledEvent(20, "6", saidAt(9)), completedEvent(9, others)}
 	older := []*historypb.HistoryEvent{scheduledEvent(2, "1", saidAt(-9))}
@@ -146,8 +147,8 @@ func TestHistoryIsReadBackwards(t *testing.T) {
 	}
 }
 
-// A run may use an activity ID twice. Only the times at which they were scheduled
-// distinguish the two activities.
+// A run may use an activity ID twice. Only the times at which the two
+// activities were scheduled distinguish them.
 func TestTwoActivitiesOfOneID(t *testing.T) {
 	first, second := saidTarget, saidTarget
 	second.Scheduled, second.Started = saidAt(100), saidAt(101)
@@ -177,7 +178,8 @@ func TestTwoActivitiesOfOneID(t *testing.T) {
 	}
 }
 
-// If the pending activity is the attempt that the entry knows, no history is read.
+// If the pending activity is the attempt that the entry knows, Describe reads
+// no history.
 func TestPending(t *testing.T) {
 	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
 	full := &workflowpb.PendingActivityInfo{
@@ -214,8 +216,8 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// When a workflow ends, its activities end. An unknown state of a newer server is
-// an error, because an accepted outcome depends on it.
+// When a workflow ends, its activities end. An unknown state of a newer server
+// is an error, because the fate of an accepted outcome depends on the state.
 func TestWorkflowStatus(t *testing.T) {
 	for status, want := range map[enumspb.WorkflowExecutionStatus]struct {
 		end   End
@@ -247,8 +249,8 @@ func TestWorkflowStatus(t *testing.T) {
 	}
 }
 
-// A terminated workflow still lists its pending activities. Our failure may have
-// been accepted before, and be due for a retry.
+// A terminated workflow still lists its pending activities. Temporal may have
+// accepted Latchkey's failure before, and may be about to retry the activity.
 func TestLeftByATerminatedWorkflow(t *testing.T) {
 	history := [][]*historypb.HistoryEvent{{scheduledEvent(5, "5", saidAt(0))}}
 	for name, c := range map[string]struct {

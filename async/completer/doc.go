@@ -9,9 +9,9 @@
 // # Targets and outcomes
 //
 // A [Target] is one attempt of an activity, or the activity itself. An
-// [Outcome] is how it ends, already encoded: a completer sends it unchanged.
-// A [Status] is what Temporal knows of an activity, and an [End] is the
-// evidence of how it ended.
+// [Outcome] is the encoded end of a target: a completer sends it unchanged. A
+// [Status] is Temporal's state of an activity, and an [End] is the evidence of
+// how the activity ended.
 //
 // # Errors
 //
@@ -21,9 +21,9 @@
 //
 // # Clients that were dialled elsewhere
 //
-// A library that is handed a client.Client must be handed its client.Options
-// too: the SDK's client reveals neither its namespace nor its converters. Two
-// fields matter where the application sets them: Namespace, and the converters
-// (DataConverter and FailureConverter). The client itself must be the SDK's
-// own, since New derives a client of its own from it; a wrapper is refused.
+// A library that takes a client.Client must take its client.Options too,
+// because the SDK's client reveals neither its namespace nor its converters.
+// Two fields matter if the application sets them: Namespace, and the converters
+// (DataConverter and FailureConverter). The client must be the SDK's own
+// client. New derives another client from it, and refuses a wrapper.
 package completer

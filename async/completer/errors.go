@@ -7,12 +7,12 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// The definite answers of a [Completer]. After any other error the effect of the
+// Definite answers of a [Completer]. After any other error the effect of the
 // call is unknown, and the call may be repeated.
 var (
-	// ErrOver means that the attempt, or the activity where the target has no
-	// token, is over or unknown. It does not say how it ended: see
-	// [Completer].Describe.
+	// ErrOver means that the attempt is over or unknown. If the target has no
+	// token, ErrOver is about the activity. ErrOver does not say how the target
+	// ended: see [Completer].Describe.
 	ErrOver = errors.New("completer: the attempt or the activity is over")
 
 	// ErrNotStarted means that the activity is pending and that no attempt is
@@ -24,31 +24,34 @@ var (
 	ErrCancelNotRequested = errors.New("completer: cancellation was not requested")
 
 	// ErrRefused means that Temporal refuses this Completer for the namespace,
-	// until an operator removes the cause: missing permission, expired
-	// credentials, an unknown namespace, or no client for it. Another Completer
-	// may not be refused. A hub that is refused leaves the namespace's
-	// heartbeats and answers to other hubs.
+	// until an operator removes the cause: a missing permission, expired
+	// credentials, an unknown namespace, or no client for the namespace.
+	// Temporal may accept another Completer. A hub that is refused leaves the
+	// namespace's heartbeats and answers to other hubs.
 	ErrRefused = errors.New("completer: Temporal refuses this completer for now")
 
-	// ErrCallRefused is an ErrRefused that is about one call: Temporal refuses
-	// its arguments, and would refuse them from any Completer.
+	// ErrCallRefused is an ErrRefused for one call: Temporal refuses the
+	// arguments of the call, and would refuse them from any Completer.
 	ErrCallRefused = fmt.Errorf("completer: this call: %w", ErrRefused)
 
 	// ErrUnknownStatus means that Temporal's answer has a status that this
-	// release of Latchkey does not know. Nothing is concluded from it.
+	// release of Latchkey does not know. No conclusion follows from such an
+	// answer.
 	ErrUnknownStatus = errors.New("completer: this release of Latchkey does not know the status")
 )
 
-// classify wraps an error of the server in what it means for the caller.
+// classify wraps an error of the server in the error that tells the caller its
+// meaning.
 func classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	// It has the code of NotFound, but says nothing about the activity.
+	// The error has the code of NotFound, but says nothing about the activity.
 	if is[*serviceerror.NamespaceNotFound](err) {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	// By ID, a standalone activity that is over is answered with FailedPrecondition.
+	// Temporal answers FailedPrecondition to a call by ID if the standalone
+	// activity is over.
 	if is[*serviceerror.NotFound](err) || is[*serviceerror.FailedPrecondition](err) {
 		return fmt.Errorf("%w: %w", ErrOver, err)
 	}

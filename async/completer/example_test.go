@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A completer needs the options that the client was dialled with, since the
+// A completer needs the options with which the client was dialled, because the
 // client does not reveal its converters.
 func ExampleNew() {
 	options := client.Options{HostPort: "temporal.example.com:7233", Namespace: "expenses"}

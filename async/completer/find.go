@@ -15,30 +15,33 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Finder is an optional interface of a [Completer] that finds an activity which
-// was not handed over by Start, so that async.Adopt can register it.
+// Finder is an optional interface of a [Completer]. Finder finds an activity
+// that Start did not hand over, so that async.Adopt can register the activity.
 type Finder interface {
-	// Find returns the activity that t names: by its task token, or by Namespace,
-	// WorkflowID, RunID and ActivityID, or, for a standalone one, by Namespace,
-	// ActivityID and ActivityRunID. Without RunID it is the current run.
+	// Find returns the activity that t names. t has a task token, or Namespace,
+	// WorkflowID, RunID and ActivityID; for a standalone activity it has
+	// Namespace, ActivityID and ActivityRunID. Without RunID, Find looks in the
+	// current run.
 	//
-	// ErrBadToken means that the token is none, or that it belongs to another
-	// activity than the IDs, or to an attempt that is over. ErrOver means that no
-	// such activity is pending, and ErrNotStarted that no attempt is running.
+	// ErrBadToken means that the token is malformed, that it belongs to an
+	// activity with other IDs, or that its attempt is over. ErrOver means that
+	// no such activity is pending. ErrNotStarted means that no attempt is
+	// running.
 	Find(ctx context.Context, t Target) (Found, error)
 }
 
 // Found is an activity whose attempt is running.
 type Found struct {
-	// Target has everything but the token, unless the token was given.
+	// Target has all fields except the token, which it has only if the caller
+	// gave it.
 	Target           Target
 	Attempt          int32
 	HeartbeatTimeout time.Duration
-	Deadline         time.Time // of the attempt; zero: not known
+	Deadline         time.Time // deadline of the attempt; zero if it is not known
 	Status           Status
 }
 
-// ErrBadToken means that a task token is not that of the attempt that runs.
+// ErrBadToken means that a task token does not belong to the running attempt.
 var ErrBadToken = errors.New("completer: not the task token of a running attempt")
 
 var _ Finder = (*clientCompleter)(nil)
@@ -63,8 +66,9 @@ func (cc *clientCompleter) Find(ctx context.Context, t Target) (Found, error) {
 	return f.ofWorkflow(ctx)
 }
 
-// token is what Find reads of a task token: names, which are then checked against
-// what Temporal says. It gives no right to anything.
+// token contains the names that Find reads from a task token. Find then
+// compares these names with Temporal's answer. A token value gives no
+// permission.
 type token struct {
 	given                         bool
 	workflowID, runID, activityID string
@@ -128,8 +132,8 @@ func readToken(b []byte) (t token, err error) {
 	return t, nil
 }
 
-// name returns the target with the names that the token has, which must not
-// differ from those that were given.
+// name returns the target with the names in the token. The names in the token
+// must not differ from the names that the caller gave.
 func (t token) name(target Target) (Target, error) {
 	if !t.given {
 		return target, nil
@@ -142,7 +146,7 @@ func (t token) name(target Target) (Target, error) {
 			continue
 		}
 		if target.Standalone() && f.to != &target.ActivityID && target.ActivityRunID != "" {
-			continue // the token of a standalone activity has other names for its run
+			continue // the token of a standalone activity names its run in another field
 		}
 		if *f.to != "" && *f.to != f.name {
 			return target, fmt.Errorf("%w: it belongs to another activity", ErrBadToken)
@@ -152,7 +156,7 @@ func (t token) name(target Target) (Target, error) {
 	return target, nil
 }
 
-// fits reports whether the token is that of the attempt that runs.
+// fits reports whether the token belongs to the running attempt.
 func (t token) fits(attempt int32) error {
 	if t.given && t.attempt != uint64(attempt) {
 		return fmt.Errorf("%w: it is of attempt %d, and attempt %d runs", ErrBadToken, t.attempt, attempt)
@@ -218,8 +222,8 @@ func deadline(t Target, startToClose time.Duration, expires time.Time) time.Time
 	return at
 }
 
-// scheduled returns the event that scheduled a pending activity: the last with its
-// ID.
+// scheduled returns the event that scheduled a pending activity: the last such
+// event with its ID.
 func (f finder) scheduled(ctx context.Context, t Target) (*historypb.HistoryEvent, error) {
 	request := &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
 		Namespace: t.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: t.WorkflowID, RunId: t.RunID}, MaximumPageSize: historyPage,

@@ -48,7 +48,8 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-// FuzzReadToken: bytes that are no token are refused, and have no other effect.
+// FuzzReadToken: bytes that are not a token are refused, and have no other
+// effect.
 func FuzzReadToken(f *testing.F) {
 	f.Add(taskToken("w", "r", "5", 7, 2))
 	f.Add([]byte("garbage"))

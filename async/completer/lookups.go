@@ -8,12 +8,13 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// lookups shares the answer about one run between the callers that ask for it at
-// the same time. The answer holds all pending activities of the run, and a run
-// can have thousands that are looked up at once.
+// lookups shares the answer about one run between callers that ask about the
+// run at the same time. The answer contains all pending activities of the run.
+// A run can have thousands of them that hubs look up at once.
 //
-// A caller gets no answer to a question that was put before its own, since that
-// answer may lack what the caller has just learned. [SharedSince] allows it.
+// A caller never gets the answer to a question that was sent before its own
+// call. Such an answer may lack a change that the caller already knows.
+// [SharedSince] allows it.
 type lookups struct {
 	mu     sync.Mutex
 	runs   map[run]*lookup
@@ -22,13 +23,14 @@ type lookups struct {
 }
 
 const (
-	// keptAnswers and keptFor bound which answers are shared afterwards. The
-	// activities of a run are due together, so few runs are looked up at once.
+	// keptAnswers and keptFor limit which answers are shared after they have
+	// arrived. The activities of a run are due together, so few runs are looked
+	// up at once.
 	keptAnswers = 16
 	keptFor     = 10 * time.Second
 )
 
-// answered is a question that has been answered.
+// answered is a question with its answer.
 type answered struct {
 	run run
 	q   *question
@@ -36,17 +38,17 @@ type answered struct {
 
 type sinceKey struct{}
 
-// SharedSince returns a context that allows Describe to share an answer, even one
-// that has already come, if its question was put at t or later. So a hub that
-// checks many activities of one run makes few calls. Completers other than those
-// of this package may ignore it.
+// SharedSince returns a context that allows Describe to share the answer to an
+// earlier question, if that question was sent at t or later. A hub that checks
+// many activities of one run thus makes few calls. Completers of other packages
+// may ignore it.
 func SharedSince(ctx context.Context, t time.Time) context.Context {
 	return context.WithValue(ctx, sinceKey{}, t)
 }
 
 type run struct{ namespace, workflowID, runID string }
 
-// lookup is the question that is out for a run, and the one that comes after.
+// lookup holds the current question about a run, and the next one.
 type lookup struct{ out, next *question }
 
 type question struct {
@@ -54,11 +56,11 @@ type question struct {
 	put    time.Time // zero: not yet
 	answer *workflowservice.DescribeWorkflowExecutionResponse
 	err    error
-	gone   bool // the caller that put it has given up
+	gone   bool // the caller that sent the question has given up
 }
 
-// describe returns the answer about a run. It shares the question with all callers
-// that come before the question is put.
+// describe returns the answer about a run. describe shares the question with
+// all callers that come before the question is sent.
 func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	from, shares := ctx.Value(sinceKey{}).(time.Time)
 	l.mu.Lock()
@@ -90,8 +92,8 @@ func (l *lookups) describe(ctx context.Context, r run, ask func(ctx context.Cont
 	return l.await(ctx, r, q, ask)
 }
 
-// await waits for the answer to a question. It asks anew if the caller that put
-// the question has given up.
+// await waits for the answer to a question. await asks again if the caller that
+// sent the question has given up.
 func (l *lookups) await(ctx context.Context, r run, q *question, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	select {
 	case <-q.done:
@@ -104,8 +106,8 @@ func (l *lookups) await(ctx context.Context, r run, q *question, ask func(ctx co
 	}
 }
 
-// shared returns a question about a run that was put at from or later, or nil.
-// It is called with mu held.
+// shared returns a question about a run that was sent at from or later, or nil.
+// The caller of shared holds mu.
 func (l *lookups) shared(r run, from time.Time) *question {
 	if at := l.runs[r]; at != nil && at.out != nil && !at.out.put.Before(from) {
 		return at.out
@@ -123,7 +125,8 @@ func (l *lookups) shared(r run, from time.Time) *question {
 	return nil
 }
 
-// keep keeps an answer for callers that come a moment later. It keeps no error.
+// keep keeps an answer for callers that come a moment later. keep does not keep
+// an error.
 func (l *lookups) keep(r run, q *question) {
 	if q.err != nil {
 		return
@@ -134,7 +137,7 @@ func (l *lookups) keep(r run, q *question) {
 	l.oldest = (l.oldest + 1) % keptAnswers
 }
 
-// put puts a question once the one before it is answered.
+// put sends a question after the previous one is answered.
 func (l *lookups) put(ctx context.Context, r run, at *lookup, q, before *question, ask func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error)) {
 	if before != nil {
 		select {

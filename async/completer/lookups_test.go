@@ -38,7 +38,7 @@ func TestLookupsShareOneQuestion(t *testing.T) {
 		}
 		look(run{"a", "w", "1"})
 		synctest.Wait()
-		for range 100 { // while the first call is under way: they share the next one
+		for range 100 { // these callers come during the first call, and share the next one
 			look(run{"a", "w", "1"})
 		}
 		look(run{"a", "w", "2"}) // a question about another run does not wait
@@ -84,7 +84,8 @@ func TestLookupOfACallerThatIsGone(t *testing.T) {
 	})
 }
 
-// With since, questions share an answer that has come already or is under way.
+// With since, callers share the answer to a question that is running or already
+// answered.
 func TestLookupsShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lookups

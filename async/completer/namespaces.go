@@ -12,25 +12,29 @@ import (
 
 // Options configures the Completer of [NewForNamespaces].
 type Options struct {
-	// Clients returns the client for a namespace. The completer calls it when it
-	// first needs the namespace, and keeps the client. After an error it calls
-	// again when it next needs the namespace. There is one call at a time for
-	// each namespace, and any number for different ones. Clients must return
-	// when its context ends. An error that wraps [ErrRefused] means that the
-	// process does not serve the namespace until an operator acts; any other
-	// error is retried as an unreachable server is. Required.
+	// Clients returns the client for a namespace. The completer calls Clients
+	// when it first needs the namespace, and keeps the client. After an error,
+	// the completer calls Clients again when it next needs the namespace. The
+	// completer makes one call at a time for each namespace. Calls for
+	// different namespaces may run concurrently. Clients must return when its
+	// context ends. An error that wraps [ErrRefused] means that the process
+	// does not serve the namespace until an operator acts. After any other
+	// error, the hub retries as if the server were unreachable. Required.
 	Clients func(ctx context.Context, namespace string) (Client, error)
 
-	// DataConverter is that of all clients. Defaults to the SDK's.
+	// DataConverter is the data converter of all clients. Defaults to the
+	// SDK's.
 	DataConverter converter.DataConverter
 
-	// FailureConverter is that of all clients. Defaults to the SDK's.
+	// FailureConverter is the failure converter of all clients. Defaults to the
+	// SDK's.
 	FailureConverter converter.FailureConverter
 }
 
-// NewForNamespaces returns a Completer for processes that learn their namespaces
-// at run time. It works as the one of [New] does, but takes the client of each
-// namespace from Options.Clients. It makes no call itself.
+// NewForNamespaces returns a Completer for processes that learn their
+// namespaces at run time. The Completer works like the one of [New], but takes
+// the client of each namespace from Options.Clients. NewForNamespaces makes no
+// call.
 func NewForNamespaces(o Options) (Completer, error) {
 	if o.Clients == nil {
 		return nil, errors.New("completer: Options.Clients is required")
@@ -61,8 +65,8 @@ func NewForNamespaces(o Options) (Completer, error) {
 	return cc, nil
 }
 
-// callClients calls the application. A panic is an error, which does not repeat
-// the text of the panic.
+// callClients calls the application's function Options.Clients. A panic of that
+// function becomes an error without the text of the panic.
 func callClients(ctx context.Context, clients func(context.Context, string) (Client, error), namespace string) (c Client, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -72,23 +76,23 @@ func callClients(ctx context.Context, clients func(context.Context, string) (Cli
 	return clients(ctx, namespace)
 }
 
-// namespaces finds the client of a namespace. The zero value has none.
+// namespaces finds the client of a namespace. The zero value has no clients.
 type namespaces struct {
-	// find makes the client of a namespace. Nil means that only those that were
-	// added exist.
+	// find creates the client of a namespace. If find is nil, only the added
+	// clients exist.
 	find func(ctx context.Context, namespace string) (*namespaceClient, error)
 
 	mu    sync.Mutex
 	known map[string]*known
 }
 
-// known is a namespace that was asked for.
+// known is the state of a namespace that a caller needed.
 type known struct {
-	finding chan struct{} // holds one value while find is called
+	finding chan struct{} // holds one value while find runs
 	client  *namespaceClient
 }
 
-// of returns what is known of a namespace.
+// of returns the state of a namespace.
 func (s *namespaces) of(namespace string) *known {
 	k := s.known[namespace]
 	if k == nil {
@@ -101,7 +105,7 @@ func (s *namespaces) of(namespace string) *known {
 	return k
 }
 
-// add adds a client, unless its namespace has one.
+// add adds a client, unless its namespace already has one.
 func (s *namespaces) add(n *namespaceClient) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +117,8 @@ func (s *namespaces) add(n *namespaceClient) bool {
 	return true
 }
 
-// get returns the client of a namespace, and finds it if need be. Concurrent
-// callers wait for the one that finds it.
+// get returns the client of a namespace, and calls find if there is none.
+// Concurrent callers wait for the caller that calls find.
 func (s *namespaces) get(ctx context.Context, namespace string) (*namespaceClient, error) {
 	s.mu.Lock()
 	if s.find == nil {

@@ -15,7 +15,7 @@ import (
 // lazy returns a client that never reaches a server.
 func lazy(t *testing.T, o client.Options) client.Client {
 	t.Helper()
-	o.HostPort = "127.0.0.1:1" // no server is there
+	o.HostPort = "127.0.0.1:1" // no server listens there
 	c, err := client.NewLazyClient(o)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func lazy(t *testing.T, o client.Options) client.Client {
 	return c
 }
 
-// coding returns a data converter that is not equal to the SDK's.
+// coding returns a data converter that differs from the SDK's.
 func coding() converter.DataConverter {
 	return converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), converter.NewZlibCodec(converter.ZlibCodecOptions{}))
 }
@@ -48,7 +48,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// wantEach checks the error of each method, with a target in this namespace.
+// wantEach calls each method with a target in this namespace, and checks its
+// error.
 func wantEach(t *testing.T, c Completer, namespace string, check func(err error) bool) {
 	t.Helper()
 	target := Target{Namespace: namespace, WorkflowID: "w", RunID: "r", ActivityID: "a", TaskToken: []byte("token")}
@@ -94,8 +95,8 @@ func TestNewForNamespacesRefuses(t *testing.T) {
 	}
 }
 
-// The error of Options.Clients says whether the namespace is refused. A panic is
-// an error, which does not repeat its text.
+// The error of Options.Clients says whether the namespace is refused. A panic
+// becomes an error without the text of the panic.
 func TestNewForNamespacesErrors(t *testing.T) {
 	away := errors.New("vault is away")
 	c, err := NewForNamespaces(Options{Clients: func(_ context.Context, namespace string) (Client, error) {
@@ -117,11 +118,11 @@ func TestNewForNamespacesErrors(t *testing.T) {
 	})
 }
 
-// Concurrent callers of one namespace share one call of Options.Clients. An
-// error is not kept, a client is.
+// Concurrent callers of one namespace share one call of Options.Clients. The
+// completer keeps a client and does not keep an error.
 func TestNewForNamespacesCallsOnce(t *testing.T) {
 	var calls atomic.Int32
-	var mu sync.Mutex // held: no call of Clients returns
+	var mu sync.Mutex // while the test holds mu, no call of Clients returns
 	ready := lazy(t, client.Options{Namespace: "a"})
 	cc, err := NewForNamespaces(Options{Clients: func(_ context.Context, namespace string) (Client, error) {
 		if calls.Add(1) == 1 {
@@ -164,7 +165,7 @@ func TestNewForNamespacesCallsOnce(t *testing.T) {
 	}
 }
 
-// The completer has the converters of its options, for the hub to take.
+// The completer returns the converters of its options to the hub.
 func TestNewForNamespacesConverts(t *testing.T) {
 	data := coding()
 	c, err := NewForNamespaces(Options{DataConverter: data, Clients: func(context.Context, string) (Client, error) { return Client{}, nil }})

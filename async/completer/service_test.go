@@ -17,13 +17,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// said is a fake Temporal that answers as the test says, and records the requests.
+// said is a fake Temporal server with answers that the test sets. said records
+// the requests.
 type said struct {
 	t        *testing.T
 	workflow *workflowservice.DescribeWorkflowExecutionResponse
 	activity *workflowservice.DescribeActivityExecutionResponse
-	err      error                       // returned instead of either
-	pages    [][]*historypb.HistoryEvent // newest first, and so are their events
+	err      error                       // if err is set, the fake returns it instead of an answer
+	pages    [][]*historypb.HistoryEvent // newest page first; the events of a page are also newest first
 	pageErr  map[string]error            // by page token
 
 	tokens []string // the tokens of the requested pages; the newest page has none
@@ -34,7 +35,7 @@ var saidTarget = Target{
 	TaskToken: []byte("token"), Scheduled: saidAt(0), Started: saidAt(1),
 }
 
-// saidAt is n seconds after the activity was scheduled.
+// saidAt returns the time n seconds after the activity was scheduled.
 func saidAt(n int) time.Time {
 	return time.Date(2026, 11, 23, 9, 0, n, 123456789, time.UTC)
 }
@@ -85,8 +86,9 @@ func (s *said) want(got, want proto.Message) {
 	}
 }
 
-// service makes a client of said. The type of the call options belongs to a package
-// that this module does not require, so the compiler infers it.
+// service creates a client of the fake server. The type of the call options
+// belongs to a package that this module does not require, so the compiler
+// infers it.
 type service[O any] struct {
 	workflowservice.WorkflowServiceClient
 	said *said
@@ -129,7 +131,8 @@ func (c saidClient) CompleteActivityByActivityIDWithOptions(context.Context, cli
 	return c.err
 }
 
-// completerOf returns the completer of a client from which none can be derived.
+// completerOf returns a completer that uses the given client directly, because
+// no client can be derived from it.
 func completerOf(c client.Client) *clientCompleter {
 	n := &namespaceClient{namespace: "default"}
 	n.derived.Store(&c)
@@ -138,13 +141,13 @@ func completerOf(c client.Client) *clientCompleter {
 	return cc
 }
 
-// completer returns the completer of a client of this fake.
+// completer returns a completer that uses this fake.
 func (s *said) completer(t *testing.T) *clientCompleter {
 	s.t = t
 	return completerOf(saidClient{service: newService(s, workflowservice.WorkflowServiceClient.DescribeActivityExecution)})
 }
 
-// The identities that end an activity.
+// Identities that end an activity.
 const (
 	us     = "worker@host" + identitySuffix
 	others = "worker@host"
@@ -155,13 +158,14 @@ func marked(mark string) *failurepb.Failure {
 	return &failurepb.Failure{Message: "no", Source: FailureSource(mark)}
 }
 
-// causedBy returns a failure of the server that wraps one that was sent to it.
+// causedBy returns a failure of the server that wraps a failure it has
+// received.
 func causedBy(f *failurepb.Failure) *failurepb.Failure {
 	return &failurepb.Failure{Message: "too large", Source: "Server", Cause: f}
 }
 
-// scheduledEvent is the event of the activity's scheduling; the others below refer
-// to it by its ID.
+// scheduledEvent is the event that scheduled the activity. The events below
+// refer to it by its ID.
 func scheduledEvent(id int64, activityID string, at time.Time) *historypb.HistoryEvent {
 	return &historypb.HistoryEvent{
 		EventId: id, EventTime: timestamppb.New(at), EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,

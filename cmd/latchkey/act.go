@@ -13,7 +13,7 @@ import (
 
 const (
 	maxResult = 8 << 20
-	maxBulk   = 100 // the most rows that the board accepts at once
+	maxBulk   = 100 // the maximum number of rows that the board accepts at once
 )
 
 // line is the result of an action for one entry.

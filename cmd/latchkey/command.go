@@ -62,7 +62,7 @@ func (e *usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// commands are those of the program.
+// commands are the commands of the program.
 func commands() []command {
 	return []command{
 		{"list", "[attention|waiting|settled|ended|all]", "list entries; attention unless another list is named", listFlags, runList, atMost(1)},
@@ -125,7 +125,7 @@ func tailFlags(f *flag.FlagSet, c *call) {
 	f.IntVar(&c.polls, "polls", 0, "end after so many looks (default: never)")
 }
 
-// run is the program. It returns the exit code.
+// run runs the program. run returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
 	err := execute(ctx, args, w)
 	var asked *usageError

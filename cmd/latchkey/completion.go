@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// completions are the scripts by shell. They complete commands, flags, lists, and
-// the IDs of entries, which they get from the board.
+// completions are the completion scripts by shell. The scripts complete
+// commands, flags, lists, and the IDs of entries, which they get from the
+// board.
 func completions() map[string]func() string {
 	return map[string]func() string{"bash": bash, "zsh": zsh, "fish": fish}
 }
@@ -36,7 +37,7 @@ func (c command) words() (list string, ids bool) {
 	}
 }
 
-// wantedList is the list that has a command's IDs.
+// wantedList returns the list that contains the IDs for a command.
 func (c command) wantedList() string {
 	switch c.name {
 	case "complete", "fail", "reject":

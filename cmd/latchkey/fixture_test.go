@@ -37,7 +37,7 @@ const (
 	secret = "s3cret-answer"
 )
 
-// rig is a board over HTTP, and all that the board and the command line have said.
+// rig is a board over HTTP, with all output of the board and the command line.
 type rig struct {
 	t        *testing.T
 	temporal *asynctest.Completer
@@ -92,14 +92,14 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// Write takes what was said.
+// Write stores the output.
 func (r *rig) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.said.Write(p)
 }
 
-// entry starts an activity that waits.
+// entry starts a waiting activity.
 func (r *rig) entry(o async.StartOptions) (c async.Callback, id string) {
 	r.t.Helper()
 	run := func(ctx context.Context) (Decision, error) {
@@ -121,7 +121,7 @@ func (r *rig) entry(o async.StartOptions) (c async.Callback, id string) {
 	return c, c.Info().ID
 }
 
-// refused is an entry with an outcome that Temporal refuses.
+// refused returns an entry with an outcome that Temporal refuses.
 func (r *rig) refused() string {
 	r.t.Helper()
 	c, id := r.entry(async.StartOptions{})
@@ -142,7 +142,7 @@ func (r *rig) state(id string) async.State {
 	return c.Info().State
 }
 
-// result is what a run of the program has left.
+// result is the output and exit code of a run of the program.
 type result struct {
 	code     int
 	out, err string
@@ -151,7 +151,7 @@ type result struct {
 // latchkey runs the program with the board's address and the token.
 func (r *rig) latchkey(args ...string) result { r.t.Helper(); return r.with(nil, "", args...) }
 
-// with runs the program with more environment and an input.
+// with runs the program with additional environment variables and an input.
 func (r *rig) with(env map[string]string, in string, args ...string) result {
 	r.t.Helper()
 	all := map[string]string{"LATCHKEY_URL": r.server.URL + "/ops", "LATCHKEY_TOKEN": token, "HOME": r.dir}
@@ -181,7 +181,7 @@ func (x result) want(t *testing.T, what string, code int, texts ...string) {
 	}
 }
 
-// file writes a file of the user's.
+// file writes a file for the user.
 func (r *rig) file(name, text string, mode os.FileMode) string {
 	r.t.Helper()
 	path := filepath.Join(r.dir, name)

@@ -1,7 +1,7 @@
-// Command latchkey is the command line of a board: see package web/board. It
-// lists and shows entries, and acts on them, over HTTP(S).
+// Command latchkey is the command line of a board: see package web/board. The
+// program lists and shows entries, and acts on them, over HTTP(S).
 //
-// Run "latchkey help" for its use. Exit codes:
+// Run "latchkey help" for usage. Exit codes:
 //
 //	0  done
 //	1  unavailable: the board or its store did not answer, or the outcome is unknown; repeat it
@@ -10,7 +10,8 @@
 //	4  no such entry
 //	5  refused: the entry's state or the given value does not allow it; a repeat is refused again
 //
-// If an action on several entries fails for some, the code is that of the first.
+// If an action fails for some of several entries, the exit code belongs to the
+// first failure.
 package main
 
 import (
@@ -32,7 +33,7 @@ type world struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(name string) (string, bool)
-	terminal bool // out is an output
+	terminal bool // whether out is a terminal
 }
 
 func isTerminal(f *os.File) bool {

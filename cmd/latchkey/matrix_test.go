@@ -13,12 +13,13 @@ import (
 	"github.com/latchkey-go/latchkey/web/board"
 )
 
-// way is a way in. It returns one of the words allowed, forbidden, hidden and
-// sign-in.
+// way is a way to call the board. A way returns one of the words allowed,
+// forbidden, hidden and sign-in.
 type way func(r *rig, id, verb string) string
 
-// TestMatrix holds each action under each decision of Authorize to the same
-// outcome, for pages, JSON and the command line, one entry and several.
+// TestMatrix checks that each decision of Authorize has the same result for
+// each action: on pages, as JSON and on the command line, for one entry and for
+// several.
 func TestMatrix(t *testing.T) {
 	ways := map[string]way{"page": byPage, "JSON": byJSON, "command line": byCommand, "bulk page": byBulkPage, "bulk JSON": byBulkJSON}
 	verbs := map[string]board.Action{"show": board.View, "retry": board.Retry, "abandon": board.Abandon, "complete": board.Answer, "fail": board.Answer, "reject": board.Answer}
@@ -161,7 +162,7 @@ func byJSON(r *rig, id, verb string) string {
 	return word4(status)
 }
 
-// byBulkPage and byBulkJSON read the line of the one entry that is ticked.
+// byBulkPage and byBulkJSON read the result for the one selected entry.
 func byBulkPage(r *rig, id, verb string) string {
 	status, text := send(r, "POST", "/bulk", "text/html", "application/x-www-form-urlencoded", url.Values{"why": {"x"}, "action": {verb}, "row": {id + "."}}.Encode())
 	return word5(status, text, `class="ok"`)

@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// clean makes text safe for a terminal. It shows characters that move the cursor or
-// change the direction of text as their codes.
+// clean makes text safe for a terminal. Characters that move the cursor or
+// change the direction of text become their codes.
 func clean(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -56,7 +56,7 @@ type entry struct {
 	Links   []struct{ Title, URL string }
 }
 
-// happens describes an entry in a word or two.
+// happens describes the state of an entry in a word or two.
 func (e entry) happens() string {
 	parts := []string{e.State}
 	for _, p := range []string{e.Outcome, e.End, e.Class} {

@@ -111,8 +111,8 @@ func (c *call) printJSON(b []byte) error {
 	return err
 }
 
-// id returns the argument that names an entry. Errors do not repeat it, because it
-// may be a callback ID.
+// id returns the argument that names an entry. Errors do not repeat this
+// argument, because it may be a callback ID.
 func id(arg string) (string, error) {
 	if arg == "" || len(arg) > 100 || strings.ContainsAny(arg, "/?#") || arg == "." || arg == ".." {
 		return "", usage("the argument must be the ID of an entry: list prints them")
@@ -135,8 +135,8 @@ func runShow(ctx context.Context, c *call) error {
 	return c.printEntry(b)
 }
 
-// facts are the fields of an entry in the order in which show prints them. Other
-// fields follow, so that those of a newer board are printed too.
+// facts are the fields of an entry in the order in which show prints them.
+// Other fields follow, so that the fields of a newer board are printed too.
 var facts = []string{
 	"id", "state", "class", "attention", "evidence", "end", "outcome", "delivered", "namespace", "workflowId", "workflowType", "runId", "activityId", "activityType",
 	"activityRunId", "taskQueue", "attempt", "resultType", "key", "reference", "labels", "signals", "deliveries", "lastError", "pump", "heartbeatTimeout", "heartbeatTries",
@@ -243,8 +243,8 @@ func runStats(ctx context.Context, c *call) error {
 	return err
 }
 
-// runTail prints the changes of a list. It prints errors of the board that may be
-// temporary, and tries again.
+// runTail prints the changes of a list. Errors of the board that may be
+// temporary are printed, and the request is repeated.
 func runTail(ctx context.Context, c *call) error {
 	every, err := time.ParseDuration(c.interval)
 	if err != nil || every < time.Second {
@@ -299,7 +299,8 @@ func (c *call) look(ctx context.Context, query url.Values, parts []string) (map[
 	return entries, nil
 }
 
-// printChanges prints a line for each entry that is new, changed or gone.
+// printChanges prints a line for each entry that is new, has changed, or is
+// gone.
 func (c *call) printChanges(before, now map[string]entry) error {
 	print := func(change string, e entry) error {
 		if c.settings.json {

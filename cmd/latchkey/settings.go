@@ -34,7 +34,7 @@ func (s *settings) flags(f *flag.FlagSet) {
 	f.StringVar(&s.config, "config", "", "a `file` of lines \"name = value\"")
 }
 
-// fileNames are the names that a configuration file may have.
+// fileNames are the possible names of a configuration file.
 var fileNames = map[string]bool{"url": true, "token": true, "token-file": true, "output": true, "timeout": true}
 
 // complete adds the settings of the environment and the file, and checks all of
@@ -118,7 +118,7 @@ func (s *settings) checkURL() error {
 	return nil
 }
 
-// file reads the configuration file: the given one, or the user's own if it exists.
+// file reads the given configuration file, or the user's own file if it exists.
 func (s *settings) file(flagged bool, env func(string) (string, bool)) (map[string]string, error) {
 	path, named := s.config, flagged
 	if v, ok := env("LATCHKEY_CONFIG"); !flagged && ok && v != "" {

@@ -1,5 +1,5 @@
-// Package observability_test holds the dashboard and the alert rules to what the
-// code and docs/observability.md have.
+// Package observability_test compares the dashboard and the alert rules with
+// the code and docs/observability.md.
 package observability_test
 
 import (
@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// promtool returns the path of Prometheus's tool, which Debian's package
-// prometheus has.
+// promtool returns the path of Prometheus's tool, which is in Debian's package
+// prometheus.
 func promtool(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
@@ -36,15 +36,15 @@ func run(t *testing.T, args ...string) {
 	}
 }
 
-// TestAlerts plays the alert rules on recorded series.
+// TestAlerts runs the alert rules on recorded series.
 func TestAlerts(t *testing.T) {
 	tool := promtool(t)
 	run(t, tool, "check", "rules", "alerts.yml")
 	run(t, tool, "test", "rules", "alerts_test.yml")
 }
 
-// TestEachAlertIsTested: each rule fires in one of the recorded series, and is in
-// the documentation.
+// TestEachAlertIsTested: each rule fires in one of the recorded series, and is
+// in the documentation.
 func TestEachAlertIsTested(t *testing.T) {
 	rules, tests, page := read(t, "alerts.yml"), read(t, "alerts_test.yml"), read(t, "../observability.md")
 	names := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(rules, -1)
@@ -61,7 +61,7 @@ func TestEachAlertIsTested(t *testing.T) {
 	}
 }
 
-// dashboard is what the test needs of Grafana's format.
+// dashboard has the fields of Grafana's format that the test needs.
 type dashboard struct {
 	Panels []struct {
 		Title   string
@@ -90,7 +90,7 @@ func queries(t *testing.T) map[string]string {
 	return all
 }
 
-// TestDashboardQueriesParse has Prometheus's own parser read every query.
+// TestDashboardQueriesParse passes every query to Prometheus's own parser.
 func TestDashboardQueriesParse(t *testing.T) {
 	tool := promtool(t)
 	var rules strings.Builder
@@ -141,8 +141,8 @@ func TestQueriesNameInstruments(t *testing.T) {
 	}
 }
 
-// TestInstrumentsAreDocumented: the code has the instruments of the documentation,
-// and no others.
+// TestInstrumentsAreDocumented: the code has exactly the instruments of the
+// documentation.
 func TestInstrumentsAreDocumented(t *testing.T) {
 	documented := make(map[string]bool)
 	for _, m := range regexp.MustCompile("(?m)^\\| `(latchkey[a-z.]+)` \\|").FindAllStringSubmatch(read(t, "../observability.md"), -1) {

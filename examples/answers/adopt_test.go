@@ -15,12 +15,12 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// Find lets a lossy completer adopt.
+// Find implements completer.Finder for a lossy completer.
 func (l *lossy) Find(ctx context.Context, t completer.Target) (completer.Found, error) {
 	return l.Completer.(completer.Finder).Find(ctx, t)
 }
 
-// byToken and byIDs are the two ways to name an attempt that waits.
+// byToken and byIDs are the two ways to name a waiting attempt.
 func byToken(i activity.Info) async.AdoptOptions {
 	return async.AdoptOptions{Namespace: i.Namespace, TaskToken: i.TaskToken, ActivityID: i.ActivityID, ActivityRunID: i.ActivityRunID}
 }
@@ -32,8 +32,8 @@ func byIDs(i activity.Info) async.AdoptOptions {
 	}
 }
 
-// TestAdopt registers activities that wait without Start, of a workflow and by
-// themselves, and answers them.
+// TestAdopt registers waiting activities that did not call Start, of a workflow
+// and standalone ones, and answers them.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	for how, options := range map[string]func(activity.Info) async.AdoptOptions{"by token": byToken, "by IDs": byIDs} {
@@ -67,8 +67,9 @@ func TestAdopt(t *testing.T) {
 				must(t, p.Complete(w.Context(), approved))
 				w.wantOutcome(h, approved)
 			})
-			// The attempt after the adopted one calls Start: it must compute the same
-			// ID, from what the worker knows, as Adopt has from Temporal's answers.
+			// The attempt after the adopted one calls Start. The later attempt
+			// must compute the same ID from the worker's information as Adopt
+			// does from Temporal's answers.
 			t.Run("then attempt 2", func(t *testing.T) {
 				w := newWorld(t, config{byHand: true})
 				run := w.Start(awaitDecision, workflow.ActivityOptions{StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond}})
@@ -99,8 +100,8 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// TestAdoptRefusesWhatDoesNotWait: nothing is stored for a token that is none, or
-// of an attempt that is over, or for IDs that Temporal doesn't know.
+// TestAdoptRefusesWhatDoesNotWait: nothing is stored for a malformed token, for
+// the token of an ended attempt, or for IDs that Temporal does not know.
 func TestAdoptRefusesWhatDoesNotWait(t *testing.T) {
 	w := newWorld(t, config{byHand: true})
 	w.Start(awaitDecision, workflow.ActivityOptions{StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond}})

@@ -39,18 +39,18 @@ func TestMain(m *testing.M) {
 	server.Options.Namespaces = []string{"default", "second"}
 	server.Options.DynamicConfig = map[string]any{
 		"frontend.WorkflowPauseEnabled":              true, // off by default
-		"history.transferProcessorUpdateAckInterval": "1s", // for which the deletion of a run that has ended waits
+		"history.transferProcessorUpdateAckInterval": "1s", // the deletion of an ended run waits for this interval
 	}
 	os.Exit(server.Main(m))
 }
 
-// Decision is what the activities await.
+// Decision is the type that the activities await.
 type Decision struct {
 	Approved bool
 	By       string
 }
 
-// Other is what they don't.
+// Other is a type that the activities do not await.
 type Other struct{ Amount int }
 
 var approved = Decision{Approved: true, By: "Ann"}
@@ -59,7 +59,7 @@ func awaitDecision(ctx workflow.Context, o workflow.ActivityOptions) (Decision, 
 	return rig.Await[Decision](ctx, o)
 }
 
-// world is a rig whose activities hand themselves over to Latchkey.
+// world is a rig whose activities call Start.
 type world struct {
 	*rig.Rig
 	t         *testing.T
@@ -75,9 +75,10 @@ type config struct {
 	register     func(w *world, r worker.Registry)
 	hub          func(o *async.Options)
 	interceptors []interceptor.WorkerInterceptor
-	// during runs in the activity's function.
+	// during is called in the activity's function.
 	during func(ctx context.Context, w *world, p async.Pending[Decision]) error
-	// byHand has first attempts wait without Start, as before Latchkey was used.
+	// byHand makes first attempts wait without Start, as before Latchkey was
+	// used.
 	byHand bool
 }
 
@@ -92,7 +93,7 @@ func newWorld(t *testing.T, c config) *world {
 	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: reporter}, asked: make(chan string, 100)}
 	options := async.Options{
 		Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter,
-		DeliveryWait: time.Minute, // the tests look at what the first try has brought about, however busy the machine is
+		DeliveryWait: time.Minute, // the tests check the result of the first try, however busy the machine is
 	}
 	if c.hub != nil {
 		c.hub(&options)
@@ -123,14 +124,14 @@ func newWorld(t *testing.T, c config) *world {
 	return w
 }
 
-// lossy is a completer of which replies can be lost, and calls.
+// lossy is a completer that can lose replies and calls.
 type lossy struct {
 	completer.Completer
 	mu    sync.Mutex
-	reply func(sent error) error  // what becomes of Complete's answer
-	lie   func(*completer.Status) // what becomes of Describe's answer
+	reply func(sent error) error  // replaces the reply of Complete
+	lie   func(*completer.Status) // changes the answer of Describe
 	away  bool
-	deaf  bool // Complete says that the attempt is over, and isn't made
+	deaf  bool // Complete reports that the attempt is over, without a call
 	sent  int
 	byID  int // of those
 }
@@ -141,7 +142,7 @@ func (l *lossy) block(deaf bool) {
 	l.deaf = deaf
 }
 
-// misjudge has Describe answer otherwise than the server does.
+// misjudge makes Describe return another answer than the server's.
 func (l *lossy) misjudge(lie func(*completer.Status)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,7 +221,7 @@ func (w *world) open(id string) async.Pending[Decision] {
 	return p
 }
 
-// none fails the test if the external system was asked again.
+// none fails the test if the external system got another request.
 func (w *world) none() {
 	w.t.Helper()
 	select {
@@ -230,7 +231,7 @@ func (w *world) none() {
 	}
 }
 
-// wantState checks where the callback stands.
+// wantState checks the state of the callback.
 func (w *world) wantState(p async.Pending[Decision], want async.State) async.Info {
 	w.t.Helper()
 	info := w.open(p.ID()).Info()
@@ -249,7 +250,7 @@ func (w *world) wantResult(run client.WorkflowRun, want Decision) {
 	}
 }
 
-// wantPending checks that the activity goes on, at this attempt.
+// wantPending checks that the activity continues at this attempt.
 func (w *world) wantPending(run client.WorkflowRun, attempt int32) {
 	w.t.Helper()
 	if p := w.Pending(run); p == nil || p.GetAttempt() != attempt {
@@ -265,25 +266,26 @@ func patient() workflow.ActivityOptions {
 	}
 }
 
-// quick retries at once.
+// quick is a retry policy that retries at once.
 func quick() workflow.ActivityOptions {
 	o := patient()
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond, BackoffCoefficient: 1}
 	return o
 }
 
-// soon is a deadline that passes within a test, after the test has done
-// something, also on a machine that is busy.
+// soon is a deadline that passes within a test. soon leaves the test enough
+// time on a busy machine.
 const soon = 15 * time.Second
 
-// expiring times each attempt out after a second, and retries at once.
+// expiring lets each attempt time out after a second, and retries at once.
 func expiring() workflow.ActivityOptions {
 	o := quick()
 	o.StartToCloseTimeout = time.Second
 	return o
 }
 
-// asFailed returns the application error by which a workflow's activity failed.
+// asFailed returns the application error with which a workflow's activity
+// failed.
 func asFailed(t *testing.T, err error) *temporal.ApplicationError {
 	t.Helper()
 	if _, ok := errors.AsType[*temporal.ActivityError](err); !ok {

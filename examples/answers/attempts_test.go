@@ -16,8 +16,8 @@ import (
 
 var errBroken = errors.New("errBroken")
 
-// timedOut waits until the first attempt has timed out and the next is in
-// back-off for an hour.
+// timedOut waits until the first attempt has timed out and the next one is in
+// backoff for an hour.
 func timedOut(t *testing.T, w *world) (run interface {
 	GetID() string
 	GetRunID() string
@@ -51,7 +51,7 @@ func TestFailureInBackOffWaitsForTheNextAttempt(t *testing.T) {
 	if i := w.wantState(p, async.Settled); i.LastError != "no attempt to fail" {
 		t.Errorf("the last error is %q", i.LastError)
 	}
-	w.Reset(info) // so that the next attempt begins now
+	w.Reset(info) // the next attempt begins now
 	if err := asFailed(t, run.Get(w.Context(), nil)); err.Message() != errBroken.Error() {
 		t.Errorf("the workflow got %v, want the rejection", err)
 	}
@@ -71,7 +71,7 @@ func TestSettledIsDeliveredByTheNextStart(t *testing.T) {
 			w := newWorld(t, config{})
 			run := w.Start(awaitDecision, expiring())
 			p := w.next()
-			w.completer.set(true, nil) // Temporal can't be reached
+			w.completer.set(true, nil) // Temporal cannot be reached
 			must(t, answer(w, p))
 			w.wantState(p, async.Settled)
 			w.completer.set(false, nil)
@@ -98,7 +98,7 @@ func TestFailureBeginsARoundAndItsRepeatFailsNobody(t *testing.T) {
 	if first.ID() == second.ID() {
 		t.Error("the new round has the old callback ID")
 	}
-	must(t, first.Fail(w.Context(), errBroken)) // the sender repeats itself
+	must(t, first.Fail(w.Context(), errBroken)) // the sender repeats its answer
 	wantErr(t, first.Complete(w.Context(), approved), async.ErrSettled)
 	w.wantPending(run, 2)
 	must(t, second.Complete(w.Context(), approved))
@@ -106,8 +106,8 @@ func TestFailureBeginsARoundAndItsRepeatFailsNobody(t *testing.T) {
 	w.none()
 }
 
-// The interleaving that failed two attempts by one answer: the server takes
-// the failure, and the reply is lost.
+// The server accepts the failure, and the reply is lost. Without protection,
+// this interleaving fails two attempts with one answer.
 func TestFailureWhoseReplyWasLostFailsOneAttempt(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, quick())
@@ -130,19 +130,20 @@ func TestResultWhoseReplyWasLost(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
-	// The client's own retry of a call whose reply was lost finds nothing.
+	// The client's own retry of a call whose reply was lost gets NotFound.
 	w.completer.set(false, func(error) error { return completer.ErrOver })
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 	rig.Eventually(t, "evidence", func() bool {
 		info := w.open(p.ID()).Info()
-		// While the event is buffered it stays settled; then it is ours.
+		// While the event is buffered, the entry stays settled. Then the hub
+		// finds its own mark.
 		return info.State == async.Closed && info.Delivered || info.LastError == "ended, not yet in history"
 	})
 }
 
-// The later attempt's token is in the entry: the answer goes by that, and not by
-// ID, which would do too.
+// The entry has the later attempt's token, so the answer is delivered by that
+// token. A delivery by ID would work too.
 func TestLaterAttemptTakesOver(t *testing.T) {
 	w := newWorld(t, config{})
 	o := quick()
@@ -172,7 +173,8 @@ func TestOnceAsksOnce(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// A reset sets the attempt's number back, and the old token is unknown.
+// A reset sets the attempt's number back, and Temporal no longer knows the old
+// token.
 func TestResetWhileItRuns(t *testing.T) {
 	w := newWorld(t, config{})
 	run := w.Start(awaitDecision, quick())
@@ -182,7 +184,8 @@ func TestResetWhileItRuns(t *testing.T) {
 	p := w.next()
 	w.Reset(info)
 	w.wantPending(run, 1)
-	// A failure by the old token is refused; by ID it reaches the same attempt.
+	// Temporal refuses a failure with the old token. By ID, the failure reaches
+	// the same attempt.
 	must(t, p.Fail(w.Context(), errBroken))
 	w.wantState(p, async.Closed)
 	third := w.Next()
@@ -197,8 +200,8 @@ func TestResetWhileItRuns(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// After a reset the next attempt has a lower number than the one before it,
-// and is the later one all the same.
+// After a reset, the next attempt has a lower number than the one before, and
+// is nevertheless the later one.
 func TestLowerNumberIsLater(t *testing.T) {
 	w := newWorld(t, config{})
 	o := patient()

@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// The server has deleted the history that shows how the activity ended. The Over
-// hook gets ErrUnknownEnd, whatever the entry was waiting for.
+// The server has deleted the history that shows how the activity ended. The
+// Over hook gets ErrUnknownEnd in every state of the entry.
 func TestUnknownEndCallsTheOverHook(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(w *world, deadline time.Duration) (vanish func()){
@@ -28,7 +28,7 @@ func TestUnknownEndCallsTheOverHook(t *testing.T) {
 		t.Run(name+", waiting", func(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{hub: running(hooks)})
-			vanish := begin(w, soon) // when it is asked whether it is over
+			vanish := begin(w, soon) // when the hub asks whether the activity is over
 			p := w.next()
 			vanish()
 			w.wantState(p, async.Waiting)
@@ -62,8 +62,8 @@ func TestUnknownEndCallsTheOverHook(t *testing.T) {
 	}
 }
 
-// A later run takes the key over from a deleted run whose answer may have arrived
-// there. The Over hook is called, and the answer is not used again.
+// A later run takes over the key from a deleted run, which may have got the
+// answer. The Over hook is called, and the answer is not used again.
 func TestUnknownEndAtATakeOver(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{start: keyed(newKey()), hub: running(hooks)})
@@ -83,7 +83,7 @@ func TestUnknownEndAtATakeOver(t *testing.T) {
 	}
 	w.run()
 	hooks.next(t, "over", p.Callback, async.ErrUnknownEnd)
-	must(t, p.Complete(w.Context(), approved)) // a repeat is no answer to the later run
+	must(t, p.Complete(w.Context(), approved)) // a repeat does not answer the later run
 	w.wantPending(later, 1)
 	must(t, q.Complete(w.Context(), Decision{By: "Bob"}))
 	w.wantResult(later, Decision{By: "Bob"})

@@ -17,8 +17,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The server is killed before the answer comes, and comes back after the
-// client has given up: Run delivers the answer, to the attempt that waits.
+// The server is killed before the answer, and restarts after the client has
+// given up: Run delivers the answer to the waiting attempt.
 func TestServerAwayThenRunDelivers(t *testing.T) {
 	t.Parallel()
 	ctx := rig.Context(t)
@@ -59,8 +59,8 @@ func TestServerAwayThenRunDelivers(t *testing.T) {
 	}
 }
 
-// One hub only accepts, as in a process that may not talk to Temporal; another
-// delivers.
+// One hub only accepts answers, as in a process without access to Temporal;
+// another hub delivers them.
 func TestHubThatSettlesOnly(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -86,7 +86,7 @@ func TestHubThatSettlesOnly(t *testing.T) {
 	must(t, p.Complete(w.Context(), approved))
 }
 
-// Work does what is due, and returns.
+// Work does the due work, and returns.
 func TestWorkDeliversWhatIsDue(t *testing.T) {
 	w := newWorld(t, config{})
 	settling := w.another(func(o *async.Options) { o.Completer = nil })
@@ -104,8 +104,8 @@ func TestWorkDeliversWhatIsDue(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The hub that settles dies before it delivers: its claim lapses, and another
-// delivers.
+// The hub that settles dies before it delivers. The claim of that hub expires,
+// and another hub delivers.
 func TestSettlerDies(t *testing.T) {
 	w := newWorld(t, config{hub: running(nil)})
 	run := w.Start(awaitDecision, patient())
@@ -127,7 +127,7 @@ func TestSettlerDies(t *testing.T) {
 	}
 }
 
-// stuck is a completer whose calls hang until they are given up.
+// stuck is a completer whose calls hang until the caller gives up.
 type stuck struct{ completer.Completer }
 
 func (stuck) Complete(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
@@ -135,8 +135,8 @@ func (stuck) Complete(ctx context.Context, _ completer.Target, _ completer.Outco
 	return ctx.Err()
 }
 
-// While a workflow task runs the completion is taken and its reply is lost.
-// Run finds out, when the event is written.
+// Temporal accepts the completion while a workflow task runs, and the reply is
+// lost. Run finds the evidence when the event is written.
 func TestBufferedEventIsFoundByRun(t *testing.T) {
 	inTask, release := make(chan struct{}), make(chan struct{})
 	hooks := newTellings()
@@ -161,8 +161,8 @@ func TestBufferedEventIsFoundByRun(t *testing.T) {
 	}
 }
 
-// A failure is taken, and its reply lost: Run sees that the attempt ended by
-// it, and fails no other.
+// Temporal accepts a failure, and the reply is lost: Run finds that the failure
+// ended its attempt, and fails no other attempt.
 func TestLostReplyToAFailureIsFoundByRun(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -177,12 +177,12 @@ func TestLostReplyToAFailureIsFoundByRun(t *testing.T) {
 	hooks.next(t, "delivered", p.Callback, nil)
 	w.wantState(p, async.Closed)
 	w.wantPending(run, 2)
-	must(t, p.Fail(w.Context(), errBroken)) // the sender repeats itself
+	must(t, p.Fail(w.Context(), errBroken)) // the sender repeats its answer
 	w.wantPending(run, 2)
 }
 
-// The same, found when the activity is over for good: the event of the last
-// attempt's start bears the failure of the one before.
+// The same happens at the end of the activity: the event of the last attempt's
+// start contains the failure of the attempt before.
 func TestLostReplyToAFailureIsFoundInHistory(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -192,7 +192,7 @@ func TestLostReplyToAFailureIsFoundInHistory(t *testing.T) {
 	first := w.next()
 	w.completer.set(false, lose)
 	must(t, first.Fail(w.Context(), errBroken))
-	w.completer.set(true, nil) // the second attempt, which is the last, can't reach Temporal
+	w.completer.set(true, nil) // the second attempt is the last one, and cannot reach Temporal
 	if err := run.Get(w.Context(), nil); err == nil {
 		t.Fatal("the workflow has a result")
 	}
@@ -204,18 +204,19 @@ func TestLostReplyToAFailureIsFoundInHistory(t *testing.T) {
 	}
 }
 
-// A result by the token of an attempt that is over, while the next one runs.
+// The result is sent with the token of an ended attempt while the next attempt
+// runs.
 func TestResultReachesTheNextAttempt(t *testing.T) {
 	g := newGate()
 	w := newWorld(t, config{register: g.register})
 	run := w.Start("gated")
 	p := w.next()
 	awaitClosed(t, g.in)
-	// The second attempt's worker has its task, and hasn't called Start.
+	// The second attempt's worker has its task, and has not called Start.
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 	w.wantState(p, async.Closed)
-	close(g.release) // and now it does
+	close(g.release) // now the second attempt calls Start
 	awaitClosed(t, g.out)
 	w.none()
 	if err := g.err.Load(); err != activity.ErrResultPending {
@@ -224,7 +225,7 @@ func TestResultReachesTheNextAttempt(t *testing.T) {
 	w.wantState(p, async.Closed)
 }
 
-// 1,000 callers, in two hubs, with two answers: one is accepted.
+// 1,000 callers in two hubs give two different answers: one answer is accepted.
 func TestThousandCallersOfTwoHubs(t *testing.T) {
 	w := newWorld(t, config{})
 	hubs := []*async.Hub{w.hub, w.another(nil)}
@@ -263,7 +264,7 @@ func TestThousandCallersOfTwoHubs(t *testing.T) {
 	}
 }
 
-// What has ended is kept for the retention, and then removed.
+// An ended entry is kept for the retention, and then removed.
 func TestEndedEntriesAreRemoved(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: func(o *async.Options) {
@@ -292,7 +293,7 @@ func TestEndedEntriesAreRemoved(t *testing.T) {
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrNotFound)
 }
 
-// A callback ID identifies its round, and no other ID opens it.
+// A callback ID identifies its round, and no other ID opens the round.
 func TestCallbackIDIsACredential(t *testing.T) {
 	w := newWorld(t, config{})
 	w.Start(awaitDecision, patient())

@@ -1,3 +1,4 @@
-// Package answers tests how Latchkey behaves on a real Temporal server: for each
-// fact in package facts, and for everything that can happen to a waiting activity.
+// Package answers tests how Latchkey behaves on a real Temporal server. The
+// tests cover each fact in package facts, and every event that can happen to a
+// waiting activity.
 package answers

@@ -20,8 +20,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// sealed is a codec that binds what it wraps to the activity, and never makes
-// the same bytes twice, as one that encrypts does.
+// sealed is a codec that binds payloads to the activity, and never makes the
+// same bytes twice, as an encrypting codec does.
 type sealed struct{ bound string }
 
 const wrapped = "binary/sealed"
@@ -77,8 +77,8 @@ func sealing() client.Options {
 	}
 }
 
-// binding is a failure converter that knows its context, which the SDK's own
-// doesn't.
+// binding is a failure converter that uses its serialization context, which the
+// SDK's own does not.
 type binding struct {
 	converter.FailureConverter
 	data converter.DataConverter
@@ -94,8 +94,9 @@ func (b binding) WithSerializationContext(sc converter.SerializationContext) con
 	return newBinding(converter.WithDataConverterSerializationContext(b.data, sc))
 }
 
-// sealingAll is sealing, with failures bound to their activity as well. Only the
-// workflow itself can read those: the SDK passes them on as they are.
+// sealingAll is sealing, with failures that are bound to their activity too.
+// Only the workflow can read such failures, because the SDK passes them on
+// unchanged.
 func sealingAll() client.Options {
 	o := sealing()
 	o.FailureConverter = newBinding(o.DataConverter)
@@ -107,7 +108,7 @@ func TestCodecRunsOnceInTheActivitysContext(t *testing.T) {
 	run := w.Start(awaitDecision, patient())
 	p := w.next()
 	must(t, p.Complete(w.Context(), approved))
-	must(t, p.Complete(w.Context(), approved)) // other bytes, the same answer
+	must(t, p.Complete(w.Context(), approved)) // different bytes of the same answer
 	wantErr(t, p.Complete(w.Context(), Decision{}), async.ErrSettled)
 	w.wantResult(run, approved)
 }
@@ -134,8 +135,8 @@ func TestCodecOfFailures(t *testing.T) {
 	}
 }
 
-// readFailure registers a workflow that returns how its activity failed, as it
-// reads it itself.
+// readFailure registers a workflow that returns the failure of its activity, as
+// the workflow reads it.
 func readFailure(_ *world, r worker.Registry) {
 	r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (string, error) {
 		err := await(ctx, patient(), rig.Activity).Get(ctx, nil)
@@ -159,7 +160,7 @@ func TestFailureIsEncodedInTheActivitysContext(t *testing.T) {
 	}
 }
 
-// upper is a data converter of an application's own.
+// upper is a data converter of an application.
 type upper struct{ converter.DataConverter }
 
 func (u upper) ToPayload(v any) (*commonpb.Payload, error) {

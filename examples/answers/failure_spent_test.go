@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// downStore can't be reached while it is down.
+// downStore is a store that cannot be reached while it is down.
 type downStore struct {
 	store.Store
 	down atomic.Bool
@@ -34,7 +34,8 @@ func (d *downStore) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return d.Store.Put(ctx, e)
 }
 
-// takenThenDown takes its store down when Temporal has taken an outcome.
+// takenThenDown makes its store unreachable when Temporal has accepted an
+// outcome.
 type takenThenDown struct {
 	completer.Completer
 	store *downStore
@@ -48,9 +49,10 @@ func (c *takenThenDown) Complete(ctx context.Context, t completer.Target, o comp
 	return err
 }
 
-// A failure was taken, and the store went down before that was written. The
-// attempt that followed could not start either, so that Temporal's last failure
-// is another. The attempt after that asks anew, and is not failed as well.
+// Temporal accepted a failure, and the store became unreachable before this was
+// recorded. The following attempt also could not start, so Temporal's last
+// failure is a different one. The attempt after that asks again, and the
+// failure does not fail it.
 func TestFailureIsSpent(t *testing.T) {
 	s := &downStore{Store: store.NewMemory()}
 	hooks := newTellings()
@@ -65,7 +67,7 @@ func TestFailureIsSpent(t *testing.T) {
 	first := w.next()
 	must(t, first.Fail(w.Context(), errBroken))
 	w.Next() // the first
-	w.Next() // the second, whose Start fails
+	w.Next() // the second attempt, whose Start fails
 	w.Next()
 	s.down.Store(false)
 	second := w.next()

@@ -21,7 +21,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// encrypting is a codec that encrypts, and binds nothing to the activity.
+// encrypting is a codec that encrypts payloads, and does not bind them to the
+// activity.
 type encrypting struct{ aead cipher.AEAD }
 
 func newEncrypting(t *testing.T) encrypting {
@@ -66,7 +67,7 @@ func (c encrypting) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, e
 	return out, nil
 }
 
-// codecs are the ways in which details are encoded.
+// codecs are the ways to encode details.
 func codecs(t *testing.T) map[string]client.Options {
 	t.Helper()
 	return map[string]client.Options{
@@ -76,15 +77,15 @@ func codecs(t *testing.T) map[string]client.Options {
 	}
 }
 
-// found is what an attempt finds of the details before it.
+// found contains the details that an attempt finds.
 type found struct {
 	attempt int32
 	details string
 	err     error
 }
 
-// resuming has each attempt say what it finds, and record what the test wants
-// of it.
+// resuming makes each attempt report the details that it finds, and record the
+// details that the test sets.
 func resuming(record string) (finds chan found, during func(ctx context.Context, w *world, p async.Pending[Decision]) error) {
 	finds = make(chan found, 100)
 	return finds, func(ctx context.Context, _ *world, _ async.Pending[Decision]) error {
@@ -148,7 +149,8 @@ func again(timeout time.Duration) workflow.ActivityOptions {
 	return o
 }
 
-// beatingAs are the options of a hub that heartbeats, and encodes as o does.
+// beatingAs returns the options of a hub that heartbeats, with the encoding of
+// o.
 func beatingAs(o client.Options) func(*async.Options) {
 	return func(to *async.Options) {
 		beatingHub(nil)(to)
@@ -156,7 +158,8 @@ func beatingAs(o client.Options) func(*async.Options) {
 	}
 }
 
-// What the function recorded itself outlives the beats, which say nothing.
+// Details that the function recorded survive the beats, which carry none of
+// their own.
 func TestRecordedDetailsOutliveBeats(t *testing.T) {
 	t.Parallel()
 	for name, o := range codecs(t) {
@@ -173,7 +176,7 @@ func TestRecordedDetailsOutliveBeats(t *testing.T) {
 			must(t, p.Fail(w.Context(), errBroken))
 			wantFound(t, finds, found{attempt: 2, details: "job 42"})
 			p = w.next()
-			w.beats(run, 2) // of an attempt that records nothing
+			w.beats(run, 2) // these beats belong to an attempt that records nothing
 			must(t, p.Fail(w.Context(), errBroken))
 			wantFound(t, finds, found{attempt: 3, details: "job 42"})
 		})
@@ -220,7 +223,8 @@ func TestLastDetailsArriveBeforeTheFailure(t *testing.T) {
 	}
 }
 
-// Nobody beats any more, and the attempt times out: the next resumes.
+// No hub heartbeats any more, and the attempt times out. The next attempt
+// resumes from the details.
 func TestDetailsOutliveATimeout(t *testing.T) {
 	finds, during := resuming("")
 	w := newWorld(t, config{during: during})
@@ -241,11 +245,11 @@ func TestDetailsOutliveATimeout(t *testing.T) {
 	}
 }
 
-// Temporal would fail the activity for them, for good.
+// Temporal would fail the activity permanently because of these details.
 func TestDetailsOverTheLimitAreRefused(t *testing.T) {
 	finds, during := resuming("")
 	w := newWorld(t, config{during: during})
-	run := w.Start(awaitDecision, again(time.Minute)) // large details take their time while other tests run
+	run := w.Start(awaitDecision, again(time.Minute)) // large details take time while other tests run
 	p := w.next()
 	wantFound(t, finds, found{attempt: 1})
 	runHub(t, w.another(beatingHub(nil)))
@@ -257,7 +261,7 @@ func TestDetailsOverTheLimitAreRefused(t *testing.T) {
 	}
 	w.beats(run, 2)
 	w.detailed(run, client.Options{}, "half")
-	// As large as they may be: the limit is that of the server.
+	// The value has the largest size: the limit is the server's limit.
 	largest := strings.Repeat("x", 2<<20-100)
 	must(t, p.Heartbeat(w.Context(), largest))
 	w.beats(run, 2)

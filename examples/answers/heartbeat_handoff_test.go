@@ -32,8 +32,8 @@ func (c *counting) Heartbeat(ctx context.Context, t completer.Target, d *commonp
 	return c.Completer.Heartbeat(ctx, t, d)
 }
 
-// toiling is a function that records details and then takes as long as the test
-// wants.
+// toiling is a function that records details and then runs as long as the test
+// needs.
 func toiling(release <-chan struct{}) func(ctx context.Context, w *world, p async.Pending[Decision]) error {
 	return func(ctx context.Context, _ *world, _ async.Pending[Decision]) error {
 		activity.RecordHeartbeat(ctx, "job 42")
@@ -46,8 +46,8 @@ func toiling(release <-chan struct{}) func(ctx context.Context, w *world, p asyn
 	}
 }
 
-// outlived waits until an attempt has been kept alive for longer than its
-// heartbeat timeout.
+// outlived waits until an attempt has been alive for longer than its heartbeat
+// timeout.
 func outlived(p *workflowpb.PendingActivityInfo, timeout time.Duration) bool {
 	return p.GetLastHeartbeatTime().AsTime().Sub(p.GetLastStartedTime().AsTime()) > timeout
 }
@@ -95,8 +95,8 @@ func TestSignalsWhileTheFunctionRuns(t *testing.T) {
 	for kind, start := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			told, release := newTellings(), make(chan struct{})
-			// It does not heartbeat through the SDK, which would cancel the
-			// function's context.
+			// This function does not heartbeat through the SDK, which would
+			// cancel the function's context.
 			silent := func(ctx context.Context, _ *world, _ async.Pending[Decision]) error {
 				select {
 				case <-release:
@@ -121,7 +121,7 @@ func TestSignalsWhileTheFunctionRuns(t *testing.T) {
 	}
 }
 
-// job is an outside that a Probe asks, dead at first.
+// job is an external system that a Probe asks. At first the job is dead.
 func job() map[string]heartbeat.Pump {
 	return map[string]heartbeat.Pump{"job": heartbeat.Probe(func(_ context.Context, a heartbeat.Activity) (any, error) {
 		if a.Attempt == 1 {
@@ -135,7 +135,7 @@ func submitted(ctx context.Context, _ *world, p async.Pending[Decision]) error {
 	return p.Remember(ctx, "42")
 }
 
-// The hub that starts needn't know the pump: those that run do.
+// The hub that starts does not need to know the pump, but the running hubs do.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	config := config{start: async.StartOptions{Pump: "job"}, during: submitted}
@@ -209,12 +209,12 @@ func TestProbeThatDoesNotKnow(t *testing.T) {
 	if calls.Load() < 2 {
 		t.Errorf("the job was asked for %d times, want it tried again", calls.Load())
 	}
-	must(t, p.Complete(w.Context(), approved)) // it lives after all
+	must(t, p.Complete(w.Context(), approved)) // the attempt is still alive
 	w.wantResult(run, approved)
 }
 
-// Without a heartbeat timeout Temporal wants no beats, and the application
-// still learns of a cancellation.
+// Without a heartbeat timeout, Temporal needs no heartbeats, and the
+// application still learns of a cancellation.
 func TestSlowWatch(t *testing.T) {
 	t.Parallel()
 	for kind, start := range kinds {

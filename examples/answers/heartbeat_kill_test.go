@@ -29,10 +29,11 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // supports redis:// URLs of the store
 )
 
-// What makes the test's program be a process that is to be killed.
+// These variables turn the test's program into a process that the test will
+// kill.
 const (
 	roleVariable    = "LATCHKEY_ANSWERS_ROLE"
 	addressVariable = "LATCHKEY_ANSWERS_ADDRESS"
@@ -40,7 +41,8 @@ const (
 	queueVariable   = "LATCHKEY_ANSWERS_QUEUE"
 )
 
-// beRole is the whole life of such a process. It ends when its parent does.
+// beRole is the main function of such a process. The process ends when its
+// parent ends.
 func beRole(role string) error {
 	ctx := context.Background()
 	o := client.Options{HostPort: os.Getenv(addressVariable), Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
@@ -71,7 +73,7 @@ func beRole(role string) error {
 		w.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
 			return async.Start(ctx, hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
 				fmt.Println(p.ID())
-				select {} // it never gets as far as asking
+				select {} // the function never sends the request
 			})
 		}, activity.RegisterOptions{Name: rig.Activity})
 		if err := w.Start(); err != nil {
@@ -80,8 +82,8 @@ func beRole(role string) error {
 	default:
 		return errors.New("an unknown role")
 	}
-	// The first line has it hold on to what it is at, and the end of its input
-	// ends it.
+	// The first line makes the process hold its current calls. The end of its
+	// input ends the process.
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		dies.hold.Store(true)
@@ -90,8 +92,8 @@ func beRole(role string) error {
 	return nil
 }
 
-// holding is a completer whose calls hang once it holds, so that the process can be
-// killed during a call.
+// holding is a completer whose calls hang once it holds, so that the test can
+// kill the process during a call.
 type holding struct {
 	completer.Completer
 	hold atomic.Bool
@@ -105,12 +107,12 @@ func (h *holding) Heartbeat(ctx context.Context, t completer.Target, d *commonpb
 	return h.Completer.Heartbeat(ctx, t, d)
 }
 
-// process is one that is to be killed.
+// process is a process that the test will kill.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	in    io.WriteCloser
-	lines chan string // that it said; closed when it is dead
+	lines chan string // the lines of its output; closed when the process is dead
 }
 
 func spawn(t *testing.T, role, store, queue string) *process {
@@ -138,14 +140,14 @@ func spawn(t *testing.T, role, store, queue string) *process {
 	return p
 }
 
-// kill ends the process with SIGKILL, and returns when it is dead.
+// kill ends the process with SIGKILL, and returns when the process is dead.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	for range p.lines {
 	}
 }
 
-// heard returns the next line that it said.
+// heard returns the next line of the process's output.
 func (p *process) heard() string {
 	p.t.Helper()
 	select {
@@ -170,13 +172,13 @@ func sharedStore(t *testing.T) (store.Store, string) {
 	return s, url
 }
 
-// A process that heartbeats is killed while it has claimed all activities and its
-// calls are under way. Another process heartbeats before any of them times out, and
-// sends the details that arrived meanwhile.
+// A process that heartbeats is killed after it has claimed all activities and
+// while its calls are running. Another process heartbeats before any activity
+// times out, and sends the details that arrived meanwhile.
 func TestKilledHubIsReplacedInTime(t *testing.T) {
 	const (
 		activities = 8
-		timeout    = 30 * time.Second // which leaves a busy machine time to take over
+		timeout    = 30 * time.Second // the timeout leaves a busy machine time for the takeover
 	)
 	s, url := sharedStore(t)
 	w := newWorld(t, config{hub: func(o *async.Options) {
@@ -203,7 +205,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	for dies.heard() != "holding" {
 	}
 	for _, p := range all {
-		must(t, p.Heartbeat(w.Context(), "half")) // due at once, all of them
+		must(t, p.Heartbeat(w.Context(), "half")) // all of them are due at once
 	}
 	for held := map[string]bool{}; len(held) < activities; {
 		if id, is := strings.CutPrefix(dies.heard(), "held "); is {
@@ -227,8 +229,9 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	}
 }
 
-// A worker is killed while its function runs, which has taken longer than the
-// heartbeat timeout. Although a pump runs elsewhere, Temporal notices.
+// A worker is killed while its function runs. The function has run for longer
+// than the heartbeat timeout. A pump runs in another process, but Temporal
+// notices the death of the worker.
 func TestKilledWorkerIsNoticed(t *testing.T) {
 	s, url := sharedStore(t)
 	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
@@ -252,7 +255,7 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	must(t, err)
 	w.AwaitPending(run, "life beyond the heartbeat timeout", func(p *workflowpb.PendingActivityInfo) bool { return outlived(p, often) })
 	w.wantPending(run, 1)
-	must(t, p.Heartbeat(w.Context())) // nor does the pump heartbeat for details of the external system
+	must(t, p.Heartbeat(w.Context())) // the pump also sends no heartbeat for details of the external system
 	dies.kill()
 	pending := w.AwaitPending(run, "the time-out", rig.BackOff(2))
 	if got := pending.GetLastFailure().GetTimeoutFailureInfo().GetTimeoutType(); got != enumspb.TIMEOUT_TYPE_HEARTBEAT {
@@ -261,6 +264,6 @@ func TestKilledWorkerIsNoticed(t *testing.T) {
 	if n := pump.beats.Load(); n != 0 {
 		t.Errorf("the pump has beaten %d times for a function that has not returned, want never", n)
 	}
-	must(t, p.Complete(w.Context(), approved)) // the external system was asked
+	must(t, p.Complete(w.Context(), approved)) // the external system has the request
 	w.wantResult(run, approved)
 }

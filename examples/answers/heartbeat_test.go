@@ -18,24 +18,24 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// beating has an activity heartbeat, and waits for long between its attempts.
-// The time-out leaves a machine that is busy time to beat.
+// beating makes an activity heartbeat, with long waits between its attempts.
+// The timeout leaves a busy machine time for heartbeats.
 func beating(timeout time.Duration) workflow.ActivityOptions {
 	o := patient()
 	o.HeartbeatTimeout = timeout
 	return o
 }
 
-// often is the heartbeat timeout of activities for which a hub heartbeats each
-// pace; a busy machine may be late. rarely is a timeout in which no heartbeat is
-// expected.
+// often is the heartbeat timeout of activities for which a hub heartbeats at
+// each pace. A busy machine may be late. rarely is a timeout in which no
+// heartbeat is expected.
 const (
 	often  = 15 * time.Second
 	pace   = 1500 * time.Millisecond
 	rarely = 3 * time.Second
 )
 
-// beatingHub are the options of a hub that heartbeats.
+// beatingHub returns the options of a hub that heartbeats.
 func beatingHub(c tellings) func(o *async.Options) {
 	return func(o *async.Options) {
 		running(nil)(o)
@@ -57,9 +57,9 @@ func beatingHub(c tellings) func(o *async.Options) {
 	}
 }
 
-// each waits until these hooks were called for this callback, in any order and at
-// least once. It fails if another hook was called, except for calls that each has
-// seen before.
+// each waits until these hooks were called for this callback, in any order and
+// at least once. each fails if another hook was called, except for calls that
+// it has seen before.
 func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ...string) {
 	t.Helper()
 	ctx := rig.Context(t)
@@ -76,7 +76,7 @@ func (c tellings) each(t *testing.T, p async.Callback, before []string, hooks ..
 	}
 }
 
-// noneBut fails the test if another hook than these was called.
+// noneBut fails the test if any hook except these was called.
 func (c tellings) noneBut(t *testing.T, hooks ...string) {
 	t.Helper()
 	for {
@@ -91,7 +91,7 @@ func (c tellings) noneBut(t *testing.T, hooks ...string) {
 	}
 }
 
-// waiting is an activity that waits, of a workflow or not.
+// waiting is a waiting activity, of a workflow or standalone.
 type waiting struct {
 	info   activity.Info
 	p      async.Pending[Decision]
@@ -99,8 +99,8 @@ type waiting struct {
 	result func() error
 }
 
-// standalone and ofWorkflow start one, and return it as it is at this attempt,
-// the attempts before having failed.
+// standalone and ofWorkflow start an activity and return it at this attempt.
+// The earlier attempts have failed.
 func (w *world) standalone(timeout time.Duration, attempt int32) waiting {
 	w.t.Helper()
 	h := w.StartActivity(client.StartActivityOptions{HeartbeatTimeout: timeout, RetryPolicy: quick().RetryPolicy})
@@ -138,7 +138,7 @@ var kinds = map[string]func(w *world, timeout time.Duration, attempt int32) wait
 	"workflow": (*world).ofWorkflow, "standalone": (*world).standalone,
 }
 
-// signals are the signals in Info.
+// signals returns the signals in Info.
 func signals(i async.Info) completer.Signals {
 	return completer.Signals{CancelRequested: i.CancelRequested, Paused: i.Paused, Reset: i.Reset}
 }
@@ -160,15 +160,15 @@ func (w *world) wantSignals(p async.Pending[Decision], want completer.Signals) {
 	}
 }
 
-// One hub starts and answers, and another one heartbeats and calls hooks. Both know
-// the signals.
+// One hub starts and answers, and another one heartbeats and calls hooks. Both
+// hubs know the signals.
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	type signal = completer.Signals
 	for name, c := range map[string]struct {
 		attempt               int32
 		pause, cancel, reset  bool
-		workflow, standalone  signal // as they are known
+		workflow, standalone  signal // the signals that are known
 		hooks, standaloneOnes []string
 	}{
 		"cancel": {
@@ -186,7 +186,8 @@ func TestSignals(t *testing.T) {
 			workflow: signal{Reset: true}, standalone: signal{Reset: true},
 			hooks: []string{"reset"}, standaloneOnes: []string{"reset"},
 		},
-		// A workflow's activity is renumbered by it, and its token unknown.
+		// The reset renumbers a workflow's activity, and its token becomes
+		// unknown.
 		"reset of attempt 2": {
 			attempt: 2, reset: true,
 			workflow: signal{Reset: true}, standalone: signal{Reset: true},
@@ -217,11 +218,11 @@ func TestSignals(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				w := newWorld(t, config{})
 				a := start(w, often, c.attempt)
-				// All of them arrive before the first heartbeat.
+				// All signals arrive before the first heartbeat.
 				if c.pause {
 					w.Pause(a.info)
 				}
-				if c.reset { // before the cancellation: the server resets no standalone activity after it
+				if c.reset { // the reset comes before the cancellation, because the server resets no standalone activity after it
 					w.Reset(a.info)
 				}
 				if c.cancel {
@@ -243,8 +244,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// cancelRequested waits until the request has reached the activity: a workflow
-// passes it on.
+// cancelRequested waits until the workflow has passed the request to the
+// activity.
 func (w *world) cancelRequested(a waiting) {
 	w.t.Helper()
 	target := completer.Target{
@@ -300,7 +301,7 @@ func TestPauseIsLifted(t *testing.T) {
 			for range 2 {
 				w.Pause(a.info)
 				told.each(t, a.p.Callback, nil, "pause")
-				rig.Eventually(t, "the pause is known", func() bool { return w.open(a.p.ID()).Info().Paused }) // not only that before
+				rig.Eventually(t, "the pause is known", func() bool { return w.open(a.p.ID()).Info().Paused }) // the hub knows this pause, and not only the one before
 				w.wantSignals(a.p, completer.Signals{Paused: true})
 				w.Unpause(a.info)
 				rig.Eventually(t, "the pause is lifted", func() bool { return !w.open(a.p.ID()).Info().Paused })
@@ -313,8 +314,8 @@ func TestPauseIsLifted(t *testing.T) {
 	}
 }
 
-// When a beat has found the cancellation request, a hub without a completer accepts
-// the cancellation without asking Temporal.
+// After a beat has found the request for cancellation, a hub without a
+// completer accepts the cancellation without asking Temporal.
 func TestReportCanceledAfterABeat(t *testing.T) {
 	t.Parallel()
 	for kind, start := range kinds {

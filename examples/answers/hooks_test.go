@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// A hub without a client for the namespace is refused. The Refused hook is called,
-// and the answer stays for a hub with a client.
+// A hub without a client for the namespace is refused. The Refused hook is
+// called, and the answer stays for a hub with a client.
 func TestRefusalIsTold(t *testing.T) {
 	w := newWorld(t, config{client: client.Options{Namespace: "second"}})
 	hooks := newTellings()
@@ -34,14 +34,14 @@ func TestRefusalIsTold(t *testing.T) {
 	runHub(t, wrong)
 	hooks.next(t, "refused", p.Callback, completer.ErrRefused)
 	w.AwaitPending(run, "back-off", rig.BackOff(2))
-	w.Reset(info) // so that the next attempt begins now, and delivers
+	w.Reset(info) // the next attempt begins now and delivers
 	w.wantResult(run, approved)
 	w.none()
 	hooks.none(t)
 }
 
-// A hook that fails or panics is called again; one that hangs delays nothing
-// else.
+// A hook that fails or panics is called again. A hook that hangs delays no
+// other work.
 func TestHooksAreCalledAgain(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(ctx context.Context) error{
@@ -83,11 +83,11 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	delivered := make(chan string, 10)
 	w := newWorld(t, config{hub: func(o *async.Options) {
 		running(nil)(o)
-		o.Concurrency = 1              // so that one that hangs would have all there is, if it had any of it
-		o.ClaimTime = 10 * time.Minute // after which it would be given up
+		o.Concurrency = 1              // one slot: a hanging hook would block everything if hooks used slots
+		o.ClaimTime = 10 * time.Minute // the hook would be abandoned after this time
 		first := true
 		o.Hooks.Delivered = func(_ context.Context, c async.Callback) error {
-			if first { // calls follow each other: the test answers the second later
+			if first { // calls are sequential: the test answers the second activity later
 				first = false
 				hangs <- c.ID()
 				<-release
@@ -111,7 +111,7 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	must(t, err)
 	must(t, again.Complete(w.Context(), approved))
 	w.wantResult(one, approved)
-	w.wantResult(two, approved) // delivered by Run, beside the hook
+	w.wantResult(two, approved) // Run delivers this result while the hook hangs
 	select {
 	case id := <-delivered:
 		if id != q.ID() {
@@ -122,7 +122,7 @@ func TestHookThatHangsDelaysNothingElse(t *testing.T) {
 	}
 }
 
-// Whichever hub settles, the running hub with hooks calls them.
+// Whichever hub settles the outcome, the running hub with hooks calls them.
 func TestFailureIsToldAsDelivered(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

@@ -22,7 +22,7 @@ func newKey() string { return "order-" + rand.Text() }
 
 func keyed(key string) async.StartOptions { return async.StartOptions{Key: key} }
 
-// early lets an answer wait for its activity.
+// early makes the store keep an answer until its activity arrives.
 func early() async.KeyOptions { return async.KeyOptions{Namespace: "default", Early: time.Minute} }
 
 func (w *world) openKey(key string, o async.KeyOptions) async.Pending[Decision] {
@@ -48,8 +48,8 @@ func TestOpenKey(t *testing.T) {
 	wantErr(t, byID.Complete(w.Context(), Decision{}), async.ErrSettled)
 }
 
-// The answer comes before its activity. Start delivers it and does not run the
-// function.
+// The answer arrives before its activity. Start delivers it and does not run
+// the function.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]client.Options{"plain": {}, "bound to the activity by a codec": sealing()} {
@@ -73,7 +73,7 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// Only a result may come before its activity.
+// Only a result may arrive before its activity.
 func TestEarlyFailure(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key)})
@@ -105,13 +105,13 @@ func TestEarlyAnswerExpires(t *testing.T) {
 	}
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, async.ErrExpired)
 	run := w.Start(awaitDecision, patient())
-	q := w.next() // the answer is gone, so the external system is asked
+	q := w.next() // the answer is gone, so the external system gets a request
 	must(t, q.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 }
 
-// The early answer is of another type. The Over hook gets it, it is dropped, and
-// the function runs.
+// The early answer has another type. The Over hook is called, the answer is
+// dropped, and the function runs.
 func TestEarlyAnswerOfAnotherType(t *testing.T) {
 	key := newKey()
 	hooks := newTellings()
@@ -129,7 +129,7 @@ func TestEarlyAnswerOfAnotherType(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// While an activity has the key, another workflow's can't have it.
+// While an activity has the key, an activity of another workflow cannot use it.
 func TestKeyInUse(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key)})
@@ -144,7 +144,7 @@ func TestKeyInUse(t *testing.T) {
 	w.none()
 	must(t, p.Complete(w.Context(), approved))
 	w.wantResult(first, approved)
-	q := w.next() // the key is free, and its next activity asks anew
+	q := w.next() // the key is free, and its next activity asks again
 	if q.ID() == p.ID() {
 		t.Error("the new round has the old callback ID")
 	}
@@ -155,7 +155,7 @@ func TestKeyInUse(t *testing.T) {
 	w.wantResult(second, Decision{By: "Bob"})
 }
 
-// Two activities of one workflow, at once, with one key.
+// Two activities of one workflow use one key at the same time.
 func TestKeyInUseInTheSameWorkflow(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key), register: func(_ *world, r worker.Registry) {
@@ -186,8 +186,8 @@ func TestKeyInUseInTheSameWorkflow(t *testing.T) {
 	w.none()
 }
 
-// The next run of the workflow takes over what waits: the same round, and the
-// answer arrives there.
+// The next run of the workflow takes over the waiting round, and the answer
+// arrives there.
 func TestNextRunTakesOverByKey(t *testing.T) {
 	w := newWorld(t, config{register: leaving, start: keyed(newKey())})
 	run := w.Start("leaving", true)
@@ -207,7 +207,7 @@ func TestNextRunTakesOverOnce(t *testing.T) {
 	run := w.Start("leaving", true)
 	p := w.next()
 	w.Next()
-	must(t, p.Remember(w.Context(), "job 42")) // so that it is known that it was asked
+	must(t, p.Remember(w.Context(), "job 42")) // this proves that the function has run
 	w.leave(run)
 	w.Next()
 	rig.Eventually(t, "the take-over", func() bool { return w.open(p.ID()).Info().RunID != run.GetRunID() })
@@ -216,8 +216,8 @@ func TestNextRunTakesOverOnce(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// The answer was accepted, and never reached the old run: the hook gets it, and
-// the new run asks.
+// The answer was accepted, and never reached the old run. The Over hook is
+// called, and the new run asks again.
 func TestNextRunAsksAfterTheUndelivered(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{register: leaving, start: keyed(newKey()), hub: running(hooks)})
@@ -239,8 +239,8 @@ func TestNextRunAsksAfterTheUndelivered(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// rounds registers a workflow whose first run continues as new when its
-// activity has been answered.
+// rounds registers a workflow whose first run continues as new after its
+// activity was answered.
 func rounds(_ *world, r worker.Registry) {
 	r.RegisterWorkflowWithOptions(func(ctx workflow.Context, first bool) (Decision, error) {
 		var d Decision
@@ -252,8 +252,8 @@ func rounds(_ *world, r worker.Registry) {
 	}, workflow.RegisterOptions{Name: "rounds"})
 }
 
-// The old run has got the answer: the new one asks anew, even where the reply
-// was lost.
+// The old run has got the answer. The new run asks again, even if the reply was
+// lost.
 func TestNextRunAsksAnew(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]func(error) error{"delivered": nil, "reply lost": lose} {
@@ -279,8 +279,8 @@ func TestNextRunAsksAnew(t *testing.T) {
 	}
 }
 
-// The old run's activity has failed for good, or timed out: the new one asks
-// anew.
+// The activity of the old run has failed permanently or timed out, and the new
+// run asks again.
 func TestNextRunAfterAnEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(w *world, p async.Pending[Decision]){

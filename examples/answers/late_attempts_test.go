@@ -14,11 +14,11 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// lateStart is an activity "late" whose first attempt of all calls Start again
-// whenever the test says, as a worker does that repeats itself, or is slow.
+// lateStart is an activity "late". The first attempt of this activity calls
+// Start again whenever the test wants, as a slow or repeating worker does.
 type lateStart struct {
 	options async.StartOptions
-	infos   chan activity.Info // of attempts that have asked
+	infos   chan activity.Info // the attempts that have asked
 	first   chan struct{}
 	call    chan struct{}
 	got     chan error
@@ -54,7 +54,7 @@ func (l *lateStart) register(w *world, r worker.Registry) {
 	}, activity.RegisterOptions{Name: "late"})
 }
 
-// again has the first attempt call Start, and returns what that returned.
+// again makes the first attempt call Start, and returns the error of Start.
 func (l *lateStart) again(t *testing.T) error {
 	t.Helper()
 	select {
@@ -121,7 +121,7 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	w.AwaitPending(run, "back-off", rig.BackOff(2))
 	i := w.wantState(p, async.Settled)
 	info := activity.Info{WorkflowExecution: workflow.Execution{ID: i.WorkflowID, RunID: i.RunID}, ActivityID: i.ActivityID}
-	w.ExtendScheduleToClose(info, time.Hour) // so that the next attempt doesn't time out
+	w.ExtendScheduleToClose(info, time.Hour) // the next attempt must not time out
 	w.Reset(info)
 	awaitClosed(t, g.in)
 	w.run()
@@ -137,7 +137,7 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	}
 	hooks.none(t)
 	close(g.release)
-	q := w.next() // of the attempt after that one
+	q := w.next() // the request of the attempt after that one
 	if q.ID() == p.ID() {
 		t.Error("the new round has the old callback ID")
 	}

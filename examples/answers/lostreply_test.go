@@ -18,10 +18,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// The server takes a retryable failure, and its reply is lost: what the settler
-// gets is the answer to the SDK's own retry of the call, which finds that the
-// attempt is over, while the next one runs. That is what failed two attempts
-// by one answer.
+// The server accepts a retryable failure, and its reply is lost. The settler
+// gets the answer to the SDK's own retry of the call: the attempt is over, and
+// the next one runs. Without protection, this fails two attempts with one
+// answer.
 func TestFailureWhoseRetryFindsTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	t.Run("before its Start", func(t *testing.T) {
@@ -76,17 +76,18 @@ func (w *world) oneFailed(run client.WorkflowRun, p async.Pending[Decision], hoo
 	w.run()
 	hooks.next(w.t, "delivered", p.Callback, nil)
 	w.wantPending(run, 2)
-	must(w.t, p.Fail(w.Context(), errBroken)) // the sender repeats itself
+	must(w.t, p.Fail(w.Context(), errBroken)) // the sender repeats its answer
 	w.wantPending(run, 2)
 	must(w.t, q.Complete(w.Context(), approved))
 	w.wantResult(run, approved)
 	w.none()
 }
 
-// ends are outcomes that end an activity for good, by a failure. One over 4 KiB
-// the server wraps in one of its own, where it keeps it as the last one.
+// ends are failures that end an activity permanently. The server wraps a
+// failure over 4 KiB in a failure of its own, and keeps that as the last
+// failure.
 var ends = map[string]struct {
-	attempts int32 // at most; 0 is without end
+	attempts int32 // maximum number of attempts; 0 is no limit
 	answer   func(ctx context.Context, p async.Pending[Decision]) error
 }{
 	"rejected":              {answer: func(ctx context.Context, p async.Pending[Decision]) error { return p.Reject(ctx, errBroken) }},
@@ -97,14 +98,14 @@ var ends = map[string]struct {
 
 var errLarge = errors.New(strings.Repeat("errBroken ", 600))
 
-// retries are the retry policies of those, and of what is retried after the
-// end of the test.
+// retries are the retry policies for these failures, and for activities that
+// are retried after the end of the test.
 func retries(attempts int32) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: time.Hour, MaximumAttempts: attempts}
 }
 
-// A failure ends the activity, and its reply is lost: Run finds that it was
-// this one.
+// A failure ends the activity, and the reply is lost: Run finds that this
+// failure ended it.
 func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range ends {
@@ -137,7 +138,8 @@ func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
 	}
 }
 
-// The same where the failure is retried: it is the last one of what is pending.
+// The same holds if the failure is retried: it is the last failure of the
+// pending activity.
 func TestLostReplyToALargeFailureIsFoundByRun(t *testing.T) {
 	t.Parallel()
 	t.Run("in a workflow", func(t *testing.T) {
@@ -164,8 +166,8 @@ func TestLostReplyToALargeFailureIsFoundByRun(t *testing.T) {
 	})
 }
 
-// foundDelivered has Run look at an outcome whose reply was lost, and checks
-// that it finds it delivered, and sends nothing more.
+// foundDelivered makes Run check an outcome whose reply was lost. Run must find
+// that the outcome was delivered, and send nothing more.
 func (w *world) foundDelivered(p async.Pending[Decision], hooks tellings) {
 	w.t.Helper()
 	if i := w.wantState(p, async.Settled); i.LastError != "unavailable" {
@@ -183,8 +185,7 @@ func (w *world) foundDelivered(p async.Pending[Decision], hooks tellings) {
 	}
 }
 
-// More has happened since the activity was scheduled than one page of history
-// holds.
+// Since the activity was scheduled, history has grown by more than one page.
 func TestLostReplyIsFoundPagesBack(t *testing.T) {
 	const events = 300
 	hooks := newTellings()
@@ -210,7 +211,7 @@ func TestLostReplyIsFoundPagesBack(t *testing.T) {
 	}
 }
 
-// The cancellation is accepted, its reply lost, and found by Run.
+// The cancellation is accepted and its reply is lost. Run finds it in history.
 func TestLostReplyToACancellation(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

@@ -13,14 +13,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A newer release has written the entry, in a format or a state that this release
-// does not know. Every operation leaves it alone.
+// A newer release has written the entry, in a format or a state that this
+// release does not know. Every operation leaves the entry unchanged.
 func TestNewerEntryIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, newer := range map[string]func(body []byte) []byte{
 		"format": func(body []byte) []byte { return append([]byte{200}, body[1:]...) },
 		"state": func(body []byte) []byte {
-			const state = 16 // the field's number in the record; of several, the last counts
+			const state = 16 // the field's number in the record; the last value counts if there are several
 			return protowire.AppendVarint(protowire.AppendTag(body, state, protowire.VarintType), 9)
 		},
 	} {
@@ -57,7 +57,7 @@ func TestNewerEntryIsLeftAlone(t *testing.T) {
 			if err := p.Abandon(w.Context()); err == nil {
 				t.Error("an entry that can't be judged was abandoned")
 			}
-			w.Next() // the second attempt's Start meets it, and fails
+			w.Next() // the second attempt's Start meets the entry, and fails
 			w.AwaitPending(run, "the attempt's end", func(p *workflowpb.PendingActivityInfo) bool {
 				return p.GetAttempt() >= 2 && p.GetLastFailure().GetApplicationFailureInfo() != nil
 			})

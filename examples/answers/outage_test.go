@@ -20,7 +20,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// ownServer starts a server on a file, which the test may kill and restart.
+// ownServer starts a server with its data in a file. The test may kill and
+// restart the server.
 func ownServer(t *testing.T) (*devserver.Server, client.Client, client.Options) {
 	t.Helper()
 	s, err := devserver.Start(rig.Context(t), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})

@@ -27,7 +27,7 @@ func TestPausedWorkflow(t *testing.T) {
 		run := w.Start(awaitDecision, o)
 		info := w.Next()
 		p := w.next()
-		w.ExtendScheduleToClose(info, time.Hour) // the pause doesn't stop the activity's own timers
+		w.ExtendScheduleToClose(info, time.Hour) // the pause does not stop the activity's own timers
 		w.PauseWorkflow(run)
 		w.run()
 		select {

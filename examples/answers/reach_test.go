@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// By ID, Temporal takes an answer for whichever activity bears the ID.
+// A delivery by ID reaches any activity with that ID.
 func TestActivityIDUsedTwice(t *testing.T) {
 	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
 		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
@@ -40,7 +40,7 @@ func TestActivityIDUsedTwice(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// With Go's default IDs the activity of the next run has the same one.
+// With Go's default IDs, the activity of the next run has the same ID.
 func TestNextRunIsNotReached(t *testing.T) {
 	w := newWorld(t, config{register: func(_ *world, r worker.Registry) {
 		r.RegisterWorkflowWithOptions(func(ctx workflow.Context, again bool) (Decision, error) {
@@ -68,8 +68,8 @@ func TestNextRunIsNotReached(t *testing.T) {
 	}
 }
 
-// busy is a workflow that awaits a decision while a workflow task is kept
-// open by a local activity, after a signal.
+// busy is a workflow that awaits a decision. After a signal, a local activity
+// keeps a workflow task open.
 func busy(running chan<- struct{}, release <-chan struct{}) func(_ *world, r worker.Registry) {
 	return func(_ *world, r worker.Registry) {
 		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
@@ -89,8 +89,8 @@ func busy(running chan<- struct{}, release <-chan struct{}) func(_ *world, r wor
 	}
 }
 
-// The completion is taken while a workflow task runs, and its reply is lost:
-// the activity is not pending, and history doesn't say why.
+// Temporal accepts the completion while a workflow task runs, and the reply is
+// lost. The activity is not pending, and history does not show the reason yet.
 func TestBufferedEventIsNotReadAsOver(t *testing.T) {
 	running, release := make(chan struct{}), make(chan struct{})
 	w := newWorld(t, config{register: busy(running, release)})
@@ -233,7 +233,8 @@ func TestStandaloneActivity(t *testing.T) {
 func TestSecondNamespace(t *testing.T) {
 	o := client.Options{Namespace: "second"}
 	w := newWorld(t, config{client: o})
-	// One hub for both: each entry is reported in its own namespace.
+	// One hub serves both namespaces and reports each entry in its own
+	// namespace.
 	both, err := completer.New(
 		completer.Client{Client: server.Client(t)},
 		completer.Client{Client: server.Dial(t, o), Options: o},
@@ -259,16 +260,16 @@ func TestNoClientForTheNamespace(t *testing.T) {
 	run := w.Start(awaitDecision, o)
 	p, err := async.Open[Decision](w.Context(), hub, w.next().ID())
 	must(t, err)
-	must(t, p.Complete(w.Context(), approved)) // accepted, and for another hub to deliver
+	must(t, p.Complete(w.Context(), approved)) // the answer is accepted, and another hub must deliver it
 	if i := w.wantState(p, async.Settled); i.LastError != "refused" {
 		t.Errorf("the last error is %q", i.LastError)
 	}
-	w.wantResult(run, approved) // by the next attempt's Start
+	w.wantResult(run, approved) // Start of the next attempt delivers it
 	w.none()
 }
 
-// The derived client shares the application's connection, and leaves its end
-// to the application.
+// The derived client shares the application's connection, and does not close
+// it.
 func TestCompleterOutlivesNoConnection(t *testing.T) {
 	w := newWorld(t, config{})
 	c := server.Dial(t, client.Options{})

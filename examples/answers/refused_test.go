@@ -17,12 +17,13 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// slowly is how long after a refusal of the answer itself the next try comes at
-// the earliest. A refusal of the hub defers nothing: another hub may deliver.
+// slowly is the shortest delay before the next try after a refusal of the
+// answer itself. After a refusal of the hub there is no such delay, because
+// another hub may deliver.
 const slowly = time.Minute
 
-// refusing is a gateway before the server, that takes no answers of activities
-// for as long as its code isn't OK.
+// refusing is a gateway in front of the server. refusing refuses answers of
+// activities while its code is not OK.
 type refusing struct {
 	code    atomic.Uint32
 	refused atomic.Int32
@@ -42,8 +43,8 @@ func (r *refusing) options() client.Options {
 	}}
 }
 
-// An answer that is refused on the way to the server is kept and reported by the
-// Refused hook, and delivered once the cause is gone.
+// If an answer is refused on the way to the server, it is kept and the Refused
+// hook is called. The answer is delivered after the cause is gone.
 func TestRefusedByAGateway(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument} {
@@ -55,7 +56,7 @@ func TestRefusedByAGateway(t *testing.T) {
 			p := w.next()
 			w.refusedBy(gateway, code, p, hooks)
 			w.AwaitPending(run, "back-off", rig.BackOff(2))
-			w.Reset(info) // so that the next attempt begins now, and delivers
+			w.Reset(info) // the next attempt begins now and delivers
 			w.wantResult(run, approved)
 			w.deliveredAtLast(p, hooks)
 		})
@@ -74,10 +75,11 @@ func TestRefusedByAGateway(t *testing.T) {
 	}
 }
 
-// refusedBy sends an answer that the gateway refuses, checks that it is kept and
-// reported, and opens the gateway for the next call. InvalidArgument refuses the
-// answer; the other codes refuse the hub, which probes and reports the refusal
-// after a while that leaves other hubs time to deliver.
+// refusedBy sends an answer that the gateway refuses, and checks that the
+// answer is kept and reported. refusedBy then opens the gateway for the next
+// call. The code InvalidArgument refuses the answer. The other codes refuse the
+// hub, which probes, and reports the refusal after other hubs have had time to
+// deliver.
 func (w *world) refusedBy(gateway *refusing, code codes.Code, p async.Pending[Decision], hooks tellings) {
 	w.t.Helper()
 	gateway.code.Store(uint32(code))

@@ -14,9 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// rewinding has a keyed activity in a workflow that has a workflow task while
-// it waits, for a signal: reset to that one, the next run has the activity with
-// the same scheduled event.
+// rewinding has a keyed activity in a workflow. While the activity waits, a
+// signal causes a workflow task. After a reset to that task, the next run has
+// the activity with the same scheduled event.
 type rewinding struct {
 	*world
 	*lateStart
@@ -37,8 +37,9 @@ func newRewinding(t *testing.T) *rewinding {
 	return r
 }
 
-// rewind resets the workflow to the task that it has for a signal, and returns
-// the new run. answer is called before, once the activity waits in the old one.
+// rewind resets the workflow to the task of the signal, and returns the new
+// run. rewind calls answer before the reset, after the activity waits in the
+// old run.
 func (r *rewinding) rewind(answer func(p async.Pending[Decision])) (p async.Pending[Decision], run client.WorkflowRun) {
 	r.t.Helper()
 	old := r.Start("rewinding")
@@ -64,17 +65,17 @@ func (r *rewinding) rewind(answer func(p async.Pending[Decision])) (p async.Pend
 	return p, r.Client.GetWorkflow(r.Context(), old.GetID(), reset.GetRunId())
 }
 
-// wantTooLate has the first attempt of the old run call Start, and checks that
-// the key is not its own any more.
+// wantTooLate makes the first attempt of the old run call Start, and checks
+// that this attempt no longer has the key.
 func (r *rewinding) wantTooLate() {
 	r.t.Helper()
 	wantErr(r.t, r.again(r.t), async.ErrKeyInUse)
 	r.none()
 }
 
-// The workflow is reset to a later workflow task while a keyed activity waits:
-// the new run's takes the key over, though it was scheduled at the same time,
-// and the old run's doesn't get it back.
+// The workflow is reset to a later workflow task while a keyed activity waits.
+// The new run's activity takes over the key, though it was scheduled at the
+// same time, and the old run's activity does not get it back.
 func TestResetToALaterTaskTakesTheKeyOver(t *testing.T) {
 	t.Parallel()
 	t.Run("waiting", func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestResetToALaterTaskTakesTheKeyOver(t *testing.T) {
 			r.completer.set(false, nil)
 			r.wantState(p, async.Settled)
 		})
-		q := r.next() // the new run asks for itself
+		q := r.next() // the new run sends its own request
 		must(t, q.Complete(r.Context(), Decision{By: "the second"}))
 		r.wantResult(run, Decision{By: "the second"})
 		if p.ID() == q.ID() {

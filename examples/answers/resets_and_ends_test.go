@@ -20,13 +20,14 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// retrySoon is a failure after which patient's activity is retried at once.
+// retrySoon returns a failure after which the activity of patient is retried at
+// once.
 func retrySoon() error {
 	return temporal.NewApplicationErrorWithOptions("errBroken", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
 }
 
-// short times each attempt out after two seconds, and then backs off for an
-// hour.
+// short lets each attempt time out after two seconds, and then waits an hour
+// before the next attempt.
 func short() workflow.ActivityOptions {
 	o := patient()
 	o.StartToCloseTimeout = 2 * time.Second
@@ -55,9 +56,10 @@ func TestResetOfTheFirstAttempt(t *testing.T) {
 	}
 }
 
-// A failure is accepted between two attempts, and an operator resets the activity.
-// The attempt after the reset is failed by it and does not ask. If the numbers of
-// attempts no longer show whether one was failed, the next attempt asks again.
+// A failure is accepted between two attempts, and an operator resets the
+// activity. The failure ends the attempt after the reset, and that attempt does
+// not ask. If the numbers of attempts no longer show whether the failure ended
+// one of them, the next attempt asks again.
 func TestFailureSettledBeforeAReset(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -103,8 +105,8 @@ func TestPausedInBackOff(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// Unpaused with its attempts reset, at attempt 2: that one's token is unknown,
-// and the first one's is valid again.
+// At attempt 2, the activity is unpaused and its attempts are reset. The token
+// of attempt 2 becomes unknown, and the token of attempt 1 is valid again.
 func TestUnpausedWithReset(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w *world, p async.Pending[Decision]) error{
@@ -125,7 +127,7 @@ func TestUnpausedWithReset(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			must(t, first.Fail(w.Context(), retrySoon())) // the sender repeats itself
+			must(t, first.Fail(w.Context(), retrySoon())) // the sender repeats its answer
 			if p := w.Pending(run); p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED {
 				t.Errorf("the activity is %v, want that its attempt runs", p.GetState())
 			}
@@ -143,8 +145,8 @@ func TestUnpausedWithReset(t *testing.T) {
 	}
 }
 
-// The deadline passes, and it was moved, or stands still: a question, and no
-// verdict.
+// The deadline passes, but it was moved or is suspended. The hub asks Temporal
+// and does not conclude that the activity is over.
 func TestDeadlineIsAQuestion(t *testing.T) {
 	t.Parallel()
 	for name, move := range map[string]func(w *world, info activity.Info){
@@ -163,7 +165,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 			p := w.next()
 			move(w, info)
 			w.run()
-			for range 2 { // it is asked again
+			for range 2 { // the hub asks again
 				select {
 				case is := <-pending:
 					if !is {
@@ -184,7 +186,7 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 	}
 }
 
-// The new run asks again, under an ID of its own; the old one's is over.
+// The new run asks again under an ID of its own, and the old ID is over.
 func TestWorkflowReset(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks), start: async.StartOptions{Labels: map[string]string{"order": "7"}}})
@@ -210,7 +212,7 @@ func TestWorkflowReset(t *testing.T) {
 	hooks.next(t, "delivered", q.Callback, nil)
 }
 
-// leaving registers a workflow that awaits an activity until it is signalled,
+// leaving registers a workflow that awaits an activity until it gets a signal,
 // and then continues as new, once.
 func leaving(_ *world, r worker.Registry) {
 	r.RegisterWorkflowWithOptions(func(ctx workflow.Context, first bool) (Decision, error) {
@@ -251,8 +253,8 @@ func TestContinuedAsNewWhileItWaits(t *testing.T) {
 	w.wantResult(w.last(run), approved)
 }
 
-// The activity ends without an answer. The Over hook gets the application's
-// reference.
+// The activity ends without an answer. The Over hook gets the reference that
+// the application stored.
 func TestEndCallsTheOverHook(t *testing.T) {
 	t.Parallel()
 	remember := func(ctx context.Context, _ *world, p async.Pending[Decision]) error { return p.Remember(ctx, "job 42") }
@@ -297,7 +299,7 @@ func TestEndCallsTheOverHook(t *testing.T) {
 	}
 }
 
-// The same by Work, for processes that don't live long.
+// Work does the same, for short-lived processes.
 func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -314,7 +316,7 @@ func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks.none(t)
 }
 
-// The workflow doesn't wait for the cancellation, and goes on, or ends.
+// The workflow does not wait for the cancellation, and continues or ends.
 func TestCancelledWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	o := patient()
@@ -344,7 +346,7 @@ func TestCancelledWithoutWaiting(t *testing.T) {
 		w.AwaitPending(run, "the request", func(p *workflowpb.PendingActivityInfo) bool {
 			return p.GetState() == enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
 		})
-		must(t, p.Complete(w.Context(), approved)) // Temporal accepts it, and no workflow reads it
+		must(t, p.Complete(w.Context(), approved)) // Temporal accepts the result, and no workflow reads it
 		if i := w.wantState(p, async.Closed); !i.Delivered {
 			t.Errorf("the callback tells %+v, want that it was delivered", i)
 		}
@@ -356,7 +358,7 @@ func TestCancelledWithoutWaiting(t *testing.T) {
 	})
 }
 
-// In back-off the server itself cancels the activity.
+// In backoff, the server itself cancels the activity.
 func TestCancelledInBackOff(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

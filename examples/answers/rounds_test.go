@@ -26,8 +26,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	must(t, p.Complete(one, approved))
 }
 
-// An operator ends the entry; as far as Temporal is concerned the activity goes
-// on.
+// An operator ends the entry, and in Temporal the activity continues.
 func TestAbandon(t *testing.T) {
 	t.Parallel()
 	t.Run("while it waits", func(t *testing.T) {
@@ -53,7 +52,7 @@ func TestAbandon(t *testing.T) {
 		must(t, p.Abandon(w.Context()))
 		w.run()
 		hooks.next(t, "over", p.Callback, async.ErrAbandoned)
-		w.Reset(info) // so that the next attempt begins now
+		w.Reset(info) // the next attempt begins now
 		q := w.next()
 		if q.ID() == p.ID() {
 			t.Error("the new round has the old callback ID")
@@ -71,7 +70,7 @@ func TestAbandon(t *testing.T) {
 	})
 }
 
-// Activities of one run, one after the other, with one ID and one key.
+// Activities of one run use one ID and one key, one after the other.
 func TestLoopWithOneActivityIDAndKeys(t *testing.T) {
 	w := newWorld(t, config{start: keyed(newKey()), register: loop})
 	run := w.Start("loop")
@@ -85,7 +84,7 @@ func TestLoopWithOneActivityIDAndKeys(t *testing.T) {
 	w.none()
 }
 
-// loop asks three times, with one activity ID.
+// loop asks three times with one activity ID.
 func loop(_ *world, r worker.Registry) {
 	r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
 		var d Decision
@@ -100,7 +99,7 @@ func loop(_ *world, r worker.Registry) {
 	}, workflow.RegisterOptions{Name: "loop"})
 }
 
-// In a second namespace the same key is another one.
+// In a second namespace, the same key is a different key.
 func TestKeysOfNamespaces(t *testing.T) {
 	key := newKey()
 	w := newWorld(t, config{start: keyed(key), client: client.Options{Namespace: "second"}})

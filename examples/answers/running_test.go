@@ -22,7 +22,7 @@ type tellings chan told
 
 func newTellings() tellings { return make(tellings, 1000) }
 
-// hooks records every call, and returns nil.
+// hooks returns hooks that record every call and return nil.
 func (c tellings) hooks() async.Hooks {
 	return async.Hooks{
 		Delivered: func(_ context.Context, cb async.Callback) error {
@@ -40,8 +40,8 @@ func (c tellings) hooks() async.Hooks {
 	}
 }
 
-// next returns the next call, which must be of this hook, about this callback,
-// and with this reason.
+// next returns the next call. The call must have this hook, this callback and
+// this reason.
 func (c tellings) next(t *testing.T, hook string, p async.Callback, reason error) async.Callback {
 	t.Helper()
 	select {
@@ -76,7 +76,8 @@ func runHub(t *testing.T, h *async.Hub) {
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop(errStop)
-		// The test's context has ended before, as its cleanups run.
+		// The test's context has ended before, because its cleanup functions
+		// run.
 		if err := <-ended; !errors.Is(err, errStop) && !errors.Is(err, context.Canceled) {
 			t.Errorf("Run returned %v, want the cause of its context's end", err)
 		}
@@ -85,8 +86,8 @@ func runHub(t *testing.T, h *async.Hub) {
 
 var errStop = errors.New("the test is over")
 
-// running are the options of a hub that Run will look after: it looks often,
-// and takes over soon.
+// running returns the options of a hub for Run: it polls often, and takes over
+// soon.
 func running(c tellings) func(o *async.Options) {
 	return func(o *async.Options) {
 		o.PollInterval = 50 * time.Millisecond

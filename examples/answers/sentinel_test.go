@@ -56,8 +56,8 @@ func (b *syncBuffer) String() string {
 
 const wrappedLog = "wraps the error that Start returns"
 
-// An interceptor that wraps errors fails an activity that waits. The next
-// attempt says so.
+// An interceptor that wraps errors fails a waiting activity. Start of the next
+// attempt logs this.
 func TestWrappedSentinelIsNoticed(t *testing.T) {
 	logs := new(syncBuffer)
 	w := newWorld(t, config{
@@ -73,7 +73,7 @@ func TestWrappedSentinelIsNoticed(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// With Latchkey's interceptor in front, the activity waits.
+// If Latchkey's interceptor is the first one, the activity waits.
 func TestInterceptorKeepsTheActivityWaiting(t *testing.T) {
 	logs := new(syncBuffer)
 	w := newWorld(t, config{

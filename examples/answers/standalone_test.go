@@ -22,8 +22,8 @@ func (w *world) wantOutcome(h client.ActivityHandle, want Decision) {
 	}
 }
 
-// later are options by which an activity backs off for an hour, once an attempt
-// of two seconds has timed out.
+// later are options with which an activity waits an hour for its next attempt
+// after an attempt of two seconds has timed out.
 func later() client.StartActivityOptions {
 	return client.StartActivityOptions{
 		StartToCloseTimeout: 2 * time.Second, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour},
@@ -74,12 +74,12 @@ func TestStandaloneResets(t *testing.T) {
 		info := w.Next()
 		p := w.next()
 		w.Reset(info)
-		must(t, p.Fail(w.Context(), errBroken)) // and the next attempt begins at once, with number 1
+		must(t, p.Fail(w.Context(), errBroken)) // the next attempt begins at once, with number 1
 		q := w.next()
 		if q.ID() == p.ID() {
 			t.Error("the new round has the old callback ID")
 		}
-		must(t, p.Fail(w.Context(), errBroken)) // the sender repeats itself
+		must(t, p.Fail(w.Context(), errBroken)) // the sender repeats its answer
 		must(t, q.Complete(w.Context(), approved))
 		w.wantOutcome(h, approved)
 	})
@@ -122,7 +122,7 @@ func TestStandalonePaused(t *testing.T) {
 	})
 }
 
-// A failure in back-off waits for the next attempt, which ends by it.
+// A failure in backoff waits for the next attempt, and ends it.
 func TestStandaloneFailureInBackOff(t *testing.T) {
 	w := newWorld(t, config{})
 	o := later()
@@ -140,7 +140,8 @@ func TestStandaloneFailureInBackOff(t *testing.T) {
 	}
 }
 
-// The deadline has been moved, and the question finds the activity pending.
+// The deadline has been moved, and the hub finds that the activity is still
+// pending.
 func TestStandaloneDeadlineIsAQuestion(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -164,7 +165,7 @@ func TestStandaloneDeadlineIsAQuestion(t *testing.T) {
 	w.wantOutcome(h, approved)
 }
 
-// A later activity with the same ID is another one.
+// A later activity with the same ID is a different activity.
 func TestStandaloneIDUsedTwice(t *testing.T) {
 	w := newWorld(t, config{})
 	o := client.StartActivityOptions{ID: "approve-" + w.Queue, ScheduleToCloseTimeout: 3 * time.Second}
@@ -181,7 +182,8 @@ func TestStandaloneIDUsedTwice(t *testing.T) {
 	w.wantOutcome(second, approved)
 }
 
-// Completed by another, with the reply lost to us: it isn't taken for ours.
+// Another client completed the activity, and Latchkey's reply was lost. The hub
+// does not treat the completion as its own.
 func TestStandaloneAnsweredByAnother(t *testing.T) {
 	w := newWorld(t, config{})
 	h := w.StartActivity(client.StartActivityOptions{})

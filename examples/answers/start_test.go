@@ -19,14 +19,14 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// gate holds attempts back before they call Start: the first goes through, and
-// those after it, whatever their number, wait for the release.
+// gate delays attempts before they call Start. The first attempt passes, and
+// the attempts after it wait for the release, whatever their number.
 type gate struct {
 	options          workflow.ActivityOptions
 	in, release, out chan struct{}
 	begun            atomic.Int32
 	enter, leave     sync.Once
-	err              atomic.Value // what the first late Start returned
+	err              atomic.Value // the error of the first late Start
 }
 
 func newGate() *gate {
@@ -39,7 +39,7 @@ func (g *gate) register(w *world, r worker.Registry) {
 		if late {
 			g.enter.Do(func() { close(g.in) })
 			<-g.release
-			ctx = context.WithoutCancel(ctx) // its time may be up
+			ctx = context.WithoutCancel(ctx) // the activity's context may have ended
 		}
 		_, err := async.Start(ctx, w.hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
 			w.asked <- p.ID()
@@ -65,8 +65,8 @@ func awaitClosed(t *testing.T, c <-chan struct{}) {
 	}
 }
 
-// registerFlow registers a workflow that returns what the activity of the same
-// name returns.
+// registerFlow registers a workflow that returns the result of the activity
+// with the same name.
 func registerFlow(r worker.Registry, name string, o workflow.ActivityOptions) {
 	r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Decision, error) {
 		var d Decision
@@ -102,7 +102,8 @@ func TestStartTwiceAsksOnce(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The same after a failed hand-off: it is not known that the function asked.
+// After a failed hand-off, it is not known whether the function sent the
+// request.
 func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 	w := newWorld(t, config{register: func(w *world, r worker.Registry) {
 		r.RegisterActivityWithOptions(func(ctx context.Context) (Decision, error) {
@@ -131,8 +132,8 @@ func TestStartAgainAfterAFailedHandOff(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// Errors and panics of the function are those of the activity. A caller with the
-// callback ID can still answer.
+// Errors and panics of the function are errors and panics of the activity. A
+// caller with the callback ID can still answer.
 func TestFailedHandOff(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func() error{
@@ -159,7 +160,7 @@ func TestFailedHandOff(t *testing.T) {
 	}
 }
 
-// The hand-off of the last attempt failed. Soon a hub asks Temporal whether the
+// The hand-off of the last attempt failed. A hub soon asks Temporal whether the
 // activity is over, and calls the Over hook.
 func TestFailedHandOffOfTheLastAttempt(t *testing.T) {
 	hooks := newTellings()
@@ -176,7 +177,8 @@ func TestFailedHandOffOfTheLastAttempt(t *testing.T) {
 	wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 }
 
-// An attempt whose worker is slow calls Start after the next one has.
+// An attempt with a slow worker calls Start after the next attempt has called
+// it.
 func TestStartOfAnEarlierAttempt(t *testing.T) {
 	release, late := make(chan struct{}), make(chan error, 1)
 	w := newWorld(t, config{register: func(w *world, r worker.Registry) {
@@ -184,7 +186,7 @@ func TestStartOfAnEarlierAttempt(t *testing.T) {
 			first := activity.GetInfo(ctx).Attempt == 1
 			if first {
 				<-release
-				ctx = context.WithoutCancel(ctx) // its time is up
+				ctx = context.WithoutCancel(ctx) // the activity's context has ended
 			}
 			d, err := async.Start(ctx, w.hub, async.StartOptions{}, func(_ context.Context, p async.Pending[Decision]) error {
 				w.asked <- p.ID()
@@ -213,7 +215,7 @@ func TestStartOfAnEarlierAttempt(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// The function of one attempt is still at work when the next one asks.
+// The function of one attempt is still running when the next attempt asks.
 func TestSlowHandOff(t *testing.T) {
 	var calls atomic.Int32
 	second := make(chan struct{})
@@ -235,8 +237,8 @@ func TestSlowHandOff(t *testing.T) {
 	w.wantResult(run, approved)
 }
 
-// changing registers an activity whose first attempt awaits a Decision, and
-// whose later ones await an Other, as after a deployment.
+// changing registers an activity whose first attempt awaits a Decision. Later
+// attempts await an Other, as after a deployment.
 func changing(others chan<- string) func(w *world, r worker.Registry) {
 	return func(w *world, r worker.Registry) {
 		r.RegisterActivityWithOptions(func(ctx context.Context) (any, error) {
@@ -281,8 +283,7 @@ func TestTypeChangesWhileItWaits(t *testing.T) {
 	}
 }
 
-// The outcome that was accepted for the old type is not delivered, and the Over
-// hook is called.
+// The outcome for the old type is not delivered, and the Over hook is called.
 func TestTypeChangesWhenSettled(t *testing.T) {
 	others := make(chan string, 10)
 	hooks := newTellings()
@@ -306,7 +307,7 @@ func TestTypeChangesWhenSettled(t *testing.T) {
 	hooks.next(t, "delivered", q.Callback, nil)
 }
 
-// A hub was wrong that the activity is over, and the activity continues.
+// A hub wrongly recorded that the activity is over, and the activity continues.
 func TestItWasNotOver(t *testing.T) {
 	t.Parallel()
 	over := func(s *completer.Status) { *s = completer.Status{End: completer.EndOther} }
@@ -319,7 +320,7 @@ func TestItWasNotOver(t *testing.T) {
 		wantErr(t, p.Complete(w.Context(), approved), async.ErrClosed, completer.ErrOver)
 		w.completer.misjudge(nil)
 		w.completer.block(false)
-		w.wantResult(run, approved) // by the next attempt, which does not run its function
+		w.wantResult(run, approved) // the next attempt delivers it and does not run its function
 		w.none()
 		if i := w.becomes(p, async.Closed); !i.Delivered {
 			t.Errorf("the callback tells %+v, want that it was delivered", i)
@@ -336,7 +337,7 @@ func TestItWasNotOver(t *testing.T) {
 		p := w.next()
 		w.completer.misjudge(over)
 		w.run()
-		hooks.next(t, "over", p.Callback, completer.ErrOver) // by the question at the attempt's deadline
+		hooks.next(t, "over", p.Callback, completer.ErrOver) // the question at the attempt's deadline finds the end
 		w.completer.misjudge(nil)
 		q := w.next()
 		if q.ID() == p.ID() {

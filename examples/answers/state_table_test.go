@@ -14,8 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// A result gets NotFound by token and by ID while the activity is pending, because
-// the activity has changed its state between the calls. The delivery is retried.
+// A result gets NotFound by token and by ID while the activity is pending,
+// because the activity changed its state between the two calls. The delivery is
+// retried.
 func TestResultBetweenTwoStatesIsRetried(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -36,7 +37,7 @@ func TestResultBetweenTwoStatesIsRetried(t *testing.T) {
 }
 
 // A failure is accepted in backoff, and the activity times out before the next
-// attempt. The failure failed no attempt, and the Over hook says so.
+// attempt. The failure ended no attempt, and the Over hook reports this.
 func TestFailureInBackOffExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -63,8 +64,8 @@ func TestFailureInBackOffExpires(t *testing.T) {
 	hooks.none(t)
 }
 
-// A hub that settles only accepts the answer while the function runs: Start
-// delivers it, whatever the function returns.
+// A hub that only settles accepts the answer while the function runs: Start
+// delivers the answer, whatever the function returns.
 func TestStartDeliversWhatWasSettledMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, returns := range map[string]error{"nil": nil, "error": errBroken} {
@@ -93,8 +94,8 @@ func TestStartDeliversWhatWasSettledMeanwhile(t *testing.T) {
 	}
 }
 
-// External storage fails when the outcome is sent: it is accepted all the same,
-// and sent again.
+// External storage fails when the outcome is sent. The outcome is accepted
+// nevertheless, and sent again.
 func TestStorageThatFails(t *testing.T) {
 	storage, hooks := new(rig.Storage), newTellings()
 	w := newWorld(t, config{
@@ -120,7 +121,7 @@ func TestStorageThatFails(t *testing.T) {
 	hooks.none(t)
 }
 
-// A standalone activity has a business key as any other.
+// A standalone activity can have a business key like any other activity.
 func TestStandaloneActivityWithAKey(t *testing.T) {
 	t.Parallel()
 	t.Run("answered", func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestStandaloneActivityWithAKey(t *testing.T) {
 			}
 			must(t, first.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
 			second := w.StartActivity(o)
-			q := w.next() // also where the first one's answer was not delivered
+			q := w.next() // the same holds if the first activity's answer was not delivered
 			if (q.ID() == p.ID()) == settled {
 				t.Errorf("the activities have the callback IDs %v and %v, want one, or two after an answer", p, q)
 			}

@@ -19,14 +19,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The server hangs: its process is stopped, and its connections stay open. Once
-// the hub has noticed, answers are accepted without waiting for Temporal. All of
-// them are delivered when the server goes on.
+// The server hangs: its process is stopped, and its connections stay open.
+// After the hub has noticed this, answers are accepted without a wait for
+// Temporal. All answers are delivered when the server continues.
 //
-// LATCHKEY_SOAK=1 has 200 callers a second for a minute.
+// With LATCHKEY_SOAK=1 there are 200 callers a second for a minute.
 func TestServerHangs(t *testing.T) {
 	t.Parallel()
-	// A caller that waits for the delivery waits until the hub's claim ends, 10 s.
+	// A caller that waits for the delivery would wait until the hub's claim
+	// ends, which is 10 s.
 	const atOnce = 5 * time.Second
 	workflows, each, every := 1, 200, 20*time.Millisecond
 	if os.Getenv("LATCHKEY_SOAK") == "1" {
@@ -62,7 +63,7 @@ func TestServerHangs(t *testing.T) {
 	took := make([]time.Duration, len(waiting))
 	goroutines := 0
 	var callers sync.WaitGroup
-	var mu sync.Mutex // guards took and goroutines
+	var mu sync.Mutex // mu guards took and goroutines
 	for i := range waiting {
 		time.Sleep(every)
 		callers.Go(func() {
@@ -90,7 +91,7 @@ func TestServerHangs(t *testing.T) {
 		}
 	}
 	t.Logf("all %d were read %v after the server went on; at most %d goroutines, %d before", len(waiting), time.Since(back), goroutines, before)
-	late := took[len(took)/2:] // from the second second on, or later
+	late := took[len(took)/2:] // calls that began a second after the start or later
 	slices.Sort(late)
 	median := late[len(late)/2]
 	t.Logf("Complete, the later half of the calls: median %v, 99th percentile %v, maximum %v", median, late[len(late)*99/100], late[len(late)-1])

@@ -78,7 +78,7 @@ func TestTooLargeIsRefused(t *testing.T) {
 	p := w.next()
 	wantErr(t, p.Complete(w.Context(), Decision{By: strings.Repeat("x", 3<<20)}), async.ErrTooLarge)
 	w.wantPending(run, 1)
-	// As large as may be: the limit is the server's.
+	// The value has the largest size: the limit is the server's limit.
 	large := Decision{By: strings.Repeat("x", 2<<20-100)}
 	must(t, p.Complete(w.Context(), large))
 	w.wantResult(run, large)

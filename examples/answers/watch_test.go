@@ -7,8 +7,9 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// A workflow is terminated while its activity waits without heartbeats, and with
-// an hour until its deadline. The Over hook learns of it within the interval.
+// A workflow is terminated while its activity waits without heartbeats. The
+// deadline of the activity is an hour away. The Over hook is called within the
+// interval.
 func TestTerminatedWorkflowIsNoticed(t *testing.T) {
 	over := make(tellings, 10)
 	w := newWorld(t, config{hub: func(o *async.Options) {

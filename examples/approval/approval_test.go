@@ -28,7 +28,7 @@ var server devtest.Shared
 
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
-// patience bounds every wait, and guards against hanging only.
+// patience is the time limit of every wait, and only prevents hanging.
 const patience = 5 * time.Minute
 
 // site is the site with a worker of its own.
@@ -98,7 +98,7 @@ func (s *site) context() context.Context {
 	return ctx
 }
 
-// as is a browser in which a person is signed in.
+// as returns a browser in which a person is signed in.
 func (s *site) as(name string) *visitor {
 	s.t.Helper()
 	id := ""
@@ -119,7 +119,7 @@ func (s *site) get(name, path string) (status int, body string) {
 	return resp.StatusCode, body
 }
 
-// do sends a request, and follows no redirection.
+// do sends a request, and does not follow redirects.
 func (s *site) do(name, method, path string, form url.Values, headers ...string) (resp *http.Response, body string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.context(), method, s.base+path, strings.NewReader(form.Encode()))
@@ -147,7 +147,7 @@ func (s *site) do(name, method, path string, form url.Values, headers ...string)
 	return resp, string(b)
 }
 
-// waits returns the item with a title once it waits for a person.
+// waits returns the item with a title after it waits for a person.
 func (s *site) waits(name, title string) (item string) {
 	s.t.Helper()
 	v := s.as(name)

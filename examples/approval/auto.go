@@ -14,12 +14,12 @@ import (
 
 // step is one answer in the story of -auto.
 type step struct {
-	who    string // a name; the ID is made of it
-	does   string // what the story says
-	link   bool   // by the link of the mail, without sign-in
+	who    string // a name; the ID is derived from it
+	does   string // the text of the story for this step
+	link   bool   // the person uses the link of the mail, without sign-in
 	amount string // of the expense
 	form   url.Values
-	status int // that the site must answer
+	status int // the status that the site must answer
 }
 
 var (
@@ -27,7 +27,7 @@ var (
 	reject  = url.Values{"approved": {"false"}}
 )
 
-// chapter is a part of the story: what happens to one expense.
+// chapter is the part of the story about one expense.
 type chapter struct {
 	title  string
 	steps  []step
@@ -62,9 +62,9 @@ func with(form url.Values, name, value string) url.Values {
 	return url.Values{"approved": form["approved"], name: {value}}
 }
 
-// tell is what -auto does. People act over HTTP as their browsers would. It prints
-// each step, and returns an error at the first that has another outcome than it
-// should have.
+// tell plays the story of -auto. Its people act over HTTP as their browsers
+// would. tell prints each step, and returns an error at the first step with an
+// unexpected result.
 func tell(ctx context.Context, o *office, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("-auto has not come to its end within two minutes"))
 	defer cancel()
@@ -114,7 +114,7 @@ type teller struct {
 }
 
 func (t *teller) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(t.out, format, args...) // the reader may have gone
+	_, _ = fmt.Fprintf(t.out, format, args...) // the reader may be gone
 }
 
 // await waits until each expense is in the inbox of a person who decides.
@@ -146,7 +146,7 @@ func (t *teller) await(ctx context.Context) error {
 	}
 }
 
-// act does a step.
+// act runs a step.
 func (t *teller) act(ctx context.Context, s step) error {
 	id, title := s.who+"@example.com", "Expense of "+s.amount
 	address := t.base + "/inbox/i/" + t.items[title]
@@ -176,7 +176,7 @@ func (t *teller) act(ctx context.Context, s step) error {
 	return nil
 }
 
-// verify asks Temporal what a workflow returned.
+// verify asks Temporal for the result of a workflow.
 func (t *teller) verify(ctx context.Context, run client.WorkflowRun, want string) error {
 	var got string
 	if err := t.client.GetWorkflow(ctx, run.GetID(), run.GetRunID()).Get(ctx, &got); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// TestAuto runs the program as a whole, with a server of its own.
+// TestAuto runs the whole program with a server of its own.
 func TestAuto(t *testing.T) {
 	ownServer(t)
 	temporary := t.TempDir()
@@ -50,7 +50,7 @@ func ownServer(t *testing.T) {
 	}
 }
 
-// temporalVariables each name a server.
+// temporalVariables are variables that can each name a server.
 var temporalVariables = []string{"TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
 
 func TestAutoTwiceOnOneDirectory(t *testing.T) {
@@ -67,7 +67,7 @@ func TestAutoTwiceOnOneDirectory(t *testing.T) {
 	}
 }
 
-// TestAutoNotices: a site that answers differently than it should fails the story.
+// TestAutoNotices: if the site gives an unexpected answer, the story fails.
 func TestAutoNotices(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))

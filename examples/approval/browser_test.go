@@ -6,10 +6,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/browser"
 )
 
-// TestBrowser has people decide in Chromium: with the mouse and without
-// JavaScript, with the keyboard alone on a narrow dark screen, and by a link
-// without sign-in. Two people decide on one expense.
-// See browser.Examiner for pictures of the pages.
+// TestBrowser makes people decide in Chromium. One uses the mouse without
+// JavaScript, one uses only the keyboard on a narrow dark screen, and one uses
+// a link without sign-in. Two people decide on one expense. See
+// browser.Examiner for pictures of the pages.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -28,7 +28,7 @@ func TestBrowser(t *testing.T) {
 	})
 	seen := chromium.Examiner()
 
-	// Edsger follows the group's mail, with the mouse.
+	// Edsger follows the link in the group's mail and uses the mouse.
 	edsger := chromium.Open(browser.Window{Width: 1280, Height: 900, NoScript: true})
 	edsger.Go(s.office.mails.Sent(finance)[0].Link)
 	edsger.Await("Choose who you are")
@@ -36,14 +36,14 @@ func TestBrowser(t *testing.T) {
 	edsger.Click(`button[value="edsger@example.com"]`)
 	edsger.Await("Your answer</h2>")
 	seen.Page(edsger, "request-light")
-	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and nothing is sent
+	edsger.Click(`button[value="vote"]`) // a choice is missing: the browser asks for it, and sends nothing
 	edsger.Click(`input[name="approved"][value="true"]`)
 	edsger.Click(`button[value="vote"]`)
 	edsger.Await("Your answer is in.")
 	edsger.Await("1 answer so far")
 	seen.Page(edsger, "voted-light")
 
-	// Frances goes by her inbox, with the keyboard, on a narrow screen.
+	// Frances uses her inbox, with the keyboard, on a narrow screen.
 	frances := chromium.Open(browser.Window{Width: 390, Height: 844, Dark: true})
 	frances.Go(s.base + "/inbox/")
 	frances.Await("Choose who you are")
@@ -64,7 +64,7 @@ func TestBrowser(t *testing.T) {
 	frances.Await("Decided on")
 	seen.Page(frances, "decided-dark-390")
 
-	// Grace opens the link of her mail. She is not signed in.
+	// Grace opens the link in her mail. Grace is not signed in.
 	grace := chromium.Open(browser.Window{Width: 390, Height: 844})
 	grace.Go(s.office.mails.Sent("grace@example.com")[0].Link)
 	grace.Await("Your name")

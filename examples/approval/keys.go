@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// linkKeys returns the key that seals the links in mails. It is kept in the
-// directory, so that links still work after a restart.
+// linkKeys returns the key that seals the links in mails. The key is kept in
+// the directory, so that links still work after a restart.
 func linkKeys(directory string) (*webhook.Keys, error) {
 	const size = 32
 	path := filepath.Join(directory, "links.key")

@@ -11,8 +11,8 @@ import (
 // Mail is a message to a person or a group.
 type Mail struct{ To, Subject, Link string }
 
-// Mails is the mail server: it prints what is sent, and keeps it while the program
-// runs. Its methods may be called concurrently.
+// Mails is the mail server: it prints each mail, and keeps it while the program
+// runs. The methods of Mails may be called concurrently.
 type Mails struct {
 	print func(m Mail)
 
@@ -28,8 +28,8 @@ func (m *Mails) Send(mail Mail) {
 	m.print(mail)
 }
 
-// OnPost is inbox.Options.OnPost. The link answers without sign-in if a person is
-// asked, and leads to a sign-in if a group is.
+// OnPost is inbox.Options.OnPost. For a person, the link answers without
+// sign-in. For a group, it leads to a sign-in.
 func (m *Mails) OnPost(_ context.Context, who string, r inbox.Request, link string) error {
 	m.Send(Mail{To: who, Subject: r.Title, Link: link})
 	return nil
@@ -42,7 +42,7 @@ func (m *Mails) Sent(to string) []Mail {
 	return slices.DeleteFunc(slices.Clone(m.sent), func(mail Mail) bool { return mail.To != to })
 }
 
-// String is the mail as the terminal shows it.
+// String returns the mail as the terminal shows it.
 func (m Mail) String() string {
 	s := "Mail to " + m.To + ": " + printable(m.Subject)
 	if m.Link != "" {

@@ -1,16 +1,16 @@
-// Command approval is Latchkey's example: expenses on which people decide.
+// Command approval is an example of Latchkey: people decide on expenses.
 //
 //	go -C examples run ./approval          # a site to sign in to and decide on
 //	go -C examples run ./approval -auto    # answers by itself and prints what happens
 //
-// A manager decides on an expense, and above €1,000 two people of finance. The
-// person who filed it never decides. The program starts a worker, a web site and a
-// Temporal server, or uses a server that runs: see the flag -server. It keeps its
-// data in files: end it in any way, start it again, and the same expenses wait
-// under the same links.
+// A manager decides on an expense. Above €1,000, two people of finance decide.
+// The person who filed it never decides. The program starts a worker, a web
+// site and a Temporal server, or uses a running server: see the flag -server.
+// The program keeps its data in files. You can end it in any way and start it
+// again; the same expenses then wait under the same links.
 //
-// Where to read on: workflow.go has the activity that waits for people, rules.go
-// who decides, and serve.go how the parts are put together.
+// Read next: workflow.go has the activity that waits for people, rules.go
+// decides who decides, and serve.go connects the parts.
 package main
 
 import (
@@ -40,14 +40,14 @@ func main() {
 	}
 }
 
-// run is the program. It ends with the context, without error.
+// run runs the program. run returns nil when the context ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	if s.data == "" {
-		// What -auto has filed needs no second run.
+		// The expenses of -auto are not needed after the run.
 		if s.data, err = os.MkdirTemp("", "latchkey-approval-"); err != nil {
 			return err
 		}
@@ -62,13 +62,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return serve(ctx, s, stdout, stderr)
 }
 
-// settings is the command line.
+// settings are the settings of the command line.
 type settings struct {
 	auto    bool
 	verbose bool
 	addr    string
-	data    string // "": a temporary directory
-	store   string // "": a bolt file in data
+	data    string // "" means a temporary directory
+	store   string // "" means a bolt file in data
 	server  string // see devserver.Options
 }
 
@@ -101,7 +101,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	return s, nil
 }
 
-// storeURL is the URL of the store.
+// storeURL returns the URL of the store.
 func (s settings) storeURL() string {
 	if s.store != "" {
 		return s.store
@@ -109,8 +109,9 @@ func (s settings) storeURL() string {
 	return (&url.URL{Scheme: "bolt", Path: filepath.ToSlash(filepath.Join(s.data, "latchkey.db"))}).String()
 }
 
-// database is the server's file. With a store in memory the server's data is in
-// memory too: otherwise workflows would wait for answers that can't come.
+// database returns the server's file. If the store is in memory, the server's
+// data is in memory too. Otherwise workflows would wait for answers that cannot
+// come.
 func (s settings) database() string {
 	if s.store == "memory:" {
 		return ""
@@ -118,7 +119,7 @@ func (s settings) database() string {
 	return filepath.Join(s.data, "temporal.db")
 }
 
-// isLoopback reports whether a host, with a port or without, is this machine.
+// isLoopback reports whether a host, with or without a port, is this machine.
 func isLoopback(hostPort string) bool {
 	host := (&url.URL{Host: hostPort}).Hostname()
 	ip := net.ParseIP(host)

@@ -26,7 +26,7 @@ func parseCents(s string) (int64, error) {
 	return cents, err
 }
 
-// Amount is the sum, for people.
+// Amount returns the amount as text for people.
 func (e Expense) Amount() string {
 	whole := fmt.Sprint(e.Cents / 100)
 	for i := len(whole) - 3; i > 0; i -= 3 {

@@ -6,7 +6,7 @@ import (
 )
 
 // notices passes on the lines of package devserver, such as the progress of a
-// build, and drops what the server logs.
+// build, and drops the server's log lines.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

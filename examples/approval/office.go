@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// office is where expenses are filed, and where mails are sent.
+// office files expenses and sends mails.
 type office struct {
 	client client.Client
 	queue  string // the worker's

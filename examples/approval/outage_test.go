@@ -13,9 +13,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// TestTemporalStops: while Temporal hangs, and while it is gone, people decide, and
-// pages say that answers are accepted and on their way. All answers arrive when
-// Temporal is back.
+// TestTemporalStops: people can decide while Temporal hangs and while it is
+// gone. Pages then say that answers are accepted and not delivered yet. All
+// answers are delivered when Temporal is back.
 func TestTemporalStops(t *testing.T) {
 	t.Parallel()
 	temporal, err := devserver.Start(t.Context(), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})

@@ -17,17 +17,17 @@ import (
 var files embed.FS
 
 var (
-	header = template.Must(template.ParseFS(files, "header.html")) // of the inbox too
+	header = template.Must(template.ParseFS(files, "header.html")) // the inbox uses it too
 	pages  = template.Must(template.ParseFS(files, "header.html", "pages.html"))
 )
 
-// view is what a page shows. The header uses Title and Person, as the pages of the
-// inbox have them.
+// view is the data of a page. The header uses the fields Title and Person, as
+// in the pages of the inbox.
 type view struct {
 	Title   string
 	Person  inbox.Person
 	Text    string
-	To      string // the address after the sign-in
+	To      string // the address that follows the sign-in
 	Company []member
 }
 
@@ -73,9 +73,9 @@ func newPages(box http.Handler, p *provider, file func(ctx context.Context, e Ex
 	return guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// guard sets the headers of all answers. It refuses requests by another name than
-// this machine's: a site whose name is made to lead here would count as the same
-// origin.
+// guard sets the headers of all responses. guard refuses requests with a host
+// name other than this machine's. An attacker's host name that resolves to this
+// machine would otherwise count as the same origin.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -92,8 +92,8 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// expenseOf reads the form of an expense. Who files it is the person who is signed
-// in, whatever the form says.
+// expenseOf reads the form of an expense. The signed-in person files the
+// expense, whatever the form says.
 func expenseOf(r *http.Request, who inbox.Person) (e Expense, err error) {
 	e = Expense{Employee: who.ID, Name: who.Name, Purpose: strings.TrimSpace(r.PostFormValue("purpose"))}
 	e.Cents, err = parseCents(r.PostFormValue("amount"))
@@ -103,7 +103,7 @@ func expenseOf(r *http.Request, who inbox.Person) (e Expense, err error) {
 	return e, err
 }
 
-// show writes a page once all of it is there, so that none is cut off.
+// show renders a complete page before it writes it, so that no page is cut off.
 func show(w http.ResponseWriter, status int, name string, v view) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name, v); err != nil {
@@ -112,5 +112,5 @@ func show(w http.ResponseWriter, status int, name string, v view) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w) // to a browser that may have gone
+	_, _ = b.WriteTo(w) // the browser may be gone
 }

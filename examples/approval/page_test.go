@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestFileAndDecide goes the way of two people: one files an expense, the other
-// finds it and decides. The first gets a mail.
+// TestFileAndDecide plays two people: one files an expense, and the other finds
+// it and decides. The first person gets a mail.
 func TestFileAndDecide(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -36,8 +36,8 @@ func TestFileAndDecide(t *testing.T) {
 	}
 }
 
-// TestMails: a person who is asked gets a link that needs no sign-in, and a group
-// gets the address of a page that asks for one.
+// TestMails: a person gets a link that needs no sign-in. A group gets the
+// address of a page that asks for a sign-in.
 func TestMails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -63,8 +63,8 @@ func TestMails(t *testing.T) {
 	}
 }
 
-// TestPagesAreGuarded: what comes from another site, or by another name, or without
-// sign-in, files nothing.
+// TestPagesAreGuarded: a request from another site, with another host name, or
+// without sign-in files no expense.
 func TestPagesAreGuarded(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, server.Server(t))
@@ -117,7 +117,7 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-// TestRules: who is asked for which amount.
+// TestRules: each amount has the right deciders.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

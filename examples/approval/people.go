@@ -21,7 +21,8 @@ type member struct {
 	Manager string // the ID of the person's manager
 }
 
-// company is the directory. A real one is a database or an identity provider.
+// company is the directory of people. In production, a database or an identity
+// provider has this directory.
 var company = []member{
 	{inbox.Person{ID: "ada@example.com", Name: "Ada", Groups: []string{employees}}, "grace@example.com"},
 	{inbox.Person{ID: "grace@example.com", Name: "Grace", Groups: []string{employees, managers}}, "frances@example.com"},
@@ -30,9 +31,9 @@ var company = []member{
 	{inbox.Person{ID: "frances@example.com", Name: "Frances", Groups: []string{employees, managers, finance}}, "grace@example.com"},
 }
 
-// find returns the person with an ID, with the groups that the person is in now.
-// The inbox asks it about links and delegations. The name of a group is no ID, so
-// a mail to a group has the address of a page that asks for a sign-in.
+// find returns the person with an ID and the person's current groups. The inbox
+// calls find for links and delegations. The name of a group is not an ID, so a
+// mail to a group has the address of a page that asks for a sign-in.
 func find(_ context.Context, id string) (inbox.Person, error) {
 	i := slices.IndexFunc(company, func(m member) bool { return m.ID == id })
 	if i < 0 {
@@ -49,5 +50,5 @@ func managerOf(id string) string {
 			return m.Manager
 		}
 	}
-	return managers // of a person who has left
+	return managers // managers of a person who has left
 }

@@ -15,17 +15,17 @@ import (
 	"testing"
 )
 
-// program is one life of the built program.
+// program is one run of the built program.
 type program struct {
 	cmd  *exec.Cmd
-	base string // of the links, once some were printed
+	base string // the address in the links, after some were printed
 
 	mu  sync.Mutex
 	out []byte
-	log bytes.Buffer // read after the end
+	log bytes.Buffer // the log, which is read after the end
 }
 
-// Write collects what the program prints.
+// Write collects the output of the program.
 func (p *program) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,9 +67,9 @@ func startProgram(t *testing.T, path, data string) *program {
 
 var printedMail = regexp.MustCompile(`(?m)^Mail to ([^:]+): (Expense of \S+)\n +(http://127\.0\.0\.1:[0-9]+)(/inbox/\S+)$`)
 
-// links returns the links of the mails that were printed, by title, without the
-// site's address: a restart usually has the same, unless another program has
-// taken it.
+// links returns the links in the printed mails, by title, without the site's
+// address. After a restart the address is usually the same, unless another
+// program has taken it.
 func (p *program) links() map[string]string {
 	links := make(map[string]string)
 	for _, m := range printedMail.FindAllStringSubmatch(p.lines(), -1) {
@@ -80,7 +80,7 @@ func (p *program) links() map[string]string {
 
 var printedAddress = regexp.MustCompile(`(?m)^Sign in at (http://127\.0\.0\.1:[0-9]+)/ `)
 
-// address returns the site's address once it was printed.
+// address returns the site's address after it was printed.
 func (p *program) address() string {
 	m := printedAddress.FindStringSubmatch(p.lines())
 	if m == nil {
@@ -104,9 +104,8 @@ func (p *program) post(t *testing.T, id, path string, form url.Values) int {
 	return status
 }
 
-// TestKillAndRestart kills the program and its server, and starts it again: every
-// expense still waits, with the votes that were given, and links that were sent
-// before still answer.
+// TestKillAndRestart kills the program and its server, and starts it again.
+// Every expense still waits with its votes, and old links still answer.
 func TestKillAndRestart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "approval")
@@ -120,7 +119,7 @@ func TestKillAndRestart(t *testing.T) {
 	first := startProgram(t, path, data)
 	eventually(t, "a mail is sent for each sample", func() bool { return len(first.links()) == len(samples) })
 	links := first.links()
-	// One decision and one of two votes are accepted before the end.
+	// One decision and one of two votes are accepted before the kill.
 	if status := first.post(t, "frances@example.com", links[large], approve); status != http.StatusSeeOther {
 		t.Fatalf("a vote before the kill: status %d, want %d", status, http.StatusSeeOther)
 	}
@@ -130,7 +129,7 @@ func TestKillAndRestart(t *testing.T) {
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = first.cmd.Wait() // reports that it was killed
+	_ = first.cmd.Wait() // the error says that the program was killed
 
 	second := startProgram(t, path, data)
 	eventually(t, "those that waited still wait", func() bool { return strings.Count(second.lines(), "Still waits: ") == len(samples)-1 })
@@ -146,7 +145,7 @@ func TestKillAndRestart(t *testing.T) {
 	}{
 		{"", small, with(approve, "_name", "Grace")},
 		{"", other, with(reject, "_name", "Grace")},
-		{"edsger@example.com", large, approve}, // the second of two
+		{"edsger@example.com", large, approve}, // the second of two votes
 	} {
 		if status := second.post(t, c.id, links[c.title], c.form); status != http.StatusSeeOther {
 			t.Errorf("%s by the old link: status %d, want %d", c.title, status, http.StatusSeeOther)
@@ -160,7 +159,7 @@ func TestKillAndRestart(t *testing.T) {
 		eventually(t, "a mail says "+line, func() bool { return strings.Contains(second.lines(), "Decided: "+line) })
 	}
 
-	// A second program can't use the files of the first.
+	// A second program cannot use the files of the first one.
 	another := startProgram(t, path, data)
 	if err := another.cmd.Wait(); err == nil || !strings.Contains(another.log.String(), "locked") {
 		t.Errorf("a second program on the same files: %v, want it to say that they are locked:\n%s", err, another.log.String())

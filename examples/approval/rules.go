@@ -5,8 +5,8 @@ import "github.com/latchkey-go/latchkey/web/inbox"
 // financeAbove is the amount in cents above which finance decides.
 const financeAbove = 1_000_00
 
-// requestFor returns the request for an expense, and with it the rules of the
-// company: the employee's manager decides, or above €1,000 two people of finance.
+// requestFor returns the request for an expense by the rules of the company.
+// The employee's manager decides; above €1,000, two people of finance decide.
 // The employee never decides.
 func requestFor(e Expense) inbox.Request {
 	r := inbox.Request{

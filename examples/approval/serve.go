@@ -19,14 +19,14 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/bolt" // supports bolt: URLs of the store
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/inbox"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// serve starts all parts, and ends them in the opposite order. It returns when the
-// context ends, or with -auto when the story has ended.
+// serve starts all parts, and ends them in the opposite order. serve returns
+// when the context ends. With -auto, it returns when the story has ended.
 func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
 	closing := func(what string, end func() error) {
 		if e := end(); e != nil {
@@ -34,8 +34,9 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		}
 	}
 
-	// An error after Ctrl-C is a consequence of it, and no error of the program.
-	// With -auto it is one, since the story has not come to its end.
+	// An error after Ctrl-C is a consequence of Ctrl-C, and not an error of the
+	// program. With -auto it is an error, because the story has not reached its
+	// end.
 	unlessEnded := func(err error) error {
 		if ctx.Err() != nil && !s.auto {
 			return nil
@@ -43,7 +44,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 		return err
 	}
 
-	// The store comes first: a bolt file has one owner, and so has the directory.
+	// The store is opened first. A bolt file has one owner, and that process
+	// also owns the directory.
 	entries, err := store.Open(ctx, s.storeURL())
 	if err != nil {
 		return unlessEnded(err)
@@ -72,7 +74,7 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 	defer temporal.Close()
 
-	terminal := log.New(stdout, "", 0) // lines from several goroutines
+	terminal := log.New(stdout, "", 0) // prints lines from several goroutines
 	if s.auto {
 		terminal.SetOutput(io.Discard) // -auto prints the story itself, in order
 	}
@@ -82,8 +84,8 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	}
 	defer func() { _ = listener.Close() }() // closed twice if the site has started
 
-	// This is Latchkey: a completer that reports to Temporal, a hub between it and
-	// the store, and an inbox.
+	// The following parts are Latchkey: a completer that reports to Temporal, a
+	// hub between it and the store, and an inbox.
 	reporter, err := completer.New(completer.Client{Client: temporal, Options: options})
 	if err != nil {
 		return err
@@ -108,7 +110,7 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error
 	working, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var outbox sync.WaitGroup
-	outbox.Go(func() { _ = hub.Run(working) }) // delivers and retries until working ends
+	outbox.Go(func() { _ = hub.Run(working) }) // Run delivers and retries until working ends
 	defer outbox.Wait()
 	defer fail(nil)
 	work := newWorker(temporal, o.queue, fail, &Activities{Hub: hub, Inbox: box, Send: o.mails.Send})
@@ -150,7 +152,7 @@ func newInbox(hub *async.Hub, people *provider, o *office, keys *webhook.Keys, l
 	})
 }
 
-// newWorker returns a worker that isn't started yet.
+// newWorker returns a worker that has not been started.
 func newWorker(c client.Client, queue string, fail func(error), a *Activities) worker.Worker {
 	w := worker.New(c, queue, worker.Options{WorkerStopTimeout: 10 * time.Second, OnFatalError: fail})
 	w.RegisterWorkflow(Reimburse)
@@ -179,7 +181,7 @@ func open(ctx context.Context, hub *async.Hub, o *office, terminal *log.Logger) 
 	return nil
 }
 
-// samples are filed if no expense waits, and by -auto.
+// samples are the expenses that are filed if no expense waits, and by -auto.
 var samples = []Expense{
 	{Employee: "ada@example.com", Name: "Ada", Purpose: "train tickets", Cents: 84_20},
 	{Employee: "ada@example.com", Name: "Ada", Purpose: "espresso machine", Cents: 310_00},

@@ -40,7 +40,7 @@ func TestSettings(t *testing.T) {
 func TestDataDirectory(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
-	t.Setenv("HOME", cache) // on other systems than Linux the directory is below it
+	t.Setenv("HOME", cache) // on systems other than Linux, the cache directory is below HOME
 	for _, c := range []struct {
 		args []string
 		want string
@@ -86,7 +86,7 @@ func TestPortIsThatOfTheLastTime(t *testing.T) {
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Another program may take a free port a moment later, but not each time.
+	// Another program may take a free port a moment later, but not every time.
 	last, same := address(), false
 	for range 20 {
 		now := address()

@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// provider is the identity provider, a stub: it believes people who they say they
-// are. A real application has a sign-in of its own in its place.
+// provider is a stub of an identity provider: it believes what people say about
+// themselves. A real application uses its own sign-in instead.
 type provider struct{ key []byte }
 
 // newProvider returns a provider whose sign-ins end with the process.
@@ -26,8 +26,8 @@ func newProvider() *provider {
 
 const sessionCookie = "approval_session"
 
-// Identify is inbox.Options.Identify: it returns the person who is signed in, or
-// redirects to the page for that.
+// Identify implements inbox.Options.Identify: it returns the signed-in person,
+// or redirects to the sign-in page.
 func (p *provider) Identify(w http.ResponseWriter, r *http.Request) (inbox.Person, error) {
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
 		if id, ok := p.verify(cookie.Value); ok {
@@ -40,7 +40,7 @@ func (p *provider) Identify(w http.ResponseWriter, r *http.Request) (inbox.Perso
 	return inbox.Person{}, errors.New("not signed in")
 }
 
-// signIn takes the choice of a person.
+// signIn handles a person's choice on the sign-in page.
 func (p *provider) signIn(w http.ResponseWriter, r *http.Request) {
 	who, err := find(r.Context(), r.PostFormValue("person"))
 	if err != nil {
@@ -56,7 +56,8 @@ func (p *provider) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
-// sign returns the value of a cookie: an ID, and a proof that it is the provider's.
+// sign returns the value of a cookie: an ID with a proof that the provider made
+// it.
 func (p *provider) sign(id string) string {
 	return encode([]byte(id)) + "." + encode(p.mac(id))
 }
@@ -76,7 +77,8 @@ func (p *provider) mac(id string) []byte {
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// local returns an address of this site: the one given if it is one.
+// local returns the given address if it belongs to this site, and otherwise the
+// start page.
 func local(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, `\`) {

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 )
 
-// listen opens the site's address. Port 0 takes the port of the last run if it is
-// free, so that links still lead to the site after a restart.
+// listen opens the site's address. With port 0, listen uses the port of the
+// last run if it is free, so that links still lead to the site after a restart.
 func listen(ctx context.Context, addr, data string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -47,8 +47,8 @@ func listen(ctx context.Context, addr, data string) (net.Listener, error) {
 	return l, nil
 }
 
-// startSite answers HTTP requests until stop is called, which lets running requests
-// finish. If the server fails, it calls fail.
+// startSite answers HTTP requests until stop is called, which lets running
+// requests finish. If the server fails, startSite calls fail.
 func startSite(l net.Listener, handler http.Handler, logger *slog.Logger, fail func(error)) (stop func() error) {
 	site := httpserver.New(handler)
 	site.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)

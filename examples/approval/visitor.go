@@ -56,7 +56,7 @@ type item struct {
 	Answered bool   `json:"answered"`
 }
 
-// waiting returns what the visitor's inbox has.
+// waiting returns the items in the visitor's inbox.
 func (v *visitor) waiting(ctx context.Context) ([]item, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, v.base+"/inbox/", nil)
 	if err != nil {

@@ -13,35 +13,36 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// Expense is what people decide on.
+// Expense is a request for money that people decide on.
 type Expense struct {
 	Employee string // the ID of the person who filed it
-	Name     string // of that person, for sentences
+	Name     string // name of that person, for sentences
 	Purpose  string
 	Cents    int64
 }
 
-// String is how a sentence names the expense.
+// String returns the expense's name in a sentence.
 func (e Expense) String() string {
 	return fmt.Sprintf("%s, %s (%s)", e.Name, e.Purpose, e.Amount())
 }
 
-// Decision is the answer that the activity waits for. Its form on the page has a
-// field for Approved only: SetDecided sets the rest. A rejection is an answer
-// like any other, and no failure of the activity.
+// Decision is the answer that the activity waits for. The form on the page has
+// only the field Approved: SetDecided sets the other fields. A rejection is an
+// ordinary answer and not a failure of the activity.
 type Decision struct {
 	Approved bool         `json:"approved"`
 	Decided  []inbox.Vote `json:"decided,omitempty"`
 }
 
-// ResultType names the type in the store. Renaming the Go type keeps the name.
+// ResultType returns the name of the type in the store. The stored name stays
+// the same if the Go type is renamed.
 func (Decision) ResultType() string { return "approval.Decision" }
 
 // SetDecided is called with the votes before the decision is accepted, so the
 // result in Temporal's history has the names.
 func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
-// String is the decision as a sentence has it.
+// String returns the decision as a sentence.
 func (d Decision) String() string {
 	verb, names, comments := "rejected", []string(nil), ""
 	if d.Approved {
@@ -87,15 +88,15 @@ func Reimburse(ctx workflow.Context, e Expense) (string, error) {
 	return sentence, workflow.ExecuteActivity(sending, a.Inform, e.Employee, sentence).Get(ctx, nil)
 }
 
-// Activities are those of the worker.
+// Activities are the activities of the worker.
 type Activities struct {
 	Hub   *async.Hub
 	Inbox *inbox.Inbox
 	Send  func(m Mail)
 }
 
-// Approve waits until people have decided. It returns at once, and its worker is
-// free: what waits is an entry in the hub's store, and no goroutine.
+// Approve waits until people have decided. Approve returns at once, and its
+// worker is free: an entry in the hub's store waits, and no goroutine.
 func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
 	o := async.StartOptions{Labels: map[string]string{labelExpense: e.String()}}
 	return async.Start(ctx, a.Hub, o, func(ctx context.Context, p async.Pending[Decision]) error {
@@ -104,10 +105,10 @@ func (a *Activities) Approve(ctx context.Context, e Expense) (Decision, error) {
 	})
 }
 
-// labelExpense is the label by which operators see which expense waits.
+// labelExpense is the label that shows operators which expense waits.
 const labelExpense = "expense"
 
-// Inform sends the decision to the employee. It is an ordinary activity.
+// Inform sends the decision to the employee. Inform is an ordinary activity.
 func (a *Activities) Inform(_ context.Context, employee, sentence string) error {
 	a.Send(Mail{To: employee, Subject: "Decided: " + sentence})
 	return nil

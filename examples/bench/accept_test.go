@@ -24,9 +24,9 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// BenchmarkAccept answers on a hub that settles only, Open included, with 64
-// callers. x-bare is its throughput relative to reading and writing entries of
-// the same size in the same store.
+// BenchmarkAccept answers through a hub that only settles, with 64 callers, and
+// includes Open. x-bare is its throughput, divided by that of reads and writes
+// of equal entries in the same store.
 func BenchmarkAccept(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
@@ -38,9 +38,9 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
-// BenchmarkHandler is BenchmarkAccept over HTTP: the handler of package webhook
-// compared with a bare net/http handler that decodes the answer, and reads and writes
-// an entry of the same size.
+// BenchmarkHandler is BenchmarkAccept over HTTP. BenchmarkHandler compares the
+// handler of package webhook with a bare net/http handler that decodes the
+// answer, and reads and writes an entry of the same size.
 func BenchmarkHandler(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
@@ -60,17 +60,17 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// accepting is a hub that settles only, and a template of an activity that waits.
+// accepting is a hub that only settles, and a template of a waiting activity.
 type accepting struct {
 	hub       *async.Hub
 	store     store.Store
 	namespace string
 	template  store.Entry
 	secret    string
-	size      int // of the entry when it is settled
+	size      int // size of the entry after it is settled
 }
 
-// numbered is how many entries were stored: each has an ID of its own.
+// numbered counts the stored entries, so that each gets an ID of its own.
 var numbered atomic.Int64
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -94,7 +94,7 @@ func newAccepting(b *testing.B, s store.Store) *accepting {
 	return a
 }
 
-// entryID is how many characters of a callback ID are the entry's ID.
+// entryID is the length of the entry's ID at the start of a callback ID.
 const entryID = 32
 
 // ask runs an activity that waits, and returns its callback ID.
@@ -116,14 +116,15 @@ func (a *accepting) ask(b *testing.B) (id string) {
 	return id
 }
 
-// fill stores n activities that wait, and returns their callback IDs. The secret
-// is in the body, so that entries with one body have it in common.
+// fill stores n waiting activities, and returns their callback IDs. The secret
+// is in the body, so entries with equal bodies have the same secret.
 func (a *accepting) fill(b *testing.B, n int) []string {
 	b.Helper()
 	return a.put(b, n, a.template.Due, a.template.Body, a.secret)
 }
 
-// fillBare stores n entries of the size of a settled one, and returns their IDs.
+// fillBare stores n entries of the size of a settled entry, and returns their
+// IDs.
 func (a *accepting) fillBare(b *testing.B, n int) []string {
 	b.Helper()
 	return a.put(b, n, a.template.Due, make([]byte, a.size), "")
@@ -145,7 +146,7 @@ func (a *accepting) put(b *testing.B, n int, due time.Time, body []byte, secret 
 	return ids
 }
 
-// answer is what a handler of callbacks does.
+// answer makes the calls of a handler of callbacks.
 func (a *accepting) answer(ctx context.Context, id string) error {
 	p, err := async.Open[Decision](ctx, a.hub, id)
 	if err != nil {
@@ -181,7 +182,7 @@ func (a *accepting) serveBare(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(`{"state":"settled"}`))
 }
 
-// post returns what sends an answer to a server with a handler.
+// post returns a function that sends an answer to a server with this handler.
 func post(b *testing.B, h http.Handler, action string) func(ctx context.Context, id string) error {
 	b.Helper()
 	server := httptest.NewServer(h)
@@ -205,7 +206,8 @@ func post(b *testing.B, h http.Handler, action string) func(ctx context.Context,
 	}
 }
 
-// timed has 64 callers do something with each ID, and returns how long it took.
+// timed calls a function for each ID from 64 goroutines, and returns the total
+// time.
 func timed(b *testing.B, ids []string, do func(ctx context.Context, id string) error) time.Duration {
 	b.Helper()
 	runtime.GC()

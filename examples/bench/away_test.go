@@ -15,9 +15,9 @@ import (
 )
 
 // BenchmarkAway answers 500 times a second while connections to Temporal are
-// refused. x-settle is the 99th percentile of an answer's time relative to that of
-// a hub without a completer. Callers that send as fast as they can would measure
-// the machine: after each answer the hub leaves the entry to other hubs, which is
+// refused. x-settle is the 99th percentile of an answer's time, divided by that
+// of a hub without a completer. Callers without a pause would measure the
+// machine: after each answer, the hub leaves the entry to other hubs, which is
 // one more write.
 func BenchmarkAway(b *testing.B) {
 	for _, kind := range kinds {
@@ -38,17 +38,19 @@ func BenchmarkAway(b *testing.B) {
 					p99 = append(p99, quantile(with.all, 0.99).Seconds()*1000)
 				}
 			}
-			b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+			b.ReportMetric(0, "ns/op") // the rounds report their own times
 			b.ReportMetric(median(p99), "p99-ms")
 			reportRatio(b, "x-settle", ratios)
 		})
 	}
 }
 
-// awayRound is how many answers a round has, and awayPace how far they are apart.
+// awayRound is the number of answers in a round, and awayPace is the time
+// between them.
 const awayRound, awayPace = 1000, 2 * time.Millisecond
 
-// paced returns do, which begins awayPace after the call before at the earliest.
+// paced returns a function that calls do at least awayPace after the previous
+// call.
 func paced(do func(ctx context.Context, id string) error) func(ctx context.Context, id string) error {
 	begun := time.Now()
 	var next atomic.Int64
@@ -58,13 +60,13 @@ func paced(do func(ctx context.Context, id string) error) func(ctx context.Conte
 	}
 }
 
-// newAwayHub runs a hub on the store whose client finds no server.
+// newAwayHub runs a hub on the store. The client of this hub finds no server.
 func newAwayHub(b *testing.B, a *accepting) *async.Hub {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(b, err)
 	address := l.Addr().String()
-	must(b, l.Close()) // nothing listens there now
+	must(b, l.Close()) // no server listens there now
 	c, err := client.NewLazyClient(client.Options{HostPort: address, Namespace: a.namespace, Logger: discard{}})
 	must(b, err)
 	b.Cleanup(c.Close)
@@ -86,7 +88,7 @@ func run(b *testing.B, hub *async.Hub) {
 	b.Cleanup(stop)
 }
 
-// discard is a logger of the SDK that writes nothing.
+// discard is a logger for the SDK that writes nothing.
 type discard struct{}
 
 func (discard) Debug(string, ...any) {}

@@ -12,18 +12,18 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// backlogSize is how many accepted answers wait when Temporal is back, and
-// callTime how long a call to it takes: about as much as between two regions of a
-// continent.
+// backlogSize is the number of accepted answers that wait when Temporal is
+// back. callTime is the duration of a call to Temporal, about as long as
+// between two regions of a continent.
 const (
 	backlogSize = 100_000
 	callTime    = 10 * time.Millisecond
 )
 
 // BenchmarkBacklog delivers answers that were accepted while Temporal was away,
-// in the memory store. x-bare is the throughput relative to 64 callers that do
-// nothing but make the calls. The hub has 64 slots for answers: a quarter of
-// Concurrency is kept for heartbeats.
+// in the memory store. x-bare is the throughput, divided by that of 64 callers
+// that only make the calls. The hub has 64 slots for answers, because a quarter
+// of Concurrency is reserved for heartbeats.
 func BenchmarkBacklog(b *testing.B) {
 	var ratios, rates []float64
 	for b.Loop() {
@@ -37,7 +37,7 @@ func BenchmarkBacklog(b *testing.B) {
 			rates = append(rates, backlogSize/ours.Seconds())
 		}
 	}
-	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(0, "ns/op") // the rounds report their own times
 	b.ReportMetric(median(rates), "rate/s")
 	reportRatio(b, "x-bare", ratios)
 }
@@ -72,7 +72,7 @@ func drain(b *testing.B) time.Duration {
 type slow struct {
 	completer.Completer
 	taken atomic.Int64
-	over  chan struct{} // a backlog was taken
+	over  chan struct{} // closed when a backlog is delivered
 }
 
 func (s *slow) Complete(context.Context, completer.Target, completer.Outcome) error {

@@ -20,16 +20,16 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkBeat heartbeats for activities that wait, by the bare SDK with so
-// many goroutines, which have the task tokens at hand, and by a hub with so many
-// calls at once, which claims, calls and writes back. In a round each activity
-// gets one beat. The rounds of both are interleaved, on one server and for the
-// same activities, so that a machine that drifts harms both alike.
+// BenchmarkBeat heartbeats for waiting activities. The bare SDK uses n
+// goroutines that have the task tokens in memory. A hub makes n calls at once,
+// and also claims entries and writes them back. In a round, each activity gets
+// one heartbeat. The rounds of both alternate, on one server and for the same
+// activities, so that a change in the machine's speed affects both alike.
 //
-// x-sdk is Latchkey's throughput relative to the bare SDK's, and x-floor relative
-// to the SDK with one bare read and one bare write of the store's server before
-// each call: the median over the rounds. Each heartbeat of Latchkey's is a durable
-// write.
+// x-sdk is Latchkey's throughput, divided by the bare SDK's. x-floor is the
+// same, but before each call the SDK makes one bare read and one bare write on
+// the store's server. Both metrics are medians over the rounds. Each heartbeat
+// of Latchkey is a durable write.
 func BenchmarkBeat(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
@@ -43,11 +43,11 @@ func BenchmarkBeat(b *testing.B) {
 	}
 }
 
-// interval is so short that all beats are due in the next round, and long
-// enough that none is due twice in one.
+// interval is short enough that all beats are due in the next round, and long
+// enough that no beat is due twice in a round.
 const interval = 5 * time.Millisecond
 
-// beats is a set of activities that wait.
+// beats is a set of waiting activities.
 type beats struct {
 	client  client.Client
 	hub     *async.Hub
@@ -57,7 +57,7 @@ type beats struct {
 	floor   func(ctx context.Context) error // a bare read and a bare write
 }
 
-// counting is a completer that counts the beats that were taken.
+// counting is a completer that counts the accepted beats.
 type counting struct {
 	completer.Completer
 	taken atomic.Int64
@@ -95,7 +95,7 @@ func newBeats(b *testing.B, s store.Store, callers int) *beats {
 	}, Worker: worker.Options{MaxConcurrentActivityTaskPollers: 4, MaxConcurrentWorkflowTaskPollers: 4}})
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	b.Cleanup(cancel)
-	runs := make([]client.WorkflowRun, max(128, 8*callers)) // large enough that the ends of a round count little
+	runs := make([]client.WorkflowRun, max(128, 8*callers)) // large enough that the start and end of a round matter little
 	var failed atomic.Pointer[error]
 	each(len(runs), 8, func(i int) {
 		var err error
@@ -120,10 +120,11 @@ func newBeats(b *testing.B, s store.Store, callers int) *beats {
 	return w
 }
 
-// beatTurns is how many rounds of each are taken: they are short, and vary.
+// beatTurns is the number of rounds of each contestant. Rounds are short, and
+// their times vary.
 const beatTurns = 21
 
-// measure takes a round of each contestant at a time.
+// measure runs one round of each contestant in turn.
 func (w *beats) measure(b *testing.B) {
 	w.bare(b, nil) // warms up
 	w.latchkey(b)
@@ -148,7 +149,7 @@ func (w *beats) measure(b *testing.B) {
 			rates = append(rates, float64(len(w.tokens))/ours.Seconds())
 		}
 	}
-	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(0, "ns/op") // the rounds report their own times
 	reportRatio(b, "x-sdk", ratios)
 	if w.floor != nil {
 		reportRatio(b, "x-floor", floors)
@@ -156,7 +157,7 @@ func (w *beats) measure(b *testing.B) {
 	b.ReportMetric(median(rates), "rate/s")
 }
 
-// bare beats with what the SDK has, with something else before each call.
+// bare sends beats with the SDK. Before each call it calls the given function.
 func (w *beats) bare(b *testing.B, before func(ctx context.Context) error) time.Duration {
 	b.Helper()
 	var failed atomic.Pointer[error]
@@ -176,7 +177,7 @@ func (w *beats) bare(b *testing.B, before func(ctx context.Context) error) time.
 	return took
 }
 
-// latchkey has the hub do all that is due.
+// latchkey makes the hub do everything that is due.
 func (w *beats) latchkey(b *testing.B) time.Duration {
 	b.Helper()
 	before := w.sent.taken.Load()

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// compare takes rounds of both, alternately, so that a machine that drifts
-// affects both alike. It takes at least minTurns, and goes on for budget. It
-// reports n per second of ours, and the ratio of the times as the metric: the
-// median over the turns, and the ends of its 90 % interval with -low and -high
-// after the name.
+// compare runs rounds of both in turn, so that a change in the machine's speed
+// affects both alike. compare runs at least minTurns rounds, and continues for
+// budget. compare reports n per second of the first one, and the ratio of the
+// times as the metric. The ratio is the median over the rounds; the limits of
+// its 90 % interval have -low and -high after the name.
 func compare(b *testing.B, budget time.Duration, n int, metric string, bare, ours func() time.Duration) {
 	b.Helper()
 	bare() // warms up
@@ -30,7 +30,7 @@ func compare(b *testing.B, budget time.Duration, n int, metric string, bare, our
 			rates = append(rates, float64(n)/took.Seconds())
 		}
 	}
-	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(0, "ns/op") // the rounds report their own times
 	b.ReportMetric(median(rates), "rate/s")
 	reportRatio(b, metric, ratios)
 }
@@ -50,9 +50,9 @@ func reportRatio(b *testing.B, metric string, ratios []float64) {
 	b.ReportMetric(high, metric+"-high")
 }
 
-// interval90 returns the interval that has the median of what was sampled with a
-// probability of 90 %, by the normal approximation of the binomial distribution
-// of ranks.
+// interval90 returns the interval that contains the median of the sampled
+// quantity with a probability of 90 %. interval90 uses the normal approximation
+// of the binomial distribution of ranks.
 func interval90(sample []float64) (low, high float64) {
 	slices.Sort(sample)
 	n := float64(len(sample))
@@ -65,7 +65,7 @@ func median(all []float64) float64 {
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
-// quantile returns the time that the share q of the sample is not over.
+// quantile returns the time that the share q of the sample does not exceed.
 func quantile(sample []time.Duration, q float64) time.Duration {
 	slices.Sort(sample)
 	return sample[int(q*float64(len(sample)-1))]

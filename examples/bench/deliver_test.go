@@ -26,10 +26,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// server stands for one that has machines of its own: it gets half of the
-// processors, and collects its garbage between the rounds. It writes down often
-// how far its queues are, which it else does every 30 s, and until then takes
-// longer with each task.
+// server runs the Temporal server as if it had a machine of its own: with half
+// of the processors, and with garbage collections only between the rounds. The
+// server writes the positions of its queues often. By default it does so every
+// 30 s, and until then each task takes longer.
 var server = devtest.Shared{Options: devserver.Options{
 	Env: []string{fmt.Sprint("GOMAXPROCS=", max(1, runtime.NumCPU()/2)), "GOGC=off", "GOMEMLIMIT=2GiB"},
 	DynamicConfig: map[string]any{
@@ -45,15 +45,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the processors can't be shared out:", err)
 		os.Exit(1)
 	}
-	// What Go takes where a container has a quota of one processor. With 1 it
-	// does nothing else while a file is synced, until it notices.
+	// Go would use this value in a container with a quota of one processor.
+	// With 1, Go runs nothing else while a file is synced, until it notices the
+	// blocked call.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
 	}
 	os.Exit(server.Main(m))
 }
 
-// Decision is what the activities await.
+// Decision is the type that the activities await.
 type Decision struct {
 	Approved bool
 	By       string
@@ -61,18 +62,19 @@ type Decision struct {
 
 var approved = Decision{Approved: true, By: "Ann"}
 
-// BenchmarkDeliver answers activities that wait, as a handler of callbacks
-// does, by the bare SDK with the task token that it was handed, and by
-// Latchkey, Open included. The rounds of both are interleaved, on one server,
-// so that a machine that drifts harms both alike.
+// BenchmarkDeliver answers waiting activities as a handler of callbacks does.
+// The bare SDK uses the task token that it got; Latchkey uses the callback ID,
+// and Open is included. The rounds of both alternate on one server, so that a
+// change in the machine's speed affects both alike.
 //
-// x-arrived is Latchkey's throughput relative to the bare SDK's until the answers
-// have reached their workflows, which is the rate that lasts: the median over the
-// rounds. x-floor is the same relative to the SDK with one bare read and one bare
-// write of the store's server before each call, which is what keeping a token
-// costs at least. x-sdk is the throughput up to the last call's return. x-control
-// is that of the bare SDK relative to itself: what it differs from 1 by is chance.
-// The stores sync each write; Temporal's server keeps all in memory.
+// x-arrived compares the time until the answers have reached their workflows:
+// it is Latchkey's throughput, divided by the bare SDK's, as the median over
+// the rounds. The rate of x-arrived can be sustained. For x-floor, the SDK
+// makes one bare read and one bare write on the store's server before each
+// call, which is the least cost of keeping a token. x-sdk compares the
+// throughput until the last call returns. x-control compares the bare SDK with
+// itself: its difference from 1 is chance. The stores sync each write;
+// Temporal's server keeps all data in memory.
 func BenchmarkDeliver(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
@@ -86,18 +88,18 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
-// turns is how many rounds each contestant has. A single round's figure scatters
-// by some 12 %.
+// turns is the number of rounds of each contestant. The result of a single
+// round varies by about 12 %.
 const turns = 11
 
-// answerers is how many callers answer at once.
+// answerers is the number of callers that answer at once.
 const answerers = 64
 
-// measure takes a round of each contestant at a time: the SDK's, Latchkey's, the
-// SDK's again, and the floor's. An iteration takes far longer than the second
-// that the framework wants at least, so there is one.
+// measure runs one round of each contestant in turn: the SDK, Latchkey, the SDK
+// again, and the floor. One iteration takes far longer than the second that the
+// framework requires, so there is only one.
 func (w *world) measure(b *testing.B) {
-	const each = 3 * answerers // answers in a round: enough that its ends, where callers idle, count little
+	const each = 3 * answerers // number of answers in a round: large enough that its start and end, when callers are idle, matter little
 	w.bare(b, each)            // warms up
 	w.latchkey(b, each)
 	var ratios, arrived, control, floors, rates []float64
@@ -116,7 +118,8 @@ func (w *world) measure(b *testing.B) {
 			for _, round := range slices.Concat(rounds[first:], rounds[:first]) {
 				round()
 			}
-			// The geometric mean, so that slow rounds on either side weigh alike.
+			// The geometric mean gives slow rounds on either side the same
+			// weight.
 			ratios = append(ratios, math.Sqrt(bare.calls*again.calls)/ours.calls)
 			arrived = append(arrived, math.Sqrt(bare.all*again.all)/ours.all)
 			control = append(control, bare.calls/again.calls)
@@ -124,7 +127,7 @@ func (w *world) measure(b *testing.B) {
 			rates = append(rates, float64(each)/ours.all)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(0, "ns/op") // the rounds report their own times
 	b.ReportMetric(median(ratios), "x-sdk")
 	b.ReportMetric(median(control), "x-control")
 	reportRatio(b, "x-arrived", arrived)
@@ -134,7 +137,8 @@ func (w *world) measure(b *testing.B) {
 	b.ReportMetric(median(rates), "rate/s")
 }
 
-// world is a worker with both activities, which hand over what they wait with.
+// world is a worker with both activities. Each activity passes its token or
+// callback ID to the test.
 type world struct {
 	client client.Client
 	hub    *async.Hub
@@ -145,8 +149,8 @@ type world struct {
 	floor  func(ctx context.Context) error // a bare read and a bare write
 }
 
-// lap is how many seconds a round took: up to the last call's return, and until
-// the workflows had all the answers.
+// lap has the durations of a round in seconds: until the last call returned,
+// and until the workflows had all the answers.
 type lap struct{ calls, all float64 }
 
 func newWorld(b *testing.B, s store.Store) *world {
@@ -172,7 +176,7 @@ func newWorld(b *testing.B, s store.Store) *world {
 				id = p.ID()
 				return nil
 			})
-			w.ids <- id // not before: the hand-off isn't what is measured
+			w.ids <- id // sent only now, because the hand-off is not measured
 			return d, err
 		}, activity.RegisterOptions{Name: "latchkey"})
 		r.RegisterWorkflowWithOptions(w.await, workflow.RegisterOptions{Name: "await"})
@@ -181,15 +185,15 @@ func newWorld(b *testing.B, s store.Store) *world {
 	return w
 }
 
-// fourEach polls the normal queue with four pollers, whatever the sticky one has.
-// The SDK's default has all that there are poll the sticky queue while that has
-// a backlog, and then new workflows wait until one of these polls ends: for
-// 5 to 10 s, in one round of ten.
+// fourEach polls the normal queue with four pollers, whatever the number for
+// the sticky queue. By default, all pollers of the SDK poll the sticky queue
+// while it has a backlog. New workflows then wait until one of these polls
+// ends: 5 to 10 s, in one of ten rounds.
 var fourEach = worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
 	InitialNumberOfPollers: 4, MinimumNumberOfPollers: 4, MaximumNumberOfPollers: 4,
 })
 
-// await is a workflow of one activity.
+// await is a workflow with one activity.
 func (w *world) await(ctx workflow.Context, activity string) (Decision, error) {
 	var d Decision
 	o := workflow.ActivityOptions{StartToCloseTimeout: time.Hour, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}}
@@ -200,12 +204,12 @@ func (w *world) await(ctx workflow.Context, activity string) (Decision, error) {
 	return d, err
 }
 
-// bare answers with what the SDK has.
+// bare answers with the SDK and the task token.
 func (w *world) bare(b *testing.B, n int) lap {
 	return w.bareBeside(b, n, func(context.Context) error { return nil })
 }
 
-// bareBeside is as bare, with something else before each answer.
+// bareBeside is like bare, with another call before each answer.
 func (w *world) bareBeside(b *testing.B, n int, before func(ctx context.Context) error) lap {
 	return round(b, w, "bare", w.tokens, n, func(ctx context.Context, token []byte) error {
 		if err := before(ctx); err != nil {
@@ -215,7 +219,7 @@ func (w *world) bareBeside(b *testing.B, n int, before func(ctx context.Context)
 	})
 }
 
-// latchkey answers with the callback ID alone.
+// latchkey answers with only the callback ID.
 func (w *world) latchkey(b *testing.B, n int) lap {
 	return round(b, w, "latchkey", w.ids, n, func(ctx context.Context, id string) error {
 		p, err := async.Open[Decision](ctx, w.hub, id)
@@ -226,8 +230,9 @@ func (w *world) latchkey(b *testing.B, n int) lap {
 	})
 }
 
-// round has n activities wait, and then answers them all. It returns when the
-// workflows have ended, so that the next round has the machine to itself.
+// round makes n activities wait, and then answers all of them. round returns
+// when the workflows have ended, so that the next round has the machine to
+// itself.
 func round[T any](b *testing.B, w *world, name string, waiting <-chan T, n int, answer func(ctx context.Context, waits T) error) lap {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
@@ -276,8 +281,8 @@ func round[T any](b *testing.B, w *world, name string, waiting <-chan T, n int, 
 	return took
 }
 
-// settle waits until nothing of the hand-off goes on: the worker has reported
-// the last activity's function back, and the server has no task left.
+// settle waits until the hand-off is complete: the worker has reported the last
+// activity's function, and the server has no task left.
 func (w *world) settle(b *testing.B, ctx context.Context, runs []client.WorkflowRun) {
 	b.Helper()
 	last := runs[len(runs)-1]
@@ -290,7 +295,7 @@ func (w *world) settle(b *testing.B, ctx context.Context, runs []client.Workflow
 	}
 }
 
-// each calls do for every number below n, from this many goroutines.
+// each calls do for every number below n, from the given number of goroutines.
 func each(n, callers int, do func(i int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup

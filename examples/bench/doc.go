@@ -1,3 +1,3 @@
-// Package bench compares Latchkey's throughput with that of the bare SDK, on one
-// real server.
+// Package bench compares Latchkey's throughput with that of the bare SDK, on
+// one real server.
 package bench

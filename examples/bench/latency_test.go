@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// latencies are the durations of single calls. It is safe for concurrent use.
+// latencies are the durations of single calls. latencies is safe for concurrent
+// use.
 type latencies struct {
 	mu  sync.Mutex
 	all []time.Duration
 }
 
-// of returns do, and notes how long each call of it takes.
+// of returns a function that calls do and records the duration of each call.
 func (l *latencies) of(do func(ctx context.Context, id string) error) func(ctx context.Context, id string) error {
 	return func(ctx context.Context, id string) error {
 		begun := time.Now()

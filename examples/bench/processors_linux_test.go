@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// theServers holds the numbers of the server's processors in the environment of
-// a process that has left them to it.
+// theServers is an environment variable with the numbers of the server's
+// processors, for a process that has left them to the server.
 const theServers = "LATCHKEY_BENCH_SERVER_PROCESSORS"
 
-// leaveHalf has this process, and what it starts, run on half of the processors,
-// and returns the others. A thread that runs could confine only itself and
-// those that it starts, so the program begins anew.
+// leaveHalf restricts this process, and the processes it starts, to half of the
+// processors, and returns the others. A running thread can restrict only itself
+// and the threads that it starts, so the program starts again.
 func leaveHalf() (others []int, err error) {
 	if left, ok := os.LookupEnv(theServers); ok {
 		for number := range strings.FieldsSeq(left) {
@@ -43,7 +43,7 @@ func leaveHalf() (others []int, err error) {
 	if half == 0 {
 		return nil, nil
 	}
-	runtime.LockOSThread() // which becomes the whole program
+	runtime.LockOSThread() // this thread becomes the whole program
 	if err := unix.SchedSetaffinity(0, &all); err != nil {
 		return nil, err
 	}

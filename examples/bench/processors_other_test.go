@@ -2,6 +2,6 @@
 
 package bench
 
-// leaveHalf is known on Linux only. Elsewhere server and callers share all
-// processors, and the server uses no more than half of them at once.
+// leaveHalf works only on Linux. On other systems, server and callers share all
+// processors, and the server uses at most half of them at once.
 func leaveHalf() (others []int, err error) { return nil, nil }

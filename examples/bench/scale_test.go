@@ -12,10 +12,11 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkScale fills a store with waiting entries and measures what each
-// operation then takes: opening the store, claiming 100 due entries, opening a
-// callback, a page of 50, and a count of all. LATCHKEY_BENCH_ENTRIES is the number
-// of entries, and 100,000 if it is not set. Compare two numbers to see what grows.
+// BenchmarkScale fills a store with waiting entries, and then measures single
+// operations: opening the store, claiming 100 due entries, opening a callback,
+// a page of 50, and a count of all. LATCHKEY_BENCH_ENTRIES is the number of
+// entries. The default is 100,000. Compare the results for two numbers to see
+// which costs grow.
 func BenchmarkScale(b *testing.B) {
 	entries := 100_000
 	if text := os.Getenv("LATCHKEY_BENCH_ENTRIES"); text != "" {
@@ -34,7 +35,7 @@ func BenchmarkScale(b *testing.B) {
 			ids := a.put(b, entries, time.Now().Add(24*time.Hour), a.template.Body, a.secret)
 			measured["puts/s"] = float64(entries) / time.Since(begun).Seconds()
 			measured["B/entry"] = float64(at.size(b)-before) / float64(entries)
-			if kind.name != "memory" { // whose entries end with it
+			if kind.name != "memory" { // the entries of a memory store end with it
 				must(b, s.Close())
 				begun = time.Now()
 				s, err = store.Open(b.Context(), at.url)
@@ -79,7 +80,7 @@ func (a *accepting) open(ctx context.Context, id string) error {
 	return err
 }
 
-// claim claims 100 due entries, and has them due no more.
+// claim claims 100 due entries, and sets them to never due.
 func (a *accepting) claim(ctx context.Context, _ string) error {
 	claimed, err := a.store.Claim(ctx, time.Now(), time.Now().Add(time.Hour), 100)
 	if err == nil && len(claimed) != 100 {

@@ -14,8 +14,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// floorKeys is how many values a floor reads and writes in turn, and floorSize
-// how large each is, as an entry.
+// floorKeys is the number of values that a floor reads and writes in turn.
+// floorSize is the size of such a value, which equals the size of an entry.
 const floorKeys, floorSize = 1000, 500
 
 func redisClient(b *testing.B, url string) *goredis.Client {
@@ -27,7 +27,7 @@ func redisClient(b *testing.B, url string) *goredis.Client {
 	return c
 }
 
-// bareRedis reads a value and writes it back, each time another one.
+// bareRedis reads a value and writes it back, with another value each time.
 func bareRedis(b *testing.B, c *goredis.Client) func(ctx context.Context) error {
 	b.Helper()
 	key := func(i int64) string { return fmt.Sprint("floor:", i%floorKeys) }
@@ -45,7 +45,7 @@ func bareRedis(b *testing.B, c *goredis.Client) func(ctx context.Context) error 
 	}
 }
 
-// redisSize returns what Redis has allocated.
+// redisSize returns the memory that Redis has allocated.
 func redisSize(b *testing.B, c *goredis.Client) int64 {
 	b.Helper()
 	info, err := c.Info(b.Context(), "memory").Result()
@@ -69,7 +69,7 @@ func postgresPool(b *testing.B, url string) *pgxpool.Pool {
 	return pool
 }
 
-// barePostgres reads a row and updates it, each time another one.
+// barePostgres reads a row and updates it, with another row each time.
 func barePostgres(b *testing.B, pool *pgxpool.Pool) func(ctx context.Context) error {
 	b.Helper()
 	_, err := pool.Exec(b.Context(), "CREATE TABLE floor (id bigint PRIMARY KEY, body bytea NOT NULL)")
@@ -104,7 +104,7 @@ func fileSize(b *testing.B, path string) int64 {
 	return info.Size()
 }
 
-// heapSize returns what is in use after a collection.
+// heapSize returns the memory in use after a collection.
 func heapSize(*testing.B) int64 {
 	runtime.GC()
 	runtime.GC()

@@ -8,10 +8,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// BenchmarkSize stores 20,000 entries. B/waiting is what a waiting entry takes,
-// B/over how much of that is over the entry's body, and B/delivered what is left
-// of one whose answer was delivered. A database's size includes its indexes, and
-// what it keeps free.
+// BenchmarkSize stores 20,000 entries. B/waiting is the size of a waiting
+// entry, B/over is the part of it that is not the entry's body, and B/delivered
+// is the size of an entry whose answer was delivered. The size of a database
+// includes its indexes and its free space.
 func BenchmarkSize(b *testing.B) {
 	const entries = 20_000
 	for _, kind := range kinds {
@@ -23,7 +23,7 @@ func BenchmarkSize(b *testing.B) {
 				put()
 				return float64(at.size(b)-before) / entries
 			}
-			a.fill(b, 100) // opens the connections, and makes the first pages
+			a.fill(b, 100) // opens the connections, and allocates the first pages
 			waiting := each(func() { a.fill(b, entries) })
 			body := a.delivered(b)
 			delivered := each(func() { a.put(b, entries, a.template.Due, body, "") })

@@ -8,16 +8,16 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt"     // bolt: as a store's URL
-	_ "github.com/latchkey-go/latchkey/store/postgres" // postgres: as a store's URL
-	_ "github.com/latchkey-go/latchkey/store/redis"    // redis: as a store's URL
+	_ "github.com/latchkey-go/latchkey/store/bolt"     // supports bolt: URLs of a store
+	_ "github.com/latchkey-go/latchkey/store/postgres" // supports postgres: URLs of a store
+	_ "github.com/latchkey-go/latchkey/store/redis"    // supports redis: URLs of a store
 )
 
-// kinds are the stores that are measured. All but memory sync each write.
+// kinds are the measured stores. All stores except memory sync each write.
 var kinds = []struct {
 	name  string
 	start func(b *testing.B) place
-	round int // answers in a round without Temporal
+	round int // number of answers in a round without Temporal
 }{
 	{"memory", func(*testing.B) place { return place{url: "memory:", size: heapSize} }, 5000},
 	{"bolt", func(b *testing.B) place {
@@ -47,7 +47,7 @@ var kinds = []struct {
 // place is where a store keeps its entries.
 type place struct {
 	url   string
-	floor func(b *testing.B) func(ctx context.Context) error // a bare read and a bare write on the same server; nil: none is measured
+	floor func(b *testing.B) func(ctx context.Context) error // a bare read and a bare write on the same server; nil if it is not measured
 	size  func(b *testing.B) int64                           // bytes in use
 }
 

@@ -10,9 +10,10 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Completes with a token of an earlier attempt, while the next is in back-off:
-// NotFound: the answer is lost, although by ID it would be accepted at that
-// very moment (the server force-completes). A failure by ID is not.
+// The test completes with a token of an earlier attempt while the next attempt
+// is in backoff: Temporal answers NotFound, and the answer is lost. By ID it
+// would be accepted at the same time (the server force-completes). A failure by
+// ID would not be accepted.
 func TestOldTokenInBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -29,7 +30,8 @@ func TestOldTokenInBackOff(t *testing.T) {
 	}
 }
 
-// Completes with a token of an earlier attempt, while the next runs: NotFound.
+// The test completes with a token of an earlier attempt while the next attempt
+// runs: NotFound.
 func TestOldTokenWhileNextRuns(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -42,8 +44,9 @@ func TestOldTokenWhileNextRuns(t *testing.T) {
 	wantNotFound(t, "heartbeat", r.Client.RecordActivityHeartbeat(r.Context(), info.TaskToken))
 }
 
-// A failure by ID, after a failure by token was accepted, fails the next attempt:
-// attempts are not fenced by ID. No event shows a failure that is retried.
+// A failure by token was accepted. A second failure by ID fails the next
+// attempt, because IDs do not distinguish attempts. No event shows a failure
+// that is retried.
 func TestFailureByIDHitsNextAttempt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -63,9 +66,10 @@ func TestFailureByIDHitsNextAttempt(t *testing.T) {
 	}
 }
 
-// Info.ScheduledTime is that of the ActivityTaskScheduled event in every
-// attempt, while the pending activity's is each attempt's own. In back-off the
-// pending activity has no started time; while an attempt runs, its own.
+// In every attempt, Info.ScheduledTime is the time of the ActivityTaskScheduled
+// event. The pending activity has a separate scheduled time for each attempt.
+// In backoff the pending activity has no started time. While an attempt runs,
+// it has the started time of that attempt.
 func TestTimesOverAttempts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

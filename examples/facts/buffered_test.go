@@ -12,8 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Looks whether a completion arrived, while a workflow task runs: not pending
-// and not in history: the event is buffered until that task ends.
+// The test checks whether a completion arrived while a workflow task runs. The
+// activity is neither pending nor in history, because the event is buffered
+// until that task ends.
 func TestBufferedCompletion(t *testing.T) {
 	t.Parallel()
 	const busy = "busy"

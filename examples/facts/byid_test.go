@@ -13,7 +13,7 @@ import (
 )
 
 // A run uses an activity ID twice. A late answer by ID and run ID for the first
-// activity completes the second. Only the times distinguish the two.
+// activity completes the second. Only the times distinguish the two activities.
 func TestActivityIDTwice(t *testing.T) {
 	t.Parallel()
 	const twice = "twice"
@@ -45,8 +45,8 @@ func TestActivityIDTwice(t *testing.T) {
 	}
 }
 
-// Completes by ID with an empty run ID: reaches whatever run is current: with
-// Go's default IDs ("5" in every run) another run's activity.
+// A completion by ID with an empty run ID reaches the current run. With Go's
+// default IDs ("5" in every run), that may be another run's activity.
 func TestEmptyRunID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -17,8 +17,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Fails with an error that has context.Canceled or a CanceledError anywhere
-// inside: sent as a cancellation and refused: the failure is lost.
+// An error has context.Canceled or a CanceledError anywhere among its causes.
+// The SDK sends it as a cancellation, the server refuses it, and the failure is
+// lost.
 func TestFailureWithCancellationInside(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -34,7 +35,8 @@ func TestFailureWithCancellationInside(t *testing.T) {
 	}
 }
 
-// … forced through as a failure: the workflow ends as cancelled.
+// If such an error is forced through as a failure, the workflow ends as
+// cancelled.
 func TestCancellationForcedThrough(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -52,8 +54,8 @@ func TestCancellationForcedThrough(t *testing.T) {
 	}
 }
 
-// Requests cancellation of an activity with no heartbeat timeout: a client's
-// heartbeat learns of it all the same.
+// The workflow requests cancellation of an activity without a heartbeat
+// timeout. A client's heartbeat still learns of the request.
 func TestCancelWithoutHeartbeatTimeout(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -81,8 +83,8 @@ func TestCancelNotRequested(t *testing.T) {
 	}
 }
 
-// Cancelled where the workflow doesn't wait for it, then completed: accepted,
-// and the workflow never reads it.
+// The workflow cancels the activity without waiting for it. A completion is
+// then accepted, and the workflow never reads it.
 func TestAnswerAfterCancelIsNotRead(t *testing.T) {
 	t.Parallel()
 	const abandon = "abandon"
@@ -123,8 +125,8 @@ func TestAnswerAfterCancelIsNotRead(t *testing.T) {
 	}
 }
 
-// Cancellation requested, then the activity reset: the request stands, and a
-// cancellation is accepted, by token at attempt 1.
+// Cancellation is requested, and then the activity is reset. The request
+// remains, and a cancellation by token is accepted at attempt 1.
 func TestCancelThenReset(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -139,7 +141,7 @@ func TestCancelThenReset(t *testing.T) {
 	wantError[*temporal.CanceledError](t, "workflow's result", run.Get(r.Context(), nil))
 }
 
-// Cancellation requested in back-off: the server closes the activity itself,
+// Cancellation is requested in backoff: the server itself closes the activity
 // at once.
 func TestCancelInBackOff(t *testing.T) {
 	t.Parallel()
@@ -156,8 +158,8 @@ func TestCancelInBackOff(t *testing.T) {
 	}
 }
 
-// Cancellation requested, then a failure: it is accepted and, however
-// retryable, not retried; the workflow gets it.
+// Cancellation is requested, and then a failure is sent. The failure is
+// accepted and not retried, even if it is retryable, and the workflow gets it.
 func TestCancelThenFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

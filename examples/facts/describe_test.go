@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// What a pending activity of a workflow looks like: its state, whether it is
-// paused, its attempt, and when an attempt that runs was started.
+// The test reads a pending activity of a workflow: its state, whether it is
+// paused, its attempt, and the start of the running attempt.
 func TestPendingStates(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -45,8 +45,8 @@ func TestPendingStates(t *testing.T) {
 	check("running, paused, cancellation requested", enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, true, 1, true)
 }
 
-// Heartbeat details are kept over attempts, and shown with the time of the last
-// heartbeat also where it had none.
+// Heartbeat details are kept over attempts. The time of the last heartbeat is
+// shown with them, even if that heartbeat had no details.
 func TestPendingHeartbeat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -16,8 +16,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// codec wraps a payload in another. A bound one opens only what was made for
-// the same activity type, as a codec does that encrypts with additional data.
+// codec wraps a payload in another payload. A bound codec decodes only payloads
+// of the same activity type, as a codec that encrypts with additional data
+// does.
 type codec struct {
 	bound        bool
 	activityType string
@@ -64,7 +65,7 @@ func (c codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error)
 	return out, nil
 }
 
-// newRigWithOptions is newRig with a client of its own.
+// newRigWithOptions is newRig with a client that uses the given options.
 func newRigWithOptions(t *testing.T, o client.Options) *rig.Rig {
 	t.Helper()
 	return rig.New(t, rig.Options{Client: server.Dial(t, o), Register: func(w worker.Registry) {
@@ -81,8 +82,8 @@ func withOptions(r *rig.Rig, c client.Client, info activity.Info, result any) er
 	})
 }
 
-// derive makes a client on the same connection that leaves payloads as they
-// are, and else is as the application's.
+// derive creates a client on the same connection that leaves payloads
+// unchanged, and otherwise equals the application's client.
 func derive(t *testing.T, c client.Client, o client.Options) client.Client {
 	t.Helper()
 	o.DataConverter, o.Logger = nil, quiet
@@ -94,10 +95,11 @@ func derive(t *testing.T, c client.Client, o client.Options) client.Client {
 	return derived
 }
 
-// Sends a stored, already encoded payload through its client: encoded twice by
-// a codec (RawValue skips conversion, not codecs), and the workflow fails. What
-// was stored before the codec is right through the client; what was stored
-// after it is right through the raw service, and through a derived client.
+// A client sends a stored, already encoded payload. The codec encodes it a
+// second time (RawValue skips conversion, but not codecs), and the workflow
+// fails. A payload that was stored before the codec must be sent through the
+// client. A payload that was stored after the codec must be sent through the
+// raw service or a derived client.
 func TestStoredPayload(t *testing.T) {
 	t.Parallel()
 	before, err := converter.GetDefaultDataConverter().ToPayload(approved)
@@ -137,7 +139,7 @@ func TestStoredPayload(t *testing.T) {
 	}
 }
 
-// respond completes by the raw call, with a payload as it is.
+// respond completes with the raw call and an unchanged payload.
 func respond(r *rig.Rig, info activity.Info, p *commonpb.Payload) error {
 	_, err := r.Service().RespondActivityTaskCompleted(r.Context(), &workflowservice.RespondActivityTaskCompletedRequest{
 		Namespace: r.Namespace, TaskToken: info.TaskToken, Identity: ours, Result: &commonpb.Payloads{Payloads: []*commonpb.Payload{p}},
@@ -145,8 +147,8 @@ func respond(r *rig.Rig, info activity.Info, p *commonpb.Payload) error {
 	return err
 }
 
-// Only the …WithOptions calls carry the serialization context: what a codec
-// that is bound to it encoded without can't be read by the workflow.
+// Only the …WithOptions calls carry the serialization context. The workflow
+// cannot read a payload that a bound codec encoded without that context.
 func TestSerializationContext(t *testing.T) {
 	t.Parallel()
 	r := newRigWithOptions(t, client.Options{
@@ -169,8 +171,8 @@ func TestSerializationContext(t *testing.T) {
 	}
 }
 
-// A failure that is stored and sent as an error again, by the application's
-// client: where a cancellation is among its causes, it is sent as one, refused,
+// A failure is stored, and the application's client sends it again as an error.
+// If a cancellation is among its causes, it is sent as a cancellation, refused,
 // and lost.
 func TestStoredFailureWithCancellation(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// unknownID is a UUID that nothing has.
+// unknownID is a UUID that no object has.
 const unknownID = "11111111-1111-4111-8111-111111111111"
 
 // call is one of the four ways to answer by token.
@@ -43,8 +43,8 @@ func calls() map[string]call {
 	}
 }
 
-// An unknown namespace is NotFound to gRPC too, but an error of a type of its
-// own: what is refused must not be taken for what is over.
+// For an unknown namespace, the gRPC code is NotFound too, but the error has a
+// type of its own. A refused call must not be treated as an ended activity.
 func TestUnknownNamespace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -75,7 +75,7 @@ func TestUnknownNamespace(t *testing.T) {
 	wantError[*serviceerror.NamespaceNotFound](t, "complete by ID", byID)
 }
 
-// A token that is none is an invalid argument.
+// A malformed token is an invalid argument.
 func TestGarbageToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -85,8 +85,8 @@ func TestGarbageToken(t *testing.T) {
 	}
 }
 
-// What isn't pending by its IDs is NotFound: another activity ID, another run,
-// another workflow.
+// An answer by IDs that match no pending activity gets NotFound: another
+// activity ID, another run, another workflow.
 func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -105,9 +105,9 @@ func TestUnknownIDs(t *testing.T) {
 	}
 }
 
-// A failure must be an application's on top: any other is an invalid argument,
-// whatever the token. So an SDK error of another kind, given as the failure, is
-// refused: the failure is lost.
+// A failure must be an application failure at the top. Any other failure is an
+// invalid argument, whatever the token. If another kind of SDK error is given
+// as the failure, it is therefore refused and lost.
 func TestFailureMustBeApplications(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

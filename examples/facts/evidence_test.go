@@ -11,11 +11,11 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// mark is what a failure's source carries.
+// mark is the source of a failure.
 const mark = "latchkey:facts"
 
-// The identity of the call that ended an activity stands in the event of its
-// end; and a failure's source in the event.
+// The event of an activity's end contains the identity of the call that ended
+// it. The event of the end also contains the source of the failure.
 func TestIdentityInHistory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -47,15 +47,15 @@ func TestIdentityInHistory(t *testing.T) {
 		Namespace: r.Namespace, TaskToken: info.TaskToken, Identity: ours,
 	})
 	wantNil(t, "cancellation", err)
-	_ = run.Get(r.Context(), nil) // is cancelled by it
+	_ = run.Get(r.Context(), nil) // the workflow is cancelled by it
 	if got := r.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED).GetActivityTaskCanceledEventAttributes().GetIdentity(); got != ours {
 		t.Errorf("cancelled by %q, want %q", got, ours)
 	}
 }
 
-// A retried failure leaves no event. Its source is seen in the pending
-// activity's last failure, and once the activity has ended, in the event of its
-// last attempt's start, which is written then.
+// A retried failure leaves no event. The source of a retried failure is in the
+// pending activity's last failure. After the activity has ended, it is in the
+// event of the last attempt's start, which is written at that time.
 func TestRetriedFailureInHistory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -78,8 +78,8 @@ func TestRetriedFailureInHistory(t *testing.T) {
 	}
 }
 
-// A time-out after a retryable failure carries that failure as its cause. It
-// names no identity.
+// A timeout after a retryable failure has that failure as its cause. The
+// timeout contains no identity.
 func TestTimeoutAfterFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -111,8 +111,8 @@ func TestNoTimeForRetry(t *testing.T) {
 	}
 }
 
-// A completion while no attempt runs has the server write a start of its own,
-// with the identity of the call.
+// If a completion arrives while no attempt runs, the server writes a start
+// event itself, with the identity of the call.
 func TestForcedCompletionInHistory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -26,12 +26,12 @@ var server devtest.Shared
 func TestMain(m *testing.M) {
 	server.Options.DynamicConfig = map[string]any{
 		"frontend.WorkflowPauseEnabled":              true, // off by default
-		"history.transferProcessorUpdateAckInterval": "1s", // for which the deletion of a run that has ended waits
+		"history.transferProcessorUpdateAckInterval": "1s", // the deletion of an ended run waits for this interval
 	}
 	os.Exit(server.Main(m))
 }
 
-// decision is what the activities of these tests return.
+// decision is the result type of the activities in these tests.
 type decision struct {
 	Approved bool
 	By       string
@@ -39,7 +39,7 @@ type decision struct {
 
 var approved = decision{Approved: true, By: "Ann"}
 
-// awaitDecision is the workflow of most tests: one activity.
+// awaitDecision is the workflow of most tests: it has one activity.
 func awaitDecision(ctx workflow.Context, o workflow.ActivityOptions) (decision, error) {
 	return rig.Await[decision](ctx, o)
 }
@@ -54,8 +54,9 @@ func newRig(t *testing.T, register ...func(r worker.Registry)) *rig.Rig {
 	}})
 }
 
-// patient are the options of an activity that doesn't time out within a test,
-// and isn't retried within one unless the failure asks for it, as again does.
+// patient are the options of an activity that does not time out within a test.
+// Such an activity is also not retried within a test, unless the failure asks
+// for that, as again does.
 func patient() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
@@ -64,8 +65,8 @@ func patient() workflow.ActivityOptions {
 	}
 }
 
-// soon is when an activity times out that is to do so, though not before the
-// test has done something with it.
+// soon is the timeout of an activity that must time out, but only after the
+// test has used it.
 const soon = 15 * time.Second
 
 // again is a failure that is retried at once.
@@ -73,7 +74,7 @@ func again() error {
 	return temporal.NewApplicationErrorWithOptions("again", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
 }
 
-// later is a failure that is retried after the end of the test, with patient.
+// later is a failure that, with patient, is retried after the end of the test.
 func later() error { return temporal.NewApplicationError("later", "") }
 
 // completeByID answers an activity of a workflow by its IDs.
@@ -81,7 +82,7 @@ func completeByID(r *rig.Rig, info activity.Info, result any, err error) error {
 	return r.Client.CompleteActivityByID(r.Context(), r.Namespace, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, info.ActivityID, result, err)
 }
 
-// fail reports a failure by the raw call, which sends it as it is.
+// fail reports a failure with the raw call, which sends it unchanged.
 func fail(r *rig.Rig, info activity.Info, failure *failurepb.Failure) error {
 	_, err := r.Service().RespondActivityTaskFailed(r.Context(), &workflowservice.RespondActivityTaskFailedRequest{
 		Namespace: r.Namespace, TaskToken: info.TaskToken, Identity: ours, Failure: failure,
@@ -92,14 +93,14 @@ func fail(r *rig.Rig, info activity.Info, failure *failurepb.Failure) error {
 // ours is the identity of raw calls.
 const ours = "facts/latchkey"
 
-// beat is the raw heartbeat, without details.
+// beat sends a raw heartbeat without details.
 func beat(r *rig.Rig, info activity.Info) (*workflowservice.RecordActivityTaskHeartbeatResponse, error) {
 	return r.Service().RecordActivityTaskHeartbeat(r.Context(), &workflowservice.RecordActivityTaskHeartbeatRequest{
 		Namespace: r.Namespace, TaskToken: info.TaskToken, Identity: ours,
 	})
 }
 
-// failureFrom is a retryable failure with a source.
+// failureFrom returns a retryable failure with a source.
 func failureFrom(source string) *failurepb.Failure {
 	return &failurepb.Failure{
 		Message: "later", Source: source,
@@ -107,7 +108,7 @@ func failureFrom(source string) *failurepb.Failure {
 	}
 }
 
-// wantNil fails the test where err isn't nil.
+// wantNil fails the test if err is not nil.
 func wantNil(t *testing.T, what string, err error) {
 	t.Helper()
 	if err != nil {
@@ -115,7 +116,7 @@ func wantNil(t *testing.T, what string, err error) {
 	}
 }
 
-// wantError fails the test where err isn't an E of the server's.
+// wantError fails the test if err is not a server error of type E.
 func wantError[E error](t *testing.T, what string, err error) {
 	t.Helper()
 	if _, ok := errors.AsType[E](err); !ok {
@@ -140,5 +141,5 @@ func result[T any](t *testing.T, r *rig.Rig, run interface {
 	return value
 }
 
-// quiet is the logger of what fails on purpose.
+// quiet is the logger for expected failures.
 var quiet = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))

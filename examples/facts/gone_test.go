@@ -8,9 +8,9 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// A run that is deleted, as by the end of its retention, is not known to any
-// call: describe, history and answers are NotFound, like an activity that is
-// over. One that was open is terminated by that.
+// No call knows a run that was deleted, for example after its retention.
+// Describe, history and answers get NotFound, as for an activity that is over.
+// The deletion terminates an open run.
 func TestDeletedWorkflow(t *testing.T) {
 	t.Parallel()
 	for name, answered := range map[string]bool{"while its activity waits": false, "after its end": true} {
@@ -37,7 +37,7 @@ func TestDeletedWorkflow(t *testing.T) {
 	}
 }
 
-// The same of a standalone activity.
+// The same holds for a standalone activity.
 func TestDeletedActivity(t *testing.T) {
 	t.Parallel()
 	for name, answered := range map[string]bool{"while it waits": false, "after its end": true} {

@@ -12,8 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Heartbeats without details: erases those that were there, which the next
-// attempt would resume from; also those that the function recorded itself.
+// A heartbeat without details erases the existing details, from which the next
+// attempt would resume. A heartbeat without details also erases details that
+// the function itself recorded.
 func TestEmptyHeartbeatErases(t *testing.T) {
 	t.Parallel()
 	details := make(chan bool, 10)
@@ -51,14 +52,15 @@ func TestEmptyHeartbeatErases(t *testing.T) {
 }
 
 // A heartbeat by ID through the SDK reports only cancellation, although the
-// server's answer also has paused and reset. By token the SDK reports one of the
-// three, in the order cancel, pause, reset. The raw call reports all.
+// server's answer also has paused and reset. By token the SDK reports one of
+// the three, in the order cancel, pause, reset. The raw call reports all
+// signals.
 func TestHeartbeatSignals(t *testing.T) {
 	t.Parallel()
 	type response = workflowservice.RecordActivityTaskHeartbeatResponse
 	for name, c := range map[string]struct {
 		pause, reset, cancel bool
-		token, id            error // what the SDK's heartbeat says, nil or like this
+		token, id            error // what the SDK's heartbeat returns: nil or an error like this
 	}{
 		"none":             {},
 		"paused":           {pause: true, token: activity.ErrActivityPaused},
@@ -101,7 +103,7 @@ func TestHeartbeatSignals(t *testing.T) {
 	}
 }
 
-// wantLike checks that err is want, or a cancellation as want is.
+// wantLike checks that err is want, or is a cancellation if want is one.
 func wantLike(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) && !(temporal.IsCanceledError(err) && temporal.IsCanceledError(want)) {

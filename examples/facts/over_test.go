@@ -12,11 +12,13 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Completes twice, after a time-out, or heartbeats after the end: NotFound, the
-// same for all. (Standalone by ID: see TestStandaloneCompletedTwice.)
+// The test completes twice, completes after a timeout, or heartbeats after the
+// end: Temporal answers NotFound in all cases. (Standalone by ID: see
+// TestStandaloneCompletedTwice.)
 func TestOver(t *testing.T) {
 	t.Parallel()
-	// The workflow goes on after its activity, so that only that is over.
+	// The workflow continues after its activity, so that only the activity is
+	// over.
 	const goesOn = "goesOn"
 	register := func(w worker.Registry) {
 		w.RegisterWorkflowWithOptions(func(ctx workflow.Context, o workflow.ActivityOptions) error {

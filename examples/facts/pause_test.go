@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// timed are the options of an activity that times out, and isn't retried.
+// timed are the options of an activity that times out and is not retried.
 func timed(d time.Duration) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: d,
@@ -21,8 +21,8 @@ func timed(d time.Duration) workflow.ActivityOptions {
 	}
 }
 
-// pass waits until an activity without a worker that starts now has timed out. Its
-// timeout is 2d, so the server's timers are well past d.
+// pass waits until an activity that starts now without a worker has timed out.
+// The timeout of that activity is 2d, so the server's timers are well past d.
 func pass(t *testing.T, r *rig.Rig, d time.Duration) {
 	t.Helper()
 	o := timed(2 * d)
@@ -30,8 +30,8 @@ func pass(t *testing.T, r *rig.Rig, d time.Duration) {
 	wantError[*temporal.TimeoutError](t, "the witness", r.Start(awaitDecision, o).Get(r.Context(), nil))
 }
 
-// Pauses an activity: its timers stand still, completion is accepted, even past
-// schedule-to-close.
+// While an activity is paused, its timers stand still. A completion is
+// accepted, even after schedule-to-close.
 func TestPauseStopsTimers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -45,7 +45,7 @@ func TestPauseStopsTimers(t *testing.T) {
 	}
 }
 
-// … UpdateActivityOptions moves deadlines.
+// UpdateActivityOptions moves the deadlines of an activity.
 func TestUpdateOptionsMovesDeadlines(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -59,7 +59,8 @@ func TestUpdateOptionsMovesDeadlines(t *testing.T) {
 	}
 }
 
-// Paused in back-off: no attempt begins; a completion by ID is accepted.
+// The activity is paused in backoff: no attempt begins, and a completion by ID
+// is accepted.
 func TestPausedInBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -6,8 +6,9 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 )
 
-// Pauses a workflow: it is neither running nor over, and its activity waits, is
-// heard of, and takes its answer, which the workflow reads when the pause ends.
+// A paused workflow is neither running nor over. The activity of a paused
+// workflow waits, accepts heartbeats and accepts its answer, which the workflow
+// reads when the pause ends.
 func TestPausedWorkflow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// Completes while the server can't be reached: an error after the SDK's
-// retries: the answer is lost; the activity waits on.
+// The server cannot be reached during a completion. The client gets an error
+// after the SDK's retries, the answer is lost, and the activity still waits.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	s, err := devserver.Start(t.Context(), devserver.Options{Database: filepath.Join(t.TempDir(), "temporal.db")})
@@ -40,7 +40,7 @@ func TestUnreachable(t *testing.T) {
 	info := r.Next()
 
 	s.Kill()
-	// Without a deadline the SDK tries for a minute.
+	// Without a deadline, the SDK retries for a minute.
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	if err := c.CompleteActivity(ctx, info.TaskToken, approved, nil); err == nil {
@@ -55,8 +55,8 @@ func TestUnreachable(t *testing.T) {
 	wantNil(t, "the answer, given again", c.CompleteActivity(r.Context(), info.TaskToken, approved, nil))
 }
 
-// … or the reply is lost: the SDK tries again by itself, and success turns
-// into NotFound.
+// If the reply is lost, the SDK retries by itself, and gets NotFound after a
+// success.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Int32

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// runTo starts an activity and fails its attempts until attempt n runs. It
-// returns the attempts from the first on.
+// runTo starts an activity and fails its attempts until attempt n runs. runTo
+// returns all attempts.
 func runTo(t *testing.T, r *rig.Rig, o workflow.ActivityOptions, n int32) (client.WorkflowRun, []activity.Info) {
 	t.Helper()
 	run := r.Start(awaitDecision, o)
@@ -28,9 +28,9 @@ func runTo(t *testing.T, r *rig.Rig, o workflow.ActivityOptions, n int32) (clien
 	return run, infos
 }
 
-// Resets an activity at attempt ≥ 2, while it runs: the attempt number goes
-// back to 1, the old token is NotFound; the attempt is still that which was
-// started then. The next attempt has number 2.
+// An activity is reset at attempt 2 or later, while it runs. The attempt number
+// goes back to 1, and the old token gets NotFound. The same attempt continues
+// to run. The next attempt has number 2.
 func TestResetWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -49,14 +49,14 @@ func TestResetWhileRunning(t *testing.T) {
 	wantNotFound(t, "heartbeat by attempt 3's token", err)
 	wantNotFound(t, "completion by attempt 3's token", r.Client.CompleteActivity(r.Context(), third.TaskToken, approved, nil))
 
-	next := r.Next() // after the heartbeat timeout
+	next := r.Next() // the next attempt, after the heartbeat timeout
 	if next.Attempt != 2 || !next.ScheduledTime.Equal(third.ScheduledTime) || !next.StartedTime.After(third.StartedTime) {
 		t.Errorf("the next attempt has number %d, was scheduled at %v and started at %v; want 2, %v, and after %v",
 			next.Attempt, next.ScheduledTime, next.StartedTime, third.ScheduledTime, third.StartedTime)
 	}
 }
 
-// … and by ID a failure reaches the attempt that was renumbered.
+// A failure by ID reaches the attempt that was renumbered.
 func TestResetThenFailureByID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -69,9 +69,9 @@ func TestResetThenFailureByID(t *testing.T) {
 	}
 }
 
-// Resets an activity in back-off: the next attempt has number 1 again, and the
-// first attempt's token is valid again: it can beat or complete the running
-// attempt.
+// An activity is reset in backoff. The next attempt has number 1 again, and the
+// first attempt's token is valid again: it can heartbeat for the running
+// attempt or complete it.
 func TestResetInBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -93,8 +93,9 @@ func TestResetInBackOff(t *testing.T) {
 	}
 }
 
-// Paused, and unpaused with its attempts reset, at attempt 2: that attempt's
-// token is NotFound; the first one's beats and fails the running attempt.
+// At attempt 2, an activity is paused, and unpaused with its attempts reset.
+// The token of attempt 2 gets NotFound. The token of attempt 1 can heartbeat
+// for the running attempt and fail it.
 func TestUnpauseWithReset(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

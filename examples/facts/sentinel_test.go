@@ -22,7 +22,8 @@ func newRigWith(t *testing.T, f func(ctx context.Context) (any, error)) *rig.Rig
 	}})
 }
 
-// Passes activity.ErrResultPending as the error: returns nil and does nothing.
+// If a client passes activity.ErrResultPending as the error, the call returns
+// nil and does nothing.
 func TestErrResultPendingAsFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -38,8 +39,8 @@ func TestErrResultPendingAsFailure(t *testing.T) {
 	}
 }
 
-// Wraps activity.ErrResultPending in the activity: compared with ==, so the
-// activity fails and is retried.
+// If the activity wraps activity.ErrResultPending, it fails and is retried,
+// because the SDK compares with ==.
 func TestErrResultPendingWrapped(t *testing.T) {
 	t.Parallel()
 	r := newRigWith(t, func(context.Context) (any, error) {
@@ -53,8 +54,8 @@ func TestErrResultPendingWrapped(t *testing.T) {
 	}
 }
 
-// Completes before the activity returned activity.ErrResultPending: accepted,
-// and wins over whatever the worker then returns.
+// A completion before the activity has returned activity.ErrResultPending is
+// accepted. The worker's later result is ignored.
 func TestAnswerBeforeSentinel(t *testing.T) {
 	t.Parallel()
 	for name, then := range map[string]error{

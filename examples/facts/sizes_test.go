@@ -22,8 +22,8 @@ const blobLimit = 2 << 20
 
 func oversize() string { return strings.Repeat("x", 3<<20) }
 
-// wantFailedForGood checks that the server has failed the activity by itself,
-// at its first attempt, in spite of its retry policy.
+// wantFailedForGood checks that the server itself has failed the activity at
+// its first attempt, in spite of its retry policy.
 func wantFailedForGood(t *testing.T, r *rig.Rig, run client.WorkflowRun, message string) {
 	t.Helper()
 	if err := run.Get(r.Context(), nil); err == nil {
@@ -38,8 +38,8 @@ func wantFailedForGood(t *testing.T, r *rig.Rig, run client.WorkflowRun, message
 	}
 }
 
-// Completes with a 3 MiB result: returns nil; the server has failed the
-// activity for good.
+// A completion with a 3 MiB result returns nil, and the server has failed the
+// activity permanently.
 func TestOversizeResult(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -48,8 +48,8 @@ func TestOversizeResult(t *testing.T) {
 	wantFailedForGood(t, r, run, "Complete result exceeds size limit")
 }
 
-// Heartbeats with 3 MiB of details: the server fails the activity and answers
-// "canceled".
+// After a heartbeat with 3 MiB of details, the server fails the activity and
+// answers "canceled".
 func TestOversizeHeartbeat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -58,8 +58,7 @@ func TestOversizeHeartbeat(t *testing.T) {
 	wantFailedForGood(t, r, run, "Heartbeat details exceed size limit")
 }
 
-// Fails with a 3 MiB retryable failure: returns nil; the failure becomes
-// terminal.
+// A retryable failure of 3 MiB returns nil, and the failure becomes terminal.
 func TestOversizeFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -68,7 +67,8 @@ func TestOversizeFailure(t *testing.T) {
 	wantFailedForGood(t, r, run, "Failure exceeds size limit")
 }
 
-// Oversize details of a cancellation: returns nil; the activity has failed.
+// A cancellation with too large details returns nil, and the activity has
+// failed.
 func TestOversizeCancelDetails(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -79,12 +79,12 @@ func TestOversizeCancelDetails(t *testing.T) {
 	wantFailedForGood(t, r, run, "Cancel details exceed size limit")
 }
 
-// The limit is measured on the encoded result, as a message: a result of
-// exactly 2 MiB is taken, one byte more isn't.
+// The limit applies to the encoded result, as a message. A result of exactly 2
+// MiB is accepted, and one byte more is not.
 func TestBlobLimit(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	// sized is a result of that many bytes as a message.
+	// sized returns a result that has n bytes as a message.
 	sized := func(size int) *commonpb.Payloads {
 		p := &commonpb.Payload{
 			Metadata: map[string][]byte{"encoding": []byte("binary/plain")},
@@ -103,15 +103,15 @@ func TestBlobLimit(t *testing.T) {
 			Namespace: r.Namespace, TaskToken: r.Next().TaskToken, Result: sized(size),
 		})
 		wantNil(t, "completion near the limit", err)
-		_ = run.Get(r.Context(), nil) // the workflow fails either way: these aren't decisions
+		_ = run.Get(r.Context(), nil) // the workflow fails in both cases, because the results are not decisions
 		if r.Event(run, want) == nil {
 			t.Errorf("result of %d bytes: no %v in history", size, want)
 		}
 	}
 }
 
-// A retryable failure over 4 KiB is kept within another one by the server: our
-// source then stands in the cause.
+// The server wraps a retryable failure over 4 KiB in another failure.
+// Latchkey's source is then in the cause.
 func TestFailureOver4KiB(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -9,8 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A reset of a running standalone activity, unlike one of a workflow, keeps number
-// and token. A heartbeat reports it. The next attempt has number 1.
+// A reset of a running standalone activity keeps its number and token, unlike a
+// reset of a workflow's activity. A heartbeat reports the reset. The next
+// attempt has number 1.
 func TestStandaloneResetWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -27,13 +28,13 @@ func TestStandaloneResetWhileRunning(t *testing.T) {
 		t.Errorf("heartbeat: %v, want it to tell of the reset", got)
 	}
 	wantNil(t, "failure", r.Client.CompleteActivity(r.Context(), second.TaskToken, nil, later()))
-	if next := r.Next(); next.Attempt != 1 { // at once, whatever the retry policy
+	if next := r.Next(); next.Attempt != 1 { // the next attempt begins at once, whatever the retry policy
 		t.Errorf("the next attempt has number %d, want 1", next.Attempt)
 	}
 }
 
-// Resets a standalone activity in back-off: the next attempt has number 1, but
-// unlike a workflow's, the first attempt's token stays invalid.
+// A standalone activity is reset in backoff. The next attempt has number 1, but
+// unlike a workflow's activity, the first attempt's token stays invalid.
 func TestStandaloneResetInBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

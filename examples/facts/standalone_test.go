@@ -25,8 +25,8 @@ func standaloneByID(r *rig.Rig, info activity.Info, result any, err error) error
 	return r.Client.CompleteActivityByActivityID(r.Context(), r.Namespace, info.ActivityID, info.ActivityRunID, result, err)
 }
 
-// Completes twice, standalone and by ID: FailedPrecondition; by token, and for
-// all else: NotFound.
+// The test completes a standalone activity twice. By ID, the second call gets:
+// FailedPrecondition. By token, and for all other calls, it gets: NotFound.
 func TestStandaloneCompletedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -43,9 +43,9 @@ func TestStandaloneCompletedTwice(t *testing.T) {
 	wantNotFound(t, "heartbeat by ID", r.Client.RecordActivityHeartbeatByID(ctx, r.Namespace, "", info.ActivityRunID, info.ActivityID))
 }
 
-// Standalone: a failure by ID of an old attempt hits the next; in back-off a
-// completion by ID is accepted, a failure isn't; a heartbeat by ID works with
-// an empty workflow ID.
+// A failure by ID of an old attempt of a standalone activity reaches the next
+// attempt. In backoff, a completion by ID is accepted, and a failure is not. A
+// heartbeat by ID works with an empty workflow ID.
 func TestStandaloneAttempts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -74,8 +74,8 @@ func TestStandaloneAttempts(t *testing.T) {
 	}
 }
 
-// The last started time of a standalone activity is that of its running attempt,
-// and stays in backoff. Only the state shows whether an attempt runs.
+// The last started time of a standalone activity is the time of its running
+// attempt, and stays in backoff. Only the state shows whether an attempt runs.
 func TestStandaloneDescribe(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -102,9 +102,10 @@ func TestStandaloneDescribe(t *testing.T) {
 	check("paused", enumspb.PENDING_ACTIVITY_STATE_PAUSED, 2)
 }
 
-// Standalone: who ended it. A completion's identity becomes that of the last
-// worker, and so does that of a failure that isn't retried; a cancellation's is
-// nowhere, only its details are kept, with their metadata.
+// The test checks which evidence shows who ended a standalone activity. The
+// identity of a completion, and of a failure that is not retried, becomes the
+// identity of the last worker. The server does not keep the identity of a
+// cancellation, but keeps its details with their metadata.
 func TestStandaloneEvidence(t *testing.T) {
 	t.Parallel()
 	details := &commonpb.Payloads{Payloads: []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("binary/null"), "mark": []byte(mark)}}}}

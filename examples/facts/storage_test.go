@@ -13,7 +13,7 @@ import (
 )
 
 // Raw WorkflowService() calls skip external storage: a 3 MiB result fails the
-// activity, while a derived client stores it outside.
+// activity. A derived client stores such a result outside.
 func TestExternalStorage(t *testing.T) {
 	t.Parallel()
 	o := client.Options{

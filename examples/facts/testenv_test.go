@@ -27,7 +27,7 @@ func newEnv(t *testing.T, answer func(env *testsuite.TestWorkflowEnvironment, to
 	return env
 }
 
-// Tests with TestWorkflowEnvironment: a second completion returns nil, unlike a
+// In TestWorkflowEnvironment, a second completion returns nil, unlike on a
 // server.
 func TestEnvironmentSecondCompletion(t *testing.T) {
 	t.Parallel()
@@ -42,11 +42,12 @@ func TestEnvironmentSecondCompletion(t *testing.T) {
 	}
 }
 
-// … and an activity that waits never times out: as soon as nothing else is to
-// be done, time skips to the workflow's own time-out, ten years by default.
+// In TestWorkflowEnvironment, a waiting activity never times out. When nothing
+// else is left to do, time skips to the workflow's own timeout, which is ten
+// years by default.
 func TestEnvironmentSkipsTime(t *testing.T) {
 	t.Parallel()
-	env := newEnv(t, func(*testsuite.TestWorkflowEnvironment, []byte) {}) // there is no answer
+	env := newEnv(t, func(*testsuite.TestWorkflowEnvironment, []byte) {}) // no answer is given
 	o := patient()
 	o.StartToCloseTimeout = 100 * time.Hour
 	o.RetryPolicy.MaximumAttempts = 1

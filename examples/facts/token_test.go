@@ -7,8 +7,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Reads a task token: clear, unsigned protobuf; one with the attempt altered
-// was accepted: an address, not a credential. It is about 136 bytes.
+// A task token is clear, unsigned protobuf. The server accepts a token with
+// another attempt number, so a token is an address and not a credential. A task
+// token has about 136 bytes.
 func TestTokenIsAnAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -6,9 +6,9 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 )
 
-// Completes with the wrong struct: CompleteActivity returns nil; the workflow
-// reads a zero value (Approved:false) as the answer. A nil pointer result does
-// the same.
+// The test completes with the wrong struct: CompleteActivity returns nil; the
+// workflow reads a zero value (Approved:false) as the answer. A nil pointer as
+// the result has the same effect.
 func TestWrongStructIsZero(t *testing.T) {
 	t.Parallel()
 	type weather struct{ Celsius float64 }
@@ -26,8 +26,8 @@ func TestWrongStructIsZero(t *testing.T) {
 	}
 }
 
-// Completes with a string where a struct is due: returns nil; the workflow
-// fails on decoding.
+// A completion with a string instead of a struct returns nil, and the workflow
+// fails when it decodes the result.
 func TestStringForStruct(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

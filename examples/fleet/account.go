@@ -10,15 +10,15 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// reading is what Temporal knows about one activity.
+// reading is Temporal's data about one activity.
 type reading struct {
 	number      int
-	answer      Answer // that the workflow has read
+	answer      Answer // the answer that the workflow has read
 	completions int    // in the history
 	attempt     int32  // that was completed
 }
 
-// read returns what a workflow has returned, and what its history contains.
+// read returns the result of a workflow and the contents of its history.
 func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]reading, error) {
 	var answers []Answer
 	if err := run.Get(ctx, &answers); err != nil {
@@ -28,7 +28,7 @@ func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]
 	for i := range read {
 		read[i] = reading{number: first + i, answer: answers[i]}
 	}
-	scheduled := make(map[int64]*reading) // by the event's number
+	scheduled := make(map[int64]*reading) // keyed by the event's number
 	events := s.server.Client.GetWorkflowHistory(ctx, run.GetID(), run.GetRunID(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
@@ -62,8 +62,8 @@ func (s *story) read(ctx context.Context, run client.WorkflowRun, first int) ([]
 // long is a wait that an activity survives only with heartbeats.
 const long = heartbeatTimeout * 3 / 2
 
-// account compares the answers that were promised to the survey system with what
-// Temporal has. It returns an error that names all differences.
+// account compares the answers that were promised to the survey system with
+// what Temporal has. account returns an error that names all differences.
 func account(books map[int]question, read []reading) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf("  "+format, args...)) }
 	wrong := func(number int, format string, args ...any) {

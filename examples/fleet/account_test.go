@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestAccountNoticesWhatIsWrong has the account judge what came out otherwise
-// than it should.
+// TestAccountNoticesWhatIsWrong makes account compare wrong results, and checks
+// that it reports them.
 func TestAccountNoticesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	happened := func() (map[int]question, []reading) {
@@ -23,7 +23,7 @@ func TestAccountNoticesWhatIsWrong(t *testing.T) {
 	if _, err := account(happened()); err != nil {
 		t.Fatalf("what came out right: %v, want no error", err)
 	}
-	const one = 10 // it has a rival
+	const one = 10 // this question has a second, different answer
 	for _, c := range []struct {
 		name  string
 		wrong func(q *question, r *reading)

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// takeAnswers is the process that accepts answers. It prints its URL when it is
-// ready.
+// takeAnswers runs the process that accepts answers. takeAnswers prints its URL
+// when it is ready.
 func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (err error) {
 	m, err := join(ctx, storeURL)
 	if err != nil {
@@ -24,8 +24,8 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	if err != nil {
 		return err
 	}
-	// A 200 of this handler is a promise that the answer reaches the workflow, even
-	// if a process dies. A sender that gets no 200, because the process was killed,
+	// If this handler returns 200, the answer reaches the workflow even if a
+	// process dies. A sender that gets no 200 because the process was killed
 	// repeats the answer.
 	answers, err := answer.For[Answer](answer.TypeOptions{})
 	if err != nil {
@@ -39,7 +39,7 @@ func takeAnswers(ctx context.Context, storeURL string, ready func(url string)) (
 	mux.Handle("/callbacks/", http.StripPrefix("/callbacks", handler))
 	server := httpserver.New(mux)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
+	serving.Go(func() { _ = server.Serve(l) }) // Close ends Serve
 	defer serving.Wait()
 	defer func() { _ = server.Close() }()
 	ready("http://" + l.Addr().String() + "/callbacks/")

@@ -29,7 +29,7 @@ One of the processes that accept answers is killed too(?s:.*)
 Nothing is lost\.
 $`)
 
-// TestProgram runs the example as a whole.
+// TestProgram runs the whole example.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	needRedis(t)
@@ -50,7 +50,7 @@ func TestInterrupt(t *testing.T) {
 	p.Wait(1)
 }
 
-// TestWithoutRedis: the program says what to install.
+// TestWithoutRedis: if Redis is missing, the program says what to install.
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
 	_, log := childtest.Start(t, "PATH="+t.TempDir()).Wait(1)

@@ -1,17 +1,17 @@
-// Command fleet is an example of several processes on one store. Two workers hand
-// activities over, and two processes accept the answers. One of each is killed
-// meanwhile.
+// Command fleet is an example of several processes on one store. Two workers
+// hand activities over, and two processes accept the answers. One worker and
+// one of the other processes are killed while the example runs.
 //
 //	go -C examples run ./fleet
 //
-// It starts a Redis (redis-server must be installed), the four processes and a
-// Temporal server, or uses the one that the TEMPORAL_* environment names. At the
-// end it compares what was promised with what Temporal has. The exit code is 0 if
-// nothing is lost.
+// The program starts a Redis (redis-server must be installed), the four
+// processes and a Temporal server. If the TEMPORAL_* environment names a
+// server, it uses that one. At the end it compares the promised answers with
+// Temporal's data. The exit code is 0 if no answer is lost.
 //
-// Read survey.go first, which has the activity, then member.go, which each process
-// uses, and callbacks.go, which accepts answers. The other files play the survey
-// system, kill processes and check the result.
+// Read survey.go first, which has the activity. Then read member.go, which each
+// process uses, and callbacks.go, which accepts answers. The other files play
+// the survey system, kill processes and check the result.
 package main
 
 import (
@@ -35,8 +35,8 @@ func main() {
 	}
 }
 
-// run is the program. If its first argument is a role, it runs one of the processes
-// that the program starts, and prints a line when it is ready.
+// run runs the program. If the first argument is a role, run starts one of the
+// program's processes, which prints a line when it is ready.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ready := func(line string) {
 		_, _ = fmt.Fprintln(stdout, line) // the parent may be gone: see child.Context

@@ -12,15 +12,16 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/child"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // supports redis:// URLs of the store
 )
 
-// claimTime is how soon another process takes over the entries of a dead one. It is
-// shorter than the default, so that the example ends sooner.
+// claimTime is how soon another process takes over the entries of a dead one.
+// The claim time is shorter than the default, so that the example ends sooner.
 const claimTime = 3 * time.Second
 
-// member is what each process of the fleet has: a client, and a hub on the shared
-// store. All hubs are equal: any of them delivers and heartbeats for any activity.
+// member contains the parts that each process of the fleet has: a client, and a
+// hub on the shared store. All hubs are equal: any of them delivers and
+// heartbeats for any activity.
 type member struct {
 	temporal client.Client
 	hub      *async.Hub
@@ -68,7 +69,7 @@ func (m member) leave() error {
 	return m.entries.Close()
 }
 
-// work is the worker's process.
+// work runs the worker's process.
 func work(ctx context.Context, storeURL, outside, queue string, ready func(string)) (err error) {
 	m, err := join(ctx, storeURL)
 	if err != nil {

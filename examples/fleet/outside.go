@@ -21,17 +21,17 @@ const (
 	// than the heartbeat timeout.
 	longestWait = 2 * heartbeatTimeout
 
-	// rivalEvery is the number of questions of which one gets a second, different
-	// answer.
+	// rivalEvery is how many questions there are for each one that gets a
+	// second, different answer.
 	rivalEvery = 10
 )
 
-// outside is the survey system: people who answer, with a program that repeats each
-// answer until it is accepted. It is never killed, so it knows which answers were
-// promised.
+// outside is the survey system: people who answer, and a program that repeats
+// each answer until it is accepted. The survey system is never killed, so it
+// knows which answers were promised.
 type outside struct {
 	ctx   context.Context // of the answering
-	doors []string        // URLs that take answers
+	doors []string        // URLs that accept answers
 
 	mu      sync.Mutex
 	asked   map[int]question
@@ -42,12 +42,12 @@ type outside struct {
 // question is the state of one question.
 type question struct {
 	id      string
-	times   int           // when it was asked
-	answer  Answer        // the same in each delivery
+	times   int           // how often it was asked
+	answer  Answer        // the answer, which is the same in each delivery
 	sent    int           // tries
-	waited  time.Duration // when the answer was accepted
+	waited  time.Duration // the time until the answer was accepted
 	taken   bool
-	refused bool   // a different answer, sent after the accepted one
+	refused bool   // a different answer was sent after the accepted one, and was refused
 	wrong   string // a wrong response
 }
 
@@ -74,8 +74,8 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pause(r.Context(), askTime)
 }
 
-// reply sends the answer when it is due, until it is accepted. It tries the URLs in
-// turn, because one of the processes may be dead.
+// reply sends the answer when it is due, until it is accepted. reply tries the
+// URLs in turn, because one of the processes may be dead.
 func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 	pause(o.ctx, mrand.N(longestWait))
 	for door := mrand.IntN(len(o.doors)); ; door++ {
@@ -103,7 +103,7 @@ func (o *outside) reply(number int, id string, a Answer, asked time.Time) {
 	}
 }
 
-// challenge sends a different answer than the accepted one.
+// challenge sends an answer that differs from the accepted one.
 func (o *outside) challenge(number int, id string) {
 	for door := 0; o.ctx.Err() == nil; door++ {
 		got, err := o.send(o.doors[door%len(o.doors)]+id+"/complete", Answer{"a rival's"})
@@ -120,7 +120,8 @@ func (o *outside) challenge(number int, id string) {
 	}
 }
 
-// end returns when no answer is under way. The context must have ended.
+// end returns when no reply is being sent. The context must have ended before
+// end is called.
 func (o *outside) end() {
 	o.mu.Lock()
 	o.over = true
@@ -161,7 +162,7 @@ func (o *outside) look(number int) question {
 	return o.asked[number]
 }
 
-// books returns what the survey system knows.
+// books returns the survey system's record of the questions.
 func (o *outside) books() map[int]question {
 	o.mu.Lock()
 	defer o.mu.Unlock()

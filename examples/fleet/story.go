@@ -22,11 +22,12 @@ import (
 
 const (
 	surveys = 8
-	each    = 30 // questions of a survey
+	each    = 30 // number of questions in a survey
 	total   = surveys * each
 )
 
-// errLate bounds the example, which takes half a minute.
+// errLate ends the example if it takes too long. errLate normally takes half a
+// minute.
 var errLate = errors.New("the example has not ended within three minutes")
 
 // story is the program that starts, kills and checks the fleet.
@@ -38,7 +39,7 @@ type story struct {
 	members []*child.Process
 }
 
-// tell starts all processes, runs the example, and stops them.
+// tell starts all processes, runs the example, and stops the processes.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err := redisserver.Find(); err != nil {
 		return err
@@ -68,7 +69,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	asked := httpserver.New(s.outside)
 	var asking sync.WaitGroup
-	asking.Go(func() { _ = asked.Serve(l) }) // it ends by Close
+	asking.Go(func() { _ = asked.Serve(l) }) // Close ends Serve
 	defer asking.Wait()
 	defer s.outside.end()
 	defer fail(nil)
@@ -81,7 +82,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return nil
 }
 
-// stop ends all processes, the Redis last.
+// stop ends all processes, with the Redis last.
 func (s *story) stop() {
 	for i := len(s.members) - 1; i >= 0; i-- {
 		s.members[i].Stop()

@@ -17,11 +17,11 @@ import (
 // Answer is the answer to a question.
 type Answer struct{ Text string }
 
-// ResultType names the type in the store. Types of package main need that,
-// since every program's is called main.
+// ResultType returns the name of the type in the store. Types of package main
+// need this method, because every program's package is called main.
 func (Answer) ResultType() string { return "fleet.Answer" }
 
-// Question is what the survey system is asked.
+// Question is the question that the survey system gets.
 type Question struct {
 	Number     int
 	CallbackID string
@@ -53,15 +53,16 @@ func Survey(ctx workflow.Context, first, n int) ([]Answer, error) {
 	return answers, nil
 }
 
-// Activities are those of the workers.
+// Activities are the activities of the workers.
 type Activities struct {
 	hub     *async.Hub
 	outside string // its URL
 }
 
-// Ask sends the question to the survey system and returns without an answer. If the
-// worker dies before it has asked, its heartbeats stop, and another attempt asks.
-// If it dies afterwards, any process of the fleet keeps the activity alive.
+// Ask sends the question to the survey system and returns without an answer. If
+// the worker dies before it has sent the question, its heartbeats stop, and
+// another attempt sends it. If the worker dies afterwards, any process of the
+// fleet keeps the activity alive.
 func (a *Activities) Ask(ctx context.Context, number int) (Answer, error) {
 	return async.Start(ctx, a.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Answer]) error {
 		question, err := json.Marshal(Question{number, p.ID()})

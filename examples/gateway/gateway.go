@@ -13,23 +13,25 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/examples/internal/httpserver"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // supports redis:// URLs of the store
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// settings is the gateway's configuration: a file that only its user can read.
+// settings is the gateway's configuration, from a file that only its user can
+// read.
 type settings struct {
 	Store         string // URL
 	LinkKey       []byte // of sealed links
-	WebhookSecret string // that the payment provider signs with
+	WebhookSecret string // the payment provider signs with this secret
 }
 
 func (s settings) keys() *webhook.Keys {
 	return &webhook.Keys{Keys: map[string][]byte{"2026-11": s.LinkKey}, Active: "2026-11"}
 }
 
-// serveGateway is the gateway's process. It prints its URL when it is ready.
+// serveGateway runs the gateway's process. serveGateway prints its URL when it
+// is ready.
 func serveGateway(ctx context.Context, path string, ready func(url string)) (err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -44,8 +46,8 @@ func serveGateway(ctx context.Context, path string, ready func(url string)) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, entries.Close()) }()
-	// Without a completer the hub only accepts answers. A hub of another process
-	// delivers them.
+	// Without a completer the hub only accepts answers. A hub of another
+	// process delivers the answers.
 	hub, err := async.New(async.Options{Store: entries})
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func serveGateway(ctx context.Context, path string, ready func(url string)) (err
 	}
 	server := httpserver.New(handler)
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) }) // it ends by Close
+	serving.Go(func() { _ = server.Serve(l) }) // Close ends Serve
 	defer serving.Wait()
 	defer func() { _ = server.Close() }()
 	ready("http://" + l.Addr().String())
@@ -95,7 +97,7 @@ func routes(hub *async.Hub, s settings) (http.Handler, error) {
 		if err := json.Unmarshal(body, &event); err != nil || event.Type != "payment.received" {
 			return webhook.ErrIgnore
 		}
-		// A payment may come before its activity.
+		// A payment may arrive before its activity.
 		p, err := async.OpenKey[Payment](ctx, hub, event.Order, async.KeyOptions{Namespace: namespace, Early: 24 * time.Hour})
 		if err != nil {
 			return err

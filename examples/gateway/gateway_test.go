@@ -36,7 +36,7 @@ Temporal is stopped\.
 All as expected: 3 workflows, (?s:.*)
 $`)
 
-// TestProgram runs the example as a whole.
+// TestProgram runs the whole example.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	if err := redisserver.Find(); err != nil {

@@ -2,14 +2,15 @@
 //
 //	go -C examples run ./gateway
 //
-// The gateway has no client and no credentials for Temporal. It accepts answers for
-// the activities of another process: from people through sealed links, and from a
-// payment provider through signed webhooks. Temporal is stopped meanwhile. The
-// example starts its own Temporal server and a Redis (redis-server must be
-// installed). The exit code is 0 if each workflow gets the accepted answers.
+// The gateway has no client and no credentials for Temporal. The gateway
+// accepts answers for the activities of another process: from people through
+// sealed links, and from a payment provider through signed webhooks. Temporal
+// is stopped for part of the time. The example starts its own Temporal server
+// and a Redis (redis-server must be installed). The exit code is 0 if each
+// workflow gets the accepted answers.
 //
-// Read gateway.go first, which is the whole gateway, then workflow.go, which has
-// the activities. story.go plays the people and the payment provider.
+// Read gateway.go first, which is the whole gateway. Then read workflow.go,
+// which has the activities. story.go plays the people and the payment provider.
 package main
 
 import (
@@ -33,8 +34,8 @@ func main() {
 	}
 }
 
-// run is the program. If its first argument is a role, it runs one of the processes
-// that the program starts, and prints a line when it is ready.
+// run runs the program. If the first argument is a role, run starts one of the
+// program's processes, which prints a line when it is ready.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	ready := func(line string) {
 		_, _ = fmt.Fprintln(stdout, line) // the parent may be gone: see child.Context

@@ -35,7 +35,8 @@ import (
 
 const orders = 3
 
-// errLate bounds the example, which takes a quarter of a minute.
+// errLate ends the example if it takes too long. errLate normally takes a
+// quarter of a minute.
 var errLate = errors.New("the example has not ended within four minutes")
 
 // story is the program that starts and checks the gateway.
@@ -51,7 +52,7 @@ type story struct {
 	links map[string]string // by order
 }
 
-// tell starts all processes, runs the example, and stops them.
+// tell starts all processes, runs the example, and stops the processes.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	if err := redisserver.Find(); err != nil {
 		return err
@@ -61,7 +62,8 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(s.directory)) }()
-	// The example stops the server, so it uses none that others use.
+	// The example stops the server, so it must not use a server that others
+	// use.
 	s.server, err = devserver.Start(ctx, devserver.Options{Database: filepath.Join(s.directory, "temporal.db"), Log: notices{stderr}})
 	if err != nil {
 		return err
@@ -78,8 +80,8 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	return err
 }
 
-// notices prints that the build of the server takes minutes. It drops the server's
-// own log.
+// notices prints that the build of the server takes minutes. Other log lines of
+// the server are dropped.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {
@@ -221,7 +223,7 @@ func (s *story) work(ctx context.Context) (temporal client.Client, end func(), e
 	}
 	running, halt := context.WithCancel(ctx)
 	var outbox sync.WaitGroup
-	outbox.Go(func() { _ = hub.Run(running) }) // it ends with running
+	outbox.Go(func() { _ = hub.Run(running) }) // Run ends when running ends
 	return temporal, func() { halt(); outbox.Wait(); w.Stop(); stop() }, nil
 }
 
@@ -272,7 +274,7 @@ func (s *story) answer(ctx context.Context) error {
 	return nil
 }
 
-// signed returns the headers of Standard Webhooks.
+// signed returns the headers of a Standard Webhooks message.
 func (s *story) signed(id, body string) http.Header {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(s.settings.WebhookSecret, "whsec_"))
 	at := strconv.FormatInt(time.Now().Unix(), 10)

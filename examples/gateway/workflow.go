@@ -11,7 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// namespace is where the activities run. Business keys belong to a namespace.
+// namespace is the namespace of the activities. Business keys belong to a
+// namespace.
 const namespace = "default"
 
 // Approval is a person's answer.
@@ -20,8 +21,8 @@ type Approval struct {
 	By       string `json:"by"`
 }
 
-// ResultType names the type in the store. Types of package main need that, since
-// every program's package is called main.
+// ResultType returns the name of the type in the store. Types of package main
+// need this method, because every program's package is called main.
 func (Approval) ResultType() string { return "gateway.Approval" }
 
 // Payment is the payment provider's answer.
@@ -29,7 +30,7 @@ type Payment struct {
 	Cents int64 `json:"cents"`
 }
 
-// ResultType names the type in the store.
+// ResultType returns the name of the type in the store.
 func (Payment) ResultType() string { return "gateway.Payment" }
 
 // Order waits for an approval and a payment, and returns both.
@@ -48,7 +49,7 @@ func Order(ctx workflow.Context, order string) (string, error) {
 	return fmt.Sprintf("%s: approved %t by %s, paid %d cents", order, approval.Approved, approval.By, payment.Cents), nil
 }
 
-// Activities are those of the worker.
+// Activities are the activities of the worker.
 type Activities struct {
 	hub  *async.Hub
 	keys *webhook.Keys
@@ -71,7 +72,7 @@ func (a *Activities) Approve(ctx context.Context, order string) (Approval, error
 }
 
 // AwaitPayment waits for the payment provider, which knows the order's number
-// and no callback ID.
+// but no callback ID.
 func (a *Activities) AwaitPayment(ctx context.Context, order string) (Payment, error) {
 	return async.Start(ctx, a.hub, async.StartOptions{Key: order}, func(context.Context, async.Pending[Payment]) error { return nil })
 }

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestBackendsPage compares docs/backends.md with this package, store/postgres and
-// storetest: its code is theirs, and the names in it exist.
+// TestBackendsPage compares docs/backends.md with this package, store/postgres
+// and storetest. The code on the page must occur in them, and the names on it
+// must exist.
 func TestBackendsPage(t *testing.T) {
 	t.Parallel()
 	page := read(t, "../../docs/backends.md")
@@ -38,7 +39,8 @@ func TestBackendsPage(t *testing.T) {
 	}
 }
 
-// TestSize counts the lines of code, which docs/backends.md states.
+// TestSize counts the lines of code and compares the number with
+// docs/backends.md.
 func TestSize(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("*.go")
@@ -61,7 +63,8 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// read returns the files that a pattern matches, one after the other.
+// read returns the contents of the files that match a pattern, one after the
+// other.
 func read(t *testing.T, pattern string) string {
 	t.Helper()
 	paths, err := filepath.Glob(pattern)

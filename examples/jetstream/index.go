@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// index is what one process knows of the stream: the version and the due time of
-// each entry, as of a position. It is a hint. Its methods may be called by any
-// number of goroutines.
+// index is one process's knowledge of the stream, as of a position: the version
+// and the due time of each entry. The index is a hint. Any number of goroutines
+// may call the methods of an index.
 type index struct {
 	mu       sync.Mutex
 	position uint64 // the last sequence number that was read
 	known    map[string]mark
-	due      marks // oldest first; those that known does not have are stale
+	due      marks // oldest first; marks that are not in known are stale
 }
 
 // mark is a version of an entry.
@@ -25,27 +25,27 @@ type mark struct {
 	due     int64 // 0 for never
 }
 
-// next returns the sequence number to read on from.
+// next returns the sequence number at which to continue reading.
 func (x *index) next() uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.position + 1
 }
 
-// reached notes that there is nothing to read up to a sequence number.
+// reached records that there is nothing to read up to a sequence number.
 func (x *index) reached(position uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.position = max(x.position, position)
 }
 
-// read notes a message that was read on.
+// read records a message that was read from the stream.
 func (x *index) read(m mark) {
 	x.apply(m)
 	x.reached(m.version)
 }
 
-// apply notes a version, unless a newer one is known.
+// apply records a version, unless a newer one is known.
 func (x *index) apply(m mark) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -60,11 +60,11 @@ func (x *index) apply(m mark) {
 		heap.Push(&x.due, m)
 	}
 	if m.version == x.position+1 {
-		x.position = m.version // a write of this process, with none before it unread
+		x.position = m.version // this process wrote the message, and has read every message before it
 	}
 }
 
-// forget drops an entry that is no longer at this version.
+// forget drops an entry that no longer has this version.
 func (x *index) forget(m mark) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -73,7 +73,8 @@ func (x *index) forget(m mark) {
 	}
 }
 
-// take removes up to n entries from the index that are due, the oldest first.
+// take removes up to n due entries from the index, and returns the oldest
+// first.
 func (x *index) take(now int64, n int) (due []mark) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -85,7 +86,7 @@ func (x *index) take(now int64, n int) (due []mark) {
 	return due
 }
 
-// putBack returns entries that were taken and not claimed.
+// putBack returns entries to the index that were taken and not claimed.
 func (x *index) putBack(due []mark) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -1,35 +1,36 @@
-// Package jetstream is an example of a backend for an engine that has no ordered
-// index: NATS JetStream. It keeps an entry as the last message of a subject, as a
-// key-value bucket does. It implements [store.Store] with the client of NATS and
-// package store only.
+// Package jetstream is an example of a backend for NATS JetStream, an engine
+// without an ordered index. The package keeps an entry as the last message of a
+// subject, as a key-value bucket does. The package implements [store.Store]
+// with only the client of NATS and package store.
 //
 // # Layout
 //
-// Each entry is one message of a stream that keeps one message for each subject.
-// The subject has the entry's ID, the body is the entry's, and a header has its
-// due time. The version is the message's sequence number, which JetStream never
-// gives twice. JetStream publishes a message on condition that the last sequence
-// number of its subject is the expected one: that is Put's compare-and-swap.
+// Each entry is one message of a stream that keeps one message for each
+// subject. The subject contains the entry's ID, the body of the message is the
+// entry's body, and a header contains its due time. The version is the
+// message's sequence number, which JetStream never gives twice. JetStream
+// publishes a message on the condition that the last sequence number of its
+// subject is the expected one. Put's compare-and-swap uses this condition.
 //
-// JetStream cannot ask for entries by due time, so each process keeps an index in
-// memory. The index may be behind, and then it is only a hint: before Claim
-// answers that nothing is due, it asks the stream for its newest sequence number
-// and reads on to it. What Claim takes, it takes by compare-and-swap.
+// JetStream cannot ask for entries by due time, so each process keeps an index
+// in memory. The index may be behind, so it is only a hint. Before Claim
+// answers that no entry is due, it asks the stream for its newest sequence
+// number and reads up to it. Claim takes each entry by compare-and-swap.
 //
-// The store does not use the client's key-value API. Its buckets let replicas
-// answer reads, which may be old, and it sets no headers.
+// The store does not use the client's key-value API. The buckets of that API
+// let replicas answer reads, which may be stale, and the API sets no headers.
 //
 // # Durability
 //
 // A write is acknowledged when a majority of the stream's replicas has it. With
-// one replica it survives the end of the server. It survives a loss of power only
-// if the server has "sync_interval: always".
+// one replica, the write survives the end of the server. The write survives a
+// loss of power only if the server has "sync_interval: always".
 //
 // # Limits
 //
-// A body has about 1 MiB at most, NATS's default for messages: see
-// [Store.MaxBody]. Each process reads each write once, and keeps about 150 bytes
-// for each entry.
+// A body has at most about 1 MiB, NATS's default limit for messages: see
+// [Store.MaxBody]. Each process reads each write once, and keeps about 150
+// bytes for each entry.
 package jetstream
 
 import (
@@ -50,7 +51,8 @@ import (
 
 const backend = "jetstream"
 
-// Store is a store in a JetStream stream. Any number of processes may share it.
+// Store is a store in a JetStream stream. Any number of processes may share the
+// stream.
 type Store struct {
 	conn   *line
 	js     jetstream.JetStream
@@ -58,7 +60,7 @@ type Store struct {
 	prefix string // of subjects
 	index  index
 
-	turn   chan struct{} // held by the call that reads on or claims
+	turn   chan struct{} // held by the call that reads from the stream or claims
 	unsure atomic.Bool   // a write got no answer
 
 	mu     sync.RWMutex // held by calls, so that Close waits for them
@@ -70,8 +72,8 @@ var (
 	_ store.Limiter = (*Store)(nil)
 )
 
-// call runs one method: it checks the arguments, the context and whether the store
-// is closed, waits for the connection, and wraps the error.
+// call runs one method. call checks the arguments, the context and whether the
+// store is closed, waits for the connection, and wraps the error.
 func call[T any](ctx context.Context, s *Store, op, id string, invalid error, f func(ctx context.Context) (T, error)) (result T, err error) {
 	if err = invalid; err == nil {
 		err = ctx.Err()
@@ -123,9 +125,9 @@ func (s *Store) check(e store.Entry) error {
 	return nil
 }
 
-// publish replaces the entry at e.Version. Sequence number 0 is that of a subject
-// without a message. It waits for the answer even if the context ends: the server
-// may answer a read before a message that was sent earlier.
+// publish replaces the entry at e.Version. A subject without a message has
+// sequence number 0. publish waits for the answer even if the context ends,
+// because the server may answer a read before a message that was sent earlier.
 func (s *Store) publish(ctx context.Context, e store.Entry) (uint64, error) {
 	var ack *jetstream.PubAck
 	err := s.conn.write(ctx, func(ctx context.Context) (err error) {
@@ -143,9 +145,10 @@ func (s *Store) publish(ctx context.Context, e store.Entry) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// settle makes sure, after a write without an answer, that the write has taken
-// place or never will. A stream handles messages in order, so it publishes one that
-// the stream refuses, and waits for that answer.
+// settle is called after a write without an answer. When settle returns, the
+// write has taken place or never will. A stream handles messages in order.
+// Therefore settle publishes a message that the stream refuses, and waits for
+// the refusal.
 func (s *Store) settle(ctx context.Context) error {
 	if !s.unsure.Load() {
 		return nil
@@ -171,8 +174,9 @@ func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// delete removes the message with that sequence number. It first looks whose
-// message that is: a version may be any number, also that of another entry.
+// delete removes the message with this sequence number. delete first checks
+// whose message it is, because a version may be any number, including the
+// version of another entry.
 func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 	last, err := s.stream.GetLastMsgForSubject(ctx, s.subject(id))
 	switch {
@@ -188,7 +192,7 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 		s.index.forget(mark{id: id, version: version})
 		return nil
 	}
-	// Another call may have been faster: it has deleted the entry, or replaced it.
+	// Another call may have been faster and deleted or replaced the entry.
 	switch _, after := s.stream.GetLastMsgForSubject(ctx, s.subject(id)); {
 	case errors.Is(after, jetstream.ErrMsgNotFound):
 		return nil
@@ -234,9 +238,9 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) (claimed
 				e.Due = time.UnixMilli(until.UnixMilli()).UTC()
 				claimed, size = append(claimed, e), size+len(e.Body)
 			case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound):
-				s.index.forget(m) // the next turn reads what it has become
+				s.index.forget(m) // the next turn reads the new version
 			case errors.Is(err, store.ErrCorrupt):
-				damaged = err // it stays out of the index until this process ends
+				damaged = err // the entry stays out of the index until this process ends
 			case len(claimed) > 0:
 				s.index.putBack(due[i:])
 				return claimed, nil
@@ -251,7 +255,8 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) (claimed
 	}
 }
 
-// at returns the entry as the index knows it, or ErrNotFound if it has changed.
+// at returns the entry in the version that the index knows, or ErrNotFound if
+// it has changed.
 func (s *Store) at(ctx context.Context, m mark) (store.Entry, error) {
 	msg, err := s.stream.GetMsg(ctx, m.version)
 	if err != nil {
@@ -260,8 +265,8 @@ func (s *Store) at(ctx context.Context, m mark) (store.Entry, error) {
 	return decode(s.prefix, msg)
 }
 
-// readOn reads the messages that the index doesn't know yet, up to the newest. The
-// caller has the turn.
+// readOn reads the messages that the index does not know yet, up to the newest.
+// The caller must have the turn.
 func (s *Store) readOn(ctx context.Context) error {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
@@ -275,7 +280,7 @@ func (s *Store) readOn(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
-			e, _ := decode(s.prefix, m) // the index has damaged entries too
+			e, _ := decode(s.prefix, m) // the index also contains damaged entries
 			s.index.read(mark{id: e.ID, version: m.Sequence, due: milliseconds(e.Due)})
 		}
 	}
@@ -293,8 +298,8 @@ func (s *Store) takeTurn(ctx context.Context) error {
 
 func (s *Store) endTurn() { <-s.turn }
 
-// List implements [store.Store]. It reads on to the newest message, and then gets
-// each entry that the index knows.
+// List implements [store.Store]. List reads up to the newest message, and then
+// gets each entry that the index knows.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		_, err := call(ctx, s, "list", "", nil, func(ctx context.Context) (struct{}, error) {
@@ -335,8 +340,8 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// MaxBody implements [store.Limiter]: the largest message of the server, less the
-// room of headers.
+// MaxBody implements [store.Limiter]. MaxBody returns the largest message of
+// the server, minus the room for headers.
 func (s *Store) MaxBody() int { return min(store.MaxStored, s.conn.maxMessage-headerRoom) }
 
 // Close implements [store.Store].
@@ -348,7 +353,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// isMissing reports whether JetStream has no such message.
+// isMissing reports whether the error means that JetStream has no such message.
 func isMissing(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (api.ErrorCode == jetstream.JSErrCodeMessageNotFound || api.Code == 404) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful)

@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
 
-// natsServer is a NATS server within the test's process.
+// natsServer is a NATS server in the test's process.
 type natsServer struct {
 	dir  string
 	port int
@@ -95,7 +95,7 @@ func harness(s *natsServer) storetest.Harness {
 	}
 }
 
-// corrupt publishes a message whose sum is that of another body.
+// corrupt publishes a message with the checksum of another body.
 func corrupt(t *testing.T, s *natsServer, stream, id string) {
 	t.Helper()
 	conn, err := nats.Connect(s.ClientURL())
@@ -125,14 +125,14 @@ func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness(startServer(f))) }
 
 var errCut = errors.New("the test has cut the line")
 
-// cut is a dialer whose connections can be cut: for good, in the middle of a
-// call, or in place of the reply to a write.
+// cut is a dialer whose connections can be cut: permanently, in the middle of a
+// call, or instead of the reply to a write.
 type cut struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	done  bool
-	flaps bool   // the next request is sent, and the connection ends
-	lost  func() // if set, the reply to the next write is lost and this is called
+	flaps bool   // the next request is sent, and then the connection ends
+	lost  func() // if set, the reply to the next write is lost and this function is called
 }
 
 // Dial implements nats.CustomDialer.
@@ -172,12 +172,12 @@ func (c *cut) loseReply(meanwhile func()) {
 	c.lost = meanwhile
 }
 
-// cutLine is one connection. The client writes from several goroutines, and reads
-// from one.
+// cutLine is one connection. Several goroutines of the client write to a
+// cutLine, and one reads from it.
 type cutLine struct {
 	net.Conn
 	of    *cut
-	wrote bool // a write was sent and not answered yet; under of.mu
+	wrote bool // a write was sent and not answered yet; guarded by of.mu
 }
 
 func (l *cutLine) Write(b []byte) (int, error) {

@@ -9,17 +9,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// reconnectWait is how long a call waits for a connection that is down, so that a
+// reconnectWait is how long a call waits for a broken connection, so that a
 // short interruption fails no call.
 const reconnectWait = 2 * time.Second
 
-// answerWait is how long a write waits for its answer, whatever its context says.
+// answerWait is how long a write waits for its answer, even if its context
+// ends.
 const answerWait = 5 * time.Second
 
 var errDown = errors.New("the connection to NATS is down")
 
-// line is a connection to NATS. A call whose connection goes down ends at once: its
-// reply never comes, and the client would wait for it until the context ends.
+// line is a connection to NATS. When a connection breaks, its calls end at
+// once. The replies to these calls never come, and the client would wait for
+// them until the context ends.
 type line struct {
 	*nats.Conn
 	maxMessage int
@@ -29,13 +31,13 @@ type line struct {
 	down chan struct{} // closed while it is down
 }
 
-// dial connects. The client must not buffer while it is disconnected: it would send
-// a write after its caller got an error.
+// dial connects. The client must not buffer while it is disconnected. Otherwise
+// it would send a write after its caller got an error.
 func dial(url string, options ...nats.Option) (*line, error) {
 	l := &line{up: make(chan struct{}), down: make(chan struct{})}
 	options = append(options,
 		nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the client's own prints to standard error
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the client's own handler prints to standard error
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { l.set(false) }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.set(true) }),
 	)
@@ -48,7 +50,7 @@ func dial(url string, options ...nats.Option) (*line, error) {
 	return l, nil
 }
 
-// set notes that the connection is up or down.
+// set records that the connection is up or down.
 func (l *line) set(up bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,8 +72,8 @@ func (l *line) state() (up, down <-chan struct{}) {
 	return l.up, l.down
 }
 
-// during calls f while the connection is up, with a context that ends when it goes
-// down.
+// during calls f while the connection is up. The context of f ends when the
+// connection goes down.
 func (l *line) during(ctx context.Context, f func(ctx context.Context) error) error {
 	up, down := l.state()
 	select {

@@ -17,12 +17,12 @@ const (
 	dueHeader = "Latchkey-Due" // Unix milliseconds; 0 for never
 	sumHeader = "Latchkey-Sum" // CRC-32C of ID, due time and body
 
-	// headerRoom is how many bytes of a message are kept for its headers.
+	// headerRoom is how many bytes of a message are reserved for its headers.
 	headerRoom = 1 << 10
 )
 
 // subject returns the subject of an entry. A dot separates the tokens of a
-// subject, and "=" is in no ID.
+// subject, and no ID contains "=".
 func (s *Store) subject(id string) string { return s.prefix + strings.ReplaceAll(id, ".", "=") }
 
 func encode(prefix string, e store.Entry) *nats.Msg {
@@ -33,8 +33,8 @@ func encode(prefix string, e store.Entry) *nats.Msg {
 	return m
 }
 
-// decode returns the entry of a message. For a damaged one it returns ErrCorrupt,
-// with the ID and the due time as far as they can be read.
+// decode returns the entry of a message. For a damaged message it returns
+// ErrCorrupt, with the ID and the due time if they can be read.
 func decode(prefix string, m *jetstream.RawStreamMsg) (store.Entry, error) {
 	e := store.Entry{ID: strings.ReplaceAll(strings.TrimPrefix(m.Subject, prefix), "=", "."), Version: m.Sequence, Body: m.Data}
 	due, err := strconv.ParseInt(m.Header.Get(dueHeader), 10, 64)

@@ -14,23 +14,25 @@ import (
 
 // Options configures a [Store].
 type Options struct {
-	// URL is that of the NATS servers. Required.
+	// URL is the URL of the NATS servers. Required.
 	URL string
 
-	// Stream is the name of the stream, letters, digits, "-" and "_". Open creates
-	// it. Defaults to "latchkey".
+	// Stream is the name of the stream: letters, digits, "-" and "_". Open
+	// creates it. Defaults to "latchkey".
 	Stream string
 
-	// Replicas is the number of servers that keep the stream, 1 to 5. Defaults to 1.
+	// Replicas is the number of servers that keep the stream, from 1 to 5.
+	// Defaults to 1.
 	Replicas int
 
-	// NATS are options of the connection, such as credentials. Defaults to none.
+	// NATS contains options of the connection, such as credentials. Defaults to
+	// none.
 	NATS []nats.Option
 }
 
 var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Open returns a store. Close closes its connection.
+// Open returns a store. Close of the store closes its connection.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, err := open(ctx, o)
 	return s, store.Wrap("open", backend, "", err)
@@ -52,7 +54,8 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{conn: conn, prefix: "latchkey." + o.Stream + ".", turn: make(chan struct{}, 1)}
 	if s.js, err = jetstream.New(conn.Conn); err == nil {
-		// The same configuration again changes nothing, so processes may open at once.
+		// If the stream already has this configuration, the call changes
+		// nothing, so several processes may open it at once.
 		s.stream, err = s.js.CreateStream(ctx, jetstream.StreamConfig{
 			Name: o.Stream, Subjects: []string{s.prefix + ">"}, MaxMsgsPerSubject: 1,
 			Storage: jetstream.FileStorage, Replicas: max(1, o.Replicas),

@@ -37,14 +37,14 @@ func TestMain(m *testing.M) {
 	os.Exit(server.Main(m))
 }
 
-// bound is how long the killing and the delivery may take. It guards against
+// bound is how long the kills and the delivery may take. bound only prevents
 // hanging; a round takes seconds.
 const bound = 10 * time.Minute
 
-// TestKilledWhileAnswering has 500 activities answered while the worker, the
-// process that takes the callbacks and the one that delivers are killed at
-// random. Every answer that was acknowledged is what its workflow reads, none
-// arrives twice, and no other does.
+// TestKilledWhileAnswering answers 500 activities while it kills three
+// processes at random: the worker, the one that accepts callbacks, and the one
+// that delivers. Each workflow reads the answer that was acknowledged. No
+// answer arrives twice, and no other answer arrives.
 func TestKilledWhileAnswering(t *testing.T) {
 	rounds := 1
 	if os.Getenv("LATCHKEY_SOAK") == "1" {
@@ -106,8 +106,8 @@ func (r *round) run(activities int) {
 	starting := make(chan []client.WorkflowRun, 1)
 	go func() { starting <- r.start(ctx, activities) }()
 
-	// Every answer is to be acknowledged, while one after another is killed, and
-	// each of them early.
+	// Every answer must be acknowledged while one process after another is
+	// killed. Each process is killed early once.
 	early := r.random.Perm(len(names))
 	next := r.soon()
 	for !r.outside.complete(activities) {
@@ -134,7 +134,7 @@ func (r *round) run(activities int) {
 	}
 	acknowledged := time.Since(begun)
 
-	// Who answered is no longer needed.
+	// The process that answered is no longer needed.
 	children["callbacks"].kill()
 	for n, run := range <-starting {
 		var got string
@@ -152,7 +152,7 @@ func (r *round) run(activities int) {
 	}
 }
 
-// soon is when the next process is killed.
+// soon returns the time of the next kill.
 func (r *round) soon() <-chan time.Time {
 	return time.After(time.Duration(r.random.Int64N(int64(1200 * time.Millisecond))))
 }

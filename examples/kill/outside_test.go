@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// outside is who is asked, and answers. It never dies, knows what was
-// acknowledged, and repeats what was not.
+// outside is the external system that gets the requests and answers them.
+// outside never dies, knows which answers were acknowledged, and repeats the
+// others.
 type outside struct {
 	t       *testing.T
 	changed chan struct{}
@@ -25,15 +26,15 @@ type outside struct {
 	repeats    int
 }
 
-// asking is what the external system knows about one activity. Its number decides
-// how it is answered; see offerFor.
+// asking is the external system's knowledge about one activity. The number of
+// the activity decides its answer; see offerFor.
 type asking struct {
 	ids      []string // of its rounds
 	failed   bool     // the first round's failure was acknowledged
 	offered  []string
 	accepted []string // acknowledged results
-	standing string   // the result that must stand, since its rival was refused
-	refused  bool     // a rival to an acknowledged result was refused
+	standing string   // the result that must be final, because its rival was refused
+	refused  bool     // a rival of an acknowledged result was refused
 }
 
 func newOutside(t *testing.T, seed uint64) *outside {
@@ -41,12 +42,12 @@ func newOutside(t *testing.T, seed uint64) *outside {
 }
 
 const (
-	failsFirst = 1 // of the activities by number modulo 4: the first round fails
-	hasRivals  = 2 // at each try one of two results
-	challenged = 3 // an acknowledged result is followed by another, to be refused
+	failsFirst = 1 // the activity's number modulo 4 for these: the first round fails
+	hasRivals  = 2 // each try has one of two results
+	challenged = 3 // an acknowledged result is followed by a different one, which must be refused
 )
 
-// offerFor returns what is to be answered now, or that nothing is.
+// offerFor returns the answer that is due now, or false if none is.
 func (o *outside) offerFor(n int, a *asking) (offer, bool) {
 	kind, round, value := "complete", len(a.ids)-1, fmt.Sprintf("answer-%d", n)
 	switch n % 4 {
@@ -71,15 +72,15 @@ func (o *outside) offerFor(n int, a *asking) (offer, bool) {
 	return offer{n: n, round: round, id: a.ids[round], kind: kind, value: value}, true
 }
 
-// life is one incarnation of the process that takes callbacks.
+// life is one run of the process that accepts callbacks.
 type life struct {
 	in   io.WriteCloser
 	work chan offer
-	sent map[int]bool // what it hasn't answered yet
+	sent map[int]bool // the answers to which it has not responded yet
 	over chan struct{}
 }
 
-// serve has a new process answer all that is unanswered.
+// serve makes a new process answer all unanswered requests.
 func (o *outside) serve(in io.WriteCloser) *life {
 	l := &life{in: in, work: make(chan offer, 4096), sent: make(map[int]bool), over: make(chan struct{})}
 	go func() {
@@ -87,8 +88,8 @@ func (o *outside) serve(in io.WriteCloser) *life {
 		for {
 			select {
 			case order := <-l.work:
-				// An error means that the process is dead, and the next one gets
-				// the answer.
+				// An error means that the process is dead, and the next process
+				// gets the answer.
 				if _, err := fmt.Fprintf(in, "%d %d %s %s %s\n", order.n, order.round, order.id, order.kind, order.value); err != nil {
 					<-l.over
 					return
@@ -109,7 +110,7 @@ func (o *outside) serve(in io.WriteCloser) *life {
 
 func (l *life) end() { close(l.over) }
 
-// order has the current process answer, if there is something to answer.
+// order makes the current process answer if an answer is due.
 func (o *outside) order(n int) {
 	l := o.current
 	if l == nil || l.sent[n] {
@@ -131,7 +132,7 @@ func (o *outside) order(n int) {
 	l.work <- next // each activity has one order at a time, so there is room
 }
 
-// heard takes what a process said.
+// heard handles a line of a process's output.
 func (o *outside) heard(line string, from *life) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,8 +178,8 @@ func (o *outside) heard(line string, from *life) {
 	}
 }
 
-// awaitWord waits until a process says something, but no longer than d: one that
-// takes callbacks may have something to write down then.
+// awaitWord waits until a process prints a line, but no longer than d. At that
+// time, a process that accepts callbacks may have a delivery to record.
 func (o *outside) awaitWord(d time.Duration) {
 	select {
 	case <-o.changed: // said before
@@ -190,7 +191,7 @@ func (o *outside) awaitWord(d time.Duration) {
 	}
 }
 
-// complete reports whether each activity has an answer that stands.
+// complete reports whether each activity has a final answer.
 func (o *outside) complete(activities int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -212,7 +213,7 @@ func (o *outside) progress() string {
 	return fmt.Sprintf("%d asked, %d answered, %d answers repeated", len(o.activities), o.answered(), o.repeats)
 }
 
-// check compares what a workflow has read with what was acknowledged.
+// check compares the result of a workflow with the acknowledged answers.
 func (o *outside) check(n int, got string) {
 	o.t.Helper()
 	o.mu.Lock()

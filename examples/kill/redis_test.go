@@ -27,18 +27,18 @@ import (
 	_ "github.com/latchkey-go/latchkey/store/redis"
 )
 
-// failover is the test's plan: how long Redis is killed again and again, and how
-// many activities are answered meanwhile.
+// failover is the test's plan: how long Redis is killed repeatedly, and how
+// many activities are answered during that time.
 type failover struct {
 	lasts      time.Duration
-	every      time.Duration // from one kill to the next
+	every      time.Duration // the time from one kill to the next
 	down       time.Duration // of that
 	activities int
 }
 
-// TestRedisRestartsWhileAnswering kills Redis every few seconds while activities
-// start, and while their failures and results arrive. No failure ends two
-// attempts, and no attempt ends since the store was away.
+// TestRedisRestartsWhileAnswering kills Redis every few seconds while
+// activities start, and while their failures and results arrive. No failure
+// ends two attempts, and no attempt ends because the store was unreachable.
 func TestRedisRestartsWhileAnswering(t *testing.T) {
 	plan := failover{lasts: 30 * time.Second, every: 10 * time.Second, down: 2 * time.Second, activities: 60}
 	if os.Getenv("LATCHKEY_SOAK") == "1" {
@@ -69,7 +69,7 @@ func TestRedisRestartsWhileAnswering(t *testing.T) {
 	t.Cleanup(w.Stop)
 	running, stop := context.WithCancel(ctx)
 	var hubs sync.WaitGroup
-	hubs.Go(func() { _ = hub.Run(running) }) // it returns why its context ended
+	hubs.Go(func() { _ = hub.Run(running) }) // Run returns the cause of its context's end
 	defer hubs.Wait()
 	defer stop()
 
@@ -142,20 +142,20 @@ func attemptsOf(ctx context.Context, t *testing.T, c client.Client, run client.W
 	return n
 }
 
-// answering is who is asked. It fails the first round of each second activity,
-// and repeats a call until its outcome is known.
+// answering is the external system. answering fails the first round of every
+// second activity, and repeats a call until its outcome is known.
 type answering struct {
 	hub   *async.Hub
 	begin time.Time
 	calls sync.WaitGroup
 
 	mu       sync.Mutex
-	rounds   map[int]int // how many IDs each activity has had
+	rounds   map[int]int // the number of IDs that each activity has had
 	last     map[int]string
 	repeated int
 }
 
-// asked answers a little later, once for each callback ID.
+// asked answers a moment later, once for each callback ID.
 func (o *answering) asked(ctx context.Context, n int, id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -163,7 +163,7 @@ func (o *answering) asked(ctx context.Context, n int, id string) {
 		o.last = make(map[int]string)
 	}
 	if o.last[n] == id {
-		return // asked again within the round
+		return // the activity has asked again within the round
 	}
 	o.last[n] = id
 	o.rounds[n]++
@@ -199,7 +199,7 @@ func (o *answering) repeats() int {
 	return o.repeated
 }
 
-// after waits for so long, or until ctx ends.
+// after waits for the duration d, or until ctx ends.
 func after(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

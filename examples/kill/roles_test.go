@@ -25,17 +25,17 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // supports redis:// URLs of the store
 )
 
-// What makes the test's program be one of the processes instead.
+// These variables turn the test's program into one of the processes.
 const (
 	roleVariable    = "LATCHKEY_KILL_ROLE"
 	addressVariable = "LATCHKEY_KILL_ADDRESS"
 	storeVariable   = "LATCHKEY_KILL_STORE"
 	queueVariable   = "LATCHKEY_KILL_QUEUE"
-	settleVariable  = "LATCHKEY_KILL_SETTLE" // set: its hub settles only
-	runVariable     = "LATCHKEY_KILL_RUN"    // set: a process that takes callbacks delivers too
+	settleVariable  = "LATCHKEY_KILL_SETTLE" // if set, the hub of the process only settles
+	runVariable     = "LATCHKEY_KILL_RUN"    // if set, a process that accepts callbacks also delivers
 )
 
 var roles = map[string]func(ctx context.Context) error{
@@ -44,18 +44,18 @@ var roles = map[string]func(ctx context.Context) error{
 
 const workflowName = "Ask"
 
-// ask is a workflow of one activity, and its result.
+// ask is a workflow with one activity, and returns its result.
 func ask(ctx workflow.Context, n int) (string, error) {
 	var answer string
 	o := workflow.ActivityOptions{
-		StartToCloseTimeout: 10 * time.Second, // after which a killed worker is noticed
+		StartToCloseTimeout: 10 * time.Second, // a killed worker is noticed after this time
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 10 * time.Millisecond, BackoffCoefficient: 1},
 	}
 	return answer, workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), workflowName, n).Get(ctx, &answer)
 }
 
-// connect returns what each process has: a client, and a hub on the store
-// that they share.
+// connect returns the parts that each process has: a client, and a hub on the
+// shared store.
 func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 	o := client.Options{HostPort: os.Getenv(addressVariable), Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
 	c, err := client.Dial(o)
@@ -77,8 +77,8 @@ func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 	return c, hub, err
 }
 
-// runWorker works off the task queue, and says whom it has asked. It never
-// delivers but by Start.
+// runWorker works on the task queue, and prints each request that it sends.
+// runWorker delivers only in Start.
 func runWorker(ctx context.Context) error {
 	c, hub, err := connect(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func runWorker(ctx context.Context) error {
 	return nil
 }
 
-// runDeliverer does what is due, and is mostly the only one that does.
+// runDeliverer runs a hub, and is usually the only process that delivers.
 func runDeliverer(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {
@@ -109,9 +109,9 @@ func runDeliverer(ctx context.Context) error {
 	return hub.Run(ctx)
 }
 
-// runCallbacks gives the answers that it receives, and prints the results. If it
-// also delivers, it prints that an answer is accepted before it records the
-// delivery, so that it can be killed in between.
+// runCallbacks gives the answers that it reads, and prints the results. If
+// runCallbacks also delivers, it prints that an answer is accepted before it
+// records the delivery, so that the test can kill it in between.
 func runCallbacks(ctx context.Context) error {
 	_, hub, err := connect(ctx)
 	if err != nil {
@@ -158,7 +158,7 @@ func (o offer) make(ctx context.Context, hub *async.Hub) error {
 	return p.Complete(ctx, o.value)
 }
 
-// judge names what became of an offer.
+// judge names the result of an offer.
 func judge(err error) string {
 	switch {
 	case err == nil:
@@ -175,7 +175,7 @@ func judge(err error) string {
 
 var saying sync.Mutex
 
-// say says a line, in one write.
+// say prints a line in one write.
 func say(format string, args ...any) {
 	saying.Lock()
 	defer saying.Unlock()
@@ -191,7 +191,7 @@ func untilOrphaned() {
 // child is one of the processes.
 type child struct {
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when it is dead and all that it said was heard
+	ended chan struct{} // closed when the process is dead and all of its output was handled
 }
 
 func (r *round) spawn(role string) *child {
@@ -205,7 +205,7 @@ func (r *round) spawn(role string) *child {
 	if role == "callbacks" {
 		switch r.random.IntN(4) {
 		case 0:
-			cmd.Env = append(cmd.Env, settleVariable+"=1") // all that it accepts is left to the deliverer
+			cmd.Env = append(cmd.Env, settleVariable+"=1") // the deliverer delivers everything that it accepts
 		case 1, 2:
 			cmd.Env = append(cmd.Env, runVariable+"=1")
 		}
@@ -232,7 +232,7 @@ func (r *round) spawn(role string) *child {
 		lines := bufio.NewReader(out)
 		for {
 			line, err := lines.ReadString('\n')
-			if err != nil { // what it had not said whole it has not said
+			if err != nil { // an incomplete line is ignored
 				break
 			}
 			r.outside.heard(line, life)
@@ -245,8 +245,8 @@ func (r *round) spawn(role string) *child {
 	return c
 }
 
-// kill ends the process with SIGKILL, and returns when all that it said was
-// heard.
+// kill ends the process with SIGKILL, and returns when all of its output was
+// handled.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.ended

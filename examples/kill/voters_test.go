@@ -36,7 +36,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// Decision is what people vote on.
+// Decision is the decision on which people vote.
 type Decision struct {
 	Approved bool         `json:"approved"`
 	Decided  []inbox.Vote `json:"decided,omitempty"`
@@ -49,7 +49,7 @@ func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
 const (
 	votersRole = "voters" // the first argument of a process that votes
-	board      = 20       // people who vote on each request
+	board      = 20       // number of people who vote on each request
 	needed     = 2        // of them
 )
 
@@ -74,8 +74,8 @@ type ballot struct {
 	approved bool
 }
 
-// runVoters votes as a file says, and prints the verdict on each vote. It has no
-// access to Temporal.
+// runVoters votes as a file says, and prints the result of each vote. runVoters
+// has no access to Temporal.
 func runVoters(ctx context.Context, storeURL, file string) error {
 	ctx = proc.Context(ctx)
 	s, err := store.Open(ctx, storeURL)
@@ -116,10 +116,11 @@ func runVoters(ctx context.Context, storeURL, file string) error {
 	return nil
 }
 
-// TestVotersKilled has 1,000 people vote on 50 requests, two of 20 on each, from
-// two processes that are killed at random. Each vote is repeated until it has a
-// verdict. Each request has one outcome with two deciders, and the journal, the
-// workflow's history and the verdicts name the same people.
+// TestVotersKilled makes 1,000 people vote on 50 requests, 20 people on each.
+// The votes come from two processes that are killed at random. Each vote is
+// repeated until it has a definite result. Each request has one outcome with
+// two deciders. The journal, the workflow's history and the results of the
+// votes name the same people.
 func TestVotersKilled(t *testing.T) {
 	requests := 50
 	if os.Getenv("LATCHKEY_SOAK") == "1" {
@@ -156,8 +157,8 @@ func TestVotersKilled(t *testing.T) {
 	t.Logf("%d votes on %d requests, %d processes killed; %d votes were written", len(ballots), requests, kills, deciders)
 }
 
-// postRequests starts a workflow for each request, and returns the hub that
-// delivers the decisions, and the items.
+// postRequests starts a workflow for each request. postRequests returns the hub
+// that delivers the decisions, and the items.
 func postRequests(ctx context.Context, t *testing.T, storeURL string, n int) (hub *async.Hub, items []string, runs []client.WorkflowRun) {
 	t.Helper()
 	c := server.Client(t)
@@ -213,7 +214,7 @@ func postRequests(ctx context.Context, t *testing.T, storeURL string, n int) (hu
 	return hub, items, runs
 }
 
-// voting is the two processes and what they have printed.
+// voting is the two processes and their output.
 type voting struct {
 	t       *testing.T
 	url     string
@@ -224,8 +225,8 @@ type voting struct {
 	verdicts map[int]string
 }
 
-// run has all ballots voted, and kills one process after another meanwhile. It
-// returns how often.
+// run makes people cast all ballots, and kills one process after another during
+// that time. run returns the number of kills.
 func (v *voting) run(ctx context.Context, random *rand.Rand) (kills int) {
 	v.t.Helper()
 	var processes [2]*proc.Process
@@ -265,7 +266,7 @@ func (v *voting) heard() int {
 	return len(v.verdicts)
 }
 
-// start starts a process with the ballots of its half that have no verdict.
+// start starts a process with those ballots of its half that have no result.
 func (v *voting) start(half int) *proc.Process {
 	v.t.Helper()
 	var b strings.Builder
@@ -301,8 +302,8 @@ func (v *voting) hear(line string) {
 	}
 }
 
-// check compares what the workflow's history, the journal and the processes say
-// about a request. It returns how many votes were written.
+// check compares the workflow's history, the journal and the output of the
+// processes for a request. check returns how many votes were written.
 func (v *voting) check(ctx context.Context, hub *async.Hub, c client.Client, run client.WorkflowRun, item string) int {
 	v.t.Helper()
 	var d Decision

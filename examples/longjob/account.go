@@ -16,7 +16,7 @@ type outcome struct {
 	err    error
 }
 
-// outcomes waits for what the workflows return.
+// outcomes waits for the results of the workflows.
 func (s *story) outcomes(ctx context.Context) map[string]outcome {
 	all := make(map[string]outcome)
 	for _, name := range names {
@@ -27,8 +27,8 @@ func (s *story) outcomes(ctx context.Context) map[string]outcome {
 	return all
 }
 
-// account compares each job in the runner's books with its workflow in Temporal. It
-// returns an error that names all differences.
+// account compares each job in the runner's records with its workflow in
+// Temporal. account returns an error that names all differences.
 func account(books []jobs.Job, ended map[string]outcome) (lines []string, err error) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	of := make(map[string][]jobs.Job)
@@ -57,7 +57,8 @@ func account(books []jobs.Job, ended map[string]outcome) (lines []string, err er
 	)
 }
 
-// once: one job, although the worker was killed, and its result in the workflow.
+// once: there is one job, although the worker was killed, and the workflow has
+// its result.
 func once(name string, started []jobs.Job, o outcome) error {
 	if len(started) != 1 {
 		return fmt.Errorf("%s: %d jobs were started, want 1", name, len(started))
@@ -65,8 +66,8 @@ func once(name string, started []jobs.Job, o outcome) error {
 	return answered(name, started[0], o)
 }
 
-// resumed: a job that crashed, and a second one that continued from the progress
-// that Temporal had.
+// resumed: one job crashed, and a second one continued from the progress that
+// Temporal had.
 func resumed(name string, started []jobs.Job, o outcome) error {
 	if len(started) != 2 {
 		return fmt.Errorf("%s: %d jobs were started, want one, and one more after the crash", name, len(started))
@@ -96,7 +97,8 @@ func answered(name string, j jobs.Job, o outcome) error {
 	return nil
 }
 
-// cancelled: one job, stopped before its end, and a cancelled workflow.
+// cancelled: there is one job, which stopped before its end, and the workflow
+// is cancelled.
 func cancelled(name string, started []jobs.Job, o outcome) error {
 	switch {
 	case len(started) != 1:

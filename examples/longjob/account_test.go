@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// TestAccountNoticesWhatIsWrong has the account judge what came out otherwise
-// than it should.
+// TestAccountNoticesWhatIsWrong makes account compare wrong results, and checks
+// that it reports them.
 func TestAccountNoticesWhatIsWrong(t *testing.T) {
 	books := func() []jobs.Job {
 		return []jobs.Job{

@@ -27,7 +27,7 @@ var wantAccount = regexp.MustCompile(`
 All as expected: 4 jobs for 3 workflows, because one job crashed\. No job was started twice\.
 $`)
 
-// TestProgram runs the example as a whole.
+// TestProgram runs the whole example.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	out, log := childtest.Start(t).Wait(0)

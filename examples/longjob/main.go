@@ -4,14 +4,16 @@
 //
 //	go -C examples run ./longjob
 //
-// It starts a job runner, a worker and a Temporal server, or uses the one that the
-// TEMPORAL_* environment names. Each is a process of its own. A job crashes, a
-// workflow is cancelled, and the worker is killed. The exit code is 0 if all
-// results are as expected.
+// The program starts a job runner, a worker and a Temporal server. If the
+// TEMPORAL_* environment names a server, it uses that one. The runner, the
+// worker and the server are separate processes. A job crashes, a workflow is
+// cancelled, and the worker is killed. The exit code is 0 if all results are as
+// expected.
 //
-// Read workflow.go first, which has the activity that starts a job, then watch.go,
-// which watches it, and worker.go, which connects the two. Package jobs is the
-// runner. The other files run the example and check the result.
+// Read workflow.go first, which has the activity that starts a job. Then read
+// watch.go, which watches the job, and worker.go, which connects the two.
+// Package jobs is the runner. The other files run the example and check the
+// result.
 package main
 
 import (
@@ -38,8 +40,8 @@ func main() {
 	}
 }
 
-// run is the program. If its first argument is a role, it runs one of the processes
-// that the program starts, and prints a line for each step.
+// run runs the program. If the first argument is a role, run starts one of the
+// program's processes, which prints a line for each step.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	say := func(format string, args ...any) {
 		_, _ = fmt.Fprintf(stdout, format+"\n", args...) // the parent may be gone: see child.Context
@@ -56,10 +58,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return tell(ctx, stdout, stderr)
 }
 
-// pace is how long the runner takes for a percent of a job.
+// pace is how long the runner takes for one percent of a job.
 const pace = 180 * time.Millisecond
 
-// serveJobs is the runner's process. It first prints its address.
+// serveJobs runs the runner's process. serveJobs first prints its address.
 func serveJobs(ctx context.Context, say func(format string, args ...any)) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// names are the jobs. Each is the only step of a workflow.
+// names are the names of the jobs. Each job is the only step of a workflow.
 var names = []string{"render", "index", "encode"}
 
 // story is the program that starts, kills and checks the worker and the runner.
@@ -30,10 +30,11 @@ type story struct {
 	spawn func() (*child.Process, error)
 }
 
-// errLate bounds the example, which takes a quarter of a minute.
+// errLate ends the example if it takes too long. errLate normally takes a
+// quarter of a minute.
 var errLate = errors.New("the example has not ended within three minutes")
 
-// tell starts all processes, runs the example, and stops them.
+// tell starts all processes, runs the example, and stops the processes.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	directory, err := os.MkdirTemp("", "latchkey-longjob-")
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // view is a job as the runner and Temporal see it.
 type view struct {
-	job     jobs.Job // of the workflow's last job
-	known   int      // percent, as Temporal knows it; -1: unknown
+	job     jobs.Job // the workflow's last job
+	known   int      // the progress in percent that Temporal knows; -1: unknown
 	attempt int32    // of the activity
 	closed  bool     // the workflow
 }
@@ -73,7 +73,7 @@ func (s *story) until(ctx context.Context, what string, come func(map[string]vie
 	}
 }
 
-// line is the progress, in one line.
+// line returns the progress in one line.
 func line(views map[string]view) string {
 	parts := make([]string, len(names))
 	for i, name := range names {

@@ -10,8 +10,9 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// Watcher watches running jobs. It is not part of the activities and could be a
-// program of its own: the hub's store has all that it needs to know about a job.
+// Watcher watches running jobs. A Watcher is not part of the activities and
+// could be a separate program, because the hub's store contains all information
+// about a job.
 type Watcher struct {
 	hub    *async.Hub
 	runner *jobs.Client
@@ -25,14 +26,14 @@ func (w *Watcher) Look(ctx context.Context, a heartbeat.Activity) (details any, 
 	case errors.Is(err, jobs.ErrNotFound):
 		return nil, fmt.Errorf("%w: the runner no longer knows it", heartbeat.ErrDead)
 	case err != nil:
-		return nil, err // unknown: nothing is sent until a later call knows
+		return nil, err // the state is unknown: nothing is sent until a later call knows it
 	case job.State == jobs.Crashed:
 		w.say("%s has crashed: the attempt fails, and the next one starts another job", job.ID)
 		return nil, fmt.Errorf("%w: the job crashed at %d%%", heartbeat.ErrDead, job.Percent)
 	case job.State == jobs.Done:
-		// This runner does not report the end of a job, so this probe answers. If
-		// your system calls back, give it a URL with the callback ID; its handler
-		// would do the same.
+		// This runner does not report the end of a job, so this probe answers
+		// the activity. If your system can call back, give it a URL with the
+		// callback ID; the handler of that URL would answer in the same way.
 		if err := w.complete(ctx, a, job); err != nil {
 			return nil, err
 		}
@@ -48,8 +49,8 @@ func (w *Watcher) complete(ctx context.Context, a heartbeat.Activity, job jobs.J
 	return err
 }
 
-// Cancel is the hook for a cancelled workflow. A heartbeat of the hub has learned
-// of the request.
+// Cancel is the hook for a cancelled workflow. A heartbeat of the hub has
+// learned of the request.
 func (w *Watcher) Cancel(ctx context.Context, c async.Callback) error {
 	if c.Reference() == "" {
 		return errors.New("the job is still being started: call the hook again")

@@ -15,20 +15,21 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt" // bolt: as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/bolt" // supports bolt: URLs of the store
 )
 
 const (
 	// runnerPump names the pump of activities that have a job at the runner.
 	runnerPump = "runner"
 
-	// claimTime is the shortest allowed, so that heartbeat timeouts and the example
-	// can be short. Production code uses the default.
+	// claimTime is the shortest allowed one, so that heartbeat timeouts and the
+	// example can be short. Production code uses the default.
 	claimTime = 2 * time.Second
 )
 
-// work is the worker's process: activities, and a hub that heartbeats for them. The
-// store's file has everything that the process needs after a SIGKILL.
+// work runs the worker's process: activities, and a hub that heartbeats for
+// them. The store's file contains everything that the process needs after a
+// SIGKILL.
 func work(ctx context.Context, runner, directory, queue string, say func(format string, args ...any)) (err error) {
 	temporal, options, err := child.Dial(ctx)
 	if err != nil {

@@ -12,22 +12,24 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 )
 
-// Progress is in the heartbeat details, for Temporal and for later attempts.
+// Progress is stored in the heartbeat details, for Temporal and for later
+// attempts.
 type Progress struct{ Percent int }
 
 // Result is the result of a job.
 type Result struct {
-	Job     string // the runner's number for it
+	Job     string // the runner's number for the job
 	Output  string
-	Attempt int32 // of the activity that waited for it at the end
+	Attempt int32 // the attempt that waited for the job at its end
 }
 
-// ResultType names the type in the store. Types of package main need that,
-// since every program's is called main.
+// ResultType returns the name of the type in the store. Types of package main
+// need this method, because every program's package is called main.
 func (Result) ResultType() string { return "longjob.Result" }
 
-// heartbeatTimeout is how soon Temporal notices that no hub watches a job. It is
-// short so that the example is; an hour would work too.
+// heartbeatTimeout is how soon Temporal notices that no hub watches a job.
+// heartbeatTimeout is short so that the example is short; an hour would work
+// too.
 const heartbeatTimeout = 3 * claimTime
 
 // Process runs a job at the runner.
@@ -46,7 +48,7 @@ func Process(ctx workflow.Context, name string) (Result, error) {
 	return result, err
 }
 
-// Activities are those of the worker.
+// Activities are the activities of the worker.
 type Activities struct {
 	hub    *async.Hub
 	runner *jobs.Client
@@ -60,21 +62,21 @@ func (a *Activities) RunJob(ctx context.Context, name string) (Result, error) {
 	return async.Start(ctx, a.hub, o, func(ctx context.Context, p async.Pending[Result]) error {
 		attempt := activity.GetInfo(ctx).Attempt
 		if id := p.Reference(); id != "" {
-			// An earlier attempt has started the job, and it still runs.
+			// An earlier attempt has started the job, and the job still runs.
 			// (StartOptions.Once would have the same effect.)
 			a.say("%s, attempt %d: %s runs already", name, attempt, id)
 			return nil
 		}
-		// If an earlier job has crashed there is no reference, but the next job can
-		// continue from its progress.
+		// If an earlier job has crashed, there is no reference, but the next
+		// job can continue from its progress.
 		var done Progress
 		if activity.HasHeartbeatDetails(ctx) {
 			if err := activity.GetHeartbeatDetails(ctx, &done); err != nil {
 				return err
 			}
 		}
-		// All attempts have the same callback ID until there is an answer. A worker
-		// that dies between these two calls starts no second job.
+		// All attempts have the same callback ID until there is an answer. A
+		// worker that dies between these two calls starts no second job.
 		job, err := a.runner.Start(ctx, p.ID(), jobs.Order{Name: name, From: done.Percent})
 		if err != nil {
 			return err

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/web/board"
 )
 
-// mount returns the board of a hub, below /ops/. It accepts a token, as a bearer
-// token or as the password that a browser asks for. In production, use the sign-in
-// of your other pages.
+// mount serves the board of a hub below /ops/. mount accepts a token, as a
+// bearer token or as the password that a browser asks for. In production, use
+// the sign-in of your other pages.
 func mount(hub *async.Hub, token string) (http.Handler, error) {
 	typ, err := answer.For[Answer](answer.TypeOptions{})
 	if err != nil {

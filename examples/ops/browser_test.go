@@ -96,7 +96,7 @@ func TestBoard(t *testing.T) {
 }
 
 // newBoard serves a board with approvals that wait and payments that Temporal
-// refuses. It returns its address, with a password.
+// refuses. newBoard returns its address, with a password.
 func newBoard(t *testing.T) string {
 	t.Helper()
 	temporal := &asynctest.Completer{CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error {

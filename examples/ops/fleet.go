@@ -30,25 +30,25 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/redisserver"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/redis" // redis:// as the store's URL
+	_ "github.com/latchkey-go/latchkey/store/redis" // supports redis:// URLs of the store
 )
 
 const (
 	open   = "default"  // a namespace for which the hub has a client
-	closed = "payments" // a namespace for which it has none at first
+	closed = "payments" // a namespace for which the hub has no client at first
 	queue  = "ops"
-	each   = 50 // activities of a workflow
+	each   = 50 // number of activities in a workflow
 )
 
-// Answer is what the activities await.
+// Answer is the result type of the activities.
 type Answer struct {
 	Approved bool `json:"approved"`
 }
 
-// ResultType names the type in the store.
+// ResultType returns the name of the type in the store.
 func (Answer) ResultType() string { return "ops.Answer" }
 
-// fleet is everything that runs.
+// fleet contains everything that runs.
 type fleet struct {
 	directory string
 	server    *devserver.Server
@@ -63,7 +63,7 @@ type fleet struct {
 	serving   atomic.Pointer[http.Handler] // the board of the running hub
 	pages     *http.Server
 	endRedis  context.CancelFunc
-	endHub    context.CancelFunc // of the running hub
+	endHub    context.CancelFunc // ends the running hub
 	hub       *async.Hub         // the running hub
 	running   sync.WaitGroup     // Redis and the board's server
 	hubs      sync.WaitGroup     // the running hub
@@ -128,8 +128,8 @@ func (f *fleet) redis() (url string, err error) {
 	}
 }
 
-// work starts a worker in each namespace. Its hub only hands activities over; the
-// running hub does the rest.
+// work starts a worker in each namespace. The hub of a worker only hands
+// activities over; the running hub does the rest.
 func (f *fleet) work() error {
 	hub, err := f.newHub(map[string]heartbeat.Pump{"jobs": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})}, f.clients[open], f.clients[closed])
 	if err != nil {
@@ -155,8 +155,8 @@ func (f *fleet) newHub(pumps map[string]heartbeat.Pump, clients ...completer.Cli
 	return async.New(async.Options{Store: f.entries, Completer: c, Pumps: pumps, Observer: f.observer, StatsAge: time.Second, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// runHub replaces the running hub and its board. The first hub lacks a client for a
-// namespace, and a pump; the repaired one has both.
+// runHub replaces the running hub and its board. The first hub has no client
+// for one namespace and lacks a pump; the repaired hub has both.
 func (f *fleet) runHub(mended bool) (err error) {
 	if f.endHub != nil {
 		f.endHub()
@@ -178,7 +178,7 @@ func (f *fleet) runHub(mended bool) (err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.endHub = cancel
 	hub := f.hub
-	f.hubs.Go(func() { _ = hub.Run(ctx) }) // it ends with its context
+	f.hubs.Go(func() { _ = hub.Run(ctx) }) // Run ends with its context
 	return nil
 }
 
@@ -194,7 +194,7 @@ func (f *fleet) serve() error {
 	mux.HandleFunc("/ops/", func(w http.ResponseWriter, r *http.Request) { (*f.serving.Load()).ServeHTTP(w, r) })
 	mux.Handle("/metrics", f.metrics)
 	f.pages = httpserver.New(mux)
-	f.running.Go(func() { _ = f.pages.Serve(l) }) // it ends by Close
+	f.running.Go(func() { _ = f.pages.Serve(l) }) // Close ends Serve
 	return nil
 }
 
@@ -243,7 +243,7 @@ func Batch(ctx workflow.Context, activity string, n int) error {
 	return err
 }
 
-// Activities are those of the workers.
+// Activities are the activities of the workers.
 type Activities struct {
 	hub  *async.Hub
 	note func(activity, callback string)
@@ -325,7 +325,7 @@ func (f *fleet) fill(ctx context.Context, story *live.Story, entries int) error 
 	return nil
 }
 
-// answer has many callers answer at the same time.
+// answer makes many callers answer at the same time.
 func (f *fleet) answer(ctx context.Context, callbacks []string) error {
 	const callers = 16
 	var wg sync.WaitGroup
@@ -354,8 +354,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// notices prints that the build of the server takes minutes. It drops the server's
-// own log.
+// notices prints that the build of the server takes minutes. Other log lines of
+// the server are dropped.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

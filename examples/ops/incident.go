@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/live"
 )
 
-// incident plays three faults. It reads the board and repairs each fault with the
-// command line, as an operator does.
+// incident plays three faults. incident reads the board and repairs each fault
+// with the command line, as an operator does.
 func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	program := filepath.Join(f.directory, "latchkey")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/latchkey-go/latchkey/cmd/latchkey").CombinedOutput(); err != nil {
@@ -106,14 +106,14 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	return nil
 }
 
-// operator uses the command line.
+// operator runs the command line.
 type operator struct {
 	program string
 	fleet   *fleet
 	story   *live.Story
 }
 
-// run runs the command line, and returns what it has printed.
+// run runs the command line and returns its output.
 func (o operator) run(ctx context.Context, in []byte, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, o.program, args...)
 	cmd.Env = append(os.Environ(), "LATCHKEY_URL="+o.fleet.board, "LATCHKEY_TOKEN="+o.fleet.token, "LATCHKEY_CONFIG="+os.DevNull)
@@ -134,7 +134,7 @@ func exitCode(err error) int {
 	return -1
 }
 
-// show prints a command and what it has printed.
+// show prints a command and its output.
 func (o operator) show(ctx context.Context, args ...string) error {
 	out, err := o.run(ctx, nil, args...)
 	if err != nil {
@@ -144,7 +144,7 @@ func (o operator) show(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// count is the number of entries in a list.
+// count returns the number of entries in a list.
 func (o operator) count(ctx context.Context, list ...string) (int, error) {
 	out, err := o.run(ctx, nil, append([]string{"list", "-all", "-q"}, list...)...)
 	return len(bytes.Fields(out)), err

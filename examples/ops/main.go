@@ -1,17 +1,17 @@
-// Command ops is Latchkey's example of a day in operations: a hub on Redis with
-// 10,000 entries in all states, a board, and metrics for Prometheus.
+// Command ops is Latchkey's example of operations: a hub on Redis with 10,000
+// entries in all states, a board, and metrics for Prometheus.
 //
 //	go -C examples run ./ops          # prints addresses, until Ctrl-C
 //	go -C examples run ./ops -auto    # plays an incident, and ends
 //
-// With -auto Temporal goes away and comes back, a namespace refuses answers, and a
-// pump is missing. The example shows what the board says, and mends it with the
-// command line (cmd/latchkey). The exit code is 0 if the board is quiet in the
-// end. The example starts its own Temporal server and a Redis (redis-server has to
-// be installed).
+// With -auto, Temporal goes away and comes back, a namespace refuses answers,
+// and a pump is missing. The example shows the board during each fault, and
+// repairs the fault with the command line (cmd/latchkey). The exit code is 0 if
+// the board shows no trouble at the end. The example starts its own Temporal
+// server and a Redis (redis-server must be installed).
 //
-// Where to read on: board.go mounts the board, metrics.go has the metrics, fleet.go has the hubs and the
-// workers, incident.go is the story.
+// Read next: board.go mounts the board, metrics.go has the metrics, fleet.go
+// has the hubs and the workers, and incident.go has the story.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// errLate guards against hanging.
+// errLate prevents hanging.
 var errLate = errors.New("the incident has not come to its end within ten minutes")
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {

@@ -27,8 +27,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// A real Prometheus scrapes a hub that runs, and evaluates the alert rules of
-// docs/observability. The series have the names of docs/observability.md.
+// A real Prometheus scrapes a running hub, and evaluates the alert rules of
+// docs/observability. The names of the series are those in
+// docs/observability.md.
 func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	program := find(t, "prometheus")
@@ -75,8 +76,8 @@ func TestPrometheus(t *testing.T) {
 	p.rulesAreHealthy()
 }
 
-// waitingAndRefused is a hub with three approvals that wait, one that is over,
-// and a payment whose answer Temporal refuses.
+// waitingAndRefused returns a hub with three waiting approvals, one that is
+// over, and a payment whose answer Temporal refuses.
 func waitingAndRefused(t *testing.T, observer async.Observer) *async.Hub {
 	t.Helper()
 	temporal := new(asynctest.Completer)
@@ -123,8 +124,8 @@ func waitingAndRefused(t *testing.T, observer async.Observer) *async.Hub {
 	return hub
 }
 
-// find returns the path of a program. Without it the test is skipped, or fails
-// where LATCHKEY_REQUIRE_SERVERS is 1.
+// find returns the path of a program. If the program is missing, the test is
+// skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test fails instead.
 func find(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -138,7 +139,7 @@ func find(t *testing.T, program string) string {
 	return ""
 }
 
-// scraper is a Prometheus that runs.
+// scraper is a running Prometheus.
 type scraper struct {
 	t      *testing.T
 	url    string
@@ -147,8 +148,8 @@ type scraper struct {
 	ctx    context.Context
 }
 
-// startPrometheus starts a Prometheus that scrapes one address each second. It
-// ends with the test.
+// startPrometheus starts a Prometheus that scrapes one address each second.
+// Prometheus ends with the test.
 func startPrometheus(t *testing.T, program, scraped string) *scraper {
 	t.Helper()
 	rules, err := filepath.Abs("../../docs/observability/alerts.yml")
@@ -200,7 +201,8 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// ready waits until the server can be asked. It reports false if it has ended.
+// ready waits until the server answers. ready returns false if the server has
+// ended.
 func (p *scraper) ready() bool {
 	for {
 		if code, _ := p.get("/-/ready", nil); code == http.StatusOK {
@@ -222,7 +224,7 @@ func (p *scraper) pause(what string) {
 	}
 }
 
-// get asks the HTTP API. The status is 0 if the server can't be reached.
+// get calls the HTTP API. The status is 0 if the server cannot be reached.
 func (p *scraper) get(path string, values url.Values) (int, []byte) {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.ctx, http.MethodGet, p.url+path+"?"+values.Encode(), nil)

@@ -25,7 +25,8 @@ type Decision struct {
 	By       string
 }
 
-// ResultType names the type in the store. Renaming the Go type keeps the name.
+// ResultType returns the name of the type in the store. The stored name stays
+// the same if the Go type is renamed.
 func (Decision) ResultType() string { return "quickstart.Decision" }
 
 // Activities holds what the activities need.
@@ -42,7 +43,8 @@ func (a *Activities) Approve(ctx context.Context, expense string) (Decision, err
 	})
 }
 
-// Reimburse is the workflow. To it, Approve is an ordinary activity.
+// Reimburse is the workflow. The workflow calls Approve as an ordinary
+// activity.
 func Reimburse(ctx workflow.Context, expense string) (string, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 14 * 24 * time.Hour})
 	var (
@@ -66,7 +68,8 @@ func run(ctx context.Context) error {
 	}
 	defer c.Close()
 
-	// The store keeps what waits. In production it is PostgreSQL, Redis or a file.
+	// The store keeps the waiting activities. In production, the store is
+	// PostgreSQL, Redis or a file.
 	s, err := store.Open(ctx, "memory:")
 	if err != nil {
 		return err
@@ -104,13 +107,13 @@ func run(ctx context.Context) error {
 		return err
 	}
 
-	// Wherever the answer arrives: any process on the same store, any day.
+	// The answer may arrive in any process on the same store, on any day.
 	p, err := async.Open[Decision](ctx, hub, <-asked) // refused unless the activity awaits a Decision
 	if err != nil {
 		return err
 	}
 	if err := p.Complete(ctx, Decision{Approved: true, By: "Ada"}); err != nil {
-		return err // nil means: stored, and will be delivered
+		return err // nil means that the answer is stored and will be delivered
 	}
 
 	var result string

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(server.Main(m))
 }
 
-// TestREADME compares the README with this program, and what the README says
-// that it prints with what it does print.
+// TestREADME compares the README with this program, and the README's output
+// with the program's output.
 func TestREADME(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

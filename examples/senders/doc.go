@@ -1,3 +1,3 @@
-// Package senders tests Latchkey's web packages with the libraries of third-party
-// senders and with a browser, which the root module does not depend on.
+// Package senders tests Latchkey's web packages with a browser and with the
+// libraries of third-party senders. The root module does not depend on these.
 package senders

@@ -25,9 +25,10 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// TestInboxScanners lets a mail scanner at the links of the inbox. It opens all by
-// HEAD and GET, and some in Chromium, where scripts open each page in a frame,
-// choose, type and submit its form. Nothing is decided.
+// TestInboxScanners runs a mail scanner on the links of the inbox. The scanner
+// opens all links by HEAD and GET. The scanner opens some links in Chromium,
+// where scripts load each page in a frame, choose, type and submit its form.
+// Nothing is decided.
 func TestInboxScanners(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -36,7 +37,7 @@ func TestInboxScanners(t *testing.T) {
 		}
 		t.Skip("NOT TESTED: chromium is not installed (Debian: apt-get install chromium)")
 	}
-	const browsed = 20 // pages take a frame each
+	const browsed = 20 // each page takes a frame
 	hub := asynctest.NewHub(t, async.Options{})
 	typ, err := answer.For[Decision](answer.TypeOptions{})
 	if err != nil {
@@ -121,8 +122,8 @@ func TestInboxScanners(t *testing.T) {
 	}
 }
 
-// inboxScanner is a page that fills in and submits the form of each link, once by
-// submitting a form of its own and once by fetch.
+// inboxScanner is a page that fills in and submits the form of each link: once
+// with a form of its own, and once with fetch.
 func inboxScanner(links []string) string {
 	var b strings.Builder
 	b.WriteString("<!doctype html><title>mails</title>\n<iframe name=sink></iframe>\n")

@@ -16,8 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// TestOpenAPIDocuments holds the documents that the handlers serve to the schema
-// of OpenAPI 3.1 itself.
+// TestOpenAPIDocuments checks the documents that the handlers serve against the
+// schema of OpenAPI 3.1.
 func TestOpenAPIDocuments(t *testing.T) {
 	hub, err := async.New(async.Options{Store: store.NewMemory()})
 	if err != nil {

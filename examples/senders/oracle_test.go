@@ -28,7 +28,7 @@ func text(draw *rand.Rand, n int, alphabet string) string {
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
-// spoil changes one byte of s, most of the time.
+// spoil usually changes one byte of s.
 func spoil(draw *rand.Rand, s string) string {
 	if s == "" || draw.IntN(3) == 0 {
 		return s
@@ -37,8 +37,9 @@ func spoil(draw *rand.Rand, s string) string {
 	return s[:i] + text(draw, 1, letters) + s[i+1:]
 }
 
-// The reference implementation of Standard Webhooks and ours judge messages
-// alike, those that it has signed and those that were changed since.
+// Latchkey and the reference implementation of Standard Webhooks give the same
+// verdict on messages that the reference has signed, unchanged or changed
+// afterwards.
 func TestStandardWebhooks(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 2026))
 	good, bad := 0, 0
@@ -55,7 +56,7 @@ func TestStandardWebhooks(t *testing.T) {
 		id, body := "msg_"+text(draw, 1+draw.IntN(30), letters), []byte(text(draw, draw.IntN(200), letters+"{}\":. \n"))
 		at := time.Now().Add(time.Duration(draw.IntN(1200)-600) * time.Second).Truncate(time.Second)
 		if d := time.Since(at).Abs(); d > 290*time.Second && d < 310*time.Second {
-			at = at.Add(30 * time.Second) // neither side of the limit depends on how long this takes
+			at = at.Add(30 * time.Second) // the duration of the test affects neither side of the limit
 			if time.Since(at).Abs() < 310*time.Second && time.Since(at).Abs() > 290*time.Second {
 				continue
 			}
@@ -97,7 +98,7 @@ func TestStandardWebhooks(t *testing.T) {
 	}
 }
 
-// Stripe's own library and ours judge messages alike.
+// Latchkey and Stripe's own library give the same verdict on messages.
 func TestStripe(t *testing.T) {
 	draw := rand.New(rand.NewPCG(2, 2026))
 	good, bad := 0, 0
@@ -118,7 +119,7 @@ func TestStripe(t *testing.T) {
 		switch draw.IntN(4) {
 		case 0:
 			body = []byte(spoil(draw, string(body)))
-		case 1: // only the signature itself: what we refuse beside it is stricter on purpose
+		case 1: // only the signature is changed: in other respects, Latchkey is stricter on purpose
 			prefix, signature, _ := strings.Cut(header, ",v1=")
 			header = prefix + ",v1=" + spoil(draw, signature)
 		}

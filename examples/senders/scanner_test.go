@@ -26,16 +26,17 @@ import (
 
 const (
 	mails  = 1000
-	opened = 100 // of them in a browser too, and all of them with LATCHKEY_SOAK=1
+	opened = 100 // number of links that are also opened in a browser; with LATCHKEY_SOAK=1, all of them
 )
 
 type Decision struct {
 	Approved bool `json:"approved"`
 }
 
-// TestScanners lets a mail scanner at the links of 1,000 mails. It opens each by
-// HEAD and GET, and some in Chromium, where scripts click on them and submit forms
-// to them and to their acting routes. Nothing is answered.
+// TestScanners runs a mail scanner on the links of 1,000 mails. The scanner
+// opens each link by HEAD and GET. The scanner opens some links in Chromium,
+// where scripts click on the links and submit forms to them and to their acting
+// routes. Nothing is answered.
 func TestScanners(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -57,7 +58,7 @@ func TestScanners(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	seen := make(map[string]int) // requests by method and status
+	seen := make(map[string]int) // counts requests by method and status
 	mux := http.NewServeMux()
 	mux.Handle("/answers/", http.StripPrefix("/answers", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := &statusWriter{ResponseWriter: w, status: 200}
@@ -84,7 +85,7 @@ func TestScanners(t *testing.T) {
 	if os.Getenv("LATCHKEY_SOAK") != "" {
 		browsed = mails
 	}
-	const each = 50 // links on a page
+	const each = 50 // number of links on a page
 	for i := 0; i < browsed; i += each {
 		pages = append(pages, links[i:i+each])
 	}
@@ -152,10 +153,10 @@ func TestScanners(t *testing.T) {
 	}
 }
 
-// scanner is a page that does to each link what a scanner does in a browser:
-// it fetches it, opens it in a frame, clicks on it, and submits forms of each
-// kind to it and to its acting routes. The mail itself is of another site, so
-// forms are submitted from a sandboxed frame as well.
+// scanner is a page that treats each link as a scanner in a browser does: it
+// fetches the link, opens it in a frame and clicks on it. scanner also submits
+// forms of each kind to the link and to its acting routes. A mail comes from
+// another site, so forms are also submitted from a sandboxed frame.
 func scanner(links []string) string {
 	var b strings.Builder
 	b.WriteString("<!doctype html><title>mails</title>\n")
@@ -214,7 +215,7 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// begin runs an activity up to where it waits, and returns its callback ID.
+// begin runs an activity until it waits, and returns its callback ID.
 func begin(t *testing.T, h *async.Hub, key string) (id string) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite

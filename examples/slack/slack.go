@@ -1,9 +1,10 @@
 // Package slack is an example of an adapter for package web/inbox: people decide
 // with the buttons of a Slack message.
 //
-// Slack calls the handler for each press of a button. The handler verifies Slack's
-// signature, maps the Slack user to a Person, and calls Inbox.Decide, so that the
-// rules of the request apply as on the pages. Slack waits three seconds for it.
+// Slack calls the handler for each press of a button. The handler verifies
+// Slack's signature, maps the Slack user to a Person, and calls Inbox.Decide.
+// The rules of the request thus apply as on the pages. Slack waits three
+// seconds for the handler.
 package slack
 
 import (
@@ -23,21 +24,22 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// Adapter is the http.Handler of Slack's interactivity request URL.
+// Adapter is the http.Handler for Slack's interactivity request URL.
 type Adapter struct {
-	// Inbox is where requests are posted. Required.
+	// Inbox is the inbox to which requests are posted. Required.
 	Inbox *inbox.Inbox
 
 	// Verifier verifies Slack's signature: webhook.Slack with the app's signing
 	// secret. Required.
 	Verifier webhook.Verifier
 
-	// Person returns the person of a Slack user, with the groups that the person
-	// is in now. An error refuses the action. Required.
+	// Person returns the person of a Slack user, with the person's current
+	// groups. If Person returns an error, the action is refused. Required.
 	Person func(ctx context.Context, team, user string) (inbox.Person, error)
 
-	// Reply sends a text to the person who pressed, by the response URL that came
-	// with the press. It is called after Slack has its answer. Required.
+	// Reply sends a text to the person who pressed the button, by the response
+	// URL that came with the press. Reply is called after Slack has its answer.
+	// Required.
 	Reply func(ctx context.Context, responseURL, text string) error
 }
 
@@ -45,7 +47,7 @@ const (
 	maxBody   = 64 << 10
 	wait      = 2500 * time.Millisecond // Slack waits for three seconds
 	replyTime = 10 * time.Second
-	prefix    = "latchkey:" // of the action IDs that are ours
+	prefix    = "latchkey:" // the prefix of Latchkey's action IDs
 )
 
 // press is the part of Slack's request that the adapter reads.
@@ -65,7 +67,7 @@ type press struct {
 }
 
 // Message returns Slack blocks for a request: its title, and a button for each
-// answer. path is what Inbox.Post returned. An answer is a form: see
+// answer. path is the path that Inbox.Post returned. An answer is a form: see
 // inbox.Inbox.Decide.
 func Message(path string, r inbox.Request, answers map[string]url.Values, order ...string) ([]byte, error) {
 	type text struct {
@@ -89,16 +91,16 @@ func Message(path string, r inbox.Request, answers map[string]url.Values, order 
 	}})
 }
 
-// ServeHTTP responds to Slack once the answer is stored, and then replies to the
-// person. A press that a rule refuses gets 200, because Slack has delivered it.
-// After a 503, Slack shows the person that the press failed.
+// ServeHTTP responds to Slack after the answer is stored, and then replies to
+// the person. A press that a rule refuses gets 200, because Slack has delivered
+// it. After a 503, Slack shows the person that the press failed.
 func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "use POST", http.StatusMethodNotAllowed)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait)) // a recorder of a test has none
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait)) // a test's recorder has no read deadline
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "the body is too large or too slow", http.StatusBadRequest)
@@ -117,7 +119,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no payload", http.StatusBadRequest)
 		return
 	}
-	// A person who leaves has pressed the button.
+	// The person has pressed the button, even if the connection ends.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), wait)
 	defer cancel()
 	text, status := a.pressed(ctx, p)
@@ -132,7 +134,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = a.Reply(ctx, p.ResponseURL, text) // the page of the message shows the same
 }
 
-// pressed acts, and returns the text for the person.
+// pressed performs the action, and returns the text for the person.
 func (a *Adapter) pressed(ctx context.Context, p press) (text string, status int) {
 	if p.Type != "block_actions" || len(p.Actions) != 1 || !strings.HasPrefix(p.Actions[0].ActionID, prefix) {
 		return "", http.StatusOK // not ours

@@ -29,7 +29,7 @@ import (
 
 const secret = "8f742231b10e8888abcd99yyyzzz85a5"
 
-// Decision is what people answer.
+// Decision is the answer that people give.
 type Decision struct {
 	Approved bool         `json:"approved"`
 	Decided  []inbox.Vote `json:"decided,omitempty"`
@@ -38,7 +38,7 @@ type Decision struct {
 // SetDecided is called with the votes before the decision is accepted.
 func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
-// rig is an adapter, and a request that waits.
+// rig is an adapter, and a waiting request.
 type rig struct {
 	t        *testing.T
 	hub      *async.Hub
@@ -107,8 +107,8 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// press sends a recorded payload, with the button's value of this request, signed
-// at a time.
+// press sends a recorded payload with the value of this request's button. The
+// payload is signed at the given time.
 func (r *rig) press(name, user, query string, at time.Time, key string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	payload, err := os.ReadFile("testdata/" + name + ".json")
@@ -137,7 +137,7 @@ func (r *rig) state() async.State {
 	return c.Info().State
 }
 
-// TestPresses: the rules of the inbox hold for buttons.
+// TestPresses: the rules of the inbox also apply to buttons.
 func TestPresses(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
@@ -171,8 +171,8 @@ func TestPresses(t *testing.T) {
 	}
 }
 
-// TestRedelivered: Slack repeats a press that it takes for lost, and a person
-// presses again.
+// TestRedelivered: Slack repeats a press if it believes that the press was
+// lost, and a person presses again.
 func TestRedelivered(t *testing.T) {
 	r := newRig(t)
 	for range 3 {
@@ -190,7 +190,8 @@ func TestRedelivered(t *testing.T) {
 	}
 }
 
-// TestMessage: the message has no callback ID, and its buttons' values lead back.
+// TestMessage: the message has no callback ID, and the values of its buttons
+// identify the request.
 func TestMessage(t *testing.T) {
 	r := newRig(t)
 	b, err := Message(r.path, inbox.Request{Title: "Dinner"}, map[string]url.Values{"Approve": {"approved": {"true"}}, "Reject": {"approved": {"false"}}}, "Approve", "Reject")

@@ -1,9 +1,9 @@
 // Command benchreport reads the output of one or several runs of "go test -bench"
 // on its standard input, and prints the table of docs/performance.md.
 //
-// Lines that are no results go to the standard error. It exits with 1 if a run
-// failed. A goal that is missed is marked, and is no failure: a machine may be
-// busy.
+// Lines that are not results go to the standard error. The exit code is 1 if a
+// run failed. A missed goal is marked and is not a failure, because a machine
+// may be busy.
 package main
 
 import (
@@ -26,15 +26,15 @@ func main() {
 	}
 }
 
-// figure is what the table says of a benchmark.
+// figure describes a benchmark's row of the table.
 type figure struct {
 	benchmark string  // without the store
-	title     string  // what the metric is
+	title     string  // describes the metric
 	metric    string  // of the benchmark
 	format    string  // of its value
 	goal      float64 // 0: none
 	most      bool    // the goal is the largest value, and not the least
-	rate      string  // what rate/s counts; "": it isn't shown
+	rate      string  // what rate/s counts; "" if it is not shown
 }
 
 var figures = []figure{
@@ -61,7 +61,7 @@ var figures = []figure{
 	{benchmark: "Complete", title: "allocations of `Start` and `Complete`", metric: "allocs/op", format: "%.0f"},
 }
 
-// result is what a benchmark has printed.
+// result is the output of a benchmark.
 type result struct {
 	benchmark, store string
 	metrics          map[string]float64
@@ -87,7 +87,7 @@ func report(in io.Reader, out, rest io.Writer) (failed bool, err error) {
 	return failed, table(out, results)
 }
 
-// parse reads a line such as "BenchmarkAccept/bolt-2  1  0.93 x-bare".
+// parse reads a line such as "BenchmarkAccept/bolt-2 1 0.93 x-bare".
 func parse(line string) (r result, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 4 || len(fields)%2 != 0 || !strings.HasPrefix(line, "Benchmark") {

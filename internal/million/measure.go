@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/board"
 )
 
-// measure takes pages next to a hub at full work. How long they take is logged
-// and not judged, since it is the machine's.
+// measure reads pages while a hub is at full work. The durations are logged and
+// not judged, because they depend on the machine.
 func (w *world) measure() {
 	w.t.Helper()
 	rounds := 1
@@ -78,7 +78,7 @@ func (w *world) profile() (end func()) {
 	}
 }
 
-// stats is one scan.
+// stats makes one scan.
 func (w *world) stats() {
 	w.t.Helper()
 	if _, err := w.newHub(w.store, nil).Stats(w.t.Context()); err != nil {
@@ -95,8 +95,8 @@ func (w *world) page(h *async.Hub, q async.Query) async.Page {
 	return p
 }
 
-// times are how long calls took, and the processor time of the process for each.
-// That of other goroutines is in it.
+// times contains the durations of calls, and the processor time of the process
+// for each. The processor time includes that of other goroutines.
 type times struct {
 	Calls                 int
 	Median, P99, Max, CPU time.Duration

@@ -1,7 +1,8 @@
-// Package million tests a hub and a board on a store with many entries. Backends
-// run it in their tests. With LATCHKEY_SOAK=1 there are a million entries, and the
-// test logs how long pages and counts take next to a hub at full work. LATCHKEY_CPU
-// names a file for a processor profile of that part.
+// Package million tests a hub and a board on a store with many entries.
+// Backends run these tests in their own tests. With LATCHKEY_SOAK=1 there are a
+// million entries. The test then logs how long pages and counts take while a
+// hub is at full work. LATCHKEY_CPU names a file for a processor profile of
+// that part.
 package million
 
 import (
@@ -27,17 +28,17 @@ const (
 	few  = 3_000
 	many = 1_000_000
 
-	fillers = 128 // callers who fill the store
+	fillers = 128 // number of callers that fill the store
 	workers = 16  // callers who answer
 )
 
-// Decision is what the activities await.
+// Decision is the result type of the activities.
 type Decision struct{ Approved bool }
 
-// ResultType names the type in the store.
+// ResultType returns the name of the type in the store.
 func (Decision) ResultType() string { return "million.Decision" }
 
-// Test fills a store that is empty, and tests pages, the board and counts on it.
+// Test fills an empty store, and tests pages, the board and counts on it.
 func Test(t *testing.T, s store.Store) { TestFilled(t, s, s) }
 
 // TestFilled is Test, with a faster way to fill the store: the same entries, through
@@ -51,7 +52,7 @@ func TestFilled(t *testing.T, s, filler store.Store) {
 }
 
 // Fill fills a store that is empty with 3,000 entries, or with a million if
-// LATCHKEY_SOAK is 1. It returns their number.
+// LATCHKEY_SOAK is 1. Fill returns their number.
 func Fill(t *testing.T, s store.Store) int {
 	w := newWorld(t, s)
 	w.fill(s)
@@ -66,8 +67,8 @@ func newWorld(t *testing.T, s store.Store) *world {
 	return w
 }
 
-// world is a store with many entries that wait. One in a thousand has an outcome
-// that Temporal refuses.
+// world is a store with many waiting entries. One entry in a thousand has an
+// outcome that Temporal refuses.
 type world struct {
 	t       *testing.T
 	store   store.Store
@@ -75,12 +76,13 @@ type world struct {
 	soak    bool
 
 	secret string // the second part of each callback ID
-	prefix string // of each entry's ID
+	prefix string // the first part of each entry's ID
 	waits  []byte // body of an entry that waits
 	next   atomic.Int64
 }
 
-// nowhere is a Temporal that takes everything at once, but for refused outcomes.
+// nowhere is a fake of Temporal that accepts every call at once, except for
+// refused outcomes.
 type nowhere struct{ refuses bool }
 
 func (n nowhere) Complete(context.Context, completer.Target, completer.Outcome) error {
@@ -107,10 +109,11 @@ func (w *world) newHub(s store.Store, c completer.Completer) *async.Hub {
 	return h
 }
 
-// id is the ID of the n-th entry.
+// id returns the ID of the n-th entry.
 func (w *world) id(n int) string { return fmt.Sprintf("%s%022d", w.prefix, n) }
 
-// fill writes the entries: copies of one that waits, and of one that is refused.
+// fill writes the entries: copies of a waiting entry, and of an entry with a
+// refused outcome.
 func (w *world) fill(filler store.Store) {
 	w.t.Helper()
 	begun := time.Now()

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// counted counts the entries that a hub reads.
+// counted is a store that counts the entries that a hub reads.
 type counted struct {
 	store.Store
 	read atomic.Int64
@@ -35,8 +35,8 @@ func (c *counted) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// pagesReadWhatTheyMay: a page reads at most Query.Look entries, however many
-// there are, and all pages together have each entry once.
+// pagesReadWhatTheyMay: a page reads at most Query.Look entries of any number,
+// and all pages together have each entry once.
 func (w *world) pagesReadWhatTheyMay() {
 	w.t.Helper()
 	s := &counted{Store: w.store}
@@ -63,7 +63,7 @@ func (w *world) pagesReadWhatTheyMay() {
 		if got := int(s.read.Load()); got > x.most || p.Looked > x.most {
 			w.t.Errorf("%+v read %d entries and looked at %d, want at most %d", x.q, got, p.Looked, x.most)
 		}
-		// Of a store that is not ordered, the first entries may be any.
+		// In a store that is not ordered, the first entries may be any.
 		if len(p.Callbacks) != x.has && p.Ordered || p.Next == "" {
 			w.t.Errorf("%+v has %d callbacks and the next page %q, want %d and one", x.q, len(p.Callbacks), p.Next, x.has)
 		}

@@ -11,9 +11,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// work has a hub run and callers answer as fast as they can, until the function
-// that it returns is called. That returns the number of answers. When all entries
-// have been answered, callers put them back and answer them again.
+// work makes a hub run and callers answer as fast as they can, until the
+// returned function is called. The returned function returns the number of
+// answers. When all entries have been answered, callers put them back and
+// answer them again.
 func (w *world) work() (end func() int64) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	h := w.newHub(w.store, nowhere{})
@@ -44,7 +45,7 @@ func (w *world) work() (end func() int64) {
 	}
 }
 
-// answer answers an entry. If it was answered before, it is put back first.
+// answer answers an entry. An entry that was answered before is put back first.
 func (w *world) answer(ctx context.Context, h *async.Hub, id string, again bool) error {
 	if again {
 		e, err := w.store.Get(ctx, id)

@@ -17,7 +17,8 @@ type Bouncer struct {
 }
 
 // Bouncer starts PgBouncer, which ends with the test. If PgBouncer is not
-// installed, the test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
+// installed, the test is skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test
+// fails instead.
 func (s *Server) Bouncer(tb testing.TB) *Bouncer {
 	tb.Helper()
 	program, err := findBouncer()

@@ -1,7 +1,7 @@
-// Package postgrestest runs a PostgreSQL server for tests, which syncs each
-// write, and PgBouncer in front of it. Their programs are Debian's, and refuse
-// to run as root: where root runs the tests they run as another user. The
-// package imports no driver, so that every module can use it.
+// Package postgrestest runs a PostgreSQL server for tests, and PgBouncer in
+// front of it. The server syncs each write. The programs are Debian's and
+// refuse to run as root. If root runs the tests, the programs run as another
+// user. The package imports no driver, so that every module can use it.
 //
 //	var server postgrestest.Shared
 //
@@ -25,10 +25,10 @@ import (
 	"testing"
 )
 
-// Server is a PostgreSQL server on loopback with a directory of its own. Its
-// methods are for one goroutine.
+// Server is a PostgreSQL server on loopback with a directory of its own. Only
+// one goroutine may call the methods of a Server.
 type Server struct {
-	bin      string // directory of the programs; ends in a separator
+	bin      string // directory of the programs, with a separator at the end
 	dir      string
 	password string
 	address  string
@@ -40,8 +40,9 @@ const superuser = "latchkey"
 // errMissing means that a program is not installed.
 var errMissing = errors.New("a server is not installed")
 
-// Start starts a server, which ends with the test. If PostgreSQL is not installed,
-// the test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
+// Start starts a server, which ends with the test. If PostgreSQL is not
+// installed, the test is skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test
+// fails instead.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := start()
@@ -68,8 +69,9 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not the test's own directory, which another user cannot enter. The name is
-	// short, because the path of a socket has at most about a hundred bytes.
+	// This is not the test's own directory, because another user cannot enter
+	// that. The name is short, because the path of a socket has at most about a
+	// hundred bytes.
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
 		return nil, err
@@ -82,8 +84,9 @@ func start() (*Server, error) {
 	return s, nil
 }
 
-// programs returns the directory of the server's programs, which Debian does not
-// put into the path. Of several releases it returns the newest.
+// programs returns the directory of the server's programs, which Debian does
+// not put into the path. If there are several releases, programs returns the
+// newest one.
 func programs() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		return filepath.Dir(path) + string(filepath.Separator), nil
@@ -122,12 +125,13 @@ func (s *Server) create() error {
 	return s.run()
 }
 
-// command is one of the server's programs, in the server's folder.
+// command returns one of the server's programs, in the server's directory.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return command(s.dir, s.bin+name, args...)
 }
 
-// run starts the server on a free port, which another program may take first.
+// run starts the server on a free port. Another program may take the port
+// first.
 func (s *Server) run() (err error) {
 	const attempts = 5
 	for range attempts {
@@ -158,14 +162,15 @@ func (s *Server) listen() (err error) {
 }
 
 func (s *Server) remove() {
-	// immediately: it does not wait for clients, and writes no checkpoint
+	// the server ends immediately: it does not wait for clients, and writes no
+	// checkpoint
 	s.process.stop(syscall.SIGQUIT)
 	_ = os.RemoveAll(s.dir)
 }
 
-// Crash ends the server as a loss of power would, except that the operating system
-// keeps its buffers. It then starts the server again at the same address, and the
-// server recovers from its write-ahead log.
+// Crash ends the server as a loss of power would, except that the operating
+// system keeps its buffers. Crash then starts the server again at the same
+// address, and the server recovers from its write-ahead log.
 func (s *Server) Crash(tb testing.TB) {
 	tb.Helper()
 	s.process.stop(syscall.SIGQUIT)
@@ -191,7 +196,7 @@ type Shared struct {
 	err    error
 }
 
-// Main runs the tests and ends the server. It returns the exit code.
+// Main runs the tests and ends the server. Main returns the exit code.
 func (s *Shared) Main(m *testing.M) int {
 	code := m.Run()
 	if s.server != nil {
@@ -200,8 +205,8 @@ func (s *Shared) Main(m *testing.M) int {
 	return code
 }
 
-// Server returns the server. If PostgreSQL is not installed, the test is skipped,
-// or fails if LATCHKEY_REQUIRE_SERVERS is 1.
+// Server returns the server. If PostgreSQL is not installed, the test is
+// skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test fails instead.
 func (s *Shared) Server(tb testing.TB) *Server {
 	tb.Helper()
 	s.once.Do(func() { s.server, s.err = start() })

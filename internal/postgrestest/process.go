@@ -21,14 +21,14 @@ type process struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// command returns a program that runs in a directory, as another user if this
-// process runs as root.
+// command returns a program that runs in a directory. If this process runs as
+// root, the program runs as another user.
 func command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
-	user, _ := unprivileged() // create has checked it
+	user, _ := unprivileged() // create has already checked the user
 	runAs(cmd.SysProcAttr, user)
 	return cmd
 }
@@ -45,8 +45,8 @@ func launch(cmd *exec.Cmd, ready string) (*process, error) {
 	started, up, done := make(chan error), make(chan struct{}), make(chan struct{})
 	var said strings.Builder // read after done
 	go func() {
-		// Linux ends the server with the thread that started it. Go ends a thread
-		// only with a goroutine that is locked to it.
+		// Linux ends the server when the thread that started it ends. Go ends a
+		// thread only with a goroutine that is locked to it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(done)

@@ -10,9 +10,10 @@ import (
 // account is a user of this machine.
 type account struct{ uid, gid int }
 
-// unprivileged returns the user for the server's programs, or nil for the user that
-// runs the tests. PostgreSQL refuses to run as root. Then it is the user that
-// Debian's package creates, otherwise the system's least privileged one.
+// unprivileged returns the user for the server's programs, or nil for the user
+// that runs the tests. PostgreSQL refuses to run as root. If root runs the
+// tests, it is the user that Debian's package creates, otherwise the system's
+// least privileged user.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

@@ -1,12 +1,12 @@
 // Command testreport reads the output of one or several runs of "go test -json"
-// on its standard input. It prints what go test prints without -v, and then the
-// tests that were skipped, with their reasons.
+// on its standard input. The output is the output of go test without -v,
+// followed by the skipped tests with their reasons.
 //
-// It exits with 1 if a test or a build failed. If LATCHKEY_REQUIRE_SERVERS is 1,
-// a skip whose reason begins with "NOT TESTED" is a failure too.
+// The exit code is 1 if a test or a build failed. If LATCHKEY_REQUIRE_SERVERS
+// is 1, a skip whose reason begins with "NOT TESTED" is a failure too.
 //
-// Lines that are not JSON are printed. One that begins with "FAIL" counts as a
-// failure, and one that begins with "NOT TESTED" as a skip.
+// Lines that are not JSON are printed. A line that begins with "FAIL" counts as
+// a failure, and one that begins with "NOT TESTED" as a skip.
 package main
 
 import (
@@ -32,7 +32,8 @@ func main() {
 	}
 }
 
-// notTested begins the reasons of tests that lack something on this machine.
+// notTested is the beginning of the reason if a test lacks something on this
+// machine.
 const notTested = "NOT TESTED"
 
 // event is a line of go test -json.
@@ -46,7 +47,7 @@ type event struct {
 // test is one test of a package; the package itself has no name.
 type test struct{ pkg, name string }
 
-// run is what has been read so far.
+// run is the state of the report so far.
 type run struct {
 	w       io.Writer
 	strict  bool
@@ -120,7 +121,7 @@ func (x *run) line(line string) {
 	}
 }
 
-// plain handles a line that is not of go test.
+// plain handles a line that does not come from go test.
 func (x *run) plain(line string) {
 	switch trimmed := strings.TrimSpace(line); {
 	case strings.HasPrefix(trimmed, notTested):
@@ -133,7 +134,8 @@ func (x *run) plain(line string) {
 	}
 }
 
-// summary prints what was skipped: first what this machine lacks.
+// summary prints the skipped tests. summary begins with those that lack
+// something on this machine.
 func (x *run) summary() {
 	reasons := slices.SortedFunc(maps.Keys(x.skips), func(a, b string) int {
 		la, lb := strings.HasPrefix(a, notTested), strings.HasPrefix(b, notTested)
@@ -184,7 +186,8 @@ func (x *run) text(at test) string {
 	return ""
 }
 
-// reasonPrefix is what go test puts in front of a reason: the place in the source.
+// reasonPrefix matches the place in the source that go test puts in front of a
+// reason.
 var reasonPrefix = regexp.MustCompile(`^\s*\S+\.go:\d+: `)
 
 // reasonOf finds the reason of a skip in the test's output.

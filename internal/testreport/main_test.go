@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// output is what go test -json prints of a package with a test that passes, one
-// that fails, and two that are skipped.
+// output is the output of go test -json for a package with a test that passes,
+// one that fails, and two that are skipped.
 const output = `{"Action":"start","Package":"p"}
 {"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}

@@ -14,16 +14,16 @@ import (
 // permissions of the store's own file. Backup returns an error if path exists, and
 // leaves it unchanged.
 //
-// Other calls may run at the same time. While Backup writes, the store's file may
-// grow instead of reusing pages. A write that makes it outgrow its memory map waits
-// for Backup, and so do all calls after it: write to a fast disk, and copy from
-// there.
+// Other calls may run during a Backup. While Backup writes, the store's file
+// may grow instead of reusing pages. A write that makes the file outgrow its
+// memory map waits for Backup, and so do all calls after it. Therefore write to
+// a fast disk, and copy from there.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	return store.Wrap("backup", backend, "", s.backup(ctx, path))
 }
 
 func (s *Store) backup(ctx context.Context, path string) error {
-	// A call that is refused creates no file.
+	// A refused call creates no file.
 	if err := s.ready(ctx); err != nil {
 		return err
 	}

@@ -90,8 +90,9 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestCompact does what docs/operations.md says. bbolt's compaction of a closed
-// file makes a smaller file with the same entries, whose versions continue.
+// TestCompact follows the steps in docs/operations.md. bbolt's compaction of a
+// closed file creates a smaller file with the same entries, and their versions
+// continue.
 func TestCompact(t *testing.T) {
 	path, smaller := newPath(t), newPath(t)
 	s := openWith(t, path, Options{NoSyncForTests: true})

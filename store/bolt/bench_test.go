@@ -24,10 +24,10 @@ import (
 // each round, so that slow moments of the machine affect all of them.
 const rounds = 5
 
-const payload = 400 // bytes: about an entry of package async
+const payload = 400 // bytes: about the size of an entry of package async
 
-// newID makes an ID as package async does: ten characters of base32hex over
-// the time in milliseconds, then 22 of base64url.
+// newID returns an ID in the form that package async uses: ten characters of
+// base32hex for the time in milliseconds, then 22 of base64url.
 func newID(ms int64) string {
 	var t [8]byte
 	binary.BigEndian.PutUint64(t[:], uint64(ms)<<14)
@@ -50,7 +50,8 @@ func benchStore(b *testing.B, o Options) *Store {
 	return s
 }
 
-// bareDB is plain bbolt, with two buckets that get the same data as the store's.
+// bareDB is plain bbolt with two buckets, which get the same data as the
+// store's.
 func bareDB(b *testing.B) *bbolt.DB {
 	db, err := bbolt.Open(filepath.Join(b.TempDir(), "bare.db"), 0o600, nil)
 	if err != nil {
@@ -87,7 +88,7 @@ const (
 	turn  = 50 * time.Millisecond
 )
 
-// side is one contestant: how it puts, and how often it has.
+// side is one contestant: its function for a put, and the number of its puts.
 type side struct {
 	put  func(id string, due int64) error
 	n    atomic.Int64
@@ -113,13 +114,13 @@ func (s *side) run(b *testing.B, writers int) {
 	s.took += time.Since(start)
 }
 
-// rate returns puts a second since the last call.
+// rate returns the puts per second since the last call.
 func (s *side) rate() float64 {
 	defer func() { s.took = 0 }()
 	return float64(s.n.Swap(0)) / s.took.Seconds()
 }
 
-// fsyncTime returns the median time of a sync of 4 KiB in a file's middle.
+// fsyncTime returns the median time of a sync of 4 KiB in the middle of a file.
 func fsyncTime(b *testing.B) time.Duration {
 	f, err := os.Create(filepath.Join(b.TempDir(), "sync"))
 	if err != nil {
@@ -144,7 +145,7 @@ func fsyncTime(b *testing.B) time.Duration {
 	return time.Duration(median(times))
 }
 
-// BenchmarkPut compares inserts beside db.Update and db.Batch of bare bbolt.
+// BenchmarkPut compares inserts with db.Update and db.Batch of bare bbolt.
 // x-update and x-batch are ratios of throughput.
 func BenchmarkPut(b *testing.B) {
 	body := make([]byte, payload)
@@ -171,7 +172,7 @@ func BenchmarkPut(b *testing.B) {
 					xUpdate = append(xUpdate, r/update.rate())
 					xBatch = append(xBatch, r/batch.rate())
 				}
-				b.ReportMetric(0, "ns/op") // time of the whole measurement, which means nothing
+				b.ReportMetric(0, "ns/op") // the time of the whole measurement has no meaning
 				b.ReportMetric(median(rate), "puts/s")
 				b.ReportMetric(median(xUpdate), "x-update")
 				b.ReportMetric(median(xBatch), "x-batch")
@@ -181,9 +182,9 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// fill makes a store of n entries, one of which is due every millisecond from at(0)
-// on. They are in the order of their IDs, as activities of one kind are, or
-// scattered, which is the worst case for a tree.
+// fill creates a store of n entries. One of them is due every millisecond from
+// at(0) on. Entries are due in the order of their IDs, as activities of one
+// kind are, or in random order, which is the worst case for a tree.
 func fill(b *testing.B, n int, scattered bool) string {
 	s := benchStore(b, Options{NoSyncForTests: true})
 	order := mathrand.New(mathrand.NewPCG(1, 2)).Perm(n)
@@ -213,13 +214,13 @@ func fill(b *testing.B, n int, scattered bool) string {
 	return s.path
 }
 
-// claimer opens a file of fill's again and again and claims what is due next.
+// claimer repeatedly opens a file from fill and claims the next due entries.
 type claimer struct {
 	path string
 	next int64 // everything due up to this millisecond was claimed
 }
 
-// claim returns how long Open took, and the claim of n entries.
+// claim returns the durations of Open and of the claim of n entries.
 func (c *claimer) claim(b *testing.B, n int64) (opened, claimed time.Duration) {
 	start := time.Now()
 	s, err := Open(b.Context(), c.path, Options{})
@@ -241,7 +242,7 @@ func (c *claimer) claim(b *testing.B, n int64) (opened, claimed time.Duration) {
 	return opened, claimed
 }
 
-// inCache reads a file, so that the page cache holds it.
+// inCache reads a file, so that the page cache contains it.
 func inCache(b *testing.B, path string) (size int64) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -256,8 +257,8 @@ func inCache(b *testing.B, path string) (size int64) {
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
-// BenchmarkOpen reports the time from before Open until the first claim, of a
-// hundred entries, has been answered, with the file in the page cache.
+// BenchmarkOpen measures the time from the start of Open to the end of the
+// first claim, of a hundred entries. The file is in the page cache.
 func BenchmarkOpen(b *testing.B) {
 	c := claimer{path: fill(b, 1_000_000, true)}
 	for b.Loop() {
@@ -269,15 +270,15 @@ func BenchmarkOpen(b *testing.B) {
 			opened = append(opened, ms(open))
 			first = append(first, ms(open+claim))
 		}
-		b.ReportMetric(0, "ns/op") // time of the whole measurement, which means nothing
+		b.ReportMetric(0, "ns/op") // the time of the whole measurement has no meaning
 		b.ReportMetric(median(opened), "ms-open")
 		b.ReportMetric(median(first), "ms-first-claim")
 		b.ReportMetric(float64(size)/(1<<20), "MiB")
 	}
 }
 
-// BenchmarkClaim reports what a claim of a thousand due entries costs among N,
-// as a multiple of what it costs among ten thousand.
+// BenchmarkClaim measures a claim of a thousand due entries in a store of N
+// entries. The result is a multiple of the time in a store of ten thousand.
 func BenchmarkClaim(b *testing.B) {
 	const few, due = 10_000, 1_000
 	for _, scattered := range []bool{false, true} {

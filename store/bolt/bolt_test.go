@@ -64,7 +64,7 @@ func openWith(t testing.TB, path string, o Options) *Store {
 	return s
 }
 
-// at returns a time that is ms milliseconds after a fixed one.
+// at returns the time ms milliseconds after a fixed time.
 func at(ms int64) time.Time { return time.UnixMilli(1_800_000_000_000 + ms).UTC() }
 
 func ids(entries []store.Entry) (ids []string) {

@@ -14,15 +14,16 @@ const (
 	checkPage   = 1 << 10 // keys per transaction
 )
 
-// Check reads the whole file and returns an [store.ErrCorrupt] for each damage that
-// it finds: pages, keys that are out of place, entries that do not fit their
-// checksum, and an index of due times that does not fit the entries. It also finds
-// damage that other methods cannot detect, such as an entry whose key has changed.
-// It stops after a hundred findings.
+// Check reads the whole file and returns a [store.ErrCorrupt] for each damage
+// that it finds. Check checks the pages, the order of keys, the checksums of
+// entries, and the index of due times. Check also finds damage that other
+// methods cannot detect, such as an entry whose key has changed. Check stops
+// after a hundred findings.
 //
-// Other calls may run at the same time. While Check reads the pages, a few seconds
-// for a million entries, the file may grow instead of reusing pages. A write that
-// makes it outgrow its memory map waits for Check, and so do all calls after it.
+// Other calls may run during a Check. While Check reads the pages, a few
+// seconds for a million entries, the file may grow instead of reusing pages. A
+// write that makes the file outgrow its memory map waits for Check, and so do
+// all calls after it.
 func (s *Store) Check(ctx context.Context) error {
 	return store.Wrap("check", backend, "", s.check(ctx))
 }
@@ -37,7 +38,7 @@ func (s *Store) check(ctx context.Context) error {
 		return f.count(tx)
 	})
 	if err != nil {
-		return err // the rest walks these trees
+		return err // the following checks need intact trees
 	}
 	if err := s.scan(ctx, entryBucket, f.entry); err != nil {
 		return f.with(err)

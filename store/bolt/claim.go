@@ -10,9 +10,10 @@ import (
 // claimSize is the number of bytes that a claimed entry adds to a batch.
 const claimSize = 1 << 10
 
-// Claim implements [store.Store]. It returns the oldest entries of the whole store
-// first, and writes them in one transaction, which is on the disk when Claim
-// returns. If nothing is due, it neither writes nor waits for a write.
+// Claim implements [store.Store]. Claim returns the oldest entries of the whole
+// store first, and writes them in one transaction. The transaction is on the
+// disk when Claim returns. If nothing is due, Claim neither writes nor waits
+// for a write.
 //
 // Claim skips damaged entries, and entries whose due time differs from that in the
 // index. [Store.Check] finds both.
@@ -88,7 +89,7 @@ func (t *txn) claim(now, until int64, n int) ([]store.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The database has no reference to these bytes after its transaction, and
+		// The database does not refer to these bytes after its transaction, and
 		// the caller gets them only then.
 		r := record{version: version, due: until, body: c.bytes[headerSize:]}
 		entries = append(entries, r.entry(c.id))

@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Limits of a transaction. They bound the memory of a commit, and the time that the
-// next operation waits for it.
+// Limits of a transaction. The limits bound the memory of a commit, and the
+// time that the next operation waits for it.
 const (
 	maxBatch      = 512
 	maxBatchBytes = 8 << 20
@@ -22,26 +22,26 @@ var errUnchanged = errors.New("nothing was written")
 // operation is one call's part of a transaction.
 type operation struct {
 	ctx  context.Context
-	size int // about how many bytes it writes
+	size int // about the number of bytes that it writes
 
 	// run checks everything before it writes anything, so that after its error
-	// the transaction remains usable for others. It may run again after a
+	// the transaction remains usable for others. run may run again after a
 	// rollback.
 	run func(*txn) error
 
 	wake    chan bool // capacity 1: true to lead, false when err is set
-	elected bool      // guarded by Store.mu: true is in wake
+	elected bool      // guarded by Store.mu: true was sent to wake
 	err     error
 	// standing means that err depends only on earlier transactions, so it stays
 	// valid if this transaction fails.
 	standing bool
 }
 
-// write runs an operation in a transaction that is on the disk when write returns
-// nil. If no call commits, the caller becomes the leader: it commits for all calls
-// in the queue, including its own, and then passes the lead to the first call that
-// has queued meanwhile. So a single caller commits at once, many callers share one
-// commit, and a leader works for one commit only.
+// write runs an operation in a transaction that is on the disk when write
+// returns nil. If no call commits, the caller becomes the leader and commits
+// for all calls in the queue, including its own. It then passes the lead to the
+// first call that has queued since. So a single caller commits at once, many
+// callers share one commit, and a leader makes only one commit.
 func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error {
 	op := &operation{ctx: ctx, size: size, run: run, wake: make(chan bool, 1)}
 	s.mu.Lock()
@@ -71,8 +71,8 @@ func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error
 	return op.err
 }
 
-// withdraw takes an operation out of the queue. It reports false if the operation
-// is being committed or leads.
+// withdraw takes an operation out of the queue. withdraw returns false if the
+// operation is being committed or leads.
 func (s *Store) withdraw(op *operation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,8 +86,8 @@ func (s *Store) withdraw(op *operation) bool {
 
 // lead commits the front of the queue, whose first operation is leader.
 func (s *Store) lead(leader *operation) {
-	// Gosched lets the callers of the last commit run, so that they can queue. Without
-	// it two writers alternate in commits of one operation.
+	// Gosched lets the callers of the last commit run, so that they can queue.
+	// Without this call, two writers alternate in commits of one operation.
 	runtime.Gosched()
 	batch := s.take()
 	s.commit(batch)
@@ -140,8 +140,9 @@ func (s *Store) commit(batch []*operation) {
 	}
 }
 
-// apply runs operations in one transaction and commits it. It reports whether the
-// caller must run them one by one; otherwise each has its answer.
+// apply runs operations in one transaction and commits it. apply reports
+// whether the caller must run them one by one; otherwise each operation has its
+// answer.
 func (s *Store) apply(batch []*operation) (again bool) {
 	half := false // an operation failed after its first write
 	err, fault := s.transact(func(t *txn) error {
@@ -173,8 +174,9 @@ func (s *Store) apply(batch []*operation) (again bool) {
 	return false
 }
 
-// transact runs fn in a write transaction. It reports whether there was a fault. In
-// that case nothing was written, because bbolt reads the pages before it writes.
+// transact runs fn in a write transaction. transact reports whether there was a
+// fault. After a fault, nothing was written, because bbolt reads the pages
+// before it writes.
 func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 	if err := s.wrecked(); err != nil {
 		return err, false
@@ -184,7 +186,8 @@ func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 		return s.update(func(btx *bbolt.Tx) error {
 			tx = btx
 			var err error
-			// Recovered inside, so that bbolt rolls back as after any error.
+			// The fault is recovered inside, so that bbolt rolls back as after
+			// any error.
 			err, fault = guard(s.path, func() error {
 				t, err := newTxn(s.path, tx)
 				if err != nil {
@@ -195,9 +198,9 @@ func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 			return err
 		})
 	})
-	// A transaction that has ended has no ID. If it still has one, bbolt met the
-	// damage again during the rollback, or the transaction never began. In both
-	// cases the lock of its writers remains held.
+	// A transaction that has ended has no ID. If the transaction still has an
+	// ID, bbolt met the damage again during the rollback, or the transaction
+	// never began. In both cases the lock of its writers remains held.
 	if escaped && (tx == nil || tx.ID() >= 0) {
 		s.setWrecked(err)
 	}

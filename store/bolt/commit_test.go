@@ -15,7 +15,7 @@ func TestOneCommitForAllThatWait(t *testing.T) {
 		s, g := gated(t)
 		var a answers
 		a.put(t.Context(), s, store.Entry{ID: "first"})
-		synctest.Wait() // it leads, and is at the gate
+		synctest.Wait() // this caller leads, and is at the gate
 		const waiting = 100
 		for i := range waiting {
 			a.put(t.Context(), s, store.Entry{ID: fmt.Sprintf("waits-%d", i)})
@@ -53,12 +53,12 @@ func TestBatchesAreBounded(t *testing.T) {
 		synctest.Wait()
 		g.open <- nil // the first
 		synctest.Wait()
-		g.open <- nil // as many as a batch takes
+		g.open <- nil // a batch takes this number of operations
 		synctest.Wait()
 		if n := a.count(); n != 1+maxBatch {
 			t.Errorf("expected %d answers after two commits, got %d", 1+maxBatch, n)
 		}
-		g.open <- nil // the last small one, and two large ones
+		g.open <- nil // the last small operation, and two large ones
 		synctest.Wait()
 		if n := a.count(); n != 1+maxBatch+1+2 {
 			t.Errorf("expected %d answers after three commits, got %d", 1+maxBatch+1+2, n)
@@ -157,7 +157,8 @@ func TestFailedCommitFailsAllOfItsCallers(t *testing.T) {
 
 		a.put(t.Context(), s, store.Entry{ID: "first"})
 		synctest.Wait()
-		// Its answer is that of the disk, whatever happens to the others.
+		// The disk decides the answer of this call, whatever happens to the
+		// others.
 		a.call("refused", func() error {
 			_, err := s.Put(t.Context(), store.Entry{ID: "there"})
 			return err
@@ -165,7 +166,7 @@ func TestFailedCommitFailsAllOfItsCallers(t *testing.T) {
 		synctest.Wait()
 		a.put(t.Context(), s, store.Entry{ID: "lost"})
 		synctest.Wait()
-		// Its ErrExists would depend on the lost write.
+		// The ErrExists of this call would depend on the lost write.
 		a.call("rests", func() error {
 			_, err := s.Put(t.Context(), store.Entry{ID: "lost"})
 			return err
@@ -202,7 +203,7 @@ func TestContextThatEndsInTheQueue(t *testing.T) {
 		synctest.Wait()
 		cancel(errors.New("a cause"))
 		synctest.Wait()
-		a.want(t, "gives-up", context.Canceled) // at once, while the first still commits
+		a.want(t, "gives-up", context.Canceled) // the call returns at once, while the first one still commits
 		g.open <- nil
 		synctest.Wait()
 		g.open <- nil
@@ -235,13 +236,13 @@ func TestContextThatEndsInTheCommit(t *testing.T) {
 	})
 }
 
-// TestContextOfTheElected ends the context of a caller that was chosen to lead. It
-// must lead nevertheless; otherwise no later write would commit.
+// TestContextOfTheElected ends the context of a caller that was chosen to lead.
+// The caller must lead nevertheless; otherwise no later write would commit.
 func TestContextOfTheElected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, newPath(t))
 		s.mu.Lock()
-		s.leading = true // until another caller commits
+		s.leading = true // no call can lead until another caller commits
 		s.mu.Unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		var a answers
@@ -250,7 +251,7 @@ func TestContextOfTheElected(t *testing.T) {
 		a.put(t.Context(), s, store.Entry{ID: "behind"})
 		synctest.Wait()
 		s.mu.Lock()
-		cancel() // it gives up, and is chosen to lead before it has left the queue
+		cancel() // the caller gives up, and is chosen to lead before it has left the queue
 		s.queue[0].elected = true
 		s.queue[0].wake <- true
 		s.mu.Unlock()
@@ -261,8 +262,8 @@ func TestContextOfTheElected(t *testing.T) {
 	})
 }
 
-// TestFaultFailsOnlyWhoMeetsIt: one operation of a batch meets damage after it and
-// others have written.
+// TestFaultFailsOnlyWhoMeetsIt: in a batch, one operation meets damage after it
+// and others have written.
 func TestFaultFailsOnlyWhoMeetsIt(t *testing.T) {
 	for name, fault := range map[string]func() error{
 		"panic": func() error { panic("as bbolt does") },
@@ -287,7 +288,7 @@ func TestFaultFailsOnlyWhoMeetsIt(t *testing.T) {
 				synctest.Wait()
 				a.put(t.Context(), s, store.Entry{ID: "behind"})
 				synctest.Wait()
-				for range 2 + 3 { // the first, all three together, and each alone
+				for range 2 + 3 { // the first operation, all three together, and each alone
 					g.open <- nil
 					synctest.Wait()
 				}
@@ -326,8 +327,8 @@ func TestCloseWaitsForTheQueue(t *testing.T) {
 	})
 }
 
-// TestEmptyClaim: a claim of nothing neither commits nor waits for a commit under
-// way, and a claim that finds only damage does not commit.
+// TestEmptyClaim: a claim that finds nothing neither commits nor waits for a
+// running commit. A claim that finds only damage does not commit.
 func TestEmptyClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)

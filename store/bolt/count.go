@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
-// The sequence of the bucket due is the number of entries plus one. It is in a page
-// that every commit writes anyway. 0 means that the number is not known, as in a
-// file of an earlier release.
+// The sequence of the bucket due is the number of entries plus one. Every
+// commit writes the page with this number anyway. 0 means that the number is
+// not known, as in a file of an earlier release.
 
 // Count implements [store.Counter]. In a file of an earlier release without a count,
 // the first call counts the entries and stores the number.
@@ -44,7 +44,7 @@ func (t *txn) walk() (n int) {
 	return n
 }
 
-// counted adds to the number of entries, if it is known.
+// counted adds to the number of entries if it is known.
 func (t *txn) counted(more int) error {
 	if known := t.due.Sequence(); known > 0 {
 		return t.setCount(int(known) - 1 + more)

@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A file of an earlier release without a count gets one with the first Count, and
-// keeps it.
+// A file of an earlier release without a count gets one with the first Count,
+// and keeps it.
 func TestCountOfAnOldFile(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)

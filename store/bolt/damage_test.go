@@ -15,11 +15,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// soaking means that tests run for longer, as in make soak.
+// soaking means that tests run longer, as in make soak.
 func soaking() bool { return os.Getenv("LATCHKEY_SOAK") != "" }
 
-// newRandom returns a generator seeded from LATCHKEY_SEED, which repeats a run, or
-// from a new seed.
+// newRandom returns a generator with a new seed, or with the seed in
+// LATCHKEY_SEED to repeat a run.
 func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()
@@ -33,8 +33,8 @@ func newRandom(t *testing.T) *rand.Rand {
 }
 
 // TestDamagedAnywhere damages a file in random places and uses it. The process
-// survives, and no call returns anything but stored data. If Check finds nothing,
-// all data is unchanged.
+// survives, and calls return only stored data or errors. If Check finds
+// nothing, all data is unchanged.
 func TestDamagedAnywhere(t *testing.T) {
 	rounds := 50
 	if soaking() {
@@ -52,11 +52,11 @@ func TestDamagedAnywhere(t *testing.T) {
 			damaged[at] ^= 1 << random.IntN(8)
 		case 1: // a byte
 			damaged[at] ^= byte(1 + random.IntN(255))
-		case 2: // in the headers of a page, where it hurts most
+		case 2: // damage in the headers of a page, where it is most harmful
 			at = at / os.Getpagesize() * os.Getpagesize()
 			at = min(at+random.IntN(64), len(damaged)-1)
 			damaged[at] ^= 1 << random.IntN(8)
-		case 3: // one page has the content of another
+		case 3: // one page has the content of another page
 			size := os.Getpagesize()
 			from := 2 + random.IntN(len(damaged)/size-2)
 			copy(damaged[at/size*size:], damaged[from*size:(from+1)*size])
@@ -169,10 +169,10 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 	return sound
 }
 
-// TestDamagedMeta damages the newer of the two meta pages. bbolt treats this as a
-// commit that a crash interrupted, and uses the older page, so the last write is
-// gone. The two cases cannot be distinguished, as the package comment and the
-// documentation say.
+// TestDamagedMeta damages the newer of the two meta pages. bbolt treats this as
+// a commit that a crash interrupted. TestDamagedMeta uses the older page, so
+// the last write is lost. The two cases cannot be distinguished, as the package
+// comment and the documentation say.
 func TestDamagedMeta(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
@@ -193,8 +193,8 @@ func TestDamagedMeta(t *testing.T) {
 	}
 }
 
-// TestCheckFinds damages one thing at a time, in ways that leave bbolt's own
-// structure intact.
+// TestCheckFinds makes one kind of damage at a time. The damage leaves bbolt's
+// own structure intact.
 func TestCheckFinds(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, entries, due *bbolt.Bucket)
@@ -219,7 +219,7 @@ func TestCheckFinds(t *testing.T) {
 			v := bytes.Clone(entries.Get([]byte("b")))
 			must(t, entries.Delete([]byte("b")))
 			must(t, entries.Put([]byte("B"), v))
-		}, "checksum", store.ErrNotFound}, // as Get reports, until Check runs
+		}, "checksum", store.ErrNotFound}, // the same error as Get returns, until Check runs
 		"lost from the index": {func(t *testing.T, _, due *bbolt.Bucket) {
 			must(t, due.Delete(dueKey(at(2).UnixMilli(), "b")))
 		}, "not in the index", nil},

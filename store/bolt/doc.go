@@ -1,17 +1,18 @@
 // Package bolt stores Latchkey's entries in one file, for an application of one
-// process. It needs no server and loses no acknowledged write. Each write waits for
-// a disk sync; writes at the same time share one.
+// process. The package needs no server and loses no acknowledged write. Each
+// write waits for a disk sync; concurrent writes share one sync.
 //
 //	s, err := bolt.Open(ctx, "/var/lib/app/latchkey.db", bolt.Options{})
 //
-// or, with this package imported for its side effect,
+// To open the store by URL, import this package for its side effect:
 //
 //	s, err := store.Open(ctx, "bolt:///var/lib/app/latchkey.db?lock_timeout=5s&mode=0640")
 //
 // The URL of a relative path is bolt:latchkey.db; the path is relative to the
-// working directory at the time of the call. In a path, escape % ? and # as %25,
-// %3F and %23. The parameters are those of [Options]: lock_timeout, a duration, and
-// mode, the octal permissions of a new file. Open returns an error for others.
+// working directory at the time of the call. In a path, escape % ? and # as
+// %25, %3F and %23. The parameters are those of [Options]: lock_timeout, a
+// duration, and mode, the octal permissions of a new file. Open returns an
+// error for other parameters.
 //
 // The database is bbolt. This package adds group commit without a delay (bbolt's
 // Batch makes a single writer wait), an index of due times, a checksum for each
@@ -19,12 +20,12 @@
 //
 // # Durability
 //
-// Put, Delete and Claim return nil after the write was synced to the disk. It
-// survives SIGKILL. It survives a loss of power if the disk does not lose its cache.
-// An unacknowledged write is either fully present or absent. After an error of the
-// disk, such as a full disk, it is absent, with one exception: if the sync of the
-// page that makes a commit valid fails, the outcome is unknown. The store works
-// again as soon as the disk does.
+// Put, Delete and Claim return nil after the write was synced to the disk. The
+// write survives SIGKILL. The write survives a loss of power if the disk does not
+// lose its cache. An unacknowledged write is either fully present or absent.
+// After an error of the disk, such as a full disk, the write is absent, with
+// one exception. If the sync of the page that makes a commit valid fails, the
+// outcome is unknown. The store works again as soon as the disk does.
 //
 // # Damage
 //
@@ -42,9 +43,9 @@
 //   - damage in the lower structure (the header of a page, a key that leads to
 //     one): an entry is not found, or a write makes the damage worse.
 //
-// No call finds damage to the newer of the two meta pages. It looks like a commit
-// that a crash interrupted, and the state before the last write is valid again. Run
-// Check regularly, for example on each backup.
+// No call finds damage to the newer of the two meta pages. Such damage looks
+// like a commit that a crash interrupted, and the state before the last write
+// is valid again. Run Check regularly, for example on each backup.
 //
 // # Caveats
 //

@@ -25,7 +25,7 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Once Put has returned nil, the entry survives the loss of the process
+	// After Put has returned nil, the entry survives the loss of the process
 	// and of the machine's power.
 	if _, err := s.Put(ctx, store.Entry{ID: "approval-1", Due: time.Now(), Body: []byte("waits")}); err != nil {
 		log.Fatal(err)
@@ -34,7 +34,7 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 
-	// Another process, another day.
+	// This code may run in another process, on another day.
 	s, err = bolt.Open(ctx, path, bolt.Options{LockTimeout: 5 * time.Second})
 	if err != nil {
 		log.Fatal(err)
@@ -51,7 +51,7 @@ func ExampleOpen() {
 	// Output: approval-1 waits
 }
 
-// By URL, the package only needs to be imported.
+// To open a store by URL, it is enough to import the package.
 func ExampleOpen_url() {
 	dir, err := os.MkdirTemp("", "latchkey")
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// TestPanicInCommit makes bbolt panic outside of the operations' own code. If bbolt
-// has ended its transaction, the store continues. If it has not, its lock is lost,
-// and all calls return an error instead of waiting for it.
+// TestPanicInCommit makes bbolt panic outside of the operations' own code. If
+// bbolt has ended its transaction, the store continues. If bbolt has not ended
+// it, bbolt's lock is lost, and all calls return an error instead of waiting
+// for the lock.
 func TestPanicInCommit(t *testing.T) {
 	for name, c := range map[string]struct {
 		update func(db *bbolt.DB, fn func(*bbolt.Tx) error) error
@@ -34,7 +35,8 @@ func TestPanicInCommit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// Not checked afterwards: a disabled store keeps the lock.
+				// The file is not checked afterwards, because a disabled store
+				// keeps the lock.
 				s := open(t, filepath.Join(t.TempDir(), "latchkey.db"))
 				put(t, s, store.Entry{ID: "there"})
 				update, blocked := s.update, make(chan struct{})
@@ -67,8 +69,8 @@ func TestPanicInCommit(t *testing.T) {
 }
 
 // TestNoCallWaitsForALostLock makes a fault leave a lock held while a commit is
-// under way, which may then never end. Waiting calls return an error, and Close
-// does not wait.
+// running. The commit may then never end. Waiting calls return an error, and
+// Close does not wait.
 func TestNoCallWaitsForALostLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := gated(t)
@@ -87,7 +89,7 @@ func TestNoCallWaitsForALostLock(t *testing.T) {
 		a.want(t, "close", nil)
 		g.open <- nil
 		a.wg.Wait()
-		_ = s.db.Close() // whose file is closed already
+		_ = s.db.Close() // the file is already closed
 	})
 }
 
@@ -135,8 +137,8 @@ func TestCutShortBelow(t *testing.T) {
 	}
 }
 
-// TestCutShortUnderLoad does the same under load. Calls that wait for one of
-// bbolt's locks may wait forever; Close does not.
+// TestCutShortUnderLoad truncates the file under load. Calls that wait for one
+// of bbolt's locks may wait forever; Close does not.
 func TestCutShortUnderLoad(t *testing.T) {
 	content, entries := sample(t)
 	for range 5 {

@@ -19,8 +19,8 @@ import (
 
 // Options configures a [Store]. The zero value is valid.
 type Options struct {
-	// Mode is the permissions of a new file, regardless of the umask. An existing
-	// file keeps its own. Defaults to 0600.
+	// Mode is the permissions of a new file, regardless of the umask. An
+	// existing file keeps its permissions. Defaults to 0600.
 	Mode os.FileMode
 
 	// LockTimeout is how long Open waits for another process to close the file.
@@ -39,15 +39,15 @@ const (
 	lockPoll           = 20 * time.Millisecond
 )
 
-// Open opens the file at path, and creates it if it does not exist. Its directory
-// must exist. A relative path is relative to the current working directory. The
-// caller closes the store.
+// Open opens the file at path, and creates it if it does not exist. The
+// directory of the file must exist. A relative path is relative to the current
+// working directory. The caller must close the store.
 //
-// Open returns [ErrLocked] if the file is in use during all of Options.LockTimeout;
-// ctx may end the wait sooner. It returns [store.ErrCorrupt] for a file that is
-// damaged, truncated, empty or not Latchkey's, and [ErrFormat] for a file of a newer
-// release. It does not change such a file. It returns [store.ErrInvalid] for options
-// that are not valid.
+// Open returns [ErrLocked] if the file is in use during all of
+// Options.LockTimeout; ctx may end the wait sooner. Open returns
+// [store.ErrCorrupt] for a file that is damaged, truncated, empty or not
+// Latchkey's. Open returns [ErrFormat] for a file of a newer release. Open does
+// not change such a file. Open returns [store.ErrInvalid] for invalid options.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s, err := openPath(ctx, path, o)
 	return s, store.Wrap("open", backend, "", err)
@@ -101,25 +101,26 @@ func openPath(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 }
 
-// tryOpen returns bbolt's ErrTimeout where the file is locked.
+// tryOpen returns bbolt's ErrTimeout if the file is locked.
 func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s := &Store{path: path, idle: make(chan struct{})}
 	options := &bbolt.Options{
-		Timeout:      1, // tries once: bbolt's own wait knows no context
+		Timeout:      1, // tries once, because bbolt's own wait does not use a context
 		FreelistType: bbolt.FreelistMapType,
 		NoSync:       o.NoSyncForTests,
 		NoStatistics: true,
 		OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
-			// If the file vanishes meanwhile, it must not be created again empty.
+			// If the file vanishes meanwhile, it must not be created again
+			// empty.
 			f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 			if err != nil {
 				return nil, err
 			}
-			// bbolt reads the list of free pages as soon as it has the lock, and
-			// trusts the length that the list states.
+			// bbolt reads the list of free pages as soon as it has the lock,
+			// and trusts the length in the list.
 			if _, err := pages.Inspect(f); err != nil {
 				_ = f.Close()
 				return nil, err
@@ -171,12 +172,12 @@ func confirm(path string, found error) error {
 		return errors.Join(err, db.Close())
 	})
 	if err == nil || errors.Is(err, berrors.ErrTimeout) {
-		return berrors.ErrTimeout // it is undamaged, or another process has it: try again
+		return berrors.ErrTimeout // the file is undamaged, or another process has it: try again
 	}
 	return found
 }
 
-// opened replaces bbolt's error for a file that is not its own.
+// opened replaces bbolt's error for a file that is not a bbolt file.
 func opened(path string, err error) error {
 	for _, bad := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum} {
 		if errors.Is(err, bad) {
@@ -186,8 +187,8 @@ func opened(path string, err error) error {
 	return err
 }
 
-// verify checks under the lock what bbolt assumes, and that the file is Latchkey's
-// and has a known format.
+// verify checks under the lock what bbolt assumes, and that the file is
+// Latchkey's and has a known format.
 func (s *Store) verify(ctx context.Context) error {
 	layout, err := pages.Inspect(s.file)
 	if err != nil {
@@ -214,9 +215,9 @@ func (s *Store) verify(ctx context.Context) error {
 	})
 }
 
-// create creates an empty store at path, completely or not at all: after a crash,
-// an empty file would look like a file that has lost its content. It returns nil if
-// another process has created the file meanwhile.
+// create creates an empty store at path, completely or not at all. After a
+// crash, an empty file would look like a file that has lost its content. create
+// returns nil if another process has created the file meanwhile.
 func create(path string, mode os.FileMode) error {
 	err := publish(path, mode, func(f *os.File) error {
 		db, err := bbolt.Open(f.Name(), defaultMode, &bbolt.Options{Timeout: defaultLockTimeout})
@@ -229,7 +230,7 @@ func create(path string, mode os.FileMode) error {
 					return err
 				}
 			}
-			if err := tx.Bucket(dueBucket).SetSequence(1); err != nil { // no entries, see Count
+			if err := tx.Bucket(dueBucket).SetSequence(1); err != nil { // means no entries, see Count
 				return err
 			}
 			meta, err := tx.CreateBucket(metaBucket)
@@ -245,9 +246,9 @@ func create(path string, mode os.FileMode) error {
 	return err
 }
 
-// publish creates a file at path with the content from fill. It writes the file
-// under another name in the same directory, syncs it, and then links it. If path
-// exists, publish leaves it unchanged and returns fs.ErrExist.
+// publish creates a file at path with the content from fill. publish writes the
+// file under another name in the same directory, syncs it, and then links it to
+// path. If path exists, publish leaves it unchanged and returns fs.ErrExist.
 func publish(path string, mode os.FileMode, fill func(*os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {

@@ -111,8 +111,8 @@ func TestLocked(t *testing.T) {
 	})
 }
 
-// TestCreatedOnce: many calls open one path without a file. One creates the file,
-// and all use it.
+// TestCreatedOnce: many calls open one path that has no file. One call creates
+// the file, and all use it.
 func TestCreatedOnce(t *testing.T) {
 	for range 4 {
 		path := newPath(t)
@@ -141,8 +141,8 @@ func TestCreatedOnce(t *testing.T) {
 	}
 }
 
-// sample makes a file of three levels with some free pages, and returns it and its
-// content.
+// sample creates a file of three levels with some free pages, and returns the
+// file and its content.
 func sample(t *testing.T) (content []byte, entries map[string]store.Entry) {
 	t.Helper()
 	path := newPath(t)
@@ -307,8 +307,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestDamagedWhileInUse opens a damaged file that another store holds. The error is
-// ErrLocked, because the damage may be an unfinished write.
+// TestDamagedWhileInUse opens a damaged file that another store has open. The
+// error is ErrLocked, because the damage may be an unfinished write.
 func TestDamagedWhileInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "latchkey.db")
 	open(t, path)

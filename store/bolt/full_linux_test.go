@@ -17,7 +17,7 @@ import (
 
 func init() { childKinds["full"] = fullChild }
 
-// TestFullDisk fills a file system of a megabyte, which takes root to mount.
+// TestFullDisk fills a file system of a megabyte. Only root can mount it.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
@@ -31,8 +31,8 @@ func TestFullDisk(t *testing.T) {
 	checkFile(t, path)
 }
 
-// TestFileSizeLimit does the same with a limit on the size of files, which needs no
-// small disk.
+// TestFileSizeLimit repeats TestFullDisk with a limit on the size of files,
+// which needs no small disk.
 func TestFileSizeLimit(t *testing.T) {
 	path := newPath(t)
 	must(t, child(t, "full", path).Run())
@@ -51,8 +51,8 @@ func fullChild(path string) error {
 	return fillUp(context.Background(), path, nil, func() error { return set(limit.Max) })
 }
 
-// fillUp writes from many goroutines until the disk is full, compares the results
-// of the calls with the entries, makes room and continues.
+// fillUp writes from many goroutines until the disk is full, and compares the
+// results of the calls with the entries. fillUp then makes room and continues.
 func fillUp(ctx context.Context, path string, is error, room func() error) error {
 	s, err := Open(ctx, path, Options{})
 	if err != nil {
@@ -118,7 +118,7 @@ func fillUp(ctx context.Context, path string, is error, room func() error) error
 	if err := s.Close(); err != nil {
 		return err
 	}
-	// A file can be opened without room for more.
+	// A file can be opened when the disk has no room for more.
 	if s, err = Open(ctx, path, Options{}); err != nil {
 		return err
 	}

@@ -11,13 +11,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// gate stands between a store and its database. Commits wait at it, and it counts
-// them. Everything happens in a synctest bubble, so Wait returns when every writer
-// is queued or at the gate.
+// gate stands between a store and its database. The gate stops commits until
+// the test opens it, and counts them. Everything happens in a synctest bubble,
+// so Wait returns when every writer is queued or at the gate.
 type gate struct {
 	open    chan error // a value lets one commit pass; an error replaces it
-	commits int        // that reached the disk
-	begun   int        // that came to the gate
+	commits int        // number of commits that reached the disk
+	begun   int        // number of commits that reached the gate
 }
 
 func gated(t *testing.T) (*Store, *gate) {

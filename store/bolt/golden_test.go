@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write testdata/v1.db anew: only when a 
 
 const golden = "testdata/v1.db"
 
-// goldenEntries are in the golden file, at these versions. One more was there
-// at version 7, and was deleted.
+// goldenEntries are in the golden file, at these versions. The file had one
+// more entry, at version 7, which was deleted.
 func goldenEntries() []store.Entry {
 	return []store.Entry{
 		{ID: "due", Version: 2, Due: at(1), Body: []byte("replaced once")},
@@ -44,8 +44,8 @@ func writeGolden(t *testing.T) {
 	must(t, s.Close())
 }
 
-// TestGolden reads the file of the first release: its entries must stay readable,
-// and its versions must not repeat.
+// TestGolden reads the file of the first release. The entries must stay
+// readable, and the file's versions must not repeat.
 func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)

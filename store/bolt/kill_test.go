@@ -23,8 +23,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// childVariable makes the test's program a child: its value is the kind, a colon,
-// and the path of the file.
+// childVariable turns the test's program into a child. The value of
+// childVariable is the kind, a colon, and the path of the file.
 const childVariable = "LATCHKEY_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
@@ -72,24 +72,24 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d rounds, %d writes acknowledged", rounds, acked)
-	if acked < rounds/10 { // on a machine that is busy, most rounds end before their first write
+	if acked < rounds/10 { // on a busy machine, most rounds end before their first write
 		t.Errorf("expected an acknowledged write in one of ten rounds at least, got %d in %d: this shows nothing", acked, rounds)
 	}
 }
 
-// killed is what is known about a file whose writers are killed.
+// killed is the known state of a file whose writers are killed.
 type killed struct {
 	path  string
 	known map[string]known
 }
 
-// known is what the children reported about an entry. Writes are numbered; 0 means
-// that the entry is deleted.
+// known contains the children's reports about an entry. Writes are numbered; 0
+// means that the entry is deleted.
 type known struct {
-	acked   uint64 // the last write that was acknowledged
-	version uint64 // the last version that was, by Put or Claim
+	acked   uint64 // the last acknowledged write
+	version uint64 // the last acknowledged version, from Put or Claim
 	begun   uint64 // a write without a reported result
-	unheard bool   // there is such a write
+	unheard bool   // whether there is such a write
 }
 
 func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
@@ -99,7 +99,7 @@ func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
 	must(t, cmd.Start())
 	lines := bufio.NewReader(out)
 	var said bytes.Buffer
-	if round%4 > 0 { // otherwise it is killed at its start
+	if round%4 > 0 { // otherwise the child is killed at its start
 		line, err := lines.ReadString('\n')
 		if err != nil {
 			t.Fatalf("the child ended before it was ready: %v", err)
@@ -107,7 +107,7 @@ func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
 		said.WriteString(line)
 	}
 	time.AfterFunc(time.Duration(random.Int64N(int64(40*time.Millisecond))), func() { _ = cmd.Process.Kill() })
-	_, err = io.Copy(&said, lines) // until it is dead
+	_, err = io.Copy(&said, lines) // reads until the child is dead
 	must(t, err)
 	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("expected a child that was killed, got %v", err)
@@ -117,14 +117,14 @@ func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {
 	return acked
 }
 
-// heard reads what a child printed before it died.
+// heard reads the lines that a child printed before it died.
 func (k *killed) heard(t *testing.T, said string) (acked int) {
 	t.Helper()
 	for line := range strings.Lines(said) {
 		var what, id string
 		var n, version uint64
 		if !strings.HasSuffix(line, "\n") {
-			continue // it died while it printed a line
+			continue // the child died while it printed a line
 		}
 		if _, err := fmt.Sscan(line, &what, &id, &n, &version); err != nil {
 			t.Fatalf("the child said %q: %v", line, err)
@@ -152,7 +152,8 @@ func (k *killed) heard(t *testing.T, said string) (acked int) {
 	return acked
 }
 
-// verify opens the file and compares. Its entries are the known state from here on.
+// verify opens the file and compares the entries. From here on, the entries of
+// the file are the known state.
 func (k *killed) verify(t *testing.T) {
 	t.Helper()
 	s, err := Open(t.Context(), k.path, Options{})
@@ -185,8 +186,8 @@ func (k *killed) verify(t *testing.T) {
 	}
 }
 
-// writeBody is the body of an entry's nth write: the number, and bytes derived from
-// it, mostly short and sometimes several pages long.
+// writeBody returns the body of an entry's nth write: the number, and bytes
+// derived from it. The body is usually short and sometimes several pages long.
 func writeBody(id string, n uint64) []byte {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, id)
@@ -215,8 +216,8 @@ const (
 	childIDs     = 20 // of each writer
 )
 
-// writerChild writes until it is killed. It prints a line before and after each
-// write.
+// writerChild writes until it is killed. The child prints a line before and
+// after each write.
 func writerChild(path string) error {
 	ctx := context.Background()
 	s, err := Open(ctx, path, Options{})
@@ -279,8 +280,8 @@ func claimForEver(ctx context.Context, s *Store) error {
 	}
 }
 
-// TestKilledWhileCreating checks that the remains of a process that was killed
-// while it created a file disturb no later call.
+// TestKilledWhileCreating: if a process is killed while it creates a file, its
+// remains disturb no later call.
 func TestKilledWhileCreating(t *testing.T) {
 	path := newPath(t)
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(path), "latchkey.db.new-1"), []byte("half"), 0o600))

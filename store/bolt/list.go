@@ -15,8 +15,9 @@ const (
 	pageBytes   = 1 << 20
 )
 
-// List implements [store.Store]. It yields the entries in the order of their IDs. It
-// reads them in pages, and has no transaction open while the body of the loop runs.
+// List implements [store.Store]. List yields the entries in the order of their
+// IDs. List reads the entries in pages, and has no transaction open while the
+// body of the loop runs.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		failed := func(err error) bool { return yield(store.Entry{}, store.Wrap("list", backend, "", err)) }
@@ -27,7 +28,8 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 				return
 			}
 			for _, e := range p.entries {
-				// the body of the loop has ended the context or closed the store
+				// the body of the loop has ended the context or closed the
+				// store
 				if err := s.ready(ctx); err != nil {
 					failed(err)
 					return
@@ -49,7 +51,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// Page implements [store.Pager]. The order is that of the IDs.
+// Page implements [store.Pager]. The entries come in the order of their IDs.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	entries, err := s.readable(ctx, after, n)
 	return entries, store.Wrap("page", backend, "", err)
@@ -71,19 +73,19 @@ func (s *Store) readable(ctx context.Context, after string, n int) ([]store.Entr
 		if len(p.entries) > 0 || p.last == "" {
 			return p.entries, damaged
 		}
-		after = p.last // all of that page was damaged
+		after = p.last // all entries of that page were damaged
 	}
 }
 
 // page is a part of the entries in the order of their IDs.
 type page struct {
 	entries []store.Entry
-	damaged []error // of those entries that cannot be read
-	last    string  // the ID of the last one; empty if there was none
+	damaged []error // the errors of the entries that cannot be read
+	last    string  // the ID of the last entry; empty if there was none
 }
 
-// page returns up to n entries that follow an ID. It accepts no further entry after
-// room bytes of bodies.
+// page returns up to n entries that follow an ID. page accepts no further entry
+// after room bytes of bodies.
 func (s *Store) page(ctx context.Context, after string, n, room int) (p page, err error) {
 	err = s.view(ctx, func(t *txn) error {
 		size := 0

@@ -8,7 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/bolt"
 )
 
-// A hub and a board on a file with many entries; a million with LATCHKEY_SOAK=1.
+// The test runs a hub and a board on a file with many entries; with
+// LATCHKEY_SOAK=1, there are a million.
 func TestManyEntries(t *testing.T) {
 	s, err := bolt.Open(t.Context(), filepath.Join(t.TempDir(), "latchkey.db"), bolt.Options{})
 	if err != nil {

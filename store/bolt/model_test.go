@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestModel calls a store with random operations, closes and opens it in between,
-// and compares every result with that of a map.
+// TestModel calls a store with random operations, and closes and opens it in
+// between. TestModel compares every result with that of a map.
 func TestModel(t *testing.T) {
 	steps := 6_000
 	if soaking() {

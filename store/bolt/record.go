@@ -10,16 +10,16 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The file, in bbolt's buckets. Numbers are big-endian.
+// The layout of the file, in bbolt's buckets. Numbers are big-endian.
 //
 //	latchkey  "format" → the format's number, in decimal
 //	entries   ID → checksum (4) | version (8) | due (8) | body
 //	due       due (8) | ID → empty; entries that are never due are not in it
 //
 // Due is in Unix milliseconds, 0 for never. The checksum is CRC-32C over ID,
-// body, version and due, in this order: the first two are known before the write
-// has its turn. Versions are the sequence of the bucket entries, which remains when
-// entries are deleted.
+// body, version and due, in this order: the first two are known before the
+// write has its turn. Versions are the sequence of the bucket entries. The
+// sequence remains when entries are deleted.
 var (
 	metaBucket  = []byte("latchkey")
 	formatKey   = []byte("format")
@@ -40,7 +40,7 @@ type record struct {
 	found   bool
 	version uint64
 	due     int64
-	body    []byte // bytes of the file, valid in the transaction only
+	body    []byte // bytes of the file, valid only in the transaction
 	sum     uint32 // over ID and body
 }
 
@@ -64,7 +64,7 @@ func newValue(id string, body []byte) value {
 	return value{bytes: b, sum: sum(id, body)}
 }
 
-// seal sets the header. It may be called again.
+// seal sets the header. seal may be called again.
 func (v value) seal(version uint64, due int64) {
 	binary.BigEndian.PutUint64(v.bytes[4:], version)
 	binary.BigEndian.PutUint64(v.bytes[12:], uint64(due))
@@ -79,7 +79,8 @@ func dueKey(due int64, id string) []byte {
 	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(id)), uint64(due)), id...)
 }
 
-// splitDueKey returns the arguments of dueKey. Other keys are never due.
+// splitDueKey returns the arguments of dueKey. A key of another form is never
+// due.
 func splitDueKey(key []byte) (due int64, id string) {
 	if len(key) < 8 {
 		return never, ""
@@ -103,8 +104,8 @@ func newTxn(path string, tx *bbolt.Tx) (*txn, error) {
 	return t, nil
 }
 
-// get returns the record, with found unset if there is none. It returns ErrCorrupt
-// for a record that does not fit its checksum.
+// get returns the record, with found unset if there is none. get returns
+// ErrCorrupt for a record that does not fit its checksum.
 func (t *txn) get(id string) (record, error) {
 	v := t.entries.Get([]byte(id))
 	if v == nil {
@@ -169,8 +170,8 @@ func (t *txn) reindex(id string, old, due int64) error {
 	return nil
 }
 
-// unwritable returns the error for a write that bbolt refuses. It refuses one only
-// if it finds a bucket in place of a key.
+// unwritable returns the error for a write that bbolt refuses. bbolt refuses a
+// write only if it finds a bucket in place of a key.
 func (t *txn) unwritable(err error) error { return corrupt(t.path, "%v", err) }
 
 func corrupt(path, reason string, args ...any) error {

@@ -20,8 +20,8 @@ const backend = "bolt"
 // file open during all of Options.LockTimeout.
 var ErrLocked = errors.New("store: the file is locked by another store")
 
-// ErrFormat means that a newer release has written the file, in a format that this
-// release does not know. The file is unchanged.
+// ErrFormat means that a newer release has written the file, in a format that
+// this release does not know. The file does not change.
 var ErrFormat = errors.New("store: file format of a newer release")
 
 var (
@@ -36,24 +36,24 @@ var (
 type Store struct {
 	path string
 	db   *bbolt.DB
-	file *os.File // the database's own, to check pages with
+	file *os.File // the database's own file, used to check pages
 	bell wake.Bell
 
 	// update is db.Update; tests replace it.
 	update func(func(*bbolt.Tx) error) error
 
 	shut sync.Once
-	idle chan struct{} // closed when Close need not wait any more
+	idle chan struct{} // closed when Close no longer needs to wait
 
 	mu      sync.Mutex // guards the fields below, and is never held across a call of the database
 	closed  bool
-	calls   int          // calls under way
-	leading bool         // a call commits, or was chosen to
-	queue   []*operation // writes that wait; empty unless leading
+	calls   int          // running calls
+	leading bool         // a call commits, or was chosen to commit
+	queue   []*operation // waiting writes; empty unless leading
 	wreck   error        // set when a fault left the database's own locks held
 }
 
-// Get implements [store.Store]. It does not wait for writes.
+// Get implements [store.Store]. Get does not wait for writes.
 func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	e, err := s.get(ctx, id)
 	return e, store.Wrap("get", backend, id, err)
@@ -71,8 +71,8 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 		if !r.found {
 			return store.ErrNotFound
 		}
-		// The bytes of a transaction are those of the file, which later writes
-		// change.
+		// The bytes of a transaction are bytes of the file, and later writes
+		// change them.
 		r.body = bytes.Clone(r.body)
 		e = r.entry(id)
 		return nil
@@ -80,8 +80,8 @@ func (s *Store) get(ctx context.Context, id string) (e store.Entry, err error) {
 	return e, err
 }
 
-// Put implements [store.Store]. When it returns nil, the entry is on the disk. Calls
-// at the same time share one sync.
+// Put implements [store.Store]. When Put returns nil, the entry is on the disk.
+// Concurrent calls share one sync.
 //
 // If ctx ends while the write waits for its turn, Put writes nothing and returns the
 // context's error. If the write has begun, Put waits for its outcome.
@@ -125,7 +125,7 @@ func (s *Store) put(ctx context.Context, e store.Entry) (version uint64, err err
 	return version, nil
 }
 
-// Delete implements [store.Store]. It handles contexts as Put does.
+// Delete implements [store.Store]. Delete handles contexts as Put does.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return store.Wrap("delete", backend, id, s.delete(ctx, id, version))
 }
@@ -177,7 +177,8 @@ func (s *Store) close() error {
 	return nil
 }
 
-// enter counts a call as in progress, until leave. The caller holds s.mu.
+// enter counts a call as in progress, until leave. The caller of enter holds
+// s.mu.
 func (s *Store) enter(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -193,19 +194,21 @@ func (s *Store) leave() {
 	s.letClose()
 }
 
-// letClose lets Close continue if no call is in progress. The caller holds s.mu.
+// letClose lets Close continue if no call is in progress. The caller of
+// letClose holds s.mu.
 func (s *Store) letClose() {
 	if s.wreck == nil && (!s.closed || s.calls > 0) {
 		return
 	}
 	select {
-	case <-s.idle: // it may be closed already
+	case <-s.idle: // Close may already have closed it
 	default:
 		close(s.idle)
 	}
 }
 
-// usable returns the reason why a call cannot begin. The caller holds s.mu.
+// usable returns the reason why a call cannot begin. The caller of usable holds
+// s.mu.
 func (s *Store) usable(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
@@ -228,8 +231,9 @@ func (s *Store) wrecked() error {
 	return s.wreck
 }
 
-// setWrecked gives the database up. One of its own locks is held forever, so calls
-// that need it would hang. It wakes the calls that wait here.
+// setWrecked disables the database. A lock of the database is held forever, so
+// calls that need it would hang. setWrecked wakes the calls that wait in this
+// package.
 func (s *Store) setWrecked(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +243,7 @@ func (s *Store) setWrecked(err error) {
 	s.wreck = fmt.Errorf("%w; this store cannot continue: close it and open an undamaged file", err)
 	s.queue = slices.DeleteFunc(s.queue, func(op *operation) bool {
 		if op.elected {
-			return false // it is about to lead, and checks itself
+			return false // the call is about to lead, and checks this itself
 		}
 		op.err = s.wreck
 		op.wake <- false
@@ -247,9 +251,9 @@ func (s *Store) setWrecked(err error) {
 	})
 }
 
-// view runs fn in a read transaction. fn must be short and must not call code of
-// others: a write that makes the file outgrow its memory map waits for fn, and every
-// read waits for that write.
+// view runs fn in a read transaction. fn must be short and must not call other
+// code. A write that makes the file outgrow its memory map waits for fn, and
+// every read waits for that write.
 func (s *Store) view(ctx context.Context, fn func(*txn) error) error {
 	return s.raw(ctx, func(tx *bbolt.Tx) error {
 		t, err := newTxn(s.path, tx)
@@ -270,7 +274,8 @@ func (s *Store) raw(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	defer s.leave()
 	err, escaped := guard(s.path, func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
-			// Recovered inside, so that bbolt ends its transaction.
+			// The fault is recovered inside, so that bbolt ends its
+			// transaction.
 			err, _ := guard(s.path, func() error { return fn(tx) })
 			return err
 		})

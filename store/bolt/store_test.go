@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestBytesAreCopied keeps returned bodies while entries are overwritten and the
-// file grows: bytes of a bbolt transaction would change.
+// TestBytesAreCopied keeps returned bodies while entries are overwritten and
+// the file grows. Bytes of a bbolt transaction would change.
 func TestBytesAreCopied(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	const n = 50
@@ -59,7 +59,7 @@ func TestBytesAreCopied(t *testing.T) {
 			}
 		}
 	}
-	// The given bodies belong to the caller again.
+	// After Put, the body belongs to the caller again.
 	mine := []byte("before")
 	put(t, s, store.Entry{ID: "mine", Body: mine})
 	copy(mine, "after!")
@@ -112,8 +112,8 @@ func TestClaimStopsAtItsSize(t *testing.T) {
 	}
 }
 
-// TestListAcrossPages writes between the pages of a list, and lists entries so
-// large that each is a page.
+// TestListAcrossPages writes between the pages of a list, and lists entries
+// that are so large that each fills a page.
 func TestListAcrossPages(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	want := make(map[string]bool)
@@ -156,7 +156,7 @@ func TestListAcrossPages(t *testing.T) {
 			break
 		}
 		n++
-		must(t, s.Close()) // in the middle of a page
+		must(t, s.Close()) // closes the store in the middle of a page
 	}
 	if n != 1 || !errors.Is(last, store.ErrClosed) {
 		t.Errorf("List that goes on after Close: expected one entry and then ErrClosed, got %d and %v", n, last)
@@ -183,9 +183,9 @@ func TestListGoesOnBehindDamage(t *testing.T) {
 	}
 }
 
-// TestReadersAndWriters makes all kinds of calls from many goroutines, on a file
-// that outgrows its memory map several times. No call may hang, and the sum that
-// they move between entries stays.
+// TestReadersAndWriters makes all kinds of calls from many goroutines, on a
+// file that outgrows its memory map several times. No call may hang, and the
+// sum of the amounts that the calls move between entries stays the same.
 func TestReadersAndWriters(t *testing.T) {
 	s := openWith(t, newPath(t), Options{NoSyncForTests: true})
 	const writers, writes = 8, 60

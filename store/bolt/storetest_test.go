@@ -57,7 +57,7 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(harnessWith(Options{NoSyncForTests: true})))
 }
 
-// The file of a sealed store contains nothing readable of an entry.
+// The file of a sealed store contains no readable part of an entry.
 func TestSealedFileShowsNothing(t *testing.T) {
 	const secret = "PLANTED-SECRET"
 	path := newPath(t)

@@ -11,12 +11,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// dirtyPages asks the kernel how many pages of a file it holds that are not on
-// the disk yet.
+// dirtyPages asks the kernel how many pages of a file are in its cache and not
+// on the disk yet.
 func dirtyPages(t *testing.T, f *os.File) uint64 {
 	t.Helper()
-	const cachestat = 451 // the same on all architectures; Linux 6.5
-	span := [2]uint64{}   // offset and length: all
+	const cachestat = 451 // the same number on all architectures, since Linux 6.5
+	span := [2]uint64{}   // offset and length: the whole file
 	var stat struct{ cached, dirty, writeback, evicted, recentlyEvicted uint64 }
 	_, _, errno := syscall.Syscall6(cachestat, f.Fd(), uintptr(unsafe.Pointer(&span)), uintptr(unsafe.Pointer(&stat)), 0, 0, 0)
 	if errno != 0 {
@@ -25,9 +25,10 @@ func dirtyPages(t *testing.T, f *os.File) uint64 {
 	return stat.dirty + stat.writeback
 }
 
-// TestAckIsOnDisk: when a write is acknowledged, no byte of the file waits to be
-// written. Killing a process cannot show this, because the kernel's cache survives.
-// The test first uses one writer, then the last of many.
+// TestAckIsOnDisk: when a write is acknowledged, all bytes of the file are on
+// the disk. A test that kills a process cannot show this, because the kernel's
+// cache survives. The test first uses one writer, then many, and checks the
+// last one.
 func TestAckIsOnDisk(t *testing.T) {
 	var fs syscall.Statfs_t
 	must(t, syscall.Statfs(t.TempDir(), &fs))

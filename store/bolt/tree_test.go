@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/bolt/internal/pages"
 )
 
-// image is the content of a file, to be damaged.
+// image is the content of a file that the test damages.
 type image []byte
 
 func (b image) page(id int) []byte {
@@ -21,7 +21,7 @@ func (b image) page(id int) []byte {
 	return b[id*size : (id+1)*size]
 }
 
-// each calls fn for the pages of a kind, including free pages: damage to any of
+// each calls fn for the pages of a kind, including free pages. Damage to any of
 // them must be tested, and it is hard to know which are free.
 func (b image) each(kind uint16, fn func(id int, page []byte)) {
 	for id := 2; id < len(b)/os.Getpagesize(); id++ {
@@ -32,8 +32,8 @@ func (b image) each(kind uint16, fn func(id int, page []byte)) {
 	}
 }
 
-// eachSecond calls fn for the second leaf of every branch, which Open does not
-// read, and for that branch.
+// eachSecond calls fn for the second leaf of every branch, and for that branch.
+// Open does not read that leaf.
 func (b image) eachSecond(fn func(id int, leaf, branch []byte)) {
 	b.each(pages.BranchPage, func(_ int, branch []byte) {
 		id := int(binary.NativeEndian.Uint64(branch[pages.HeaderSize+pages.ElementSize+8:]))
@@ -49,15 +49,16 @@ func setChild(page []byte, i int, child uint64) {
 
 func child0(page []byte) uint64 { return binary.NativeEndian.Uint64(page[pages.HeaderSize+8:]) }
 
-// branchKey returns where the key of an element of a branch is.
+// branchKey returns the position of the key of a branch element.
 func branchKey(page []byte, i int) []byte {
 	at := pages.HeaderSize + i*pages.ElementSize
 	pos := at + int(binary.NativeEndian.Uint32(page[at:]))
 	return page[pos : pos+int(binary.NativeEndian.Uint32(page[at+4:]))]
 }
 
-// TestDamagedTree damages what Open checks. The first two kinds of damage would end
-// the process if bbolt met them, and the third would lose data silently.
+// TestDamagedTree damages the parts that Open checks. The first two kinds of
+// damage would end the process if bbolt met them, and the third would lose data
+// silently.
 func TestDamagedTree(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {
@@ -107,7 +108,7 @@ func TestDamagedTree(t *testing.T) {
 	}
 }
 
-// TestCheckFindsPages damages what only Check reads.
+// TestCheckFindsPages damages parts that only Check reads.
 func TestCheckFindsPages(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {
@@ -131,8 +132,9 @@ func TestCheckFindsPages(t *testing.T) {
 				binary.NativeEndian.PutUint32(leaf[pages.HeaderSize:], pages.BucketElement)
 			})
 		}, "damaged element"},
-		// Lower than it should be: all entries are still found, but bbolt would not
-		// find the leaf's place in the branch when it writes the leaf again.
+		// The key is lower than it should be. All entries are still found, but
+		// bbolt would not find the leaf's place in the branch when it writes
+		// the leaf again.
 		"key that leads to it": {func(b image) {
 			b.eachSecond(func(_ int, _, branch []byte) {
 				key := branchKey(branch, 1)
@@ -149,8 +151,9 @@ func TestCheckFindsPages(t *testing.T) {
 	}
 }
 
-// TestClaimPassesOverAFault: a page of entries leads beyond the end of the memory
-// map. These entries cannot be claimed, and all others can.
+// TestClaimPassesOverAFault: a page of entries refers to a place beyond the end
+// of the memory map. The entries of that page cannot be claimed, and all others
+// can.
 func TestClaimPassesOverAFault(t *testing.T) {
 	content, entries := sample(t)
 	path := damaged(t, content, func(b image) {
@@ -180,7 +183,7 @@ func TestClaimPassesOverAFault(t *testing.T) {
 	must(t, s.Close())
 }
 
-// damaged makes a file of the content after damage.
+// damaged creates a file of the content, and then damages it.
 func damaged(t *testing.T, content []byte, damage func(b image)) (path string) {
 	t.Helper()
 	b := image(bytes.Clone(content))

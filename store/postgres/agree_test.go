@@ -21,16 +21,16 @@ import (
 	"github.com/latchkey-go/latchkey/store/postgres"
 )
 
-// answersVariable makes the test's program a child that answers expenses in
-// transactions, at the URL that it holds.
+// answersVariable turns the test's program into a child that answers expenses
+// in transactions. The variable contains the URL of the store.
 const answersVariable = "LATCHKEY_POSTGRES_ANSWERS"
 
-// schemaVariable is the child's schema.
+// schemaVariable contains the child's schema.
 const schemaVariable = "LATCHKEY_POSTGRES_SCHEMA"
 
 // answerForEver answers all expenses in random order, from several callers, and
-// prints a line for each transaction. It rolls those back whose number is divisible
-// by three.
+// prints a line for each transaction. Transactions whose number is divisible by
+// three are rolled back.
 func answerForEver(url, schema string) error {
 	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, url)
@@ -78,8 +78,9 @@ func answerForEver(url, schema string) error {
 				default:
 					err = DecideSQL(ctx, db, s, hub, a.expense, a.id, d)
 				}
-				// The expense may already have its row or its answer. They come
-				// together, so either one ends the transaction.
+				// The expense may already have its row or its answer. Row and
+				// answer are written together, so either one ends the
+				// transaction.
 				if err != nil && sqlCode(err) != "23505" && !errors.Is(err, async.ErrSettled) {
 					errs <- err
 					return
@@ -98,10 +99,10 @@ func answerForEver(url, schema string) error {
 	close(work)
 	wg.Wait()
 	fmt.Println("all", 0)
-	select {} // until it is killed
+	select {} // blocks until the process is killed
 }
 
-// rolledBack does what Decide does, and rolls back.
+// rolledBack does the same as Decide, and then rolls back.
 func rolledBack(ctx context.Context, x *Expenses, expense int, id string, d Decision) error {
 	tx, err := x.DB.Begin(ctx)
 	if err != nil {
@@ -118,9 +119,10 @@ func rolledBack(ctx context.Context, x *Expenses, expense int, id string, d Deci
 	return p.Complete(ctx, d)
 }
 
-// TestRowAndAnswerAgree has processes answer expenses in transactions with a
-// row each, roll a third of them back, and get killed at random. In the end each
-// expense has its row and its answer, and they say the same, or it has neither.
+// TestRowAndAnswerAgree makes processes answer expenses in transactions with a
+// row each. A third of the transactions are rolled back, and the processes are
+// killed at random. In the end, each expense has either a row and an equal
+// answer, or neither.
 func TestRowAndAnswerAgree(t *testing.T) {
 	t.Parallel()
 	expenses, kills := 150, 6
@@ -135,7 +137,7 @@ func TestRowAndAnswerAgree(t *testing.T) {
 		exec(t, "INSERT INTO "+o.place.schema+".expenses VALUES ($1, $2)", expense, id)
 	}
 	var wg sync.WaitGroup
-	for range 2 { // processes at a time
+	for range 2 { // number of processes at a time
 		wg.Go(func() {
 			for n := range kills/2 + 1 {
 				lines := 1 + rand.IntN(expenses)
@@ -176,7 +178,7 @@ func TestRowAndAnswerAgree(t *testing.T) {
 	}
 }
 
-// deliver delivers what is settled, and returns who decided by expense.
+// deliver delivers the settled answers, and returns who decided, by expense.
 func deliver(t *testing.T, o office) map[int]string {
 	t.Helper()
 	answers := make(map[int]string)
@@ -202,8 +204,8 @@ func deliver(t *testing.T, o office) map[int]string {
 	return answers
 }
 
-// answerAndDie runs a child, and kills it when it has printed this many lines or
-// has ended.
+// answerAndDie runs a child, and kills it after it has printed this many lines,
+// unless it has ended before.
 func answerAndDie(t *testing.T, p place, lines int) {
 	exe, err := os.Executable()
 	if err != nil {

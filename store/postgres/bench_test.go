@@ -16,15 +16,15 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// pairs is how many rounds the store and bare pgx have each.
+// pairs is the number of rounds for the store and for bare pgx.
 const pairs = 41
 
 // The benchmarks compare the store with the same statement on the same pool.
-// The rounds of both alternate, so that a machine that drifts affects both
-// alike. x-pgx is the store's throughput relative to bare pgx: the median over
-// the rounds. The server syncs each write.
+// The rounds of both alternate, so that a change in the machine's speed affects
+// both alike. x-pgx is the store's throughput, divided by that of bare pgx: the
+// median over the rounds. The server syncs each write.
 
-// BenchmarkPut replaces entries, each by a caller of its own.
+// BenchmarkPut replaces entries. Each caller has its own entry.
 func BenchmarkPut(b *testing.B) {
 	s := openBench(b)
 	for _, callers := range []int{1, 16} {
@@ -34,7 +34,7 @@ func BenchmarkPut(b *testing.B) {
 				held[i] = store.Entry{ID: rand.Text(), Due: due(0), Body: make([]byte, 400)}
 				must(b, put(b.Context(), s, &held[i]))
 			}
-			each := max(10, 40/callers) // by a caller in a round
+			each := max(10, 40/callers) // operations of a caller in a round
 			compare(b, each*callers, "puts/s", func() {
 				together(b, callers, func(i int) error {
 					for range each {
@@ -72,7 +72,7 @@ func BenchmarkGet(b *testing.B) {
 	must(b, put(b.Context(), s, &e))
 	for _, callers := range []int{1, 16} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			each := max(20, 200/callers) // by a caller in a round
+			each := max(20, 200/callers) // operations of a caller in a round
 			compare(b, each*callers, "gets/s", func() {
 				together(b, callers, func(int) error {
 					for range each {
@@ -105,7 +105,7 @@ func scanBare(row pgx.CollectableRow) (e store.Entry, err error) {
 	return e, err
 }
 
-// BenchmarkClaim claims entries that are due, and nothing.
+// BenchmarkClaim makes claims that find due entries, and claims that find none.
 func BenchmarkClaim(b *testing.B) {
 	s := openBench(b)
 	const entries, n = 200, 20
@@ -130,7 +130,7 @@ func BenchmarkClaim(b *testing.B) {
 		return claimed
 	}
 	type claimer func(now, until time.Time) []store.Entry
-	round := int64(1) // what one claims is due again in the next
+	round := int64(1) // entries that one claim takes are due again in the next round
 	b.Run("of=20", func(b *testing.B) {
 		all := func(c claimer) func() {
 			return func() {
@@ -159,7 +159,7 @@ func BenchmarkClaim(b *testing.B) {
 	})
 }
 
-// compare measures pairs of rounds of that many operations each.
+// compare measures pairs of rounds with the given number of operations each.
 func compare(b *testing.B, operations int, unit string, bare, ours func()) {
 	b.Helper()
 	bare() // warms up
@@ -184,7 +184,7 @@ func compare(b *testing.B, operations int, unit string, bare, ours func()) {
 			rates = append(rates, float64(operations)/with)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // what is timed is in the rounds
+	b.ReportMetric(0, "ns/op") // the rounds report their own times
 	b.ReportMetric(median(ratios), "x-pgx")
 	b.ReportMetric(median(rates), unit)
 }

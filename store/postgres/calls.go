@@ -12,18 +12,18 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// calls counts the calls under way, so that Close can wait for them.
+// calls counts the running calls, so that Close can wait for them.
 type calls struct {
 	mu     sync.Mutex
 	closed bool
 	count  sync.WaitGroup
 
-	ended context.Context // ends the goroutines behind the calls
+	ended context.Context // ends the goroutines that belong to calls
 	end   func()
 }
 
-// begin returns ErrClosed after close. Otherwise the caller must call count.Done at
-// its end.
+// begin returns ErrClosed after close. Otherwise the caller must call
+// count.Done when its call ends.
 func (c *calls) begin() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,8 +34,8 @@ func (c *calls) begin() error {
 	return nil
 }
 
-// close calls ended, waits for the calls under way, and reports whether it is the
-// first close.
+// close calls ended, waits for the running calls, and reports whether this is
+// the first close.
 func (c *calls) close() (first bool) {
 	c.mu.Lock()
 	first = !c.closed
@@ -46,8 +46,8 @@ func (c *calls) close() (first bool) {
 	return first
 }
 
-// call runs f if the arguments are valid, the context has not ended and the store
-// is open. It wraps the error once.
+// call runs f if the arguments are valid, the context has not ended and the
+// store is open. call wraps the error once.
 func call[T any](ctx context.Context, c *calls, op, id string, invalid error, f func() (T, error)) (result T, err error) {
 	if err = cmp.Or(invalid, ctx.Err()); err == nil {
 		if err = c.begin(); err == nil {
@@ -79,16 +79,17 @@ func sqlState(err error) string {
 }
 
 const (
-	// maxRetries is how often a statement that the server has rolled back is sent
-	// again.
+	// maxRetries is how often a statement that the server has rolled back is
+	// sent again.
 	maxRetries = 30
 	// maxPause is the longest pause before such a retry.
 	maxPause = 20 * time.Millisecond
 )
 
-// retried runs f again if the server has rolled the statement back to resolve a
-// conflict, because nothing was written then. Sessions under repeatable read or
-// serializable meet such conflicts; the next run of f sees the writes of others.
+// retried runs f again if the server has rolled back the statement to resolve a
+// conflict. Nothing was written in that case. Such conflicts occur in sessions
+// with repeatable read or serializable. The next run of f sees the writes of
+// other sessions.
 func retried[T any](ctx context.Context, f func() (T, error)) (result T, err error) {
 	for range maxRetries {
 		result, err = f()

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestClaimOfWhatIsLocked claims while another transaction holds the only
-// entry that is due. It may not say that nothing is: it has to wait, and then
-// answer by what the other has left.
+// TestClaimOfWhatIsLocked claims while another transaction holds the only due
+// entry. The claim may not return that nothing is due. The claim must wait, and
+// then answer according to the state that the other transaction left.
 func TestClaimOfWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -37,7 +37,7 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 				t.Fatal(err)
 			}
 			watch, locker := connect(t, s.place), other.PgConn().PID()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that doesn't wait turns round and round
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a claim that does not wait would loop
 			defer cancel()
 			claimed := make(chan []store.Entry, 1)
 			go func() {
@@ -74,7 +74,8 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 	}
 }
 
-// TestClaimPassesLocksOver claims what is free although the oldest is locked.
+// TestClaimPassesLocksOver claims free entries although the oldest one is
+// locked.
 func TestClaimPassesLocksOver(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -84,7 +85,7 @@ func TestClaimPassesLocksOver(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "BEGIN; SELECT FROM "+s.place.entries()+" WHERE id = 'locked' FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that waits would wait for ever
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a claim that waits would wait forever
 	defer cancel()
 	got, err := s.Claim(ctx, at(5), at(100), 3)
 	if err != nil || len(got) != 1 || got[0].ID != "free" {
@@ -92,8 +93,8 @@ func TestClaimPassesLocksOver(t *testing.T) {
 	}
 }
 
-// TestEmptyClaimWritesNothing looks at the rows as PostgreSQL keeps them: one
-// that was locked or written bears the transaction's number.
+// TestEmptyClaimWritesNothing reads PostgreSQL's hidden columns of the rows. A
+// row that was locked or written contains the transaction's number.
 func TestEmptyClaimWritesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -114,7 +115,7 @@ func TestEmptyClaimWritesNothing(t *testing.T) {
 	if after := rows(); after != before {
 		t.Errorf("rows after claims of nothing: got %s, want %s", after, before)
 	}
-	// That this would show:
+	// The condition finds a locked row:
 	if _, err := s.Claim(t.Context(), at(10), at(100), 3); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,8 @@ func TestEmptyClaimWritesNothing(t *testing.T) {
 	}
 }
 
-// TestClaimStopsNearItsSize has an answer end before it is over MaxClaim.
+// TestClaimStopsNearItsSize checks that an answer ends before it exceeds
+// MaxClaim.
 func TestClaimStopsNearItsSize(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -146,8 +148,8 @@ func TestClaimStopsNearItsSize(t *testing.T) {
 	}
 }
 
-// TestLargeDamage makes another program write a body that is larger than a result
-// may be.
+// TestLargeDamage makes another program write a body that is larger than a
+// result may be.
 func TestLargeDamage(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -176,8 +178,8 @@ func TestLargeDamage(t *testing.T) {
 	}
 }
 
-// TestClaimLooksAgain claims while a transaction of the application keeps the
-// only entry that is due, for as long as the test lasts. What becomes due
+// TestClaimLooksAgain claims while a transaction of the application locks the
+// only due entry for the duration of the test. An entry that becomes due
 // meanwhile is claimed.
 func TestClaimLooksAgain(t *testing.T) {
 	t.Parallel()
@@ -187,7 +189,7 @@ func TestClaimLooksAgain(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "BEGIN; SELECT FROM "+s.place.entries()+" FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // without a second look it waits for ever
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // without a second look, the claim waits forever
 	defer cancel()
 	claimed := make(chan []store.Entry, 1)
 	go func() {
@@ -204,7 +206,7 @@ func TestClaimLooksAgain(t *testing.T) {
 	}
 }
 
-// waitForBlocked waits until a session waits for a lock of this one.
+// waitForBlocked waits until another session waits for a lock of this one.
 func waitForBlocked(t *testing.T, p place, locker uint32) {
 	t.Helper()
 	for watch, blocked := connect(t, p), false; !blocked; {

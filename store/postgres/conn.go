@@ -8,14 +8,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// conn runs statements: a pool, or a transaction of the application.
+// conn runs statements on a pool or on a transaction of the application.
 type conn interface {
-	// exec returns the number of rows that the statement has written or returned.
+	// exec returns the number of rows that the statement has written or
+	// returned.
 	exec(ctx context.Context, sql string, args ...any) (int64, error)
 	query(ctx context.Context, sql string, args ...any) (rows, error)
 }
 
-// rows is what a query returns.
+// rows is the result of a query.
 type rows interface {
 	Next() bool
 	Scan(dest ...any) error
@@ -29,7 +30,7 @@ type pgxConn struct {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	}
-	mode pgx.QueryExecMode // 0: the connection's own
+	mode pgx.QueryExecMode // 0 means the connection's own mode
 }
 
 func (c pgxConn) exec(ctx context.Context, sql string, args ...any) (int64, error) {

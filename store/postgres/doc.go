@@ -1,26 +1,26 @@
-// Package postgres stores Latchkey's entries in PostgreSQL 13 or newer. Any number
-// of processes share them, and an application can write an answer in the same
-// transaction as its own rows. The package is a module of its own, on
-// github.com/jackc/pgx/v5.
+// Package postgres stores Latchkey's entries in PostgreSQL 13 or newer. Any
+// number of processes can share the store, and an application can write an
+// answer in the same transaction as its own rows. The package is a module of
+// its own, on github.com/jackc/pgx/v5.
 //
 //	if err := postgres.Migrate(ctx, postgres.Options{Pool: pool}); err != nil { … }
 //	s, err := postgres.Open(ctx, postgres.Options{Pool: pool})
 //
-// Import it for [store.Open] too:
+// To use the package with [store.Open], import it:
 //
 //	postgres://user:password@localhost:5432/app?migrate=true
 //	postgres://user:password@localhost/app?schema=billing&table_prefix=answers_
 //	postgres://user:password@/app?host=db1,db2&port=5432,5432&pool_max_conns=20
 //
-// The parameters schema and table_prefix are those of [Options]; migrate=true calls
-// [Migrate]. The others are those of pgx and of its pool. Of several hosts, the store
-// uses the one that accepts writes.
+// The parameters schema and table_prefix are those of [Options]; migrate=true
+// calls [Migrate]. The other parameters are those of pgx and of its pool. If
+// the URL names several hosts, the store uses the one that accepts writes.
 //
 // # Tables
 //
-// [Migrate] creates the tables, or a migration tool does with the SQL of
-// [Migrations]. [Open] never creates or changes a table: it returns [ErrSchema] if
-// they are missing or of another release.
+// [Migrate] creates the tables. A migration tool can also create them with the
+// SQL of [Migrations]. [Open] never creates or changes a table. [Open] returns
+// [ErrSchema] if the tables are missing or belong to another release.
 //
 //	latchkey_versions         one row for each migration that was run
 //	latchkey_entries          one row for each entry
@@ -34,27 +34,30 @@
 // The role that opens the store needs USAGE on the schema, SELECT on
 // latchkey_versions, and SELECT, INSERT, UPDATE and DELETE on latchkey_entries.
 //
-// Versions are random because a sequence goes back when a server loses its last
-// writes, in a failover to a standby that was behind or in a crash with
-// synchronous_commit off. It would then give a version twice. An entry that does not
-// fit its sum is store.ErrCorrupt; DELETE its row to remove it.
+// Versions are random, because a sequence goes back when a server loses its
+// last writes. A server loses writes in a failover to a standby that was
+// behind, or in a crash with synchronous_commit off. A sequence would then give
+// a version twice. An entry that does not match its checksum is
+// store.ErrCorrupt; DELETE its row to remove it.
 //
 // # Cost
 //
-// Get and Put take one round trip. So does Claim, which reads the head of an index,
-// and writes nothing if nothing is due. If other transactions have locked all due
-// entries, Claim waits for one of them, and looks again every half second. Delete
-// takes a second round trip if the entry has another version or is gone.
+// Get and Put take one round trip. Claim also takes one round trip. A claim
+// reads the head of an index, and writes nothing if nothing is due. If other
+// transactions have locked all due entries, Claim waits for one of them, and
+// checks again every half second. Delete takes a second round trip if the entry
+// has another version or is gone.
 //
 // # Wake-ups, pages and counts
 //
-// A write that makes an entry due within [store.WatchAhead] is followed by a
-// NOTIFY, which [Store.Watch] passes on. Page and Count are those of
-// [store.Pager] and [store.Counter]; Count is an estimate beyond 10,000 entries.
+// After a write that makes an entry due within [store.WatchAhead], the store
+// sends a NOTIFY, which [Store.Watch] passes on. Page and Count implement
+// [store.Pager] and [store.Counter]; Count is an estimate beyond 10,000
+// entries.
 //
 // # Durability
 //
-// An acknowledged write is on the server's disk if fsync and synchronous_commit are
-// on, as they are by default. docs/operations.md has the other cases, and the
-// settings for vacuum, PgBouncer and logs.
+// An acknowledged write is on the server's disk if fsync and synchronous_commit
+// are on, as they are by default. docs/operations.md describes the other cases,
+// and the settings for vacuum, PgBouncer and logs.
 package postgres

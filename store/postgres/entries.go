@@ -59,8 +59,9 @@ func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	if err != nil || deleted > 0 {
 		return err
 	}
-	// In the first statement, this check would use an older snapshot and report a
-	// conflict for the later one of two equal deletes.
+	// Within the first statement, this check would use an older snapshot. The
+	// check would then report a conflict for the later one of two equal
+	// deletes.
 	there, err := s.conn.exec(ctx, s.sql.exists, id)
 	if err == nil && there > 0 {
 		err = store.ErrConflict
@@ -78,7 +79,7 @@ type found struct {
 	last    string   // the ID of the last row, damaged or not; "" if there was none
 }
 
-// page returns up to n entries whose IDs follow after, and fewer if their bodies
+// page returns up to n entries whose IDs follow after, or fewer if their bodies
 // are large. Only a page without a last row means that no more entries follow.
 func (s entries) page(ctx context.Context, after string, n int) (found, error) {
 	return s.query(ctx, s.sql.page, after, n, store.MaxClaim)
@@ -118,16 +119,17 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 // corrupt returns the error for a damaged entry.
 func corrupt(op, id string) error { return store.Wrap(op, backend, id, store.ErrCorrupt) }
 
-// newVersion returns a version that no entry has had. It comes from the system's
-// random source: a generator in this process would repeat itself in a copy of its
-// machine.
+// newVersion returns a version that no entry has had. The version comes from
+// the system's random source. A generator in this process would repeat itself
+// in a copy of its machine.
 func newVersion() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
 }
 
-// sum also covers the ID, so that a body does not pass for another entry's.
+// sum also covers the ID, so that the checksum of a body does not match another
+// entry.
 func sum(e store.Entry) int32 {
 	return int32(crc32.Update(crc32.ChecksumIEEE([]byte(e.ID)), crc32.IEEETable, e.Body))
 }

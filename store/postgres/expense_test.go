@@ -19,8 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/postgres"
 )
 
-// This is the application of docs/guide.md that answers in a transaction of its
-// own.
+// This is the application of docs/guide.md that answers in its own transaction.
 
 // Decision is the answer to an expense.
 type Decision struct {
@@ -28,7 +27,7 @@ type Decision struct {
 	By       string
 }
 
-// ResultType names the type for good.
+// ResultType returns a permanent name for the type.
 func (Decision) ResultType() string { return "expenses.Decision" }
 
 type Expenses struct {
@@ -71,7 +70,8 @@ func DecideSQL(ctx context.Context, db *sql.DB, s *postgres.Store, hub *async.Hu
 	return tx.Commit()
 }
 
-// office is a store with a hub, and the application's table beside its own.
+// office is a store with a hub, and a table of the application in the same
+// schema.
 type office struct {
 	handle
 	hub      *async.Hub
@@ -111,9 +111,10 @@ func newEnvironment() *testsuite.TestActivityEnvironment {
 	return suite.NewTestActivityEnvironment()
 }
 
-// TestAnswerInTheApplicationsTransaction answers with a row of the
-// application's: the row that exists already undoes the answer, and the other
-// one and its answer are there together. Nothing is sent before the commit.
+// TestAnswerInTheApplicationsTransaction answers and inserts a row of the
+// application. If the row already exists, the answer is rolled back too;
+// otherwise both the row and the answer are there. Nothing is sent before the
+// commit.
 func TestAnswerInTheApplicationsTransaction(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, newPlace(t))
@@ -180,7 +181,7 @@ func sqlCode(err error) string {
 	return ""
 }
 
-// TestGuide holds docs/guide.md to this code.
+// TestGuide compares docs/guide.md with this code.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile("../../docs/guide.md")

@@ -20,15 +20,15 @@ import (
 
 var server postgrestest.Shared
 
-// place is where a store keeps its tables, and how to get there.
+// place is where a store keeps its tables, with the URL of its server.
 type place struct {
-	url    string // what the store connects to: the server, or PgBouncer
+	url    string // the URL that the store connects to: the server, or PgBouncer
 	direct string // the server
 	schema string
 }
 
-// admin is a pool of a superuser to the shared server, for what tests do
-// without a store.
+// admin is a superuser's pool on the shared server, for tests that need no
+// store.
 var admin struct {
 	once sync.Once
 	pool *pgxpool.Pool
@@ -45,7 +45,7 @@ func adminPool(t testing.TB) *pgxpool.Pool {
 	return admin.pool
 }
 
-// newPlace makes a schema with tables in it on the shared server.
+// newPlace creates a schema with the tables on the shared server.
 func newPlace(t testing.TB) place {
 	t.Helper()
 	return placeAt(t, adminPool(t), server.Server(t).URL(""))
@@ -65,10 +65,10 @@ func newSchema() string { return "s" + strings.ToLower(rand.Text()) }
 // with returns the URL for store.Open, with these parameters.
 func (p place) with(parameters string) string { return p.url + "?schema=" + p.schema + parameters }
 
-// entries is the name of the table of entries.
+// entries returns the name of the table of entries.
 func (p place) entries() string { return p.schema + ".latchkey_entries" }
 
-// handle is a store, its place and the lines of its pool.
+// handle is a store, its place and the connections of its pool.
 type handle struct {
 	*postgres.Store
 	place place
@@ -76,7 +76,7 @@ type handle struct {
 	pool  *pgxpool.Pool
 }
 
-// open opens a store on a pool of its own, whose lines can be cut.
+// open opens a store on a pool of its own, whose connections can be cut.
 func open(t testing.TB, p place, change ...func(*pgxpool.Config)) handle {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(p.url)
@@ -98,20 +98,20 @@ func open(t testing.TB, p place, change ...func(*pgxpool.Config)) handle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = s.Close() // where the test hasn't
+		_ = s.Close() // closes the store if the test has not
 		pool.Close()
 	})
 	return handle{s, p, l, pool}
 }
 
-// lines is a dialer whose connections can be cut, for good or in the middle of a
-// call, and can lose a reply.
+// lines is a dialer whose connections can be cut, permanently or in the middle
+// of a call, and that can lose a reply.
 type lines struct {
 	mu    sync.Mutex
 	away  bool
 	conns []net.Conn
-	flaps bool   // the next request is sent, and all connections end
-	lost  func() // if set, the next reply is lost and this is called
+	flaps bool   // the next request is sent, and then all connections end
+	lost  func() // if set, the next reply is lost and this function is called
 }
 
 func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -129,7 +129,7 @@ func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, er
 	return lossy{conn, l}, nil
 }
 
-// cut ends all connections. New ones fail until restore is called.
+// cut ends all connections. New connections fail until restore is called.
 func (l *lines) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,8 +140,8 @@ func (l *lines) cut() {
 	l.conns = nil
 }
 
-// flap ends all connections when the next request has been sent. New ones can be
-// made.
+// flap ends all connections after the next request was sent. New connections
+// can be made.
 func (l *lines) flap() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,9 +154,9 @@ func (l *lines) restore() {
 	l.away = false
 }
 
-// loseReply loses the next answer of the server, and ends its connection. The
-// server has done by then what it was asked for; meanwhile is called before the
-// caller learns of the end.
+// loseReply loses the next answer of the server, and ends its connection. At
+// that time, the server has executed the request. meanwhile is called before
+// the caller learns of the end.
 func (l *lines) loseReply(meanwhile func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,8 +199,8 @@ func (l lossy) Read(b []byte) (int, error) {
 	return 0, errors.New("the reply is lost")
 }
 
-// warm makes a call of each kind, which leave nothing behind: afterwards the
-// statements are known to the connection, so the next reply is a write's.
+// warm makes a call of each kind, without a lasting effect. After that the
+// connection knows the statements, so the next reply is the reply to a write.
 func warm(t testing.TB, s store.Store) {
 	t.Helper()
 	e := put(t, s, put(t, s, store.Entry{ID: "warm"}))
@@ -212,7 +212,7 @@ func warm(t testing.TB, s store.Store) {
 	}
 }
 
-// at returns a time that is ms milliseconds after a fixed one in the future.
+// at returns the time ms milliseconds after a fixed time in the future.
 func at(ms int64) time.Time { return time.UnixMilli(1_900_000_000_000 + ms).UTC() }
 
 func put(t testing.TB, s store.Store, e store.Entry) store.Entry {
@@ -235,7 +235,7 @@ func list(t testing.TB, s store.Store) (all []store.Entry) {
 	return all
 }
 
-// connect returns a connection of a superuser to the server itself.
+// connect returns a superuser's connection to the server itself.
 func connect(t testing.TB, p place) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.direct)
@@ -246,7 +246,7 @@ func connect(t testing.TB, p place) *pgx.Conn {
 	return conn
 }
 
-// exec changes something on the shared server, without a store.
+// exec runs a statement on the shared server, without a store.
 func exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	if _, err := adminPool(t).Exec(t.Context(), sql, args...); err != nil {

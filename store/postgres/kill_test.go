@@ -20,8 +20,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// childVariable makes the test's program a child that writes and claims at the
-// URL that it holds, until it is killed.
+// childVariable turns the test's program into a child that writes and claims
+// until it is killed. The variable contains the URL of the store.
 const childVariable = "LATCHKEY_POSTGRES_CHILD"
 
 const (
@@ -29,8 +29,8 @@ const (
 	toClaim      = 200
 )
 
-// child says in a line of its own what it is about to write, and what was
-// acknowledged: of writes their number, of claims the version.
+// child prints a line for each write that it begins, and one for each
+// acknowledged call: the number of a write, or the version of a claim.
 func child(at string) error {
 	ctx := context.Background()
 	s, err := store.Open(ctx, at)
@@ -76,9 +76,10 @@ func writeForEver(ctx context.Context, s store.Store, id string) error {
 	}
 }
 
-// TestKilledBesideAnother runs two processes on one store and kills one of them.
-// Its acknowledged writes are present. Its claims belong to no other process until
-// they lapse, and then they are due again.
+// TestKilledBesideAnother runs two processes on one store and kills one of
+// them. The acknowledged writes of the killed process are present. The claims
+// of the killed process belong to no other process until they expire, and then
+// they are due again.
 func TestKilledBesideAnother(t *testing.T) {
 	t.Parallel()
 	here := open(t, newPlace(t))
@@ -92,7 +93,7 @@ func TestKilledBesideAnother(t *testing.T) {
 		}
 		cmd, lines := startChild(t, here.place)
 		claimed := make(map[string]uint64) // by the child
-		left := 1 + rand.IntN(60)          // lines to hear before it is killed
+		left := 1 + rand.IntN(60)          // number of lines to read before the child is killed
 		var ours []store.Entry
 		var claiming sync.WaitGroup
 		begin, stop := sync.Once{}, make(chan struct{})
@@ -115,7 +116,7 @@ func TestKilledBesideAnother(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if what == "claimed" { // both claim from here on
+			if what == "claimed" { // both processes claim from here on
 				begin.Do(func() {
 					claiming.Go(func() { ours = claimUntilStopped(t, here, stop) })
 				})
@@ -155,7 +156,8 @@ func TestKilledBesideAnother(t *testing.T) {
 		}
 		byChild, byUs = byChild+len(claimed), byUs+len(ours)
 
-		// All of them come back, also those claimed without a word.
+		// All claimed entries become due again, including those whose claim was
+		// not reported.
 		back := make(map[string]int)
 		for got := claim(t, here, 50); len(got) > 0; got = claim(t, here, 50) {
 		}
@@ -214,8 +216,8 @@ func claim(t *testing.T, s store.Store, n int) []store.Entry {
 }
 
 // startChild returns a child with these variables in its environment, and the
-// lines that it prints until it is dead, except a line that it died in the middle
-// of.
+// lines that it prints until it is dead. startChild leaves out an incomplete
+// last line.
 func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan string) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -247,8 +249,8 @@ func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan strin
 	return cmd, lines
 }
 
-// waitForNobody waits until the server has noticed that the child is dead:
-// until then a statement of its may still be under way.
+// waitForNobody waits until the server has noticed that the child is dead.
+// Until then, a statement of the child may still be running.
 func waitForNobody(t *testing.T, p place) {
 	t.Helper()
 	for conn, gone := connect(t, p), false; !gone; {
@@ -259,8 +261,9 @@ func waitForNobody(t *testing.T, p place) {
 	}
 }
 
-// TestServerCrash ends the server under writers. Their acknowledged writes are
-// present after the recovery, and the store continues.
+// TestServerCrash crashes the server while clients write. The acknowledged
+// writes of these clients are present after the recovery, and the store
+// continues.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)
@@ -278,7 +281,7 @@ func TestServerCrash(t *testing.T) {
 	for range crashes {
 		begun := make(chan struct{}, before)
 		var wg sync.WaitGroup
-		unsure := make([]string, writers) // the body of which nothing was heard
+		unsure := make([]string, writers) // the bodies of writes with an unknown result
 		for w := range writers {
 			wg.Go(func() {
 				for n := 1; ; n++ {
@@ -316,7 +319,7 @@ func TestServerCrash(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Fatalf("Get after the crash: got %v, want the entry", err)
-			case string(got.Body) == unsure[w]: // it was written, and not heard of
+			case string(got.Body) == unsure[w]: // the write took place, and its result was lost
 			case got.Version != e.Version || string(got.Body) != string(e.Body):
 				t.Errorf("Get of %s after the crash: got version %d, body %q, want %d, %q or %q", e.ID, got.Version, got.Body, e.Version, e.Body, unsure[w])
 			}
@@ -329,7 +332,7 @@ func TestServerCrash(t *testing.T) {
 	}
 }
 
-// again reads an entry. Connections of before the crash fail once each.
+// again reads an entry. Connections from before the crash fail once each.
 func again(t *testing.T, s handle, id string) (e store.Entry, err error) {
 	t.Helper()
 	for range 100 {

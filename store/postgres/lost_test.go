@@ -9,9 +9,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestLostReply: the server executes a write, and its reply is lost. pgx does not
-// repeat it, so the caller gets an error with an unknown outcome, and repeats the
-// call.
+// TestLostReply: the server executes a write, and its reply is lost. pgx does
+// not repeat the write, so the caller gets an error with an unknown outcome,
+// and repeats the call.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t), func(c *pgxpool.Config) { c.MaxConns = 1 })
@@ -25,10 +25,11 @@ func TestLostReply(t *testing.T) {
 		}
 		return got
 	}
-	// lose makes a call whose reply gets lost, and looks whether it took place.
+	// lose makes a call whose reply gets lost, and checks whether the call took
+	// place.
 	lose := func(name string, call func() error) {
 		t.Helper()
-		warm(t, s) // each statement is prepared, so that its reply is the next
+		warm(t, s) // each statement is prepared, so that its reply is the next one
 		before, after := get(), store.Entry{Version: 1}
 		s.lines.loseReply(func() { after = get() })
 		err := call()

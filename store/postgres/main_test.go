@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain runs the tests, or what one of their child processes does.
+// TestMain runs the tests, or the main function of one of their child
+// processes.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(rotateVariable); role != "" {
 		fmt.Fprintln(os.Stderr, rotateChild(os.Getenv(childVariable), role))

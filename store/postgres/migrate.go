@@ -9,12 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrSchema means that the store's tables are missing or of another release. The
-// error says what to do.
+// ErrSchema means that the store's tables are missing or belong to another
+// release. The error says what to do.
 var ErrSchema = errors.New("the tables do not fit this release")
 
-// migrations are the steps to the tables of this release. The first one leads to
-// version 1. A released step never changes.
+// migrations are the steps that lead to the tables of this release. The first
+// step leads to version 1. A released step never changes.
 var migrations = []string{`
 CREATE TABLE {versions} (
 	version integer PRIMARY KEY,
@@ -30,20 +30,21 @@ CREATE TABLE {entries} (
 CREATE INDEX {due} ON {entries} (due) WHERE due IS NOT NULL;
 `}
 
-// Migration is one step to the tables of this release.
+// Migration is one step that leads to the tables of this release.
 type Migration struct {
-	// Version is the version of the tables after the step, from 1.
+	// Version is the version of the tables after the step, starting with 1.
 	Version int
 
-	// SQL is the step: several statements, for one transaction.
+	// SQL contains the statements of the step, which must run in one
+	// transaction.
 	SQL string
 }
 
 // Migrations returns the steps that create the tables in this schema with this
 // prefix, for a migration tool. Each step records its version, so that Open and
-// Migrate know which steps were run. The arguments have the bounds and the defaults
-// of [Options], except that an empty schema leaves the names unqualified, for the
-// search path of the tool.
+// Migrate know which steps were run. The arguments have the limits and the
+// defaults of [Options]. But with an empty schema, the names are unqualified,
+// for the search path of the tool.
 func Migrations(schema, tablePrefix string) ([]Migration, error) {
 	if err := checkNames(schema, tablePrefix); err != nil {
 		return nil, openError(err)
@@ -60,17 +61,18 @@ func Migrations(schema, tablePrefix string) ([]Migration, error) {
 	return all, nil
 }
 
-// step returns the SQL that leads from the version before to this one.
+// step returns the SQL that leads from the previous version to this one.
 func (n names) step(version int) string {
 	sql := strings.TrimSpace(n.in(migrations[version-1]))
 	return fmt.Sprintf("%s\nINSERT INTO %s (version) VALUES (%d);\n", sql, n.versions, version)
 }
 
-// Migrate creates or upgrades the store's tables in one transaction. It changes
-// nothing if they are those of this release. If the schema in Options.Schema does
-// not exist, Migrate creates it. The role needs CREATE on the schema, or on the
-// database to create the schema. Several processes may call Migrate at the same
-// time. Migrate returns ErrSchema for tables of a newer release.
+// Migrate creates or upgrades the store's tables in one transaction. Migrate
+// changes nothing if the tables already belong to this release. If the schema
+// in Options.Schema does not exist, Migrate creates it. The role needs CREATE
+// on the schema. To create the schema, it needs CREATE on the database. Several
+// processes may call Migrate at the same time. Migrate returns ErrSchema for
+// tables of a newer release.
 func Migrate(ctx context.Context, o Options) error {
 	if err := o.validate(); err != nil {
 		return openError(err)
@@ -83,13 +85,14 @@ func Migrate(ctx context.Context, o Options) error {
 	return openError(pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return o.migrate(ctx, tx) }))
 }
 
-// migrating is the key of the advisory lock that migrations hold. It is the
-// same for all schemas: migrations are rare and short.
+// migrating is the key of the advisory lock that migrations hold. The key is
+// the same for all schemas, because migrations are rare and short.
 const migrating = 7811887265893
 
 func (o Options) migrate(ctx context.Context, tx pgx.Tx) error {
-	// The simple protocol prepares no statement, which a pooler in transaction mode
-	// could pass to another session. It also accepts several statements at once.
+	// The simple protocol prepares no statement, which a pooler in transaction
+	// mode could pass to another session. The simple protocol also accepts
+	// several statements at once.
 	exec := func(sql string) error {
 		_, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 		return err
@@ -105,8 +108,8 @@ func (o Options) migrate(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	n := newNames(schema, o.TablePrefix)
-	// CREATE … IF NOT EXISTS needs the right to create even if nothing is missing,
-	// so Migrate looks first.
+	// CREATE … IF NOT EXISTS needs the right to create even if nothing is
+	// missing, so Migrate checks first.
 	var exists bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, pgx.QueryExecModeExec, schema).Scan(&exists)
 	if err != nil {
@@ -149,7 +152,7 @@ func currentSchema(ctx context.Context, q rowQuerier) (string, error) {
 	return *schema, nil
 }
 
-// version returns the version of the tables, or 0 where there are none.
+// version returns the version of the tables, or 0 if there are none.
 func (n names) version(ctx context.Context, q rowQuerier) (version int, err error) {
 	var exists bool
 	if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c
@@ -161,7 +164,7 @@ func (n names) version(ctx context.Context, q rowQuerier) (version int, err erro
 	return version, err
 }
 
-// check returns ErrSchema unless the tables are those of this release.
+// check returns ErrSchema unless the tables belong to this release.
 func (n names) check(ctx context.Context, q rowQuerier) error {
 	version, err := n.version(ctx, q)
 	switch {

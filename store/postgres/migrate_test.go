@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/postgres"
 )
 
-// TestMigratesAtOnce has processes make schema and tables in the same moment,
-// and again afterwards.
+// TestMigratesAtOnce makes several processes create the schema and the tables
+// at the same time, and again afterwards.
 func TestMigratesAtOnce(t *testing.T) {
 	t.Parallel()
 	o := postgres.Options{Pool: adminPool(t), Schema: newSchema()}
@@ -35,7 +35,7 @@ func TestMigratesAtOnce(t *testing.T) {
 	put(t, s, store.Entry{ID: "entry"})
 }
 
-// TestMigrationsAsSQL makes the tables with the printed SQL, as a migration
+// TestMigrationsAsSQL creates the tables with the printed SQL, as a migration
 // tool does: in a schema that the SQL names, and in the tool's search path.
 func TestMigrationsAsSQL(t *testing.T) {
 	t.Parallel()
@@ -80,7 +80,7 @@ func TestMigrationsAsSQL(t *testing.T) {
 	}
 }
 
-// TestNewerTables refuses tables that a newer release has made.
+// TestNewerTables: Open refuses tables that a newer release has created.
 func TestNewerTables(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -94,8 +94,8 @@ func TestNewerTables(t *testing.T) {
 	}
 }
 
-// TestRoles has a role that owns the schema migrate, and one that may only use
-// the tables open the store. That one never makes tables.
+// TestRoles: a role that owns the schema migrates, and a role that may only use
+// the tables opens the store. The second role never creates tables.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	p := place{schema: newSchema()}

@@ -8,8 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/internal/million"
 )
 
-// A hub and a board on a database with many entries; a million with
-// LATCHKEY_SOAK=1. They are written without a sync for each.
+// The test runs a hub and a board on a database with many entries; with
+// LATCHKEY_SOAK=1, there are a million. The entries are written without a sync
+// for each.
 func TestManyEntries(t *testing.T) {
 	p := newPlace(t)
 	s := open(t, p, func(c *pgxpool.Config) { c.MaxConns = 20 })

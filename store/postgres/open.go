@@ -14,9 +14,10 @@ import (
 
 const backend = "postgres"
 
-// Open opens a store whose tables exist: see [Migrate]. It connects once. It returns
-// [ErrSchema] if the tables are missing or of another release, an error if the
-// server accepts no writes, and store.ErrInvalid if the options are not valid.
+// Open opens a store whose tables exist: see [Migrate]. It connects once. Open
+// returns [ErrSchema] if the tables are missing or belong to another release,
+// an error if the server accepts no writes, and store.ErrInvalid if the options
+// are invalid.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := o.validate(); err != nil {
 		return nil, openError(err)
@@ -38,8 +39,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// pool returns the pool to use, and a function that closes it if the store has
-// opened it.
+// pool returns the pool to use. pool also returns a function that closes the
+// pool if the store has opened it.
 func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err error) {
 	if o.Pool != nil {
 		return o.Pool, func() {}, nil
@@ -49,8 +50,8 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 		// The error of pgx repeats the URL, which may contain a password.
 		return nil, nil, fmt.Errorf("%w: pgxpool.ParseConfig refuses the URL", store.ErrInvalid)
 	}
-	// Of several hosts this chooses the one that accepts writes: the answers of a
-	// standby are stale.
+	// If there are several hosts, this chooses the one that accepts writes,
+	// because the answers of a standby are stale.
 	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, err
@@ -58,13 +59,13 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 	return pool, pool.Close, nil
 }
 
-// server is what Open learns about the server.
+// server is Open's information about the server.
 type server struct {
 	names  names
-	pooled bool // there is a pooler such as PgBouncer in between
+	pooled bool // there is a pooler such as PgBouncer between the store and the server
 }
 
-// oldest is the first release of PostgreSQL that the store is written for.
+// oldest is the oldest release of PostgreSQL that the store supports.
 const oldest = 130000
 
 func (o Options) look(ctx context.Context, pool *pgxpool.Pool) (s server, err error) {
@@ -86,7 +87,7 @@ func (o Options) look(ctx context.Context, pool *pgxpool.Pool) (s server, err er
 	case readOnly:
 		return s, errors.New("the server must accept writes: it is a standby, or default_transaction_read_only is on")
 	}
-	// When a client connects, a pooler answers with its own process ID.
+	// A pooler answers a new connection with the pooler's own process ID.
 	s.pooled = pid != conn.Conn().PgConn().PID()
 	schema := o.Schema
 	if schema == "" {
@@ -98,9 +99,10 @@ func (o Options) look(ctx context.Context, pool *pgxpool.Pool) (s server, err er
 	return s, s.names.check(ctx, conn)
 }
 
-// modeFor returns how statements are sent, or 0 for the pool's own way. Prepared
-// statements fail behind a pooler in transaction mode. The simple protocol would
-// write bodies into the text of statements, which the server logs.
+// modeFor returns the mode in which statements are sent, or 0 for the pool's
+// own mode. Prepared statements fail behind a pooler in transaction mode. The
+// simple protocol would write bodies into the text of statements, which the
+// server logs.
 func modeFor(pool *pgxpool.Pool, pooled bool) pgx.QueryExecMode {
 	if pooled || pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return pgx.QueryExecModeCacheDescribe
@@ -108,8 +110,8 @@ func modeFor(pool *pgxpool.Pool, pooled bool) pgx.QueryExecMode {
 	return 0
 }
 
-// Close waits for the calls in progress. It closes a pool that the store has opened
-// by URL, and leaves one from Options.Pool open.
+// Close waits for the calls in progress. Close closes a pool that the store has
+// opened by URL, and leaves a pool from Options.Pool open.
 func (s *Store) Close() error {
 	if s.calls.close() {
 		s.done()

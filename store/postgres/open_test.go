@@ -22,7 +22,7 @@ func TestOpenByURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first of two hosts has no server, so the second one is used.
+	// The first of the two hosts has no server, so the second one is used.
 	_, port, err := net.SplitHostPort(u.Host)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestOpenByURL(t *testing.T) {
 			t.Errorf("Close: got %v, want nil", err)
 		}
 	}
-	// They were one store.
+	// All of the processes opened the same store.
 	if n := len(list(t, open(t, p))); n != 5 {
 		t.Errorf("List of what was put by several URLs: got %d entries, want 5", n)
 	}
@@ -114,7 +114,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestPoolStaysOpen closes a store on the application's pool.
+// TestPoolStaysOpen: Close of a store leaves the application's pool open.
 func TestPoolStaysOpen(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -127,11 +127,11 @@ func TestPoolStaysOpen(t *testing.T) {
 	}
 }
 
-// TestStoresShareASchema keeps stores with different prefixes apart.
+// TestStoresShareASchema: stores with different prefixes are separate.
 func TestStoresShareASchema(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	o := postgres.Options{Pool: adminPool(t), Schema: p.schema, TablePrefix: "select_"} // a word of SQL
+	o := postgres.Options{Pool: adminPool(t), Schema: p.schema, TablePrefix: "select_"} // a keyword of SQL
 	if err := postgres.Migrate(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +149,8 @@ func TestStoresShareASchema(t *testing.T) {
 	}
 }
 
-// TestEveryIsolation has callers race where the database isn't set to read
-// committed: a Put that has to wait fails there, and the store runs it again.
+// TestEveryIsolation makes callers race in a database whose default is not read
+// committed. There, a Put that has to wait fails, and the store runs it again.
 func TestEveryIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
@@ -184,8 +184,8 @@ func TestEveryIsolation(t *testing.T) {
 	}
 }
 
-// TestDeletesAtOnce deletes one version from several callers: it was there, or
-// it is gone, and at no time at another version.
+// TestDeletesAtOnce makes several callers delete one version. The entry exists
+// at this version or is gone, and never has another version.
 func TestDeletesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))

@@ -10,13 +10,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// defaultPrefix is the value of Options.TablePrefix where it is empty.
+// defaultPrefix is the default of Options.TablePrefix.
 const defaultPrefix = "latchkey_"
 
 // Options configures Open and Migrate.
 type Options struct {
-	// Pool is the connection pool that the store uses. Close leaves it open.
-	// Either Pool or URL is required.
+	// Pool is the connection pool that the store uses. Close of the store
+	// leaves the pool open. Either Pool or URL is required.
 	Pool *pgxpool.Pool
 
 	// URL is the connection string of a pool that the store opens and closes,
@@ -56,7 +56,7 @@ func checkNames(schema, prefix string) error {
 
 const (
 	maxSchema = 63 // PostgreSQL cuts longer identifiers
-	maxPrefix = 40 // so that the names of all tables and indexes fit
+	maxPrefix = 40 // with this limit, the names of all tables and indexes fit
 )
 
 // checkName refuses identifiers that are legal only in quotes, because they are
@@ -73,12 +73,12 @@ func checkName(option, name string, most int) error {
 	return nil
 }
 
-// names are the quoted names of a store's tables and indexes.
+// names contains the quoted names of a store's tables and indexes.
 type names struct {
 	schema   string // in clear
 	prefix   string // in clear
 	entries  string
-	due      string // the index of due times; without schema, as CREATE INDEX wants it
+	due      string // the index of due times; without a schema, as CREATE INDEX requires
 	versions string
 }
 
@@ -93,7 +93,7 @@ func newNames(schema, prefix string) names {
 	}
 }
 
-// in returns a statement with the names in place of the placeholders.
+// in returns a statement in which the names replace the placeholders.
 func (n names) in(sql string) string {
 	return strings.NewReplacer("{schema}", pgx.Identifier{n.schema}.Sanitize(),
 		"{entries}", n.entries, "{due}", n.due, "{versions}", n.versions).Replace(sql)

@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Page implements [store.Pager]. The order is that of the IDs. A page has at
-// most 500 entries.
+// Page implements [store.Pager]. The entries come in the order of their IDs. A
+// page has at most 500 entries.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	var damaged error
 	entries, err := call(ctx, &s.calls, "page", "", store.CheckPage(after, n), func() ([]store.Entry, error) {
@@ -22,7 +22,7 @@ func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, e
 			if len(all.entries) > 0 || all.last == "" {
 				return all.entries, nil
 			}
-			after = all.last // all of that page was damaged
+			after = all.last // all entries of that page were damaged
 		}
 	})
 	if err == nil {
@@ -31,22 +31,22 @@ func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, e
 	return entries, err
 }
 
-// exact is the number up to which Count counts the entries.
+// exact is the largest number that Count counts exactly.
 const exact = 10_000
 
 // countSQL counts up to one more than $1.
 const countSQL = `SELECT count(*) FROM (SELECT FROM {entries} LIMIT $1::bigint + 1) AS counted`
 
-// estimateSQL is PostgreSQL's estimate: the number of rows in a page, as of the last
-// vacuum or analyze, times the number of pages.
+// estimateSQL returns PostgreSQL's estimate. The estimate is the number of rows
+// in a page, as of the last vacuum or analyze, times the number of pages.
 const estimateSQL = `SELECT CASE WHEN reltuples > 0 AND relpages > 0
 	THEN (reltuples::float8 / relpages * (pg_relation_size(c.oid) / current_setting('block_size')::bigint))::bigint ELSE 0 END
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 	WHERE s.nspname = $1::text AND c.relname = $2::text`
 
-// Count implements [store.Counter]. It is exact up to 10,000 entries. Above that it
-// is PostgreSQL's estimate as of the last vacuum or analyze, because counting a
-// million rows takes the server a tenth of a second or more.
+// Count implements [store.Counter]. Count is exact up to 10,000 entries. Above
+// that, Count returns PostgreSQL's estimate as of the last vacuum or analyze,
+// because the server needs a tenth of a second or more to count a million rows.
 func (s *Store) Count(ctx context.Context) (int, error) {
 	return call(ctx, &s.calls, "count", "", nil, func() (int, error) {
 		return retried(ctx, func() (int, error) {
@@ -60,7 +60,7 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 	})
 }
 
-// number returns the one number that a statement selects.
+// number returns the single number that a statement selects.
 func (s *Store) number(ctx context.Context, sql string, args ...any) (n int, err error) {
 	rows, err := s.entries.conn.query(ctx, sql, args...)
 	if err != nil {

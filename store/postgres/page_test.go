@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestCountOfMany counts more entries than Count counts one by one.
+// TestCountOfMany uses more entries than Count counts exactly.
 func TestCountOfMany(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -37,7 +37,8 @@ func TestCountOfMany(t *testing.T) {
 	}
 }
 
-// TestPageOfDamage reads on behind a page that is damaged as a whole.
+// TestPageOfDamage: reading continues after a page in which all entries are
+// damaged.
 func TestPageOfDamage(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))

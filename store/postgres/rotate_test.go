@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// rotateVariable makes the test's program a child that writes to a sealed store,
-// or reseals it, until it is killed. Its value is the role and the active key;
-// childVariable has the URL.
+// rotateVariable turns the test's program into a child that writes to a sealed
+// store, or reseals the store, until it is killed. The value of the variable is
+// the role and the active key; childVariable contains the URL.
 const rotateVariable = "LATCHKEY_POSTGRES_ROTATE"
 
 const (
@@ -30,8 +30,8 @@ func sealWith(active string, names ...string) store.SealOptions {
 	return o
 }
 
-// rotateChild says what it is about to write, what was acknowledged, and how many
-// entries it has resealed, each in a line of its own.
+// rotateChild prints a line for each write that it begins, for each
+// acknowledged write, and for the number of entries that it has resealed.
 func rotateChild(at, role string) error {
 	ctx := context.Background()
 	inner, err := store.Open(ctx, at)
@@ -93,9 +93,9 @@ func writeNext(ctx context.Context, s store.Store, id string, e store.Entry) (st
 	return e, err
 }
 
-// TestRotationBesideKills changes the key of a store while one process writes and
-// another reseals, and kills both at random. Every acknowledged write is there, and
-// in the end the new key alone opens all of it.
+// TestRotationBesideKills changes the key of a store while one process writes
+// and another reseals, and kills both at random. Every acknowledged write is
+// present, and in the end the new key alone opens all entries.
 func TestRotationBesideKills(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

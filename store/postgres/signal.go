@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// notifyTimeout bounds how long one NOTIFY may take.
+// notifyTimeout is the longest time that one NOTIFY may take.
 const notifyTimeout = 5 * time.Second
 
-// notifier sends NOTIFY after writes, one at a time. PostgreSQL commits transactions
-// with NOTIFY one after the other, so writes that contained it could not share a
-// sync.
+// notifier sends NOTIFY after writes, one at a time. PostgreSQL commits
+// transactions with a NOTIFY one after the other. If the writes contained the
+// NOTIFY, they could not share a sync.
 type notifier struct {
 	mu      sync.Mutex
 	sending bool
-	again   bool // something has become due since the last one was sent
+	again   bool // an entry has become due since the last NOTIFY was sent
 }
 
-// send sends a NOTIFY, which may be for many writes. The caller is in a call of s, so
-// s is open.
+// send sends a NOTIFY, which may be for many writes. The caller of send is
+// inside a call of s, so s is open.
 func (n *notifier) send(s *Store) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -30,7 +30,7 @@ func (n *notifier) send(s *Store) {
 	s.calls.count.Go(func() { // Close waits
 		for n.next() {
 			ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
-			_, _ = s.entries.conn.exec(ctx, s.sql.notify) // one that is lost costs a poll
+			_, _ = s.entries.conn.exec(ctx, s.sql.notify) // a lost NOTIFY costs the time until a poll
 			cancel()
 		}
 	})

@@ -5,15 +5,15 @@ import (
 	"encoding/hex"
 )
 
-// statements are the store's statements, with the names of its tables. Their
-// parameters have casts, so that every protocol of every driver agrees on the
-// types.
+// statements contains the store's statements, with the names of its tables. The
+// parameters of the statements have casts, so that every protocol of every
+// driver agrees on the types.
 type statements struct {
 	names   names
 	channel string // of NOTIFY
 
 	get, insert, replace, delete, exists string
-	insertDue, replaceDue, notify        string // the same two, with a NOTIFY
+	insertDue, replaceDue, notify        string // the same two statements, with a NOTIFY
 	claim, wait, page, count             string
 }
 
@@ -26,15 +26,15 @@ const (
 	deleteSQL = `DELETE FROM {entries} WHERE id = $1::text AND version = $2::bigint`
 	existsSQL = `SELECT FROM {entries} WHERE id = $1::text`
 
-	// claimSQL claims up to $3 entries that are due at $1, the oldest first. It
-	// stops after $5 bytes of bodies, but takes at least one entry. The entries get
-	// due time $2 and version $4. All get the same version, because versions are
-	// compared per ID.
+	// claimSQL claims up to $3 entries that are due at $1, the oldest first.
+	// claimSQL stops after $5 bytes of bodies, but takes at least one entry.
+	// The entries get due time $2 and version $4. All entries get the same
+	// version, because versions are compared per ID.
 	//
-	// SKIP LOCKED skips rows that other transactions have locked. An empty result
-	// must not hide such rows. So if nothing could be claimed, the statement
-	// returns the ID of one due entry, with version 0. No row means that nothing
-	// was due in this snapshot.
+	// SKIP LOCKED skips rows that other transactions have locked. An empty
+	// result must not hide locked rows. If nothing could be claimed, the
+	// statement therefore returns the ID of one due entry, with version 0. No
+	// row means that nothing was due in this snapshot.
 	claimSQL = `
 WITH locked AS (SELECT id, due, octet_length(body) AS size FROM {entries}
 	WHERE due <= $1::bigint ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
@@ -52,7 +52,7 @@ SELECT id, version, due, body, sum FROM (SELECT * FROM claimed UNION ALL SELECT 
 	waitSQL = `SET LOCAL lock_timeout = '500ms'; SELECT FROM {entries} WHERE id = $1 FOR SHARE`
 
 	// pageSQL returns up to $2 entries that follow $1, with at most $3 bytes of
-	// bodies, but at least one entry.
+	// bodies. pageSQL always returns at least one entry, if any follows.
 	pageSQL = `
 SELECT id, version, due, body, sum FROM (
 	SELECT *, octet_length(body) AS size, sum(octet_length(body)) OVER (ORDER BY id) AS total
@@ -68,7 +68,8 @@ func newStatements(n names) statements {
 		count: n.in(countSQL),
 	}
 	s.notify = `SELECT pg_notify('` + s.channel + `', '')`
-	// One row is returned for each written row, as without NOTIFY.
+	// The statement returns one row for each written row, as it does without
+	// NOTIFY.
 	notifying := func(write string) string {
 		return `WITH written AS (` + write + ` RETURNING id) ` + s.notify + ` FROM written`
 	}

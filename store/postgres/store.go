@@ -34,8 +34,8 @@ func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	})
 }
 
-// Put implements [store.Store] with one round trip. If the entry is due soon, the
-// store then sends NOTIFY; Put does not wait for that.
+// Put implements [store.Store] with one round trip. If the entry is due soon,
+// the store then sends NOTIFY; Put does not wait for that.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return call(ctx, &s.calls, "put", e.ID, e.Check(), func() (uint64, error) {
 		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
@@ -54,8 +54,8 @@ func (s *Store) signal(due time.Time) {
 	}
 }
 
-// Delete implements [store.Store] with one round trip, or two if there is nothing to
-// delete at that version.
+// Delete implements [store.Store] with one round trip. If there is nothing to
+// delete at that version, it takes two.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	_, err := call(ctx, &s.calls, "delete", id, store.CheckID(id), func() (struct{}, error) {
 		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })
@@ -63,9 +63,9 @@ func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// Claim implements [store.Store] with one round trip. If other transactions have
-// locked all due entries, it waits for one of them, because an empty answer would
-// mean that nothing is due.
+// Claim implements [store.Store] with one round trip. If other transactions
+// have locked all due entries, Claim waits for one of them, because an empty
+// answer would mean that nothing is due.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	return call(ctx, &s.calls, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
 		for {
@@ -81,7 +81,7 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 				return nil, nil
 			case all.entries[0].Version != 0:
 				s.signal(until)
-				return all.entries, nil // a damaged one among them is due again at until
+				return all.entries, nil // a damaged entry among them is due again at until
 			}
 			if err := s.wait(ctx, all.last); err != nil {
 				return nil, err
@@ -90,9 +90,9 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 	})
 }
 
-// wait waits until no transaction has the entry locked. After half a second it
-// returns without an error, because another entry may be due by then. It holds no
-// other lock meanwhile, so it takes part in no deadlock.
+// wait waits until no transaction has the entry locked. After half a second,
+// wait returns without an error, because another entry may be due by then. wait
+// holds no other lock, so it takes part in no deadlock.
 func (s *Store) wait(ctx context.Context, id string) error {
 	_, err := s.pool.Exec(ctx, s.sql.wait, pgx.QueryExecModeSimpleProtocol, id)
 	switch sqlState(err) {
@@ -102,9 +102,10 @@ func (s *Store) wait(ctx context.Context, id string) error {
 	return err
 }
 
-// List implements [store.Store]. It yields the entries in the order of their IDs. It
-// reads each page with a call of its own, so that the body of the loop holds no
-// connection. Between pages it notices Close and the end of the context.
+// List implements [store.Store]. List yields the entries in the order of their
+// IDs. Each page is read with a call of its own, so that the body of the loop
+// holds no connection. Between pages, List notices Close and the end of the
+// context.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return list(func(after string) (found, error) {
 		return call(ctx, &s.calls, "list", "", nil, func() (found, error) {

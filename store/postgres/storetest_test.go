@@ -14,7 +14,7 @@ import (
 )
 
 // harness runs the suite on stores of one server, each in a schema of its own.
-// Those behind a pooler serve no Watch.
+// Stores behind a pooler do not support Watch.
 func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*pgxpool.Config)) storetest.Harness {
 	return storetest.Harness{
 		Features: storetest.Features{Durable: true, Shared: true, Ordered: true, Pager: true, Counter: true, Notifier: notifies},
@@ -38,14 +38,14 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, harness(true, newPlace))
 }
 
-// TestConformanceSealed runs the suite on stores that are sealed.
+// TestConformanceSealed runs the suite on sealed stores.
 func TestConformanceSealed(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Sealed(harness(true, newPlace)))
 }
 
-// TestSealedDumpShowsNothing copies the table out in binary form, as a dump has it,
-// and looks for what sealed entries contain.
+// TestSealedDumpShowsNothing copies the table in binary form, as a dump
+// contains it, and searches it for the contents of sealed entries.
 func TestSealedDumpShowsNothing(t *testing.T) {
 	t.Parallel()
 	const secret = "PLANTED-SECRET"
@@ -82,7 +82,7 @@ func TestConformanceBehindPgBouncer(t *testing.T) {
 
 func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness(true, newPlace)) }
 
-// TestEveryProtocol uses the store with each way in which pgx sends statements.
+// TestEveryProtocol uses the store in each mode in which pgx sends statements.
 func TestEveryProtocol(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []pgx.QueryExecMode{

@@ -13,28 +13,30 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Tx returns a store that reads and writes within a transaction of pgx. A commit
-// makes its writes durable, and a rollback undoes them. With Hub.With of package
-// async an application writes its own row and an answer in one transaction.
+// Tx returns a store that reads and writes within a transaction of pgx. A
+// commit makes the writes of the returned store durable, and a rollback undoes
+// them. With Hub.With of package async, an application writes its own row and
+// an answer in one transaction.
 //
-// ErrExists, ErrConflict and ErrNotFound leave the transaction usable, because no
-// statement has failed. So do ErrInvalid and ErrClosed. After any other error roll
-// back. A context that ends within a call ends the transaction too.
+// ErrExists, ErrConflict and ErrNotFound leave the transaction usable, because
+// no statement has failed. ErrInvalid and ErrClosed also leave it usable. After
+// any other error, roll back. A context that ends within a call ends the
+// transaction too.
 //
 // An entry that was written stays locked until the transaction ends, and other
-// writers of the entry wait. So keep transactions short. If a transaction answers
-// several callbacks, answer them in one order everywhere, for example by ID.
-// Otherwise two transactions may wait for each other, and PostgreSQL ends one of
-// them with code 40P01; run that one again.
+// writers of the entry wait. Therefore keep transactions short. If a
+// transaction answers several callbacks, answer them in one order everywhere,
+// for example by ID. Otherwise two transactions may wait for each other, and
+// PostgreSQL ends one of them with code 40P01; run that transaction again.
 //
-// Inside the transaction use no call that takes another connection of the same
-// pool, such as a call of this store or of a hub on it. When transactions hold all
-// connections, such calls wait for each other for ever.
+// Inside the transaction, make no call that takes another connection of the
+// same pool, such as a call of this store or of a hub on it. When transactions
+// hold all connections, such calls wait for each other forever.
 //
-// Under read committed, the default of PostgreSQL, a conflict shows what other
-// transactions have committed meanwhile, and the hub continues from there. Under
-// repeatable read and serializable a conflict is PostgreSQL's error 40001, which
-// ends the transaction; run it again.
+// Under read committed, the default of PostgreSQL, a conflict shows the changes
+// that other transactions have committed, and the hub continues from there.
+// Under repeatable read and serializable, a conflict is PostgreSQL's error
+// 40001, which ends the transaction; run the transaction again.
 //
 // Claim of the returned store returns ErrInvalid: hubs claim through the store
 // itself. Close of the returned store ends neither the transaction nor the store.
@@ -42,9 +44,9 @@ func (s *Store) Tx(tx pgx.Tx) store.Store {
 	return newTx(s, pgxConn{tx, s.mode})
 }
 
-// SQLTx is Tx for a transaction of database/sql, with any driver for PostgreSQL,
-// such as github.com/jackc/pgx/v5/stdlib. Behind PgBouncer in transaction mode,
-// configure the driver not to prepare statements.
+// SQLTx is like Tx, for a transaction of database/sql with any driver for
+// PostgreSQL, such as github.com/jackc/pgx/v5/stdlib. Behind PgBouncer in
+// transaction mode, configure the driver not to prepare statements.
 func (s *Store) SQLTx(tx *sql.Tx) store.Store {
 	return newTx(s, sqlConn{tx})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// transaction is one of the application's, by pgx or by database/sql.
+// transaction is a transaction of the application, with pgx or database/sql.
 type transaction struct {
 	store    store.Store
 	exec     func(sql string) error
@@ -98,7 +98,8 @@ func (s handle) hasRow(t testing.TB, id string) (has bool) {
 }
 
 // TestTxCommitsAndRollsBack writes entries and rows of the application in one
-// transaction: before it ends others see neither, then both or neither.
+// transaction. Before the transaction ends, other callers see neither;
+// afterwards they see both or neither.
 func TestTxCommitsAndRollsBack(t *testing.T) {
 	t.Parallel()
 	inTransactions(t, func(t *testing.T, s handle, begin begin) {
@@ -147,7 +148,7 @@ func TestTxCommitsAndRollsBack(t *testing.T) {
 	})
 }
 
-// TestTxIsUsableAfterAnswers meets each answer of the contract within a
+// TestTxIsUsableAfterAnswers makes each error of the contract occur within a
 // transaction, which then still commits.
 func TestTxIsUsableAfterAnswers(t *testing.T) {
 	t.Parallel()
@@ -208,8 +209,8 @@ func TestTxIsUsableAfterAnswers(t *testing.T) {
 }
 
 // TestTxSeesCommits has another caller write the entry that a transaction has
-// read. The transaction learns of the conflict, reads what was committed and
-// goes on, all within itself.
+// read. The transaction learns of the conflict, reads the committed entry and
+// continues.
 func TestTxSeesCommits(t *testing.T) {
 	t.Parallel()
 	inTransactions(t, func(t *testing.T, s handle, begin begin) {
@@ -265,7 +266,7 @@ func TestTxByManyGoroutines(t *testing.T) {
 }
 
 // TestTxNotifiesAtCommit listens as another process would. The notification of
-// a transaction that rolls back never comes.
+// a rolled back transaction never comes.
 func TestTxNotifiesAtCommit(t *testing.T) {
 	t.Parallel()
 	inTransactions(t, func(t *testing.T, s handle, begin begin) {
@@ -283,8 +284,8 @@ func TestTxNotifiesAtCommit(t *testing.T) {
 		tx := begin(t, s)
 		put(t, tx.store, store.Entry{ID: "committed", Due: time.Now()})
 		put(t, tx.store, store.Entry{ID: "too", Due: time.Now()})
-		// Notifications come in the order of the commits, so this one would
-		// come behind those of the transactions if they came too early.
+		// Notifications come in the order of the commits. If those of the
+		// transactions came too early, this one would come after them.
 		exec(t, "SELECT pg_notify($1, 'marker')", s.Channel())
 		if err := tx.commit(); err != nil {
 			t.Fatal(err)

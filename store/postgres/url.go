@@ -14,8 +14,8 @@ func init() {
 	store.Register("postgresql", openURL)
 }
 
-// openURL opens a store by URL. It removes its own parameters, and passes the others
-// to pgx.
+// openURL opens a store by URL. openURL removes the store's parameters, and
+// passes the others to pgx.
 func openURL(ctx context.Context, u *url.URL) (store.Store, error) {
 	o, migrate, err := optionsOf(u)
 	if err != nil {

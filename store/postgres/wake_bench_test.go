@@ -10,10 +10,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// BenchmarkSettledToDelivered measures how long an answer that one process
-// settles in a transaction of its own takes to reach another process's
-// completer. p50-ms and p90-ms are of the times from the call of Complete's
-// transaction to the delivery.
+// BenchmarkSettledToDelivered measures how long an answer takes from one
+// process to another process's completer. The first process settles it in a
+// transaction. p50-ms and p90-ms are percentiles of the time from the call of
+// that transaction to the delivery.
 func BenchmarkSettledToDelivered(b *testing.B) {
 	p := newPlace(b)
 	answering, delivering := newOffice(b, p), newOffice(b, p)
@@ -33,7 +33,7 @@ func BenchmarkSettledToDelivered(b *testing.B) {
 	for expense := 0; b.Loop(); expense++ {
 		b.StopTimer()
 		id := answering.ask(b, env, expense)
-		time.Sleep(200 * time.Millisecond) // so that the other one is idle
+		time.Sleep(200 * time.Millisecond) // waits until the other process is idle
 		b.StartTimer()
 		begun := time.Now()
 		if err := x.Decide(ctx, expense, id, Decision{Approved: true}); err != nil {

@@ -11,25 +11,27 @@ import (
 )
 
 const (
-	// firstPause and lastPause bound the pauses between attempts to listen again.
+	// firstPause and lastPause limit the pauses between attempts to listen
+	// again.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 15 * time.Second
 
-	// quiet is how long the listening connection may be silent before it is tested.
-	// A connection that broke without a notice would be silent for ever.
+	// quiet is how long the listening connection may be silent before it is
+	// tested. A connection that broke without notice would be silent forever.
 	quiet = time.Minute
 
 	// answering is how long the server may take to connect, or to answer a test.
 	answering = 15 * time.Second
 )
 
-// errPooler means that Watch cannot work.
+// errPooler means that Watch cannot work behind a pooler.
 var errPooler = fmt.Errorf("%w: a pooler between the store and the server would give the session of LISTEN to other clients", errors.ErrUnsupported)
 
-// Watch implements [store.Notifier] with LISTEN, on a connection that is not one of
-// the pool. If the connection fails, Watch connects again with backoff, and sends a
-// signal because others may have been lost. Behind PgBouncer and other poolers it
-// returns errors.ErrUnsupported, and hubs poll.
+// Watch implements [store.Notifier] with LISTEN, on a connection that does not
+// belong to the pool. If the connection fails, Watch connects again with
+// backoff, and sends a signal because others may have been lost. Behind
+// PgBouncer and other poolers, Watch returns errors.ErrUnsupported, and hubs
+// poll.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return call(ctx, &s.calls, "watch", "", nil, func() (<-chan struct{}, error) {
 		if s.pooled {
@@ -95,8 +97,8 @@ func (s *Store) pass(ctx context.Context, conn *pgx.Conn, signals chan<- struct{
 	}
 }
 
-// hear waits for a notification. It returns nil when there is one, and an error when
-// the connection has failed or ctx has ended.
+// hear waits for a notification. hear returns nil when there is a notification,
+// and an error when the connection has failed or ctx has ended.
 func hear(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, quiet)
@@ -117,7 +119,7 @@ func hear(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// listenAgain returns a connection that listens, or nil when ctx has ended.
+// listenAgain returns a listening connection, or nil when ctx has ended.
 func (s *Store) listenAgain(ctx context.Context) *pgx.Conn {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
@@ -133,7 +135,7 @@ func (s *Store) listenAgain(ctx context.Context) *pgx.Conn {
 	}
 }
 
-// signal never blocks: a signal that has not been taken yet is enough.
+// signal never blocks: a signal that was not received yet is enough.
 func signal(signals chan<- struct{}) {
 	select {
 	case signals <- struct{}{}:

@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestWatchConnectsAgain cuts the line of a watcher. It signals when it listens
-// again, since notifications may have been lost meanwhile, and then hears the
-// next one.
+// TestWatchConnectsAgain cuts the connection of a watcher. When the watcher
+// listens again, it sends a signal, because notifications may have been lost.
+// The watcher then gets the next notification.
 func TestWatchConnectsAgain(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t))
@@ -40,8 +40,8 @@ func TestWatchConnectsAgain(t *testing.T) {
 	hear("after that")
 }
 
-// TestWatchBehindPgBouncer refuses to watch where LISTEN would be lost. A write
-// behind PgBouncer is notified all the same.
+// TestWatchBehindPgBouncer: Watch refuses to work where LISTEN would be lost. A
+// write behind PgBouncer is notified nevertheless.
 func TestWatchBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	direct := open(t, newPlace(t))

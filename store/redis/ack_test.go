@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// pair is a primary with one replica.
+// pair is a primary server with one replica.
 type pair struct{ primary, replica *server }
 
 func startPair(t *testing.T) pair {
@@ -36,7 +36,7 @@ func TestWaitForReplicas(t *testing.T) {
 	e := store.Entry{ID: "a", Due: at(1)}
 	for range 50 {
 		e = mustPut(t, s, e)
-		// The replica has it, at once.
+		// The replica has the entry at once.
 		keys, err := replica.Keys(ctx, "latchkey:{*}:e:a").Result()
 		if err != nil || len(keys) != 1 {
 			t.Fatalf("on the replica: got %d keys and %v, want one", len(keys), err)
@@ -50,7 +50,8 @@ func TestWaitForReplicas(t *testing.T) {
 		t.Errorf("Delete: got %v, want nil", err)
 	}
 
-	// So that the time-out is met soon, and never where the replica runs.
+	// The timeout passes soon. The test that lets the replica run never reaches
+	// it.
 	s = openStore(t, p.primary.client(t), redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: 10 * time.Millisecond}})
 	resume := p.pause(t)
 	_, err := s.Put(ctx, store.Entry{ID: "b", Due: at(1)})
@@ -74,16 +75,17 @@ func TestWaitForReplicas(t *testing.T) {
 }
 
 // TestLostReplyIsStillAcknowledged loses the reply of a Put that waits for a
-// replica which stands still. What is sent again comes by another connection,
-// and must not pass for acknowledged there. Redis promises that WAIT waits for
-// the writes of its own connection, so the write is done again.
+// stopped replica. go-redis sends the Put again on another connection. On the
+// other connection, the Put must not count as acknowledged. Redis promises only
+// that WAIT waits for the writes of its own connection, so the script writes
+// again.
 func TestLostReplyIsStillAcknowledged(t *testing.T) {
 	p := startPair(t)
 	line := startProxy(t, p.primary.addr)
 	client := newClient(t, &goredis.Options{Addr: line.addr, PoolSize: 1})
 	s := openStore(t, client, redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: 50 * time.Millisecond}})
 	mustPut(t, openStore(t, p.primary.client(t), redis.Options{}), store.Entry{ID: "loads-the-script"})
-	// A connection of the pool that pipelines have.
+	// The claim uses a connection of the pool for pipelines.
 	if _, err := s.Claim(t.Context(), at(1), at(2), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +185,7 @@ func TestWaitAOFSwitchedOff(t *testing.T) {
 	wantErr(t, err, redis.ErrConfig, "Open with Ack.AOF on a server without an append-only file")
 }
 
-// TestAckedScriptForgotten has the server not know the script.
+// TestAckedScriptForgotten makes the server forget the script.
 func TestAckedScriptForgotten(t *testing.T) {
 	p := startPair(t)
 	client := p.primary.client(t)

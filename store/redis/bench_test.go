@@ -24,7 +24,7 @@ const (
 	rounds    = 5
 )
 
-// bareScript does the writes of a Put, and nothing else.
+// bareScript only does the writes of a Put.
 var bareScript = goredis.NewScript(`
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 redis.call('SET', KEYS[1], ARGV[2])
@@ -33,15 +33,16 @@ return 'OK'`)
 // bareGet does the read of a Get in a script.
 var bareGet = goredis.NewScript(`return redis.call('GET', KEYS[1])`)
 
-// contest is a way to do the same thing, for a comparison.
+// contest is one way to do an operation, for a comparison.
 type contest struct {
 	name string
 	do   func(ctx context.Context, caller, i int) error
 }
 
-// run has the contestants run in turn, five times, so that a machine that
-// drifts harms all alike, and reports the first one's median rate and the
-// medians of its rate as a multiple of the others' in the same round.
+// run lets the contestants run in turn, five times, so that a change in the
+// machine's speed affects all alike. run reports the first one's median rate.
+// run also reports the median of that rate as a multiple of each other one's
+// rate in the same round.
 func run(b *testing.B, callers int, store, script, set *contest) {
 	b.Helper()
 	contestants := []*contest{store, script, set}
@@ -65,7 +66,8 @@ func run(b *testing.B, callers int, store, script, set *contest) {
 	b.ReportMetric(median(xSet), "x-set")
 }
 
-// race makes n calls from that many callers, and returns how many in a second.
+// race makes n calls from the given number of callers, and returns the calls
+// per second.
 func (c *contest) race(b *testing.B, callers, n int) float64 {
 	b.Helper()
 	var next atomic.Int64
@@ -94,8 +96,9 @@ func benchClient(b *testing.B) *goredis.Client {
 
 func benchID(i int) string { return fmt.Sprintf("%010d-abcdefghijklmnopqrstuv", i) }
 
-// BenchmarkPut replaces entries, each caller its own, beside a script that does
-// the same writes unchecked and beside a bare SET.
+// BenchmarkPut replaces entries. Each caller has its own entry. BenchmarkPut
+// compares with a script that makes the same writes without checks, and with a
+// bare SET.
 func BenchmarkPut(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -128,17 +131,18 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// freshValue returns a value as long as an entry's that differs from all
-// others, as an entry's does by its version: a string that Lua has seen before
-// costs it neither memory nor a copy.
+// freshValue returns a value with the length of an entry's, which differs from
+// all others, as an entry's value does by its version. A string that Lua has
+// seen before costs it neither memory nor a copy.
 func freshValue(i int) []byte {
 	value := make([]byte, 16+benchBody)
 	binary.BigEndian.PutUint64(value, uint64(i))
 	return value
 }
 
-// BenchmarkGet reads entries beside a script that does GET, and a bare GET of
-// as many bytes, which x-set names as it does for BenchmarkPut.
+// BenchmarkGet reads entries. BenchmarkGet compares with a script that does
+// GET, and with a bare GET of equally many bytes, named x-set as in
+// BenchmarkPut.
 func BenchmarkGet(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -168,8 +172,9 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkClaim claims the 1,000 due entries among this many that are not due.
-// x-10k is the time relative to the same claim among 10,000 entries.
+// BenchmarkClaim claims the 1,000 due entries of a store that has the given
+// number of other entries. x-10k is the time, divided by the time of the same
+// claim among 10,000 entries.
 func BenchmarkClaim(b *testing.B) {
 	client := benchClient(b)
 	base := newHaystack(b, client, 10_000)
@@ -187,7 +192,7 @@ func BenchmarkClaim(b *testing.B) {
 	}
 }
 
-// BenchmarkClaimIdle claims where nothing is due, as an idle fleet does.
+// BenchmarkClaimIdle makes claims that find nothing due, as an idle fleet does.
 func BenchmarkClaimIdle(b *testing.B) {
 	h := newHaystack(b, benchClient(b), 10_000)
 	for b.Loop() {
@@ -199,7 +204,7 @@ func BenchmarkClaimIdle(b *testing.B) {
 
 const benchDue = 1000
 
-// haystack is a store with some entries that are due, and many that aren't.
+// haystack is a store with a few due entries, and many that are not due.
 type haystack struct {
 	s       *redis.Store
 	entries int
@@ -229,7 +234,8 @@ func (h *haystack) claim(b *testing.B) time.Duration {
 	return time.Since(begun)
 }
 
-// fill inserts entries with IDs and bodies as long as those of package async.
+// fill inserts entries whose IDs and bodies are as long as those of package
+// async.
 func fill(b *testing.B, s store.Store, entries int, due func(i int) time.Time) {
 	b.Helper()
 	body := []byte(strings.Repeat("x", benchBody))
@@ -248,9 +254,9 @@ func fill(b *testing.B, s store.Store, entries int, due func(i int) time.Time) {
 	wg.Wait()
 }
 
-// BenchmarkMemory measures what Redis allocates for an entry: all that it uses
-// with them, less all that it used before, the clients' buffers included in
-// both.
+// BenchmarkMemory measures the memory that Redis allocates for an entry. The
+// result is the difference between Redis's total with and without the entries,
+// and both include the clients' buffers.
 func BenchmarkMemory(b *testing.B) {
 	const entries = 100_000
 	client := benchClient(b)

@@ -16,11 +16,11 @@ import (
 // runs, its server does nothing else.
 const maxShare = 1000
 
-// Claim implements [store.Store]. It takes one round trip if nothing is due, and
-// otherwise two for each node. Each shard has a part of the bytes in an answer, so
-// with large bodies an answer may have far fewer than store.MaxClaim bytes. Claim
-// returns the entries of the nodes that answer. It returns the error of the others
-// when nothing else is due.
+// Claim implements [store.Store]. Claim takes one round trip if nothing is due,
+// and otherwise two for each node. Each shard has a share of the bytes in an
+// answer. With large bodies, an answer may therefore have far fewer than
+// store.MaxClaim bytes. Claim returns the entries of the nodes that answer.
+// Claim returns the error of the other nodes when nothing else is due.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 	claimed, err := s.claim(ctx, now, until, n)
 	return claimed, wrap(ctx, "claim", "", err)
@@ -34,8 +34,8 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 		return nil, err
 	}
 	defer s.calls.Done()
-	// In a round, other processes may have been faster, or damaged entries may have
-	// been put off. The next round then finds the rest.
+	// In a round, other processes may have been faster, or damaged entries may
+	// have been deferred. The next round then finds the other entries.
 	var claimed []store.Entry
 	var damaged error
 	for more := true; more && len(claimed) == 0; {
@@ -62,14 +62,14 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 	return claimed, nil
 }
 
-// share is the number of entries that one shard gives to a claim.
+// share is the number of entries that a claim takes from one shard.
 type share struct {
 	shard, n int
-	left     int // how many more the shard could give
+	left     int // how many more entries the shard could give
 }
 
-// shares counts the due entries of each shard. The error is that of a shard that
-// did not answer.
+// shares counts the due entries of each shard. The error is the error of a
+// shard that did not answer.
 func (s *Store) shares(ctx context.Context, now time.Time, n int) ([]share, error) {
 	counts := each(ctx, s, len(s.due), func(i int) string { return s.due[i] }, func(c redis.Cmdable, i int) *redis.IntCmd {
 		return c.ZCount(ctx, s.due[i], "-inf", score(now))
@@ -88,8 +88,9 @@ func (s *Store) shares(ctx context.Context, now time.Time, n int) ([]share, erro
 	return shareOut(shares, n), err
 }
 
-// shareOut gives each share an equal part of n, and the parts that some shards
-// cannot fill to the others. If n is too small for all, the first shards get it.
+// shareOut gives each share an equal part of n. If some shards cannot fill
+// their parts, the other shards get the rest. If n is too small for all shards,
+// the first shards get it.
 func shareOut(shares []share, n int) []share {
 	for open := len(shares); open > 0 && n > 0; {
 		part := max(1, n/open)
@@ -112,8 +113,8 @@ func shareOut(shares []share, n int) []share {
 	return shares
 }
 
-// take claims the share of each shard. It returns an error for the first damaged
-// entry, and the first other error, with the claimed entries.
+// take claims the share of each shard. take returns the claimed entries with
+// two errors: one for the first damaged entry, and the first other error.
 func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) (claimed []store.Entry, damaged, err error) {
 	total := 0
 	for _, sh := range shares {
@@ -125,8 +126,8 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 		sh := shares[i]
 		atLeast := 0
 		if i == 0 {
-			// Each shard is the first one in turn, so that no body is too large to
-			// be claimed.
+			// Each shard is the first one in turn, so that a body of any size
+			// can be claimed.
 			atLeast = 1
 		}
 		return s.due[sh.shard], []any{
@@ -158,8 +159,9 @@ func (s *Store) take(ctx context.Context, shares []share, now, until time.Time) 
 	return claimed, damaged, err
 }
 
-// evalAll runs a script n times in one pipeline. It sends the script's text to
-// servers that do not know it: on a cluster each master has its own scripts.
+// evalAll runs a script n times in one pipeline. evalAll sends the script's
+// text to servers that do not know it. On a cluster, each master has its own
+// scripts.
 func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(i int) (key string, args []any)) []*redis.Cmd {
 	key := func(i int) string {
 		key, _ := call(i)
@@ -185,9 +187,10 @@ func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(
 	return cmds
 }
 
-// freshVersions is a number of versions, which are drawn each time that go-redis
-// sends them. If go-redis repeats a claim whose reply was lost, an entry that
-// another process has put back meanwhile must not get a version that it had.
+// freshVersions is a number of versions. The versions are drawn each time that
+// go-redis sends them. go-redis may repeat a claim whose reply was lost. If
+// another process has put an entry back meanwhile, the entry must not get a
+// version that it had before.
 type freshVersions int
 
 // MarshalBinary is called by go-redis.

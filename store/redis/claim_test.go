@@ -12,12 +12,13 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// TestLargeBodiesOverShards has much more due than one answer may hold, on
-// every shard.
+// TestLargeBodiesOverShards has far more due entries on every shard than one
+// answer may contain.
 func TestLargeBodiesOverShards(t *testing.T) {
 	t.Parallel()
 	const n, size = 12, 2 << 20
-	// A claim that times out, and is sent again, leaves what its first try took.
+	// If a claim times out and is sent again, the second try does not return
+	// the entries that the first one took.
 	client := newClient(t, &goredis.Options{Addr: miniredis.RunT(t).Addr(), ReadTimeout: time.Minute})
 	s := openStore(t, client, redis.Options{Shards: 4})
 	for i := range n {
@@ -43,7 +44,7 @@ func TestLargeBodiesOverShards(t *testing.T) {
 }
 
 // TestNoShardStarves puts each entry back as soon as it is claimed, so that
-// every shard always has something due.
+// every shard always has a due entry.
 func TestNoShardStarves(t *testing.T) {
 	const n, shards = 40, 4
 	s := openStore(t, newClient(t, &goredis.Options{Addr: miniredis.RunT(t).Addr()}), redis.Options{Shards: shards})

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
 
-// cluster is one of three masters.
+// cluster is a cluster of three masters.
 type cluster struct{ nodes []*server }
 
 func startCluster(t *testing.T) cluster {
@@ -60,7 +60,7 @@ func (c cluster) client(t *testing.T, line *cut) *goredis.ClusterClient {
 	return client
 }
 
-// empty removes everything, so that slots are quick to move.
+// empty removes all entries, so that slots move quickly.
 func (c cluster) empty(t *testing.T) {
 	t.Helper()
 	for _, s := range c.nodes {
@@ -100,7 +100,7 @@ func TestCluster(t *testing.T) {
 	c.empty(t)
 	t.Run("Resharding", func(t *testing.T) { testResharding(t, c) })
 	c.empty(t)
-	t.Run("NodeAway", func(t *testing.T) { testNodeAway(t, c) }) // the last: it leaves it so
+	t.Run("NodeAway", func(t *testing.T) { testNodeAway(t, c) }) // the last test, because the node stays away
 }
 
 func testForgottenOnCluster(t *testing.T, c cluster) {
@@ -115,7 +115,7 @@ func testForgottenOnCluster(t *testing.T, c cluster) {
 	})
 }
 
-// testClusterRoundTrips counts what each node is sent.
+// testClusterRoundTrips counts the commands that each node gets.
 func testClusterRoundTrips(t *testing.T, c cluster) {
 	client := c.client(t, nil)
 	nodes := make(map[string]*trips)
@@ -155,8 +155,8 @@ func testClusterRoundTrips(t *testing.T, c cluster) {
 	}
 }
 
-// testAckOnCluster has a cluster without replicas: that WAIT says so shows that
-// it was asked on the right node.
+// testAckOnCluster uses a cluster without replicas. WAIT reports this, which
+// shows that it was sent to the right node.
 func testAckOnCluster(t *testing.T, c cluster) {
 	ctx := t.Context()
 	s := openStore(t, c.client(t, nil), redis.Options{Prefix: "ack:", Shards: 1, Ack: redis.Ack{Replicas: 1, Timeout: 10 * time.Millisecond}})
@@ -171,13 +171,13 @@ func testAckOnCluster(t *testing.T, c cluster) {
 		return got
 	}
 	e := put("at first", store.Entry{ID: "a", Body: []byte("first")})
-	// The store's client learns of the move by the answer.
+	// The store's client learns of the move from the answer.
 	c.begin(t, "ack:{0}:due").finish(func() {})
 	e.Body = []byte("second")
 	put("after a move", e)
 }
 
-// testNodeAway claims what the nodes that are there have.
+// testNodeAway claims the entries of the nodes that are reachable.
 func testNodeAway(t *testing.T, c cluster) {
 	const n = 100
 	client := c.client(t, nil)

@@ -16,15 +16,16 @@ import (
 
 const maxShards = 1024
 
-// Open returns a store on a client for a single node, Sentinel or a cluster. The
-// client must read from masters only. Close leaves it open. Set its
-// ContextTimeoutEnabled; otherwise a deadline does not end a call that was sent.
+// Open returns a store on a client for a single node, Sentinel or a cluster.
+// The client must read from masters only. Close of the store leaves the client
+// open. Set the client's ContextTimeoutEnabled; otherwise a deadline does not
+// end a call that was sent.
 //
-// Open returns ErrConfig if the options are out of range, if the store was created
-// with another number of shards, if a server evicts keys without a lifetime
-// (maxmemory-policy allkeys-*), or if a server does not support Options.Ack. Of a
-// cluster, Open asks the current masters. If a server forbids INFO, Open does not
-// check the eviction policy.
+// Open returns ErrConfig if the options are out of range, or if the store was
+// created with another number of shards. Open also returns ErrConfig if a
+// server evicts keys without a lifetime (maxmemory-policy allkeys-*), or does
+// not support Options.Ack. On a cluster, Open asks the current masters. If a
+// server forbids INFO, Open does not check the eviction policy.
 func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Store, error) {
 	s, err := open(ctx, client, o)
 	return s, wrap(ctx, "open", "", err)
@@ -47,7 +48,7 @@ func open(ctx context.Context, client redis.UniversalClient, o Options) (*Store,
 	}
 	s := &Store{client: client, prefix: o.Prefix, ack: o.Ack}
 	s.cluster, _ = client.(*redis.ClusterClient)
-	s.next.Store(rand.Uint32()) // processes begin with different shards
+	s.next.Store(rand.Uint32()) // different processes begin with different shards
 	for i := range o.Shards {
 		s.due = append(s.due, s.dueSet(i))
 		if o.Pages {
@@ -145,8 +146,8 @@ func checkWaitAOF(ctx context.Context, node redis.UniversalClient) error {
 	return err
 }
 
-// layout begins the value of the meta key. The number of shards follows, and
-// withPages if the shards keep their IDs in order.
+// layout is the beginning of the value of the meta key. The number of shards
+// follows, and withPages if the shards keep their IDs in order.
 const (
 	layout    = "latchkey 1 shards "
 	withPages = " pages"
@@ -176,8 +177,8 @@ func (s *Store) checkLayout(ctx context.Context) error {
 	return nil
 }
 
-// Durability describes what Put waits for in addition to the persistence of the
-// server.
+// Durability describes the acknowledgements for which Put waits, in addition to
+// the persistence of the server.
 func (s *Store) Durability() string {
 	replicas := strconv.Itoa(s.ack.Replicas) + " replicas"
 	if s.ack.Replicas == 1 {

@@ -16,7 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
 
-// rig runs the suite on a server that many stores share, each with a prefix.
+// rig runs the suite on a server that many stores share, each with its own
+// prefix.
 type rig struct {
 	connect func(t *testing.T, c *cut) goredis.UniversalClient
 	restart func() // optional; makes the store durable
@@ -66,7 +67,7 @@ func (r rig) harness() storetest.Harness {
 	return h
 }
 
-// damage replaces what is kept for id.
+// damage replaces the stored value of id.
 func (s rigged) damage(t *testing.T, id, value string) {
 	t.Helper()
 	for shard := range 4 {
@@ -113,7 +114,7 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(rig{connect: single(s.addr), pages: true}.harness()))
 }
 
-// Nothing of an entry can be read in the snapshot of a sealed store.
+// The snapshot of a sealed store contains no readable part of an entry.
 func TestSealedSnapshotShowsNothing(t *testing.T) {
 	const secret = "PLANTED-SECRET"
 	dir := t.TempDir()

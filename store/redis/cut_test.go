@@ -13,14 +13,14 @@ import (
 
 var errCut = errors.New("the test has cut the line")
 
-// cut is a dialer whose connections can be cut: for good, in the middle of a
-// call, or in place of the reply to a write.
+// cut is a dialer whose connections can be cut: permanently, in the middle of a
+// call, or instead of the reply to a write.
 type cut struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	done  bool
-	flaps bool   // the next request is sent, and all connections end
-	lost  func() // if set, the next reply to a script is lost and this is called
+	flaps bool   // the next request is sent, and then all connections end
+	lost  func() // if set, the next reply to a script is lost and this function is called
 }
 
 func (c *cut) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -38,7 +38,7 @@ func (c *cut) dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	return &cutLine{Conn: conn, of: c}, nil
 }
 
-// cut ends all connections, and no new one can be made.
+// cut ends all connections and prevents new ones.
 func (c *cut) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,7 @@ func (c *cut) cut() {
 	c.closeAll()
 }
 
-// closeAll is called with mu held.
+// The caller of closeAll holds mu.
 func (c *cut) closeAll() {
 	for _, conn := range c.conns {
 		conn.Close()
@@ -54,16 +54,16 @@ func (c *cut) closeAll() {
 	c.conns = nil
 }
 
-// flap ends all connections when the next request has been sent. New ones can be
-// made.
+// flap ends all connections after the next request was sent. New connections
+// can be made.
 func (c *cut) flap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flaps = true
 }
 
-// loseReply loses the reply to the next script, since every write is one, and
-// ends its connection. The server has run the script when meanwhile is called.
+// loseReply loses the reply to the next script and ends its connection. Every
+// write is a script. The server has run the script when meanwhile is called.
 func (c *cut) loseReply(meanwhile func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +73,7 @@ func (c *cut) loseReply(meanwhile func()) {
 type cutLine struct {
 	net.Conn
 	of     *cut
-	script bool // the last request was one; go-redis writes and reads in turn
+	script bool // the last request was a script; go-redis writes and reads in turn
 }
 
 func (l *cutLine) Write(b []byte) (int, error) {
@@ -105,8 +105,9 @@ func (l *cutLine) Read(b []byte) (int, error) {
 	return 0, errCut
 }
 
-// warm makes a call of each kind, which leave nothing behind: afterwards the
-// server knows the scripts, so the next reply to a script is that of a write.
+// warm makes a call of each kind, without a lasting effect. After that the
+// server knows the scripts, so the next reply to a script is the reply to a
+// write.
 func warm(t *testing.T, s store.Store) {
 	t.Helper()
 	e := mustPut(t, s, mustPut(t, s, store.Entry{ID: "warm", Due: at(-3)}))

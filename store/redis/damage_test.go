@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// TestDamage has what no write of ours leaves behind: the entries beside it
-// are claimed, and nothing of it is taken for absent or for an entry.
+// TestDamage stores values that the store never writes. Other entries are still
+// claimed, and a damaged value is neither absent nor an entry.
 func TestDamage(t *testing.T) {
 	const prefix, shard = "latchkey:", "latchkey:{0}:"
 	for _, damage := range []struct {
@@ -86,7 +86,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("Claim with nothing but a damaged entry: got ID %q in the error, want %q", e.ID, "bad")
 			}
 
-			// These are the steps that the documentation gives to an operator.
+			// The documentation gives these steps to an operator.
 			if err := client.Del(ctx, shard+"e:bad").Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestDueSetOfAnotherType shows that nothing is written before what can fail.
+// TestDueSetOfAnotherType: a script writes nothing before a command that can
+// fail.
 func TestDueSetOfAnotherType(t *testing.T) {
 	m := miniredis.RunT(t)
 	ctx := t.Context()

@@ -13,7 +13,8 @@ import (
 )
 
 // TestKilledUnderLoad kills a server that syncs each write while eight writers
-// write, starts it again, and looks for everything that was acknowledged.
+// write, and starts it again. TestKilledUnderLoad then checks that every
+// acknowledged write is present.
 func TestKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	rounds := 3
@@ -34,7 +35,7 @@ func TestKilledUnderLoad(t *testing.T) {
 				for n := 1; ; n++ {
 					if err := w.step(ctx, n); err != nil {
 						if _, ok := errors.AsType[*store.Error](err); !ok {
-							t.Error(err) // not Redis's, but what step found
+							t.Error(err) // this is an error of step, and not of Redis
 						}
 						return
 					}
@@ -44,7 +45,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		enough := ops.Load() + 300
 		eventually(t, "under load", func() bool { return ops.Load() >= enough || t.Failed() })
 		server.kill()
-		// go-redis would try again for as long as it may.
+		// go-redis would otherwise retry until its limit.
 		cancel()
 		wg.Wait()
 		server.start()

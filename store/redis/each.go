@@ -7,13 +7,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// each issues n commands by do and returns them with their errors. On a cluster it
-// uses one pipeline for each node, at the same time. It issues commands that a node
-// refers to another one again, and follows the reference.
+// each issues n commands with do, and returns them with their errors. On a
+// cluster, each uses one pipeline for each node, at the same time. If a node
+// refers a command to another node, each follows the reference and issues the
+// command again.
 //
-// It does not use a pipeline of the cluster's client: go-redis 9.23 can then run a
+// The cluster client's pipeline is not used. go-redis 9.23 can then run a
 // command on two nodes, if a node refers it to another one while the pipeline's
-// first command is retried. That happens while slots move.
+// first command is retried. Such a referral happens while slots move.
 func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) string, do func(c redis.Cmdable, i int) C) []C {
 	cmds := make([]C, n)
 	run := func(node redis.UniversalClient, indexes []int) {
@@ -21,7 +22,7 @@ func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) s
 		for _, i := range indexes {
 			cmds[i] = do(pipe, i)
 		}
-		pipe.Exec(ctx) // each command has its error
+		pipe.Exec(ctx) // each command has its own error
 	}
 	byNode := make(map[redis.UniversalClient][]int)
 	for i := range n {
@@ -29,7 +30,7 @@ func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) s
 		if s.cluster != nil {
 			master, err := s.cluster.MasterForKey(ctx, key(i))
 			if err != nil {
-				cmds[i] = do(s.client, i) // meets the same error
+				cmds[i] = do(s.client, i) // the command gets the same error
 				continue
 			}
 			node = master
@@ -58,7 +59,7 @@ func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) s
 		failed = failed || cmds[i].Err() != nil && !isReply(cmds[i].Err())
 	}
 	if failed {
-		// After a failover the keys are on another node.
+		// After a failover, the keys are on another node.
 		s.cluster.ReloadState(ctx)
 	}
 	return cmds

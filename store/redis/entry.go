@@ -9,11 +9,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// header is the length of the bytes before an entry's body: its version, then its
-// due time in Unix milliseconds or 0 for never, big-endian.
+// header is the length of the bytes before an entry's body. The header contains
+// the entry's version, and its due time in Unix milliseconds or 0 for never,
+// big-endian.
 const header = 16
 
-// shard hashes with FNV-1a. Its results are part of the layout and must not change.
+// shard hashes an ID with FNV-1a. The results of shard are part of the layout
+// and must not change.
 func (s *Store) shard(id string) int {
 	h := uint32(2166136261)
 	for i := range len(id) {
@@ -31,7 +33,7 @@ func (s *Store) entryKey(shard int, id string) string {
 	return s.entries(shard) + id
 }
 
-// encode returns the stored value of e, at a new version.
+// encode returns the stored value of e with a new version.
 func encode(e store.Entry) (version uint64, value []byte) {
 	value = make([]byte, 0, header+len(e.Body))
 	value = append(value, drawVersions(1)...)
@@ -40,7 +42,7 @@ func encode(e store.Entry) (version uint64, value []byte) {
 	return version, append(value, e.Body...)
 }
 
-// decode returns the entry for the stored value of id.
+// decode returns the entry with the ID id for a stored value.
 func decode(id, value string) (store.Entry, error) {
 	if len(value) < header {
 		return store.Entry{}, fmt.Errorf("%w: its value is shorter than a header", store.ErrCorrupt)

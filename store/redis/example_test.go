@@ -13,7 +13,7 @@ import (
 	_ "github.com/latchkey-go/latchkey/store/redis"
 )
 
-// A server in this process stands for Redis.
+// A server in this process replaces Redis.
 func Example() {
 	server, err := miniredis.Run()
 	if err != nil {
@@ -34,7 +34,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Of all processes, one gets it, and has a minute.
+	// Only one of all processes gets the entry, for a minute.
 	claimed, err := s.Claim(ctx, now, now.Add(time.Minute), 10)
 	if err != nil {
 		log.Fatal(err)
@@ -43,7 +43,7 @@ func Example() {
 		fmt.Printf("%s: %s\n", e.ID, e.Body)
 	}
 
-	// Who still has the version from before has been overtaken.
+	// A process with the old version gets ErrConflict.
 	_, err = s.Put(ctx, store.Entry{ID: "invoice-7", Version: version})
 	fmt.Println(errors.Is(err, store.ErrConflict))
 	// Output:

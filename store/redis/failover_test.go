@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// startSentinel starts a Sentinel that is alone in its decisions.
+// startSentinel starts a Sentinel that decides alone.
 func startSentinel(t *testing.T, primary *server) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(primary.addr)
@@ -33,8 +33,8 @@ func startSentinel(t *testing.T, primary *server) *server {
 	return s
 }
 
-// TestFailover kills the primary under writers that wait for the replica, and
-// has Sentinel promote it: everything that was acknowledged is there.
+// TestFailover kills the primary while writers wait for the replica, and makes
+// Sentinel promote the replica. Every acknowledged write is present.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)

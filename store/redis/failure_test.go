@@ -27,8 +27,9 @@ func uint64Bytes(v uint64) []byte {
 	return b[:]
 }
 
-// wantFailures calls every method, and reports unless each fails with an error
-// that cause accepts and that doesn't claim to know the entry.
+// wantFailures calls every method. wantFailures reports an error unless each
+// call fails with an error that cause accepts, and that makes no statement
+// about the entry.
 func wantFailures(t *testing.T, s store.Store, doing string, cause func(error) bool) {
 	t.Helper()
 	ctx := t.Context()
@@ -51,8 +52,8 @@ func wantFailures(t *testing.T, s store.Store, doing string, cause func(error) b
 	}
 }
 
-// TestServerAnswers has a server that worked when the store was opened answer
-// everything with one error.
+// TestServerAnswers uses a server that worked when the store was opened, and
+// that then answers every command with one error.
 func TestServerAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		says string
@@ -107,15 +108,15 @@ func TestServerAway(t *testing.T) {
 	if err := m.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	// go-redis looks once a second whether a server that refused is back.
+	// go-redis checks once a second whether a server that refused is back.
 	eventually(t, "readable, with the server back", func() bool {
 		got, err := s.Get(t.Context(), "a")
 		return err == nil && got.Version == e.Version
 	})
 }
 
-// TestServerSilent has a server that takes commands and never answers: only the
-// context ends the call. go-redis may say so as a time-out of the network.
+// TestServerSilent uses a server that accepts commands and never answers. Only
+// the context ends the call. go-redis may report this as a network timeout.
 func TestServerSilent(t *testing.T) {
 	opened, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
@@ -175,7 +176,7 @@ func TestTLSMismatch(t *testing.T) {
 	t.Parallel()
 	plain := miniredis.RunT(t)
 	_, err := store.Open(t.Context(), "rediss://"+plain.Addr()+"?max_retries=-1")
-	// The server hangs up or answers in plain text.
+	// The server closes the connection or answers in plain text.
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); !ok && !errors.Is(err, io.EOF) {
 		t.Errorf("Open of rediss:// on a server without TLS: got %v, want a tls.RecordHeaderError or EOF", err)
 	}

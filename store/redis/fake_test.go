@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fake is a server that answers as a script says.
+// fake is a server whose answers a function determines.
 type fake struct {
 	addr string
 
@@ -19,8 +19,9 @@ type fake struct {
 	said []string // each command, in lower case, with its arguments
 }
 
-// startFake starts a fake. It answers each command with what answer returns, in
-// Redis's protocol without the last line end; empty: it closes the connection.
+// startFake starts a fake. The fake sends what answer returns for each command,
+// in Redis's protocol without the last line end. If answer returns an empty
+// text, the fake closes the connection.
 func startFake(tb testing.TB, answer func(command []string) string) *fake {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,8 +100,8 @@ func readLength(r *bufio.Reader, kind byte) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
 
-// healthy answers what go-redis and Open ask of a server that works, and OK to
-// every script but Open's.
+// healthy answers the commands of go-redis and Open as a working server does,
+// and answers OK to every script except Open's.
 func healthy(command []string) string {
 	switch command[0] {
 	case "hello":

@@ -15,7 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// roleVariable has this test's program be a claimer on the store it names.
+// roleVariable turns this test's program into a claimer on the store that the
+// variable names.
 const roleVariable = "LATCHKEY_TEST_CLAIMER"
 
 // runRole makes a claim for each line that it reads, and prints the claimed
@@ -51,7 +52,7 @@ func runRole(url string) int {
 	return 0
 }
 
-// claimer is a process that claims.
+// claimer is a process that makes claims.
 type claimer struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -88,8 +89,9 @@ func (c *claimer) kill() {
 	c.cmd.Wait()
 }
 
-// claim has the process drain the store once for each time from first to last,
-// for claims of that length, and returns each entry's ID and version.
+// claim makes the process drain the store once for each time from first to
+// last, with claims of the given length. claim returns each entry's ID and
+// version.
 func (c *claimer) claim(first, last, length, n int) []string {
 	fmt.Fprintln(c.in, first, last, length, n)
 	var claimed []string
@@ -126,8 +128,8 @@ func TestFourProcesses(t *testing.T) {
 		fleet = append(fleet, startClaimer(t, url))
 	}
 
-	// Each goes through the same times as fast as it can, so that claims lapse
-	// under those that are behind.
+	// Each process goes through the same times as fast as it can, so that the
+	// claims of slow processes expire.
 	var mu sync.Mutex
 	by := make(map[string]int)
 	var wg sync.WaitGroup
@@ -154,7 +156,7 @@ func TestFourProcesses(t *testing.T) {
 	}
 	t.Logf("versions claimed by each process: %v", took)
 
-	// One takes all and is killed.
+	// One process takes all entries and is killed.
 	const later, length = 1_000_000, 1000
 	taken := fleet[0].claim(later, later, length, 64)
 	if len(taken) != entries {

@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// at returns a time that is ms milliseconds after a fixed one in 2030.
+// at returns the time ms milliseconds after a fixed time in 2030.
 func at(ms int) time.Time { return time.UnixMilli(1_900_000_000_000 + int64(ms)).UTC() }
 
 func openStore(tb testing.TB, client goredis.UniversalClient, o redis.Options) *redis.Store {
@@ -52,8 +52,8 @@ func wantErr(tb testing.TB, err, want error, doing string) {
 	}
 }
 
-// trips counts what a client sends: each command and each pipeline is a round
-// trip.
+// trips counts the round trips of a client: each command and each pipeline is
+// one.
 type trips struct {
 	mu   sync.Mutex
 	sent []string
@@ -83,7 +83,7 @@ func (h *trips) add(what string) {
 	h.sent = append(h.sent, what)
 }
 
-// take returns what was sent since the last take.
+// take returns the round trips since the last take.
 func (h *trips) take() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +97,7 @@ func TestRoundTrips(t *testing.T) {
 	client.AddHook(sent)
 	s := openStore(t, client, redis.Options{Shards: 3})
 	ctx := t.Context()
-	// The scripts are loaded by their first call.
+	// The first call of a script loads it.
 	e := mustPut(t, s, store.Entry{ID: "warm", Due: at(1)})
 	if _, err := s.Claim(ctx, at(2), at(3), 1); err != nil {
 		t.Fatal(err)
@@ -149,8 +149,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// TestCommands asks a real server which commands it ran, those of scripts
-// included, and whether any key has a lifetime.
+// TestCommands asks a real server which commands it ran, including those of
+// scripts, and whether any key has a lifetime.
 func TestCommands(t *testing.T) {
 	client := startServer(t).client(t)
 	s := openStore(t, client, redis.Options{})
@@ -244,7 +244,8 @@ func TestPrefixes(t *testing.T) {
 	}
 }
 
-// TestScriptsForgotten has the server forget the scripts before each operation.
+// TestScriptsForgotten makes the server forget the scripts before each
+// operation.
 func TestScriptsForgotten(t *testing.T) {
 	client := newClient(t, &goredis.Options{Addr: miniredis.RunT(t).Addr()})
 	s := openStore(t, client, redis.Options{Shards: 4})
@@ -255,11 +256,11 @@ func TestScriptsForgotten(t *testing.T) {
 	})
 }
 
-// forgetful runs every operation, each behind a call of forget.
+// forgetful calls forget before every operation.
 func forgetful(t *testing.T, s store.Store, forget func()) {
 	t.Helper()
 	ctx := t.Context()
-	const n = 20 // so that each shard has some
+	const n = 20 // large enough that each shard has some entries
 	for i := range n {
 		forget()
 		mustPut(t, s, store.Entry{ID: fmt.Sprintf("entry-%d", i), Due: at(i)})

@@ -15,8 +15,8 @@ import (
 // most store.MaxClaim bytes of bodies.
 const pageSize = 500
 
-// List implements [store.Store]. It reads one shard after the other in pages, with
-// three round trips for each page. It may yield an entry more than once.
+// List implements [store.Store]. List reads one shard after the other in pages,
+// with three round trips for each page. List may yield an entry more than once.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		if err := s.list(ctx, yield); err != nil && err != errStopped {
@@ -43,7 +43,7 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 					if !yield(f.entry, wrap(ctx, "list", "", f.damaged)) {
 						return errStopped
 					}
-					// Also if this was the last one.
+					// The context is also checked after the last entry.
 					if err := s.begin(ctx); err != nil {
 						return err
 					}
@@ -60,14 +60,15 @@ func (s *Store) list(ctx context.Context, yield func(store.Entry, error) bool) e
 
 // page is one page of a shard's IDs.
 type page struct {
-	server string // cursor next belongs to this server
-	next   string // "0" before the first page, and on the last
+	server string // the server to which cursor next belongs
+	next   string // "0" before the first page, and after the last
 	ids    []string
 }
 
-// page returns the page after p. If the due set is now on another server, by a
-// failover, a restart or a moved slot, page returns the first page again: each
-// server hashes in its own way, so the cursor would skip entries.
+// page returns the page after p. After a failover, a restart or the move of a
+// slot, the due set is on another server. page then returns the first page
+// again, because each server hashes differently and the cursor would skip
+// entries.
 func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
 	if err := s.begin(ctx); err != nil {
 		return page{}, err
@@ -98,15 +99,15 @@ func (s *Store) page(ctx context.Context, shard int, p page) (page, error) {
 	return next, err
 }
 
-// found is an entry that was read, or its error.
+// found is an entry that was read, or the error for it.
 type found struct {
 	entry   store.Entry
 	damaged error
 }
 
 // read returns the first of these entries, up to store.MaxClaim bytes, and the
-// remaining IDs. It leaves out entries that are gone. It reads each entry with a
-// command of its own, so that a moving slot disturbs no other.
+// remaining IDs. read leaves out entries that are gone. read uses a separate
+// command for each entry, so that a moving slot disturbs no other entry.
 func (s *Store) read(ctx context.Context, key func(i int) string, ids []string) ([]found, []string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, nil, err

@@ -22,14 +22,14 @@ func newLossy(t *testing.T, retries int) lossy {
 	t.Helper()
 	m := miniredis.RunT(t)
 	p := startProxy(t, m.Addr())
-	one := redis.Options{Shards: 1} // so that a count is one reply
+	one := redis.Options{Shards: 1} // with one shard, a count has one reply
 	l := lossy{
 		proxy: p,
 		peer:  openStore(t, newClient(t, &goredis.Options{Addr: m.Addr()}), one),
 		store: openStore(t, newClient(t, &goredis.Options{Addr: p.addr, PoolSize: 1, MaxRetries: retries}), one),
 	}
-	// A connection of each kind, and each script, so that the next reply is
-	// that of the operation.
+	// A connection of each kind and each script is prepared, so that the next
+	// reply is the reply to the operation.
 	warm := mustPut(t, l.store, store.Entry{ID: "warm", Due: at(1)})
 	claimed, err := l.store.Claim(t.Context(), at(1), at(2), 1)
 	if err != nil || len(claimed) != 1 {
@@ -123,8 +123,8 @@ func TestLostReplyOfADelete(t *testing.T) {
 	}
 }
 
-// TestLostReplyOfAClaim loses the script's reply, not the count's, and has another handle
-// put the entry back before it is sent again.
+// TestLostReplyOfAClaim loses the reply to the script, and not the reply to the
+// count. Another handle puts the entry back before the claim is sent again.
 func TestLostReplyOfAClaim(t *testing.T) {
 	l := newLossy(t, 3)
 	ctx := t.Context()
@@ -151,7 +151,8 @@ func TestLostReplyOfAClaim(t *testing.T) {
 		}
 	}
 
-	// Nobody puts back what the next one takes: it comes back when that lapses.
+	// No caller puts back the entry that the next claim takes: it is due again
+	// when that claim expires.
 	l.arm(1, func() {})
 	claimed, err = l.store.Claim(ctx, at(9), at(20), 1)
 	l.wantDropped(t)

@@ -8,7 +8,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// silent drops what go-redis says of connections that tests break.
+// silent drops go-redis's messages about connections that tests break.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}

@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// A hub and a board on a Redis with many entries; a million with LATCHKEY_SOAK=1.
+// The test runs a hub and a board on a Redis with many entries; with
+// LATCHKEY_SOAK=1, there are a million.
 func TestManyEntries(t *testing.T) {
 	server := startServer(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.addr})

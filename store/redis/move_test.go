@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// move is a slot on its way from one node to another, key by key, as redis-cli
+// move is a slot that moves from one node to another, key by key, as redis-cli
 // --cluster reshard moves it.
 type move struct {
 	t        *testing.T
@@ -23,7 +23,7 @@ type move struct {
 	from, to *goredis.Client
 }
 
-// begin opens the way of the slot that has key to the node behind its own.
+// begin prepares the move of the slot of key to the next node.
 func (c cluster) begin(t *testing.T, key string) move {
 	t.Helper()
 	m := move{t: t}
@@ -69,7 +69,7 @@ func (m move) key(key string) {
 	}
 }
 
-// finish moves what is left, and calls pace before each key.
+// finish moves the remaining keys, and calls pace before each key.
 func (m move) finish(pace func()) {
 	m.t.Helper()
 	for {
@@ -92,8 +92,9 @@ func (m move) finish(pace func()) {
 	}
 }
 
-// wantMoving reports unless do is refused for as long as its context lasts,
-// with Redis's word for it. A busy machine may need more time for the first try.
+// wantMoving reports an error unless do is refused until its context ends, with
+// Redis's error for a moving slot. A busy machine may need more time for the
+// first try.
 func wantMoving(t *testing.T, doing string, do func(ctx context.Context) error) {
 	t.Helper()
 	var err error
@@ -111,7 +112,8 @@ func wantMoving(t *testing.T, doing string, do func(ctx context.Context) error) 
 	t.Errorf("%s: got %v, want TRYAGAIN until the context ends", doing, err)
 }
 
-// testEntryAhead stops while one entry has moved, and its due set hasn't.
+// testEntryAhead stops the move after one entry has moved, and before its due
+// set moves.
 func testEntryAhead(t *testing.T, c cluster) {
 	const shard = "ahead:{0}:"
 	s := openStore(t, c.client(t, nil), redis.Options{Prefix: "ahead:", Shards: 1})
@@ -149,8 +151,9 @@ func testEntryAhead(t *testing.T, c cluster) {
 	}
 }
 
-// testShardAhead stops while the due set has moved, and no entry has. A command
-// on the other node for one key then answers that there is none.
+// testShardAhead stops the move after the due set has moved, and before any
+// entry moves. On the other node, a command for one key then answers that the
+// key does not exist.
 func testShardAhead(t *testing.T, c cluster) {
 	const shard = "behind:{0}:"
 	s := openStore(t, c.client(t, nil), redis.Options{Prefix: "behind:", Shards: 1})
@@ -185,8 +188,8 @@ func testShardAhead(t *testing.T, c cluster) {
 	}
 }
 
-// testListAcrossAMove moves a shard in the middle of a list: the cursor of the
-// node before means nothing on the next one.
+// testListAcrossAMove moves a shard in the middle of a list. The cursor of the
+// old node has no meaning on the new node.
 func testListAcrossAMove(t *testing.T, c cluster) {
 	s := openStore(t, c.client(t, nil), redis.Options{Prefix: "list:", Shards: 1})
 	const n = 1500

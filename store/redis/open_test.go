@@ -84,7 +84,7 @@ func TestOpenByURL(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Errorf("Close: got %v, want nil", err)
 	}
-	// The server notices in its own time.
+	// The server notices the closed connections after a while.
 	eventually(t, "closed, the connections of a store that opened its client", func() bool { return m.CurrentConnectionCount() == 0 })
 }
 
@@ -176,7 +176,8 @@ func TestOpenWithAContextThatHasEnded(t *testing.T) {
 	}
 }
 
-// TestLeastRights has a user with the rights that docs/operations.md names.
+// TestLeastRights uses a user with only the rights that docs/operations.md
+// names.
 func TestLeastRights(t *testing.T) {
 	server := startServer(t)
 	rights := []any{"acl", "setuser", "app", "on", ">secret", "~app:*",

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Page implements [store.Pager], in a store that was created with Options.Pages.
-// The order is that of the IDs. Page takes one round trip to each node for the IDs,
-// and two more for the entries.
+// Page implements [store.Pager] in a store that was created with Options.Pages.
+// The entries come in the order of their IDs. Page takes one round trip to each
+// node for the IDs, and two more for the entries.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	page, err := s.pageAfter(ctx, after, n)
 	return page, wrap(ctx, "page", after, err)
@@ -41,13 +41,13 @@ func (s *Store) pageAfter(ctx context.Context, after string, n int) (entries []s
 		if len(found) > 0 || len(ids) == 0 {
 			return found, damaged
 		}
-		after = ids[len(ids)-1] // all of them are gone or damaged
+		after = ids[len(ids)-1] // all of these entries are gone or damaged
 	}
 }
 
-// idsAfter returns IDs that follow one, in order, and at least one if any follows.
-// Each shard returns a little more than its part. If a shard may have more, IDs
-// after its last one are not known.
+// idsAfter returns IDs that follow the given ID, in order. idsAfter returns at
+// least one if any follows. Each shard returns a little more than its part. If
+// a shard may have more IDs, those after its last returned one are not known.
 func (s *Store) idsAfter(ctx context.Context, after string, n int) ([]string, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -81,8 +81,9 @@ func (s *Store) idsAfter(ctx context.Context, after string, n int) ([]string, er
 	return ids[:min(n, len(ids))], nil
 }
 
-// readable returns the first of these entries, up to store.MaxClaim bytes, without
-// those that are gone. The first damaged entry is returned as an error of its own.
+// readable returns the first of these entries, up to store.MaxClaim bytes,
+// without entries that are gone. The error for the first damaged entry is
+// returned separately.
 func (s *Store) readable(ctx context.Context, ids []string) (entries []store.Entry, damaged, err error) {
 	for len(ids) > 0 && len(entries) == 0 {
 		var some []found

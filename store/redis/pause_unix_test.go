@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// pause stops the replica's process in its tracks, and returns what lets it go
-// on.
+// pause stops the replica's process, and returns a function that lets it
+// continue.
 func (p pair) pause(t *testing.T) (resume func()) {
 	t.Helper()
 	if err := p.replica.cmd.Process.Signal(syscall.SIGSTOP); err != nil {

@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// proxy stands between a client and a server. Once armed, it drops the next reply
-// and closes the connection: the server has executed the command, and the client
-// gets an error.
+// proxy forwards data between a client and a server. Once armed, the proxy
+// drops the next reply and closes the connection. The server has executed the
+// command, and the client gets an error.
 type proxy struct {
 	addr   string
 	target string
 
 	mu    sync.Mutex
-	pass  int    // how many replies come through before
-	armed func() // called when a reply is thrown away, before the line is cut
+	pass  int    // how many replies are forwarded before the dropped one
+	armed func() // called after a reply was dropped, before the connection is closed
 	drops int
 }
 
@@ -90,15 +90,15 @@ func (p *proxy) drop() bool {
 	return true
 }
 
-// arm has one reply thrown away, after some that come through, and calls
-// meanwhile before the client can learn of it.
+// arm makes the proxy drop one reply, after some that it forwards. arm calls
+// meanwhile before the client can learn of the loss.
 func (p *proxy) arm(pass int, meanwhile func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass, p.armed = pass, meanwhile
 }
 
-// dropped returns how many replies were thrown away since the last call.
+// dropped returns how many replies were dropped since the last call.
 func (p *proxy) dropped() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

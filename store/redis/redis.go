@@ -20,32 +20,34 @@ const backend = "redis"
 
 var (
 	// ErrConfig means that the store could not keep its contract with these
-	// options, this client or this server. The text says what to change.
+	// options, this client or this server. The text of the error says what to
+	// change.
 	ErrConfig = errors.New("redis: configuration")
 
 	// ErrAck means that a write took place, and that the acknowledgements of
-	// Options.Ack did not arrive in time. After a failover the entry may be as it
-	// was before the write. Retry the call.
+	// Options.Ack did not arrive in time. After a failover, the entry may have
+	// its state from before the write. Retry the call.
 	ErrAck = errors.New("redis: write not acknowledged")
 )
 
 // Options configures a [Store]. The zero value is valid.
 type Options struct {
-	// Prefix begins every key, so that several stores and other data can share a
-	// server. It has 1 to 64 bytes without braces, spaces or control characters.
-	// Defaults to "latchkey:".
+	// Prefix is the beginning of every key, so that several stores and other
+	// data can share a server. Prefix has 1 to 64 bytes without braces, spaces
+	// or control characters. Defaults to "latchkey:".
 	Prefix string
 
-	// Shards is the number of hash slots that have the entries, from 1 to 1024. It
-	// is fixed when the store is created, and all processes must give the same. A
-	// cluster needs several for each node that it may grow to. Each one costs an
-	// idle Claim one ZCOUNT. Defaults to 16.
+	// Shards is the number of hash slots that contain the entries, from 1 to
+	// 1024. The number of shards is fixed when the store is created, and all
+	// processes must use the same one. A cluster needs several shards for each
+	// node that it may grow to. Each shard costs an idle Claim one ZCOUNT.
+	// Defaults to 16.
 	Shards int
 
-	// Pages keeps the IDs of each shard in order, in a second sorted set, so that
-	// the store is a [store.Pager]. It is fixed when the store is created, and all
-	// processes must give the same. Without it Page returns errors.ErrUnsupported.
-	// Defaults to false.
+	// Pages keeps the IDs of each shard in order, in a second sorted set, so
+	// that the store is a [store.Pager]. Pages is fixed when the store is
+	// created, and all processes must use the same setting. Without Pages, the
+	// method Page returns errors.ErrUnsupported. Defaults to false.
 	Pages bool
 
 	// Ack is the acknowledgement that Put and Delete wait for. Defaults to the
@@ -53,39 +55,40 @@ type Options struct {
 	Ack Ack
 }
 
-// Ack configures what must acknowledge a write before Put or Delete returns nil.
+// Ack configures which acknowledgements Put and Delete wait for before they
+// return nil.
 type Ack struct {
-	// Replicas is the number of replicas that must have the write: in memory, or
-	// with AOF in their append-only files. Defaults to 0.
+	// Replicas is the number of replicas that must have the write: in memory,
+	// or with AOF in their append-only files. Defaults to 0.
 	Replicas int
 
-	// AOF makes a write wait until the append-only file of the master is on disk,
-	// whatever appendfsync is. It needs the command WAITAOF, which Redis has since
-	// 7.2 and every Valkey has, and appendonly yes. On an older server Open returns
-	// ErrConfig; set appendfsync always there. Defaults to false.
+	// AOF makes a write wait until the append-only file of the master is on
+	// disk, whatever appendfsync is. AOF needs appendonly yes and the command
+	// WAITAOF, which every Valkey has, and Redis since 7.2. On an older server,
+	// Open returns ErrConfig; set appendfsync always there. Defaults to false.
 	AOF bool
 
-	// Timeout is the time to wait, in whole milliseconds. It must be shorter than
-	// the ReadTimeout of the client. Defaults to one second.
+	// Timeout is the time to wait, in whole milliseconds. Timeout must be
+	// shorter than the ReadTimeout of the client. Defaults to one second.
 	Timeout time.Duration
 }
 
 // Store is a store.Store in Redis. Any number of goroutines may call its methods.
 type Store struct {
 	client  redis.UniversalClient
-	cluster *redis.ClusterClient // the same, or nil
-	owned   bool                 // Close closes the client
+	cluster *redis.ClusterClient // the same client, or nil
+	owned   bool                 // whether Close closes the client
 	prefix  string
 	ack     Ack
-	due     []string      // each shard's due set
-	ids     []string      // each shard's IDs in order; empty without pages
-	next    atomic.Uint32 // the shard that the next Claim begins with
+	due     []string      // the due set of each shard
+	ids     []string      // the IDs of each shard in order; empty without pages
+	next    atomic.Uint32 // the shard with which the next Claim begins
 	signals wake.Rule
 
 	mu       sync.Mutex
 	closed   bool
-	calls    sync.WaitGroup      // added to under mu
-	watchers map[*watcher]func() // under mu; the functions end them
+	calls    sync.WaitGroup      // added to while mu is held
+	watchers map[*watcher]func() // guarded by mu; the functions end the watchers
 }
 
 var (
@@ -109,8 +112,8 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for the calls in progress. It closes the client only if [store.Open]
-// created it. A second Close returns nil.
+// Close waits for the calls in progress. Close closes the client only if
+// [store.Open] created it. A second Close returns nil.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -150,8 +153,8 @@ func (s *Store) get(ctx context.Context, id string) (store.Entry, error) {
 	return decode(id, value)
 }
 
-// Put implements [store.Store] with one round trip. With Options.Ack it then waits
-// for the acknowledgement.
+// Put implements [store.Store] with one round trip. With Options.Ack, Put then
+// waits for the acknowledgement.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	version, err := s.put(ctx, e)
 	return version, wrap(ctx, "put", e.ID, err)
@@ -184,8 +187,8 @@ func (s *Store) put(ctx context.Context, e store.Entry) (uint64, error) {
 	}
 }
 
-// Delete implements [store.Store] with one round trip. With Options.Ack it then
-// waits for the acknowledgement.
+// Delete implements [store.Store] with one round trip. With Options.Ack, Delete
+// then waits for the acknowledgement.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	return wrap(ctx, "delete", id, s.delete(ctx, id, version))
 }
@@ -202,8 +205,8 @@ func (s *Store) delete(ctx context.Context, id string, version uint64) error {
 	return err
 }
 
-// write runs a script that changes one entry, and returns its status, or the error
-// for that status.
+// write runs a script that changes one entry. write returns the script's
+// status, or the error for that status.
 func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...any) (string, error) {
 	sh := s.shard(id)
 	keys := []string{s.entryKey(sh, id), s.due[sh]}
@@ -227,8 +230,9 @@ func (s *Store) write(ctx context.Context, sc *redis.Script, id string, args ...
 	return "", fmt.Errorf("redis: a script answered %T", reply)
 }
 
-// wrap returns err as a *store.Error. If a deadline passes while go-redis reads, it
-// returns a network timeout: wrap adds the error of the context.
+// wrap returns err as a *store.Error. If a deadline passes while go-redis
+// reads, go-redis returns a network timeout. wrap then adds the error of the
+// context.
 func wrap(ctx context.Context, op, id string, err error) error {
 	if err == nil {
 		return nil
@@ -254,8 +258,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// corrupt adds ErrCorrupt to Redis's error for a key of another type. Redis 6 has
-// the code of an error within a script in the middle of the text.
+// corrupt adds ErrCorrupt to Redis's error for a key of another type. Redis 6
+// puts the code of an error within a script in the middle of the text.
 func corrupt(err error) error {
 	if isReply(err) && strings.Contains(err.Error(), "WRONGTYPE") && !errors.Is(err, store.ErrCorrupt) {
 		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
@@ -263,14 +267,15 @@ func corrupt(err error) error {
 	return err
 }
 
-// isReply reports whether err is an answer of the server.
+// isReply reports whether err is an error reply of the server.
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 	return ok
 }
 
-// drawVersions returns n random versions of eight bytes each. They come from the
-// system's source: copies of a machine would share a generator in the process.
+// drawVersions returns n random versions of eight bytes each. The versions come
+// from the system's random source. Copies of a machine would share a generator
+// in the process.
 func drawVersions(n int) []byte {
 	b := make([]byte, 8*n)
 	for {

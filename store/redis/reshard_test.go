@@ -15,14 +15,14 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// writer is the only writer of its entries, although others may claim them. It
-// records what the store has acknowledged.
+// writer is the only writer of its entries, although others may claim them.
+// writer records the acknowledged writes.
 type writer struct {
 	s     store.Store
 	name  string
 	rng   *rand.Rand
-	acked map[string]string // body by ID; "" where it was deleted
-	doubt map[string]string // the last write of which it is unknown whether it took place
+	acked map[string]string // body by ID; "" if the entry was deleted
+	doubt map[string]string // the last write, if it is unknown whether it took place
 	ops   *atomic.Int64     // acknowledged
 }
 
@@ -33,8 +33,8 @@ func newWriter(s store.Store, name string, ops *atomic.Int64) *writer {
 	}
 }
 
-// step does one operation. It returns errors other than those of losing an
-// entry to a claim.
+// step does one operation. step returns all errors, except those that follow
+// from losing an entry to a claim.
 func (w *writer) step(ctx context.Context, n int) error {
 	id := fmt.Sprintf("%s-%d", w.name, w.rng.IntN(40))
 	body := strconv.Itoa(n)
@@ -63,7 +63,7 @@ func (w *writer) step(ctx context.Context, n int) error {
 	return err
 }
 
-// check reports unless the store has all that was acknowledged.
+// check reports an error unless the store has all acknowledged writes.
 func (w *writer) check(t *testing.T, s store.Store) {
 	t.Helper()
 	for id, want := range w.acked {
@@ -76,7 +76,7 @@ func (w *writer) check(t *testing.T, s store.Store) {
 	}
 }
 
-// testResharding moves every shard over all nodes, some times, while writers
+// testResharding moves every shard across all nodes several times while writers
 // and a claimer work.
 func testResharding(t *testing.T, c cluster) {
 	rounds := 1
@@ -95,7 +95,8 @@ func testResharding(t *testing.T, c cluster) {
 		writers = append(writers, w)
 		wg.Go(func() {
 			for n := 1; ctx.Err() == nil; n++ {
-				// A write under way is waited for, so that nothing is in doubt.
+				// The context does not end a write, so that no result is
+				// unknown.
 				if err := w.step(t.Context(), n); err != nil {
 					t.Errorf("beside resharding: %v", err)
 					return
@@ -136,7 +137,7 @@ func testResharding(t *testing.T, c cluster) {
 	wantClaimable(t, s, writers)
 }
 
-// wantClaimable reports unless everything that was acknowledged is in the due
+// wantClaimable reports an error unless all acknowledged entries are in the due
 // sets.
 func wantClaimable(t *testing.T, s store.Store, writers []*writer) {
 	t.Helper()

@@ -25,9 +25,9 @@ func (s *Store) run(ctx context.Context, sc *redis.Script, ack Ack, keys []strin
 	return reply, err
 }
 
-// whileMoving calls do, and on a cluster calls it again while its error is that of
-// a moving slot. Redis has changed nothing then. If the context ends meanwhile, the
-// error names the moving slot.
+// whileMoving calls do. On a cluster, whileMoving calls do again while the
+// error means that a slot is moving. A refused script has changed nothing. If
+// the context ends meanwhile, the error names the moving slot.
 func (s *Store) whileMoving(ctx context.Context, do func() error) error {
 	begun := time.Now()
 	var moving error
@@ -53,8 +53,9 @@ func isMoving(err error) bool {
 	return moved || ask || redis.IsTryAgainError(err)
 }
 
-// runAcked runs a script. On the same connection, it then runs the command that
-// waits for acknowledgements, because Redis counts the writes of a connection.
+// runAcked runs a script. On the same connection, runAcked then runs the
+// command that waits for acknowledgements, because Redis counts the writes of a
+// connection.
 func (s *Store) runAcked(ctx context.Context, sc *redis.Script, ack Ack, keys []string, args ...any) (any, error) {
 	node := s.client
 	if s.cluster != nil {
@@ -70,7 +71,7 @@ func (s *Store) runAcked(ctx context.Context, sc *redis.Script, ack Ack, keys []
 	}
 	if err != nil {
 		if s.cluster != nil {
-			// The node's client follows no redirection.
+			// The node's client does not follow redirections.
 			s.cluster.ReloadState(ctx)
 		}
 		return nil, err

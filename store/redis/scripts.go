@@ -2,26 +2,27 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// Versions and header times are strings of eight bytes: a number in Lua is a
-// float64, which has 53 bits. A value is damaged if it is too short for a header, or
-// has a version or a time that no release has written. A script checks everything
-// that can fail before its first write. Numbers for Redis are strings, so that Lua
-// does not format them.
+// Versions and header times are strings of eight bytes, because a number in Lua
+// is a float64 with 53 bits. A value is damaged if it is too short for a
+// header, or has a version or a time that no release writes. A script checks
+// everything that can fail before its first write. Numbers for Redis are
+// strings, so that Lua does not format them.
 
-// checkHeader is the part of a script that answers CORRUPT unless its variable have
-// begins with a header.
+// checkHeader is a part of scripts. checkHeader answers CORRUPT unless the
+// script's variable have begins with a header.
 const checkHeader = `
 		if #have < 16 or string.byte(have, 1, 1) > 127 or string.sub(have, 9, 10) ~= '\0\0' then
 			return 'CORRUPT'
 		end`
 
-// openScript stores the layout when the store is created. It writes the layout
-// again each time, so that Open fails on a server that accepts no writes.
+// openScript stores the layout when the store is created. The script writes the
+// layout again each time, so that Open fails on a server that accepts no
+// writes.
 //
 // KEYS[1] -> prefix meta
 // ARGV[1] -> the layout wanted
 //
-// Returns the layout that is kept.
+// Returns the stored layout.
 //
 // Cost: O(1), 3 commands.
 var openScript = redis.NewScript(`
@@ -44,13 +45,13 @@ return ARGV[1]`)
 // ARGV[5] -> channel on which to signal the write, or ""
 //
 // Returns OK, EXISTS, CONFLICT or CORRUPT, or DRAWN if the new version is the
-// present one by chance. If the whole value is the present one, this is a repeated
-// try whose reply was lost. The script then writes it again, because WAIT waits for
-// the writes of its own connection.
+// present one by chance. If the stored value equals the new one, this is a
+// repeated try whose reply was lost. The script then writes the value again,
+// because WAIT waits for the writes of its own connection.
 //
 // Cost: O(log n) in the shard's entries, 3 commands, with pages one more for an
-// insert, and one more for a signal. ZADD goes first: it is the one that fails
-// on a key of another type. A user that may not publish writes all the same.
+// insert, and one more for a signal. ZADD goes first, because it fails on a key
+// of another type. A user without the right to publish can still write.
 var putScript = redis.NewScript(`
 local version = ARGV[4]
 if version == '' or redis.call('GETRANGE', KEYS[1], '0', '7') ~= version then
@@ -79,7 +80,8 @@ if ARGV[5] ~= '' then
 end
 return 'OK'`)
 
-// deleteScript removes an entry, and a place in the due set without an entry.
+// deleteScript removes an entry. deleteScript also removes a member of the due
+// set that has no entry.
 //
 // KEYS[1] -> prefix{shard}:e:ID
 // KEYS[2] -> prefix{shard}:due
@@ -87,7 +89,7 @@ return 'OK'`)
 // ARGV[1] -> ID
 // ARGV[2] -> version that must be there
 //
-// Returns OK, also where there is no entry, CONFLICT or CORRUPT.
+// Returns OK, also if there is no entry, CONFLICT or CORRUPT.
 //
 // Cost: O(log n) in the shard's entries, 3 commands.
 var deleteScript = redis.NewScript(`
@@ -105,11 +107,11 @@ end
 redis.call('DEL', KEYS[1])
 return 'OK'`)
 
-// claimScript takes the oldest due entries of one shard, and puts them off. It puts
-// off damaged entries too, so that they do not delay others. It leaves entries
-// unchanged whose slot moves to another node and that are not on this one: EXISTS
-// over two keys fails for them, and a command on one key would answer that they do
-// not exist.
+// claimScript takes the oldest due entries of one shard, and sets their due
+// time to until. claimScript defers damaged entries too, so that they do not
+// delay others. claimScript leaves entries unchanged that are not on this node
+// because their slot is moving to another node: EXISTS over two keys fails for
+// them, and a command on one key would answer that they do not exist.
 //
 // KEYS[1] -> prefix{shard}:due
 // ARGV[1] -> now in Unix milliseconds
@@ -123,8 +125,8 @@ return 'OK'`)
 // ARGV[9] -> channel on which to signal that something was taken, or ""
 //
 // Returns the ID of a damaged entry or an empty string, then for each entry
-// taken its ID, its new version and its old value. The error TRYAGAIN where
-// nothing could be taken because the slot is on its way.
+// taken its ID, its new version and its old value. Returns the error TRYAGAIN
+// if nothing could be taken because the slot is moving.
 //
 // Cost: O(log n + k log n) for k entries, 3 commands for each and 2 in all.
 var claimScript = redis.NewScript(`
@@ -175,8 +177,8 @@ if ARGV[9] ~= '' and #reply > 1 then
 end
 return reply`)
 
-// pageScript reads one page of a shard's IDs, and says which server it is
-// from: ZSCAN's cursor means nothing to another one.
+// pageScript reads one page of a shard's IDs, and returns the ID of the server:
+// ZSCAN's cursor has no meaning on another server.
 //
 // KEYS[1] -> prefix{shard}:due
 // ARGV[1] -> cursor; 0 to begin with

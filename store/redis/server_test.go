@@ -15,8 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// program returns the path of one of Redis's programs. Where it isn't installed
-// the test is skipped, or fails where the environment says that it must not be.
+// program returns the path of one of Redis's programs. If the program is
+// missing, the test is skipped. If the environment requires the program, the
+// test fails instead.
 func program(tb testing.TB, name string) string {
 	tb.Helper()
 	path, err := exec.LookPath(name)
@@ -39,7 +40,7 @@ type server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// startServer starts a server that the test stops at its end.
+// startServer starts a server that stops at the end of the test.
 func startServer(tb testing.TB, args ...string) *server {
 	tb.Helper()
 	port := freePort(tb)
@@ -52,7 +53,7 @@ func startServer(tb testing.TB, args ...string) *server {
 	return s
 }
 
-// start starts the process and returns when it takes connections.
+// start starts the process and returns when it accepts connections.
 func (s *server) start() {
 	s.tb.Helper()
 	s.cmd = exec.Command(program(s.tb, "redis-server"), s.args...)
@@ -111,7 +112,7 @@ func newClient(tb testing.TB, o *redis.Options) *redis.Client {
 	return c
 }
 
-var ports sync.Map // ports that freePort has returned: the system may offer one twice
+var ports sync.Map // ports that freePort has returned, because the system may offer one twice
 
 // freePort returns a port of the loopback interface without a listener.
 func freePort(tb testing.TB) string {
@@ -129,7 +130,7 @@ func freePort(tb testing.TB) string {
 	}
 }
 
-// await asks the server until it says yes.
+// await polls the server until ok returns true.
 func (s *server) await(what string, ask func(c *redis.Client) (bool, error)) {
 	s.tb.Helper()
 	c := s.client(s.tb)
@@ -140,7 +141,7 @@ func (s *server) await(what string, ask func(c *redis.Client) (bool, error)) {
 	})
 }
 
-// eventually asks until the answer is yes.
+// eventually polls until ok returns true.
 func eventually(tb testing.TB, what string, ask func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -155,5 +156,5 @@ func eventually(tb testing.TB, what string, ask func() bool) {
 	}
 }
 
-// soak says whether the long versions of tests are wanted.
+// soak reports whether the long versions of tests are requested.
 func soak() bool { return os.Getenv("LATCHKEY_SOAK") == "1" }

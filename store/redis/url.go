@@ -18,8 +18,8 @@ func init() {
 	store.Register("rediss", openURL)
 }
 
-// openURL opens redis:// and rediss:// URLs. It passes parameters that it does not
-// know to go-redis.
+// openURL opens redis:// and rediss:// URLs. openURL passes parameters that it
+// does not know to go-redis.
 func openURL(ctx context.Context, u *url.URL) (store.Store, error) {
 	client, o, err := parseURL(u)
 	if err != nil {
@@ -36,7 +36,7 @@ func openURL(ctx context.Context, u *url.URL) (store.Store, error) {
 
 func parseURL(u *url.URL) (redis.UniversalClient, Options, error) {
 	// If a slash in a password is not escaped, the password becomes part of the
-	// path, which go-redis would repeat.
+	// path, and go-redis would repeat the path in an error.
 	if db := strings.Trim(u.Path, "/"); db != "" {
 		if _, err := strconv.ParseUint(db, 10, 16); err != nil {
 			return nil, Options{}, fmt.Errorf("%w: the URL's path is the number of a database or empty", store.ErrInvalid)
@@ -98,7 +98,7 @@ func newClient(rawURL string, cluster, sentinel bool) (redis.UniversalClient, er
 	}
 }
 
-// params removes the store's own parameters from a URL's.
+// params removes the store's own parameters from those of a URL.
 type params struct {
 	values url.Values
 	err    error // the first

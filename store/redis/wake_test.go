@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// twoHubs are a hub that settles only and a hub that runs, on one server and with
-// connections of their own, as two processes have them.
+// twoHubs are a hub that only settles and a running hub. The two hubs share a
+// server but have separate connections, as two processes do.
 type twoHubs struct {
 	settles   *async.Hub
 	runs      *async.Hub
@@ -27,7 +27,7 @@ type twoHubs struct {
 	delivered chan time.Time
 }
 
-// newTwoHubs starts them. The hub that runs polls at that interval.
+// newTwoHubs starts them. The running hub polls at that interval.
 func newTwoHubs(tb testing.TB, poll time.Duration) *twoHubs {
 	tb.Helper()
 	server := startServer(tb)
@@ -84,12 +84,13 @@ func (h *twoHubs) settle(tb testing.TB, id string) {
 	}
 }
 
-// TestAnswerWakesAnotherProcess settles in one process what another delivers. That
-// one polls once an hour, so only a signal can bring the delivery about.
+// TestAnswerWakesAnotherProcess settles an answer in one process, and another
+// process delivers it. The second process polls once an hour, so only a signal
+// can cause the delivery.
 func TestAnswerWakesAnotherProcess(t *testing.T) {
 	t.Parallel()
 	h := newTwoHubs(t, time.Hour)
-	// The first signals may be lost, as long as the hub does not watch yet.
+	// The first signals may be lost while the hub does not watch yet.
 	for n := 0; ; n++ {
 		h.settle(t, h.start(t, n))
 		select {
@@ -103,15 +104,15 @@ func TestAnswerWakesAnotherProcess(t *testing.T) {
 	}
 }
 
-// BenchmarkSettledToDelivered measures the time from the call of Complete in one
-// process to the delivery by another, which is idle.
+// BenchmarkSettledToDelivered measures the time from the call of Complete in
+// one process to the delivery by another, idle process.
 func BenchmarkSettledToDelivered(b *testing.B) {
 	h := newTwoHubs(b, time.Second)
 	var times []time.Duration
 	for n := 0; b.Loop(); n++ {
 		b.StopTimer()
 		id := h.start(b, n)
-		time.Sleep(200 * time.Millisecond) // so that the other one is idle
+		time.Sleep(200 * time.Millisecond) // waits until the other process is idle
 		b.StartTimer()
 		begun := time.Now()
 		h.settle(b, id)

@@ -10,13 +10,13 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// subscribing is the time that Watch waits for the server to confirm.
+// subscribing is the time for which Watch waits for the server's confirmation.
 const subscribing = 5 * time.Second
 
 func (s *Store) channelName() string { return s.prefix + "wake" }
 
-// channel returns the channel for the signal of a write that makes an entry due at
-// that time, or the empty string if the write needs no signal.
+// channel returns the channel for the signal of a write that makes an entry due
+// at that time. channel returns the empty string if the write needs no signal.
 func (s *Store) channel(due time.Time) string {
 	if s.signals.Signals(due, time.Now()) {
 		return s.channelName()
@@ -30,10 +30,10 @@ type watcher struct {
 	signals chan struct{}
 }
 
-// Watch implements [store.Notifier]. It subscribes to the channel "prefix wake" on a
-// connection of its own. The user needs the rights to subscribe and to publish
-// there. If the connection fails, go-redis connects again, and Watch sends a signal
-// because others may have been lost.
+// Watch implements [store.Notifier]. Watch subscribes to the channel "prefix
+// wake" on a connection of its own. The user needs the rights to subscribe and
+// to publish on this channel. If the connection fails, go-redis connects again,
+// and Watch sends a signal because others may have been lost.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	c, err := s.watch(ctx)
 	return c, wrap(ctx, "watch", "", err)
@@ -58,7 +58,7 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watchers == nil {
 		s.watchers = make(map[*watcher]func())
 	}
-	end := sync.OnceFunc(func() { w.sub.Close() }) // this closes the channel that pass reads
+	end := sync.OnceFunc(func() { w.sub.Close() }) // closing the subscription closes the channel that pass reads
 	forget := context.AfterFunc(ctx, end)
 	s.watchers[w] = end
 	messages := w.sub.ChannelWithSubscriptions()

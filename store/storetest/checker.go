@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// reporter is the part of testing.T that a check uses. The suite's own tests pass
-// one that only records, to see that a wrong store fails.
+// reporter is the part of testing.T that a check uses. The suite's own tests
+// pass a reporter that only records, to see that a wrong store fails.
 type reporter interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -36,9 +36,9 @@ func newChecker(t reporter, ctx context.Context, f Features, b backend) *checker
 	return &checker{ctx: ctx, features: f, backend: b, patience: patience, t: &guarded{to: t}}
 }
 
-// guarded passes reports of a check on until the suite gives the check up. A
-// testing.T panics on reports after its test has ended, so the lock is held during
-// the report.
+// guarded passes on the reports of a check until the suite gives up the check.
+// A testing.T panics on reports after its test has ended, so the lock is held
+// during the report.
 type guarded struct {
 	to reporter
 
@@ -57,8 +57,8 @@ func (g *guarded) errorf(format string, args ...any) {
 	}
 }
 
-// run runs k in a goroutine of its own, so that a hanging store fails one check and
-// not the whole binary. A panic is a failure too.
+// run runs k in a goroutine of its own, so that a hanging store fails one check
+// and not the whole binary. A panic of the check is also a failure.
 func (c *checker) run(k check) {
 	done := make(chan struct{})
 	go func() {
@@ -103,14 +103,15 @@ func (c *checker) closeAll() {
 	}
 }
 
-// errorf reports a failure and continues. Any goroutine may call it.
+// errorf reports a failure and continues. Any goroutine may call errorf.
 func (c *checker) errorf(format string, args ...any) {
 	c.t.to.Helper()
 	c.t.errorf(format, args...)
 }
 
-// fatalf reports a failure and ends the check. Only the check's own goroutine may
-// call it, as with testing.T. Other goroutines return errors to each.
+// fatalf reports a failure and ends the check. Only the check's own goroutine
+// may call fatalf, as with testing.T. Other goroutines return errors to the
+// method each.
 func (c *checker) fatalf(format string, args ...any) {
 	c.t.to.Helper()
 	c.t.errorf(format, args...)
@@ -123,7 +124,7 @@ func (c *checker) open() store.Store {
 	return c.adopt(c.backend.open(), "Open")
 }
 
-// reopen closes s and returns its data again.
+// reopen closes s and opens its data again.
 func (c *checker) reopen(s store.Store) store.Store {
 	c.t.to.Helper()
 	c.close(s)
@@ -152,8 +153,8 @@ func (c *checker) close(s store.Store) {
 	}
 }
 
-// each runs f in n goroutines, waits for all, and ends the check if one of them
-// returned an error.
+// each runs f in n goroutines and waits for all of them. each ends the check if
+// one of them returned an error.
 func (c *checker) each(n int, f func(i int) error) {
 	c.t.to.Helper()
 	errs := make([]error, n)
@@ -167,9 +168,9 @@ func (c *checker) each(n int, f func(i int) error) {
 	}
 }
 
-// shielded returns a panic as an error, because a panic in a goroutine would end
-// the process. It does the same for a fault: reading a body that points into a file
-// causes one if the file has been mapped elsewhere meanwhile.
+// shielded returns a panic as an error, because a panic in a goroutine would
+// end the process. shielded does the same for a fault: reading a body that
+// points into a file causes a fault if the file was remapped in the meantime.
 func (c *checker) shielded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

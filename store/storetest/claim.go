@@ -83,7 +83,7 @@ func claimChecks() []check {
 				s := c.open()
 				c.populate(s, numbered("entry-", 40, func(int) time.Time { return at(1) }))
 				for _, n := range []int{1, 2, 3, 7} {
-					if got := c.claim(s, at(1), at(50), n); len(got) == 0 { // claim fails on more than n
+					if got := c.claim(s, at(1), at(50), n); len(got) == 0 { // claim fails on more than n entries
 						c.errorf("Claim of %d with more due: got none, want at least one", n)
 					}
 				}
@@ -155,7 +155,7 @@ func claimChecks() []check {
 				c.insert(s, "future", "body", year(2190))
 				c.wantClaimed(c.drain(s, year(1980), year(1981), 9, 2), "in 1980")
 				c.wantClaimed(c.drain(s, year(2200), year(2201), 9, 2), "in 2200", "past", "future")
-				// Another caller has a clock that is two hundred years behind.
+				// The clock of another caller is two hundred years behind.
 				c.insert(s, "behind", "body", year(1995))
 				c.wantClaimed(c.drain(s, year(1994), year(1996), 9, 1), "in 1994, after a claim in 2200")
 				c.wantClaimed(c.drain(s, year(1995), year(1996), 9, 1), "in 1995, after a claim in 2200", "behind")
@@ -205,9 +205,9 @@ func claimChecks() []check {
 	}
 }
 
-// raceClaims runs claims from goroutines on all handles until nothing is due. Each
-// entry must go to exactly one of them, because a claimed entry is not due again
-// until long after.
+// raceClaims runs claims from goroutines on all handles until nothing is due.
+// Each entry must go to exactly one of the goroutines, because a claimed entry
+// is not due again until long after.
 func (c *checker) raceClaims(entries int, handles ...store.Store) {
 	c.t.to.Helper()
 	const claimers = 6

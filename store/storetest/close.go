@@ -107,9 +107,9 @@ func (g *gate) Err() error {
 	return g.Context.Err()
 }
 
-// closeWaits closes a store while a call is held up within it. If Close returns
-// before the call has ended, the call must get ErrClosed. If Close waits, the call
-// is released after a moment, whose length does not matter.
+// closeWaits closes a store while a call is blocked inside it. If Close returns
+// before the call has ended, the call must get ErrClosed. If Close waits, the
+// call is released after a moment. The length of that moment does not matter.
 func closeWaits(c *checker) {
 	const moment = 20 * time.Millisecond
 	for i, name := range []string{"Get", "insert", "Put", "Delete", "Claim"} {
@@ -158,7 +158,7 @@ func closeWaits(c *checker) {
 func closeBesideOtherCalls(c *checker) {
 	s := c.open()
 	c.populate(s, numbered("entry-", 20, func(i int) time.Time { return at(i) }))
-	const calls = 12 // calls that had returned before Close was called
+	const calls = 12 // number of calls that had returned before Close was called
 	begun := make(chan struct{}, calls)
 	var closed atomic.Bool
 	c.each(6, func(w int) error {
@@ -179,7 +179,7 @@ func closeBesideOtherCalls(c *checker) {
 		}()
 		last := false
 		for i := 0; !last; i++ {
-			last = closed.Load() // so this call begins after Close has returned
+			last = closed.Load() // this call begins after Close has returned
 			e := store.Entry{ID: fmt.Sprintf("new-%d-%d", w, i), Due: at(i), Body: []byte("body")}
 			var err error
 			switch (w + i) % 4 {

@@ -130,8 +130,8 @@ func concurrencyChecks() []check {
 	}
 }
 
-// increment adds goroutines*times to the counter with this ID, from goroutines on
-// all handles. It reports an error if the sum is wrong.
+// increment adds goroutines*times to the counter with this ID, from goroutines
+// on all handles. increment reports an error if the sum is wrong.
 func (c *checker) increment(id string, goroutines, times int, handles ...store.Store) {
 	c.t.to.Helper()
 	c.each(goroutines, func(w int) error { return increment(c.ctx, handles[w%len(handles)], id, times) })
@@ -190,9 +190,9 @@ func claimsLoseNoUpdate(c *checker) {
 	}
 }
 
-// claimsMissNothing claims the only entry while another caller writes to it. Every
-// write leaves it due, and a claim begins only after a write has returned that began
-// after the last claim. So no claim may be empty.
+// claimsMissNothing claims the only entry while another caller writes to it.
+// Every write leaves the entry due. A claim begins only after a write has
+// returned that began after the last claim. No claim may therefore be empty.
 func claimsMissNothing(c *checker) {
 	const claims = 40
 	s := c.open()
@@ -243,7 +243,7 @@ func claimsMissNothing(c *checker) {
 
 // increment adds one to a counter, times times, by compare-and-swap.
 func increment(ctx context.Context, s store.Store, id string, times int) error {
-	const tries = 20_000 // each lost one means that another goroutine has won
+	const tries = 20_000 // each lost try means that another goroutine has won
 	done := 0
 	for range tries {
 		e, err := s.Get(ctx, id)
@@ -270,7 +270,7 @@ func increment(ctx context.Context, s store.Store, id string, times int) error {
 }
 
 // raceInserts inserts some IDs from many goroutines on all handles. The stored
-// entry must be that of the one insert that returned nil.
+// entry must be the entry of the one insert that returned nil.
 func (c *checker) raceInserts(handles ...store.Store) {
 	c.t.to.Helper()
 	const racers = 8
@@ -306,8 +306,8 @@ func (c *checker) raceInserts(handles ...store.Store) {
 	}
 }
 
-// readersSeeWholeEntries writes a body and a Due with the same number, and a body
-// that is long enough to be seen half written.
+// readersSeeWholeEntries writes a body and a Due with the same number. The body
+// is long enough that a half-written one could be seen.
 func readersSeeWholeEntries(c *checker) {
 	s := c.open()
 	const last = 60

@@ -61,7 +61,7 @@ func contextChecks() []check {
 	return checks
 }
 
-// ended returns a context that has been cancelled.
+// ended returns a cancelled context.
 func (c *checker) ended() context.Context {
 	ctx, cancel := context.WithCancel(c.ctx)
 	cancel()
@@ -74,8 +74,9 @@ type call struct {
 	do func(ctx context.Context, s store.Store) error
 }
 
-// callsOn returns a call of each method: Get, insert, Put, Delete, Claim and List.
-// The insert is for "new"; the others are for e, which is stored and due.
+// callsOn returns a call of each method: Get, insert, Put, Delete, Claim and
+// List. The insert is for the ID "new". The other calls are for e, which is
+// stored and due.
 func callsOn(e store.Entry) []call {
 	return []call{
 		{"get", func(ctx context.Context, s store.Store) error {

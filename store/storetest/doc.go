@@ -1,6 +1,6 @@
-// Package storetest tests a backend against the contract at [store.Store]. It
-// imports the standard library and package store only, so that a backend in any
-// module can use it.
+// Package storetest tests a backend against the contract at [store.Store]. The
+// package imports only the standard library and package store, so that a
+// backend in any module can use it.
 //
 // The author of a backend writes one test:
 //
@@ -12,27 +12,29 @@
 //		})
 //	}
 //
-// and one fuzz target, which calls [Fuzz] with the same harness.
+// The author also writes one fuzz target, which calls [Fuzz] with the same
+// harness.
 //
 // # Checks
 //
 // Each sentence of the contract has a check. A check is a subtest with a stable
-// name, such as Put/StaleVersionConflicts. A check that fails logs its sentence,
-// what it expected and what it got. To run one check, or those of one subject, use
-// go test -run 'TestConformance/Claim'.
+// name, such as Put/StaleVersionConflicts. A check that fails logs its
+// sentence, what it expected and what it got. To run one check, or all checks
+// of one subject, use go test -run 'TestConformance/Claim'.
 //
-// The checks run one after the other. Each opens its own store with Harness.Open
-// and closes it. Only the checks of Notifier depend on the clock: the times that
-// others pass to Claim are invented, most of them far from now. A check that takes
-// more than two minutes fails with the stacks of all goroutines. The suite makes
-// about ten thousand writes, most of them from eight goroutines at the same time.
-// It ends within a minute on a store whose calls take two seconds to fail, and
-// otherwise takes as long as its writes.
+// The checks run one after the other. Each check opens its own store with
+// Harness.Open and closes it. Only the checks of Notifier depend on the clock.
+// The other checks pass invented times to Claim, most of them far from now. A
+// check that takes more than two minutes fails with the stacks of all
+// goroutines. The suite makes about ten thousand writes, most of them from
+// eight goroutines at the same time. On a store whose calls take two seconds to
+// fail, the suite ends within a minute. On other stores, the suite takes as
+// long as its writes.
 //
 // # Features and hooks
 //
-// A backend declares in [Features] what it provides beyond the contract. The
-// functions of [Harness] let the suite break it:
+// In [Features], a backend declares what it provides beyond the contract. With
+// the functions of [Harness], the suite can interrupt and damage the backend:
 //
 //   - Durable: acknowledged writes exist after Close and Reopen, with their
 //     versions and due times, and no version is given again.
@@ -56,8 +58,8 @@
 // # Random operations
 //
 // The checks under Model call the store with random operations and compare each
-// answer with that of a map. When one fails it prints its seed. Set LATCHKEY_SEED
-// to that number to repeat the same operations.
+// answer with that of a map. A check that fails prints its seed. Set
+// LATCHKEY_SEED to that number to repeat the same operations.
 //
 // # What is not checked
 //

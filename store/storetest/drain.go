@@ -80,8 +80,8 @@ func drainChecks() []check {
 			needs: ordered,
 			run: func(c *checker) {
 				s := c.open()
-				// Steps of 37 modulo 101 give an order that is neither that of the
-				// IDs nor that of the inserts.
+				// Steps of 37 modulo 101 give an order that differs from the
+				// order of the IDs and from the order of the inserts.
 				entries := numbered("entry-", 101, func(i int) time.Time { return at(i * 37 % 101) })
 				c.populate(s, entries)
 				due := byID(entries)
@@ -110,10 +110,11 @@ func drainChecks() []check {
 	}
 }
 
-// nothingStarves keeps more entries due than each claim returns: new ones arrive,
-// and half of the claimed ones are due again at once. The entries that are older
-// than all of these must be claimed in the end, and so must one that is older than
-// most of them. The first entry has the given body.
+// nothingStarves keeps more entries due than each claim returns. New entries
+// arrive, and half of the claimed ones are due again at once. In the end, the
+// entries that are older than all of these must be claimed. An entry that is
+// older than most of them must be claimed too. The first entry has the given
+// body.
 func (c *checker) nothingStarves(body string) {
 	c.t.to.Helper()
 	s := c.open()

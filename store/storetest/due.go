@@ -6,13 +6,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The first and the last valid Due: after the start of 1970, before that of 10000.
+// The first and the last valid Due: after the start of 1970, and before the
+// start of 10000.
 var (
 	firstDue = time.UnixMilli(1)
 	lastDue  = time.UnixMilli(253402300799999)
 )
 
-// dueChecks check what a Due is, and when an entry is claimed.
+// dueChecks check which Dues are valid, and when an entry is claimed.
 func dueChecks() []check {
 	return []check{
 		{

@@ -81,8 +81,8 @@ func durableChecks() []check {
 						e = c.put(s, e)
 						c.wantNew(&given, e)
 						if round%2 == 1 {
-							// Once the entry exists while the store is reopened,
-							// and once it does not.
+							// The entry exists during one reopening of the
+							// store, and does not exist during another.
 							s = c.reopen(s)
 						}
 						c.delete(s, e)
@@ -120,15 +120,15 @@ func durableChecks() []check {
 	return checks
 }
 
-// acknowledgedBesideCloseIsKept closes a store while writers are active. It reads
-// the data before it reads which writes were acknowledged, so later writes do not
-// count.
+// acknowledgedBesideCloseIsKept closes a store while writers are active.
+// acknowledgedBesideCloseIsKept reads the data before it reads which writes
+// were acknowledged, so later writes do not count.
 func acknowledgedBesideCloseIsKept(c *checker) {
 	const writers = 5
 	s := c.open()
 	acknowledged := make([][]store.Entry, writers)
 	begun := make(chan struct{}, 1)
-	var closed atomic.Bool // in case that no ErrClosed ends the writers
+	var closed atomic.Bool // needed if no ErrClosed ends the writers
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer closed.Store(true)

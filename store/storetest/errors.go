@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// failure is an error that a store has returned as it should.
+// failure is an error that a store has correctly returned.
 type failure struct {
 	doing string
 	op    string // as in store.Error
@@ -96,7 +96,7 @@ const (
 	secretBody = "a-body-that-nobody-else-should-read"
 )
 
-// failures makes a store fail in every way that a healthy store can.
+// failures makes a store return every error that a healthy store can return.
 func (c *checker) failures() []failure {
 	c.t.to.Helper()
 	s := c.open()
@@ -155,7 +155,7 @@ func (c *checker) wantWrapped(f failure) {
 	}
 }
 
-// countWraps counts the *store.Error in an error's tree.
+// countWraps counts the *store.Error values in an error's tree.
 func countWraps(err error) int {
 	n := 0
 	if _, ok := err.(*store.Error); ok {

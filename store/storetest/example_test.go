@@ -7,8 +7,9 @@ import (
 	"github.com/latchkey-go/latchkey/store/storetest"
 )
 
-// The one test that a backend needs. It is a function of the backend's test
-// file, named TestConformance; a durable backend adds Reopen, a shared one Peer.
+// A backend needs only this one test. The test is a function of the backend's
+// test file, named TestConformance. A durable backend adds Reopen, and a shared
+// one Peer.
 func ExampleRun() {
 	_ = func(t *testing.T) { // func TestConformance(t *testing.T)
 		storetest.Run(t, storetest.Harness{
@@ -24,7 +25,7 @@ func ExampleRun() {
 	}
 }
 
-// The fuzz target beside it, in the backend's test file too.
+// The fuzz target is in the backend's test file too.
 func ExampleFuzz() {
 	_ = func(f *testing.F) { // func FuzzStore(f *testing.F)
 		storetest.Fuzz(f, storetest.Harness{

@@ -10,11 +10,11 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// writers is the number of goroutines that write where many entries are needed. It
-// is large enough for a backend with group commit to use it.
+// writers is the number of goroutines that write if a check needs many entries.
+// The number is large enough for a backend with group commit to use it.
 const writers = 8
 
-// at returns a time that is ms milliseconds after a fixed time in 2030. No check
+// at returns the time ms milliseconds after a fixed time in 2030. No check
 // depends on the present time.
 func at(ms int) time.Time {
 	return time.UnixMilli(1_900_000_000_000 + int64(ms)).UTC()
@@ -28,7 +28,7 @@ func (c *checker) insert(s store.Store, id, body string, due time.Time) store.En
 	return c.put(s, store.Entry{ID: id, Due: due, Body: []byte(body)})
 }
 
-// put stores e and returns it as stored. A failure ends the check.
+// put stores e and returns the stored entry. A failure ends the check.
 func (c *checker) put(s store.Store, e store.Entry) store.Entry {
 	c.t.to.Helper()
 	stored, err := put(c.ctx, s, e)
@@ -38,7 +38,7 @@ func (c *checker) put(s store.Store, e store.Entry) store.Entry {
 	return stored
 }
 
-// put is for goroutines, which may not end the check.
+// put is for goroutines that may not end the check.
 func put(ctx context.Context, s store.Store, e store.Entry) (store.Entry, error) {
 	version, err := s.Put(ctx, e)
 	switch {
@@ -110,8 +110,9 @@ func (c *checker) claim(s store.Store, now, until time.Time, n int) []store.Entr
 	return got
 }
 
-// drain claims until the result is empty. It gives up after want results that were
-// not empty, because each of them has at least one of the want due entries.
+// drain claims until the result is empty. drain gives up after want results
+// that were not empty, because each of them has at least one of the want due
+// entries.
 func (c *checker) drain(s store.Store, now, until time.Time, n, want int) []store.Entry {
 	c.t.to.Helper()
 	var all []store.Entry
@@ -139,7 +140,8 @@ func (c *checker) list(s store.Store) []store.Entry {
 	return all
 }
 
-// byID indexes entries by ID. The last one of equal IDs counts.
+// byID indexes entries by ID. If several entries have one ID, the last one
+// counts.
 func byID(entries []store.Entry) map[string]store.Entry {
 	m := make(map[string]store.Entry, len(entries))
 	for _, e := range entries {

@@ -36,7 +36,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				names := []string{"Get", "", "Put", "Delete"}
-				c.each(len(names), func(i int) error { // at the same time, because each may take long to fail
+				c.each(len(names), func(i int) error { // the calls run at the same time, because each may take long to fail
 					if names[i] != "" {
 						c.wantNoAnswer(callsOn(e)[i].do(ctx, s), names[i]+" of an entry that was never there")
 					}
@@ -53,7 +53,7 @@ func breakChecks() []check {
 				ctx, cancel := context.WithTimeout(c.ctx, c.patience/8)
 				defer cancel()
 				calls := callsOn(e)
-				c.each(len(calls), func(i int) error { // at the same time, because each may take long to fail
+				c.each(len(calls), func(i int) error { // the calls run at the same time, because each may take long to fail
 					if err := calls[i].do(ctx, s); err != nil {
 						c.wantWrapped(failure{calls[i].op + " of a store out of reach", calls[i].op, err})
 					}
@@ -67,7 +67,7 @@ func breakChecks() []check {
 			needs: breakable,
 			run: func(c *checker) {
 				s, e := c.broken()
-				_ = s.Close() // the error may be any
+				_ = s.Close() // any error is allowed
 				for _, call := range callsOn(e) {
 					c.wantErr(call.do(c.ctx, s), store.ErrClosed, "%s after Close of a store out of reach", call.op)
 				}
@@ -83,7 +83,7 @@ func (c *checker) broken() (store.Store, store.Entry) {
 	if s == nil {
 		c.fatalf("Harness.Open returned nil, want a store")
 	}
-	c.closers = append(c.closers, func() { _ = s.Close() }) // it may fail here
+	c.closers = append(c.closers, func() { _ = s.Close() }) // Close may fail here
 	e := c.insert(s, "entry", "body", at(1))
 	c.backend.sever(s)
 	return s, e
@@ -160,8 +160,9 @@ func corruptChecks() []check {
 					s, bad, others := c.damaged()
 					left := byID(others)
 					failed := 0
-					// Each result has at least one of the other entries until none
-					// is left; a few errors in between may report the damage.
+					// Each result has at least one of the other entries until
+					// none is left. A few errors in between may report the
+					// damage.
 					for turn := 0; len(left) > 0 && turn < 3*len(others); turn++ {
 						got, err := s.Claim(c.ctx, at(50), at(5000), n)
 						if err != nil {
@@ -198,7 +199,8 @@ func corruptChecks() []check {
 						c.wantErr(err, store.ErrCorrupt, "Claim next to a damaged entry")
 					}
 				}
-				// a store that goes on returning ErrCorrupt hides nothing either
+				// a store that continues to return ErrCorrupt also hides
+				// nothing
 				if got, err := s.Claim(c.ctx, at(50), at(5000), 3); err == nil && len(got) > 0 {
 					c.errorf("claims next to a damaged entry: got %d entries after all others were claimed, want none", len(got))
 				}
@@ -240,8 +242,8 @@ func corruptChecks() []check {
 	}
 }
 
-// damaged returns a store with a damaged entry, which is due first, and some other
-// due entries.
+// damaged returns a store with a damaged entry, which is due first, and some
+// other due entries.
 func (c *checker) damaged() (s store.Store, bad store.Entry, others []store.Entry) {
 	c.t.to.Helper()
 	s = c.open()

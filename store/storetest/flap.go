@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// flapChecks hold that a store works again after its connection was cut during a
-// call and came back.
+// flapChecks check that a store works again after its connection was cut during
+// a call and came back.
 func flapChecks() []check {
 	checks := []check{
 		{
@@ -83,7 +83,7 @@ func flapChecks() []check {
 				}
 				e := c.insert(s, "entry", "body", at(1))
 				c.cutWhile(s, "Claim", func(ctx context.Context) error { _, err := s.Claim(ctx, at(0), at(9), 5); return err })
-				_ = s.Close() // the error may be any
+				_ = s.Close() // any error is allowed
 				_, err := s.Get(c.ctx, e.ID)
 				c.wantErr(err, store.ErrClosed, "Get after Close")
 			},
@@ -119,8 +119,9 @@ func (c *checker) took(left map[string]store.Entry, got []store.Entry) {
 	}
 }
 
-// flapNoWriteComesLater makes writes fail, and reports a failure if one of them
-// takes effect after a later call has read the entry without it.
+// flapNoWriteComesLater makes writes fail. flapNoWriteComesLater reports a
+// failure if one of them takes effect after a later call has read the entry
+// without it.
 func flapNoWriteComesLater(c *checker) {
 	s := c.open()
 	for round := range 5 {
@@ -168,8 +169,8 @@ func ignoreOwn(err, own error) error {
 	return err
 }
 
-// recovered calls until there is no error. The connection is back, so a few tries
-// must be enough for a driver to notice.
+// recovered repeats a call until it returns no error. The connection is back,
+// so a driver must notice this within a few tries.
 func recovered[T any](c *checker, doing string, call func(ctx context.Context) (T, error)) T {
 	c.t.to.Helper()
 	var last error

@@ -6,22 +6,22 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Fuzz drives stores from h with operations that the fuzzer makes up, and
-// compares every answer with that of a map, as the checks under Model do. It
+// Fuzz calls stores from h with operations that the fuzzer makes up. Fuzz
+// compares every answer with that of a map, as the checks under Model do. Fuzz
 // is for a backend's own fuzz target:
 //
 //	func FuzzStore(f *testing.F) { storetest.Fuzz(f, harness) }
 //
-// Every input opens a store, so it is for backends that open one within
-// milliseconds. Operations go through two handles with Features.Shared, and
-// the store is reopened now and then with Features.Durable and without Shared.
-// Break and Corrupt are not used.
+// Every input opens a store, so Fuzz is for backends that open one within
+// milliseconds. With Features.Shared, operations use two handles. With
+// Features.Durable and without Shared, the store is sometimes reopened. Fuzz
+// does not use Break and Corrupt.
 func Fuzz(f *testing.F, h Harness) {
 	f.Helper()
 	if err := h.validate(); err != nil {
 		f.Fatalf("storetest: %v", err)
 	}
-	const steps = 250 // an input that is longer finds nothing that a shorter one doesn't
+	const steps = 250 // a longer input finds nothing that a shorter one does not find
 	for _, program := range fuzzSeeds() {
 		f.Add(program)
 	}
@@ -43,19 +43,19 @@ func Fuzz(f *testing.F, h Harness) {
 	})
 }
 
-// fuzzSeeds are programs to begin with: one of each operation where it meets
-// the others, so that the fuzzer has all of them to vary.
+// fuzzSeeds are the first programs of the fuzzer. Each operation occurs in one
+// of them together with the others, so that the fuzzer can vary all of them.
 func fuzzSeeds() [][]byte {
 	const (
 		insert, put, putOld, del, delOld, claim, get, list = 0, 2, 6, 7, 8, 9, 12, 15
 	)
 	return [][]byte{
 		{insert, 0, 9, 5, get, 0, insert, 0, 9, 5},                                           // a second insert
-		{insert, 0, 9, 5, put, 0, 17, 90, putOld, 0, 6, 9, 5, get, 0},                        // replaced; a stale one
+		{insert, 0, 9, 5, put, 0, 17, 90, putOld, 0, 6, 9, 5, get, 0},                        // an entry that is replaced, and a stale version
 		{insert, 1, 9, 5, del, 1, insert, 1, 9, 5, delOld, 1, 6, putOld, 1, 5, 9, 5, get, 1}, // gone and back
 		{insert, 2, 17, 5, claim, 2, 9, 0, claim, 2, 9, 0, claim, 11, 9, 0, list},            // claimed, held, lapsed
 		{insert, 3, 9, 5, insert, 4, 9, 5, insert, 5, 8, 5, claim, 9, 3, 3, list},            // one never due
 		{insert, 6, 9, 255, put, 6, 9, 0, put, 6, 9, 230, list, 0, get, 6},                   // bodies that grow and shrink
-		{insert, 7, 9, 5, list, 0, get, 7, del, 7, list, 4, get, 7},                          // reopened where it can be
+		{insert, 7, 9, 5, list, 0, get, 7, del, 7, list, 4, get, 7},                          // the store is reopened if possible
 	}
 }

@@ -103,7 +103,7 @@ func (c *checker) wantApart(s store.Store, ids ...string) {
 	}
 	c.wantClaimed(c.drain(s, at(len(ids)), at(9999), 10, len(ids)), "of entries with like IDs", ids...)
 
-	// Every second one is deleted; the others must stay.
+	// Every second entry is deleted; the others must stay.
 	for i, id := range ids {
 		if i%2 == 0 {
 			c.delete(s, c.get(s, id))

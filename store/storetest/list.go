@@ -127,7 +127,7 @@ func listChecks() []check {
 							break
 						}
 					}
-					// Now the loop must hold nothing any more.
+					// The loop must hold no lock any more.
 					c.wantStored(s, c.insert(s, fmt.Sprintf("after-%d", stop), "body", at(1)), "after a loop that stopped")
 				}
 				if got := len(byID(c.list(s))); got != 44 {
@@ -161,8 +161,7 @@ func listChecks() []check {
 	}
 }
 
-// wantListed reports a failure unless each entry is among those that a list
-// yielded.
+// wantListed reports a failure unless a list has yielded each of these entries.
 func (c *checker) wantListed(listed map[string]store.Entry, entries []store.Entry, when string) {
 	c.t.to.Helper()
 	missing := 0
@@ -181,9 +180,9 @@ func (c *checker) wantListed(listed map[string]store.Entry, entries []store.Entr
 	}
 }
 
-// listWritesInTheLoop inserts, replaces, claims and deletes within the loop. A
-// store that holds a lock or a read transaction there hangs. A store that pages by
-// position loses entries.
+// listWritesInTheLoop inserts, replaces, claims and deletes within the loop. If
+// a store holds a lock or a read transaction there, it hangs. If a store pages
+// by position, it loses entries.
 func listWritesInTheLoop(c *checker) {
 	s := c.open()
 	stay := numbered("stay-", 1000, func(int) time.Time { return never })
@@ -221,8 +220,8 @@ func listWritesInTheLoop(c *checker) {
 	c.wantListed(listed, stay, "with writes in its loop")
 }
 
-// listWritesBesideTheLoop lets other goroutines write during the loop: its first
-// turn waits until one of them has written.
+// listWritesBesideTheLoop lets other goroutines write during the loop. The
+// first turn of the loop waits until one of them has written.
 func listWritesBesideTheLoop(c *checker) {
 	s := c.open()
 	stay := numbered("stay-", 300, func(i int) time.Time { return at(i) })

@@ -7,9 +7,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// lostChecks hold the rules for a write whose reply was lost. Its caller may get nil,
-// or an error that leaves the outcome open. If the backend's driver has sent the
-// write a second time, ErrExists and ErrConflict may be against the first.
+// lostChecks check the rules for a write whose reply was lost. The caller may
+// get nil, or an error that leaves the outcome open. If the backend's driver
+// has sent the write a second time, ErrExists and ErrConflict may refer to the
+// first try.
 func lostChecks() []check {
 	checks := []check{
 		{
@@ -107,8 +108,8 @@ func lostChecks() []check {
 	return checks
 }
 
-// lose makes a call through s whose reply is lost, and returns the result of the
-// call. It runs meanwhile before the call returns.
+// lose makes a call through s whose reply is lost, and returns the result of
+// the call. lose runs meanwhile before the call returns.
 func (c *checker) lose(s store.Store, meanwhile func() error, call func() error) error {
 	c.t.to.Helper()
 	called := make(chan error, 1)
@@ -156,8 +157,8 @@ func (c *checker) losePut(a, b store.Store, e store.Entry, own error) {
 	c.wantStored(b, c.put(a, now), "put at the version that Get gave after a lost reply")
 }
 
-// wantUnknownOr reports a failure unless err is nil, is own, or leaves the outcome
-// unknown.
+// wantUnknownOr reports a failure unless err is nil, is own, or leaves the
+// outcome unknown.
 func (c *checker) wantUnknownOr(err, own error, doing string) {
 	c.t.to.Helper()
 	for _, answer := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrCorrupt, store.ErrClosed, store.ErrInvalid} {

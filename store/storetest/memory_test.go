@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// memory is the harness of the in-memory store. It keeps nothing that could be
-// broken or damaged from outside.
+// memory is the harness of the in-memory store. The in-memory store has nothing
+// that could be broken or damaged from outside.
 func memory() Harness {
 	return Harness{
 		Features: Features{Ordered: true, Pager: true, Counter: true, Notifier: true},

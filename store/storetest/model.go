@@ -70,10 +70,10 @@ func (c *checker) random(m *machine, steps int) {
 	m.run(program, steps)
 }
 
-// machine runs a program against a store and a model of it. A program is any string
-// of bytes, so that a fuzzer can write it. Its operations depend only on the bytes
-// and the features. Which versions are stale also depends on which entries the
-// store has claimed.
+// machine runs a program against a store and a model of it. A program is any
+// string of bytes, so that a fuzzer can write it. The operations of a program
+// depend only on the bytes and the features. Which versions are stale also
+// depends on which entries the store has claimed.
 type machine struct {
 	c       *checker
 	handles []store.Store
@@ -86,7 +86,7 @@ type machine struct {
 	trace   []string
 }
 
-// modelIDs are few and similar, so that operations meet.
+// There are few modelIDs, and they are similar, so that operations meet.
 var modelIDs = [...]string{"a", "A", "a.", "a-b", "aa", "0r1c3kq5d0-Zm9vYmFyYmF6cXV4Y29yZ2U", "0r1c3kq5d1-Zm9vYmFyYmF6cXV4Y29yZ2U", "_"}
 
 func (m *machine) run(program []byte, steps int) {
@@ -103,7 +103,8 @@ func (m *machine) run(program []byte, steps int) {
 	}
 }
 
-// next takes a byte of the program. After its end it returns zeros.
+// next takes a byte of the program. After the end of the program, next returns
+// zeros.
 func (m *machine) next() int {
 	if len(m.tape) == 0 {
 		return 0
@@ -148,8 +149,8 @@ func (m *machine) step() {
 
 func (m *machine) id() string { return modelIDs[m.next()%len(modelIDs)] }
 
-// due returns a time soon, or never. Few times are far apart, so that a claim's now
-// meets them.
+// due returns a time soon, or never. Few of the times in the model are far
+// apart, so that a claim's now often equals one of them.
 func (m *machine) due() time.Time {
 	b := m.next()
 	if b%8 == 0 {
@@ -170,7 +171,7 @@ func (m *machine) body() []byte {
 	return slices.Repeat([]byte{byte(len(m.trace)), byte(b), 0}, size/3+1)[:size]
 }
 
-// old returns a version that the ID has had, or one that it never had.
+// old returns an earlier version of the ID, or a version that it never had.
 func (m *machine) old(id string) uint64 {
 	b := m.next()
 	if past := m.past[id]; len(past) > 0 && b%5 > 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// notifyChecks check the contract of store.Notifier. They are the only checks that
-// use the clock, because signals do.
+// notifyChecks check the contract of store.Notifier. Only these checks use the
+// clock, because signals depend on it.
 func notifyChecks() []check {
 	return []check{
 		{
@@ -131,7 +131,7 @@ func (c *checker) watch(ctx context.Context, s store.Store) <-chan struct{} {
 	return signals
 }
 
-// empty takes a signal that has already come.
+// empty receives a signal that has already come.
 func (c *checker) empty(signals <-chan struct{}) {
 	select {
 	case <-signals:

@@ -17,7 +17,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/internal/wake"
 )
 
-// world is the data that handles of the reference store share.
+// world is the data that the handles of the reference store share.
 type world struct {
 	mu      sync.Mutex
 	entries map[string]store.Entry
@@ -30,24 +30,24 @@ func newWorld() *world {
 	return &world{entries: make(map[string]store.Entry), damaged: make(map[string]bool)}
 }
 
-// ref is a handle to a world: the contract in as few lines as it takes, slow
-// and right. The wrong stores are made of it.
+// ref is a handle to a world. ref implements the contract in as few lines as
+// possible; it is slow and correct. The wrong stores are variants of ref.
 type ref struct {
 	w      *world
 	broken atomic.Bool
 	flaps  atomic.Bool            // the next call fails
 	slow   time.Duration          // how long a call takes to fail
-	lost   atomic.Pointer[func()] // called in place of the next write's reply
+	lost   atomic.Pointer[func()] // called instead of the next write's reply
 
 	mu     sync.RWMutex // held by calls, so that Close waits for them
 	closed bool
 
-	// What wrong stores turn.
+	// Wrong stores replace these functions.
 	version func(id string) uint64
 	isDue   func(e store.Entry, now time.Time) bool
 	older   func(a, b store.Entry) int
 	cut     func(t time.Time) time.Time
-	room    int // bytes of bodies in an answer of Claim
+	room    int // number of bytes of bodies in an answer of Claim
 
 	watching []context.CancelFunc // under mu
 }
@@ -70,7 +70,7 @@ func newRef(w *world) *ref {
 
 func (r *ref) handle() *ref { return r }
 
-// begin admits a call. end must be called unless there is an error.
+// begin admits a call. The caller must call end unless begin returns an error.
 func (r *ref) begin(ctx context.Context) (end func(), err error) {
 	r.mu.RLock()
 	switch {
@@ -111,7 +111,7 @@ func (r *ref) get(ctx context.Context, id string) (store.Entry, error) {
 	return r.read(id)
 }
 
-// read is to be called between begin and end.
+// read must be called between begin and end.
 func (r *ref) read(id string) (store.Entry, error) {
 	e, there := r.w.entries[id]
 	switch {
@@ -145,8 +145,8 @@ func (r *ref) put(ctx context.Context, e store.Entry) (version uint64, err error
 	return r.swap(e)
 }
 
-// reply makes an error of what a write answers, where the reply is to be lost.
-// The write is over by then, and its locks are let go.
+// reply replaces the result of a write by an error if its reply must be lost.
+// The write is over by then, and its locks are released.
 func (r *ref) reply(err *error) {
 	if meanwhile := r.lost.Swap(nil); meanwhile != nil {
 		(*meanwhile)()
@@ -154,7 +154,7 @@ func (r *ref) reply(err *error) {
 	}
 }
 
-// swap is the compare-and-swap; to be called between begin and end.
+// swap is the compare-and-swap, which must be called between begin and end.
 func (r *ref) swap(e store.Entry) (uint64, error) {
 	current, there := r.w.entries[e.ID]
 	switch {
@@ -168,7 +168,7 @@ func (r *ref) swap(e store.Entry) (uint64, error) {
 	return r.write(e), nil
 }
 
-// write stores e whatever is there; to be called between begin and end.
+// write stores e over any version, and must be called between begin and end.
 func (r *ref) write(e store.Entry) uint64 {
 	e.Version = r.version(e.ID)
 	e.Due = r.cut(e.Due)
@@ -236,7 +236,8 @@ func (r *ref) claim(ctx context.Context, now, until time.Time, n int) (got []sto
 	return got, nil
 }
 
-// due returns what is due, oldest first; to be called between begin and end.
+// due returns the due entries, oldest first, and must be called between begin
+// and end.
 func (r *ref) due(now time.Time) []store.Entry {
 	now = r.cut(now)
 	var due []store.Entry
@@ -249,7 +250,7 @@ func (r *ref) due(now time.Time) []store.Entry {
 	return due
 }
 
-// take claims one entry; to be called between begin and end.
+// take claims one entry, and must be called between begin and end.
 func (r *ref) take(e store.Entry, until time.Time) store.Entry {
 	e.Due = until
 	r.write(e)
@@ -359,9 +360,9 @@ func (r *ref) Close() error {
 	return nil
 }
 
-// everything is a harness with all that a harness can have. wrap makes a store
-// of each handle that is opened, reopened or a peer; reopened, where it isn't
-// nil, may change the data between Close and Reopen.
+// everything returns a harness with all features and hooks. wrap makes a store
+// of each handle that is opened, reopened or a peer. If reopened is not nil, it
+// may change the data between Close and Reopen.
 func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness {
 	of := func(s store.Store) *ref { return s.(interface{ handle() *ref }).handle() }
 	return Harness{

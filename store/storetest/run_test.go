@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// scenarios are uses of Run whose result is looked at from outside: each is
-// run by this test binary as a process of its own, since most of them fail.
+// scenarios are uses of Run whose result is checked from outside. This test
+// binary runs each of them in a separate process, because most of them fail.
 var scenarios = map[string]func(t *testing.T){
 	"no-open":           func(t *testing.T) { Run(t, Harness{}) },
 	"durable-no-reopen": func(t *testing.T) { h := memory(); h.Features.Durable = true; Run(t, h) },
@@ -46,7 +46,7 @@ func TestScenario(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	beyond := 0 // the checks under Put, and those that need more than any store has
+	beyond := 0 // number of the checks under Put, and of those that need more than any store has
 	for _, k := range checks() {
 		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Lost Flap Corrupt Model", subject) {
 			beyond++
@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 }
 
 // TestReplayIsDeterministic fails a model check twice with one seed, and once
-// with each of some others.
+// with each of several other seeds.
 func TestReplayIsDeterministic(t *testing.T) {
 	forgetful := func() Harness {
 		for _, w := range wrongModels() {
@@ -144,8 +144,8 @@ func TestReplayIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestFuzzSeedsMeanWhatTheySay shows that the programs that the fuzzer begins
-// with reach every operation.
+// TestFuzzSeedsMeanWhatTheySay shows that the first programs of the fuzzer
+// reach every operation.
 func TestFuzzSeedsMeanWhatTheySay(t *testing.T) {
 	var trace []string
 	for _, program := range fuzzSeeds() {
@@ -169,8 +169,8 @@ func TestFuzzSeedsMeanWhatTheySay(t *testing.T) {
 	}
 }
 
-// TestGiveUp shows that a check that hangs ends, and that what it reports
-// later goes nowhere.
+// TestGiveUp shows that a check that hangs ends, and that its later reports are
+// dropped.
 func TestGiveUp(t *testing.T) {
 	var n notes
 	h := reference()
@@ -195,7 +195,8 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// TestCloseErrorIsReported shows that the suite's own Close is looked at.
+// TestCloseErrorIsReported shows that the suite checks the error of its own
+// Close.
 func TestCloseErrorIsReported(t *testing.T) {
 	n := observe(t, "Put/InsertThenGet", everything(func(r *ref) store.Store {
 		return &twisted{ref: r, close: func() error { return errUnreachable }}

@@ -66,9 +66,9 @@ type sealed struct {
 	inner store.Store
 }
 
-// kept returns the ID that an entry has in the inner store: the one with its
-// version and due time. Entries with equal version and due time cannot be
-// distinguished; tests with one entry have none.
+// kept returns the ID that an entry has in the inner store. The result is the
+// ID of the inner entry with the same version and due time. Entries with equal
+// version and due time cannot be distinguished; tests with one entry have none.
 func (s sealed) kept(t *testing.T, e store.Entry) string {
 	t.Helper()
 	for k, err := range s.inner.List(t.Context()) {

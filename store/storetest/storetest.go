@@ -12,8 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Features are what a backend provides in addition to the basic contract. The zero
-// value is right for a backend that keeps entries in the memory of one process.
+// Features are the abilities of a backend in addition to the basic contract.
+// The zero value is right for a backend that keeps entries in the memory of one
+// process.
 type Features struct {
 	// Durable means that an acknowledged write survives the process. It requires
 	// Harness.Reopen.
@@ -24,56 +25,58 @@ type Features struct {
 	Shared bool
 
 	// Ordered means that Claim returns the oldest entries of the whole store
-	// first, and not only those of a shard.
+	// first, and not only the oldest of a shard.
 	Ordered bool
 
-	// MaxBody is the largest Body, in bytes, that the store accepts, if it is a
-	// store.Limiter. Must be between 256 KiB and store.MaxStored. Defaults to
-	// store.MaxStored.
+	// MaxBody is the maximum size of a Body, in bytes, that the store accepts
+	// if it is a store.Limiter. MaxBody must be between 256 KiB and
+	// store.MaxStored. Defaults to store.MaxStored.
 	MaxBody int
 
-	// Pager, Counter and Notifier mean that the store serves the optional
-	// interface of that name in package store. A store that has the method and
-	// does not serve it returns errors.ErrUnsupported.
+	// Pager, Counter and Notifier mean that the store supports the optional
+	// interface of that name in package store. A store that has the method but
+	// does not support it returns errors.ErrUnsupported.
 	Pager, Counter, Notifier bool
 }
 
-// Harness gives the suite access to a backend. The suite calls its functions from
-// one goroutine at a time, with the T of the subtest that needs the store. They
-// may use TempDir, Cleanup, Fatal and Skip, but not Parallel. Cleanups that they
-// register run after the suite has closed its stores.
+// Harness gives the suite access to a backend. The suite calls the functions of
+// a Harness from one goroutine at a time, with the T of the subtest that needs
+// the store. The functions of a Harness may use TempDir, Cleanup, Fatal and
+// Skip, but not Parallel. Cleanup functions that they register run after the
+// suite has closed its stores.
 type Harness struct {
-	// Features are what the backend declares. Defaults to none.
+	// Features are the features that the backend declares. Defaults to none.
 	Features Features
 
-	// Open returns a new and empty store. The suite closes it. Required.
+	// Open returns a new and empty store. The suite closes the store. Required.
 	Open func(t *testing.T) store.Store
 
-	// Reopen returns the data of s again. The suite has closed s, and closes the
-	// store that Reopen returns. If the backend has a server, restart the server
-	// as well: otherwise data that the server keeps in memory passes as durable.
-	// Required with Features.Durable.
+	// Reopen returns a store with the data of s. The suite has closed s, and
+	// closes the store that Reopen returns. If the backend has a server,
+	// restart the server as well. Otherwise data that the server keeps in
+	// memory counts as durable. Required with Features.Durable.
 	Reopen func(t *testing.T, s store.Store) store.Store
 
 	// Peer returns a second handle to the data of s, as another process would
-	// open it. The suite closes both. Required with Features.Shared.
+	// open it. The suite closes both handles. Required with Features.Shared.
 	Peer func(t *testing.T, s store.Store) store.Store
 
-	// Break cuts s off for good: from now on s cannot reach its data. Calls may
-	// fail at once or when their context ends. Optional.
+	// Break cuts off s permanently: from now on, s cannot reach its data. Calls
+	// may fail at once or when their context ends. Optional.
 	Break func(t *testing.T, s store.Store)
 
-	// Lose loses the reply to the next write through s: the write takes place, then
-	// meanwhile is called, and then the caller of the write gets an error, or what
-	// the backend makes of a second try. A reply to a read that comes before the
-	// write, such as the first half of a claim, is not lost. The suite uses s at
-	// once afterwards. Any goroutine may call meanwhile, which uses another handle.
-	// For backends with a server. Optional; requires Features.Shared.
+	// Lose loses the reply to the next write through s. The write takes place,
+	// and meanwhile is called. After that, the caller of the write gets an
+	// error, or the result of the backend's second try. A reply to a read that
+	// comes before the write, such as the first half of a claim, is not lost.
+	// The suite uses s again immediately afterwards. Any goroutine may call
+	// meanwhile, which uses another handle. Lose is for backends with a server.
+	// Optional; requires Features.Shared.
 	Lose func(t *testing.T, s store.Store, meanwhile func())
 
-	// Flap cuts the connections of s during its next call: after the request was
-	// sent, and before the reply arrives. New connections succeed. For backends
-	// with a server. Optional.
+	// Flap cuts the connections of s during its next call: after the request
+	// was sent, and before the reply arrives. New connections succeed. Flap is
+	// for backends with a server. Optional.
 	Flap func(t *testing.T, s store.Store)
 
 	// Corrupt damages the data of id in a way that the backend detects. Optional.
@@ -81,17 +84,18 @@ type Harness struct {
 }
 
 // SeedVariable is the environment variable with the seed of the random
-// operations. Without it each run has another seed.
+// operations. Without this variable, each run has another seed.
 const SeedVariable = "LATCHKEY_SEED"
 
 // patience is how long a check may take before it fails.
 const patience = 2 * time.Minute
 
-// minMaxBody is the smallest Features.MaxBody: the suite has bodies of 128 KiB.
+// minMaxBody is the smallest Features.MaxBody, because the suite has bodies of
+// 128 KiB.
 const minMaxBody = 256 << 10
 
-// Run runs every check on stores from h, each as a subtest of t. It fails t at once
-// if h lacks a function that its features require.
+// Run runs every check on stores from h, each as a subtest of t. Run fails t at
+// once if h lacks a function that its features require.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if err := h.validate(); err != nil {
@@ -168,8 +172,8 @@ type check struct {
 	run   func(c *checker)
 }
 
-// need is what a harness must have for a check: flags, all of which are required.
-// Every store meets zero.
+// need is the set of features and hooks that a check requires, as flags. Every
+// store meets the zero need.
 type need int
 
 const (
@@ -185,7 +189,7 @@ const (
 	notifying
 )
 
-// missing returns why the check cannot run with h, or "".
+// missing returns the reason why the check cannot run with h, or "".
 func (k check) missing(h Harness) string {
 	switch {
 	case k.needs&durable != 0 && !h.Features.Durable:
@@ -212,7 +216,7 @@ func (k check) missing(h Harness) string {
 	return ""
 }
 
-// checks returns the suite, in the order in which an author meets the contract.
+// checks returns the suite, in the order of the contract.
 func checks() []check {
 	return slices.Concat(
 		putChecks(), deleteChecks(), versionChecks(), bodyChecks(), ownershipChecks(), idChecks(),

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// twisted is a reference store of which single methods are replaced.
+// twisted is a reference store in which single methods are replaced.
 type twisted struct {
 	*ref
 	get   func(ctx context.Context, id string) (store.Entry, error)

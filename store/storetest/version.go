@@ -34,8 +34,8 @@ func versionChecks() []check {
 				var given versions
 				c.wantNew(&given, c.insert(s, "entry", "the same", at(0)))
 				for i := range 8 {
-					// the Due that the previous claim has set, so that every claim
-					// after the first changes only the version
+					// the Due that the previous claim has set, so that every
+					// claim after the first one changes only the version
 					got := c.claim(s, at(i*10), at(i*10+10), 1)
 					if len(got) != 1 {
 						c.fatalf("Claim of an entry that is due: got %d entries, want 1", len(got))
@@ -86,9 +86,10 @@ func versionChecks() []check {
 	}
 }
 
-// churn runs goroutines on all handles against two entries, in rounds, so that they
-// meet. In every second round, some replace, some delete or insert, and some claim.
-// In the other rounds, all claim what is due again by then.
+// churn runs goroutines on all handles against two entries, in rounds, so that
+// they meet. In every second round, some replace, some delete or insert, and
+// some claim. In the other rounds, all goroutines claim the entries that are
+// due again by then.
 func (c *checker) churn(given *versions, handles ...store.Store) {
 	c.t.to.Helper()
 	for round := range 10 {
@@ -111,8 +112,8 @@ func (c *checker) churn(given *versions, handles ...store.Store) {
 	}
 }
 
-// write makes one write to a contended entry, and records the version that it got.
-// A conflict is not an error.
+// write makes one write to a contended entry, and records its new version. A
+// conflict is not an error.
 func write(ctx context.Context, s store.Store, given *versions, id string, remove bool) error {
 	e, err := s.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -137,7 +138,7 @@ func write(ctx context.Context, s store.Store, given *versions, id string, remov
 	return given.add(e)
 }
 
-// versions records which versions were given.
+// versions records the versions that the store has given.
 type versions struct {
 	mu   sync.Mutex
 	seen map[versionOf]bool

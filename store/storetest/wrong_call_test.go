@@ -189,8 +189,9 @@ func wrongContexts() []wrong {
 	}
 }
 
-// putInTwoSteps compares, and then replaces what may have changed meanwhile.
-// Several stores may share the lock that keeps the two steps together.
+// putInTwoSteps compares the version, and then replaces the entry, which may
+// have changed in between. Several stores may share the lock that keeps the two
+// steps together.
 func putInTwoSteps(r *ref, m *meeting, together sync.Locker) store.Store {
 	return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
 		if err := e.Check(); err != nil {
@@ -247,7 +248,7 @@ func wrongOrders() []wrong {
 		{name: "the later of two equal deletes conflicts", caughtBy: []string{"Concurrency/EqualDeletesBothSucceed"}, wrap: func(r *ref) store.Store {
 			m := newLongMeeting(time.Second)
 			return &twisted{ref: r, del: func(ctx context.Context, id string, version uint64) error {
-				there := r.peek(id).Version == version // as the snapshot of a statement has it
+				there := r.peek(id).Version == version // the state that the snapshot of a statement shows
 				m.meet()
 				r.w.mu.Lock()
 				removed := r.w.entries[id].Version == version
@@ -288,7 +289,7 @@ func wrongOrders() []wrong {
 					writing.Add(1)
 					defer writing.Add(-1)
 					m.meet() // a claim comes in between
-					m.meet() // and has time to see it
+					m.meet() // the claim has time to see the entry
 					return r.put(ctx, e)
 				},
 				claim: func(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
@@ -304,8 +305,8 @@ func wrongOrders() []wrong {
 	}
 }
 
-// cached answers Get with the entry that this handle has read last. Only its own
-// Delete removes it from the cache.
+// cached answers Get with the entry that this handle has last read. Only the
+// handle's own Delete removes the entry from the cache.
 func cached(r *ref) *twisted {
 	var mu sync.Mutex
 	cache := make(map[string]store.Entry)
@@ -331,7 +332,7 @@ func cached(r *ref) *twisted {
 	}
 }
 
-// bare returns the reference's errors, changed by change.
+// bare returns the reference's errors after change has changed them.
 type bare struct {
 	*ref
 	change func(op, id string, body []byte, err error) error

@@ -306,8 +306,8 @@ func (r *ref) touchAll() {
 	}
 }
 
-// claimInTwoSteps reads the due entries, and marks them as claimed without checking
-// again that they are due.
+// claimInTwoSteps reads the due entries, and then marks them as claimed without
+// a second check that they are due.
 func claimInTwoSteps(r *ref, m *meeting, take func(e store.Entry, until time.Time) store.Entry) store.Store {
 	return claiming(func(r *ref, ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
 		if err := store.CheckClaim(now, until, n); err != nil {

@@ -161,7 +161,7 @@ func wrongBodies() []wrong {
 }
 
 func wrongIDs() []wrong {
-	// under stores entries under another key than their ID.
+	// under stores entries under keys that differ from their IDs.
 	under := func(key func(id string) string) func(r *ref) store.Store {
 		return func(r *ref) store.Store {
 			return &twisted{ref: r,
@@ -258,16 +258,16 @@ func (r *ref) claimAs(ctx context.Context, now, until time.Time, n int, take fun
 	return got, nil
 }
 
-// meeting makes two goroutines wait for each other within a call, so that errors
-// between two callers happen whenever there are two.
+// meeting makes two goroutines wait for each other within a call, so that
+// errors between two callers always happen if there are two.
 type meeting struct {
 	door     chan struct{}
-	patience time.Duration // there may be no other caller
+	patience time.Duration // the maximum wait, because there may be no other caller
 }
 
 func newMeeting() *meeting { return newLongMeeting(2 * time.Millisecond) }
 
-// newLongMeeting returns a meeting for calls that seldom happen at the same time.
+// newLongMeeting returns a meeting for calls that are seldom concurrent.
 func newLongMeeting(patience time.Duration) *meeting {
 	return &meeting{door: make(chan struct{}), patience: patience}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// open reopens the handle for one call, so that this call does not notice Close.
+// open reopens the handle for one call, so that this call does not notice
+// Close.
 func (r *ref) open() { r.mu.Lock(); r.closed = false; r.mu.Unlock() }
 
 func wrongCloses() []wrong {
@@ -259,7 +260,8 @@ func wrongDurable() []wrong {
 			}
 		}
 	}
-	// remembering keeps the earlier state of each entry, which reopened restores.
+	// remembering keeps the earlier state of each entry, and reopened restores
+	// that state.
 	claimed := make(map[*world]map[string]store.Entry)
 	deleted := make(map[*world]map[string]store.Entry)
 	var mu sync.Mutex

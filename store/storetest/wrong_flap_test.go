@@ -14,7 +14,8 @@ import (
 // cutShort reports whether a call failed because its connection was cut.
 func (r *ref) cutShort(err error) bool { return errors.Is(err, errUnreachable) && !r.broken.Load() }
 
-// afterCut makes a store that calls hurt after a call whose connection was cut.
+// afterCut returns a store that calls hurt after a call whose connection was
+// cut.
 func afterCut(hurt func(r *ref)) func(r *ref) store.Store {
 	return func(r *ref) store.Store {
 		noted := func(err error) error {

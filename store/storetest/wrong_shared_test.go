@@ -30,7 +30,7 @@ func wrongShared() []wrong {
 		{name: "each handle has a cache of its own", caughtBy: []string{"Shared/PeerSeesWritesAtOnce"}, wrap: func(r *ref) store.Store {
 			s := cached(r)
 			get := s.get
-			fresh := make(map[string]uint64) // versions that this handle has written
+			fresh := make(map[string]uint64) // the versions that this handle has written
 			s.get = func(ctx context.Context, id string) (store.Entry, error) {
 				if v := fresh[id]; v != 0 && v == r.peek(id).Version {
 					return r.get(ctx, id)

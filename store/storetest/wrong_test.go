@@ -19,11 +19,11 @@ type wrong struct {
 	name     string // what it does
 	caughtBy []string
 	wrap     func(r *ref) store.Store
-	reopened func(w *world) // what it does to its data between Close and Reopen
-	hangs    bool           // it does so instead of answering
-	silent   bool           // what it should signal doesn't come
+	reopened func(w *world) // changes the store's data between Close and Reopen
+	hangs    bool           // the store hangs instead of answering
+	silent   bool           // an expected signal does not come
 
-	features func(f *Features) // what its harness declares otherwise
+	features func(f *Features) // changes the features that its harness declares
 }
 
 func wrongs() []wrong {
@@ -32,7 +32,7 @@ func wrongs() []wrong {
 		wrongPages(), wrongCounts(), wrongNotifiers())
 }
 
-// notes is a reporter that only takes notes.
+// notes is a reporter that only records.
 type notes struct {
 	mu     sync.Mutex
 	errors []string
@@ -53,7 +53,7 @@ func (n *notes) Errorf(format string, args ...any) {
 	n.errors = append(n.errors, fmt.Sprintf(format, args...))
 }
 
-// observe runs one check on stores of h and returns what it reported.
+// observe runs one check on stores of h and returns its reports.
 func observe(t *testing.T, name string, h Harness, seed uint64, patience time.Duration) *notes {
 	t.Helper()
 	i := slices.IndexFunc(checks(), func(k check) bool { return k.name == name })
@@ -67,13 +67,13 @@ func observe(t *testing.T, name string, h Harness, seed uint64, patience time.Du
 	return &n
 }
 
-// TestWrongStoresAreCaught runs on each wrong store the checks that are meant
-// to catch it. That the reference store passes them all, TestReference shows.
+// TestWrongStoresAreCaught runs the intended checks on each wrong store.
+// TestReference shows that the reference store passes all checks.
 func TestWrongStoresAreCaught(t *testing.T) {
 	for _, w := range wrongs() {
 		t.Run(strings.ReplaceAll(w.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			if w.silent { // the checks wait for a signal, in a bubble without taking time
+			if w.silent { // the checks wait for a signal, which takes no time in a bubble
 				synctest.Test(t, w.isCaught)
 				return
 			}
@@ -82,7 +82,7 @@ func TestWrongStoresAreCaught(t *testing.T) {
 	}
 }
 
-// isCaught runs the checks that are meant to catch w.
+// isCaught runs the checks that must catch w.
 func (w wrong) isCaught(t *testing.T) {
 	patience := time.Minute
 	if w.hangs {
@@ -283,7 +283,7 @@ func wrongPuts() []wrong {
 	}
 }
 
-// peek returns what is stored for id, or the zero Entry.
+// peek returns the stored entry of id, or the zero Entry.
 func (r *ref) peek(id string) store.Entry {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()

@@ -1,5 +1,5 @@
-// Command expenses is an application outside of Latchkey's repository. It is
-// compiled by TestOutsideModule.
+// Command expenses is an application outside of Latchkey's repository.
+// TestOutsideModule compiles the command.
 package main
 
 import (
@@ -19,16 +19,16 @@ import (
 // Decision is the answer to an expense.
 type Decision struct{ Approved bool }
 
-// ResultType names the type for good.
+// ResultType returns a permanent name for the type.
 func (Decision) ResultType() string { return "expenses.Decision" }
 
-// Activities hold what the activities need.
+// Activities contains the dependencies of the activities.
 type Activities struct {
 	Hub *async.Hub
 	Ask func(ctx context.Context, expense, id string) error
 }
 
-// Approve sends a request, and ends with its answer.
+// Approve sends a request, and ends with the answer to it.
 func (a *Activities) Approve(ctx context.Context, expense string) (Decision, error) {
 	return async.Start(ctx, a.Hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[Decision]) error {
 		return a.Ask(ctx, expense, p.ID())

@@ -45,7 +45,8 @@ func mustFor[T any](t testing.TB, o answer.TypeOptions) answer.Type {
 	return typ
 }
 
-// decode returns what a body is refused for, as "pointer detail" lines.
+// decode returns the reasons for which a body is refused, as "pointer detail"
+// lines.
 func decode(typ answer.Type, mediaType, body string) (any, []string) {
 	v, err := typ.Decode(mediaType, []byte(body))
 	var lines []string
@@ -58,8 +59,8 @@ func decode(typ answer.Type, mediaType, body string) (any, []string) {
 	return v, lines
 }
 
-// Each body that encoding/json would take, or that it would take in part, is
-// refused at the place where it is wrong.
+// encoding/json accepts each of these bodies, or a part of it. The decoder
+// refuses the body and names the wrong place.
 func TestBodies(t *testing.T) {
 	typ := mustFor[Decision](t, answer.TypeOptions{})
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
@@ -124,7 +125,7 @@ func TestExactNumbers(t *testing.T) {
 	}
 }
 
-// Not more than 16 problems of a body are listed.
+// At most 16 problems of a body are listed.
 func TestManyProblems(t *testing.T) {
 	var body strings.Builder
 	body.WriteString(`{"approved":true`)
@@ -136,8 +137,8 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
-// The time that a body takes grows with its size, and not with its square, also
-// where each pointer would be long.
+// The time for a body grows with its size, and not with the square of its size,
+// even if each pointer would be long.
 func TestLongNames(t *testing.T) {
 	name := strings.Repeat("n", 500_000)
 	body := `{"` + name + `":[` + strings.Repeat("12345678901234567,", 25_000) + `{"a":1,"a":1}]}`
@@ -169,7 +170,7 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// What Error says has nothing of the body.
+// The text of Error contains nothing of the body.
 func TestErrorsRepeatNothing(t *testing.T) {
 	typ := mustFor[picky](t, answer.TypeOptions{})
 	for _, body := range []string{
@@ -225,7 +226,7 @@ func TestPointers(t *testing.T) {
 	}
 }
 
-// Two Go versions of a type answer for one name while a fleet is deployed.
+// During the deployment of a fleet, two Go versions of a type have one name.
 func TestVersions(t *testing.T) {
 	old, optional, required := mustFor[v1](t, answer.TypeOptions{}), mustFor[v2](t, answer.TypeOptions{}), mustFor[v3](t, answer.TypeOptions{})
 	if old.Name() != optional.Name() || old.Name() != required.Name() {
@@ -304,7 +305,7 @@ type nested struct {
 	v1 `json:"v"`
 }
 
-// Types whose JSON is not their structure.
+// These types have JSON that differs from their structure.
 func TestInferredSchemas(t *testing.T) {
 	type values struct {
 		At   time.Time       `json:"at"`
@@ -333,7 +334,7 @@ func TestMessages(t *testing.T) {
 	if typ.Name() != "google.golang.org/protobuf/types/known/apipb.Api" {
 		t.Errorf("the name is %q", typ.Name())
 	}
-	// Api is among the well-known ones, so that its names are left to protojson.
+	// Api is one of the well-known types, so protojson handles its names.
 	v, got := decode(typ, "application/json", `{"name":"n","sourceContext":{"fileName":"f"}}`)
 	if m, ok := v.(*apipb.Api); !ok || m.Name != "n" || m.SourceContext.FileName != "f" {
 		t.Errorf("decoded to %v, %v", v, got)

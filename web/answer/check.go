@@ -18,19 +18,19 @@ import (
 
 const (
 	maxProblems = 16  // per body
-	maxRefs     = 128 // of references that lead to each other
+	maxRefs     = 128 // number of references that lead to each other
 )
 
-// schema is a JSON Schema and how it is checked. If the application has given the
-// schema, the library decides whether a body matches, and checker finds the places
-// of problems, which the library does not report. An inferred schema has few
-// keywords, all of which checker knows.
+// schema is a JSON Schema with its checks. If the application has given the
+// schema, the library decides whether a body matches. The checker only finds
+// the places of problems, which the library does not report. An inferred schema
+// has few keywords, and checker knows all of them.
 type schema struct {
 	raw      json.RawMessage
 	root     *jsonschema.Schema
 	resolved *jsonschema.Resolved
 	inferred bool
-	formats  bool // it has formats or encodings, which the library does not check
+	formats  bool // the schema has formats or encodings, which the library does not check
 }
 
 func newSchema(s *jsonschema.Schema) (schema, error) {
@@ -187,7 +187,7 @@ func (c *checker) text(s *jsonschema.Schema, v string, at *path) {
 	if s.Pattern != "" && !matches(&jsonschema.Schema{Pattern: s.Pattern}, v) {
 		c.note(at, "must match the pattern %s", s.Pattern)
 	}
-	// The next two are annotations to the library.
+	// The next two keywords are only annotations for the library.
 	if s.Format == "date-time" {
 		if _, err := time.Parse(time.RFC3339, v); err != nil {
 			c.note(at, "must be a date and time with its zone, such as 2026-11-30T09:30:00Z")
@@ -259,7 +259,8 @@ func isType(want string, v any) bool {
 	}
 }
 
-// isFalse reports whether s refuses everything: false is {"not": {}}.
+// isFalse reports whether s refuses everything. The schema false is {"not":
+// {}}.
 func isFalse(s *jsonschema.Schema) bool {
 	return s.Not != nil && reflect.DeepEqual(s.Not, new(jsonschema.Schema))
 }

@@ -24,8 +24,9 @@ type everything struct {
 	} `json:"inner,omitzero"`
 }
 
-// FuzzCheck: for an inferred schema the walk refuses what the library refuses.
-// Formats and encodings, which the library doesn't check, it may refuse too.
+// FuzzCheck: for an inferred schema, the checker refuses every body that the
+// library refuses. The checker may also refuse formats and encodings, which the
+// library does not check.
 func FuzzCheck(f *testing.F) {
 	for _, body := range []string{
 		`{"bool":true}`, `{}`, `null`, `[]`, `7`, `{"bool":1}`, `{"bool":true,"x":1}`, `{"bool":true,"Bool":true}`,

@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// start runs an activity up to where it waits for a T.
+// start runs an activity until it waits for a T.
 func start[T any](t *testing.T, h *async.Hub) (id string) {
 	t.Helper()
 	run := func(ctx context.Context) (T, error) {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// exactNames refuses names that encoding/json would accept for a field although
-// they are written in another case. It leaves names that no field has to the
-// decoder.
+// exactNames refuses names that differ from a field's name only in case.
+// encoding/json would accept them for the field. Names that match no field are
+// left to the decoder.
 func exactNames(t reflect.Type, root any) error {
 	var problems []*Invalid
 	var walk func(t reflect.Type, v any, at *path)
@@ -58,7 +58,8 @@ func exactNames(t reflect.Type, root any) error {
 	return join(problems)
 }
 
-// fieldNames returns the types of a struct's fields by their names in JSON.
+// fieldNames returns the types of a struct's fields, keyed by their names in
+// JSON.
 func fieldNames(t reflect.Type) map[string]reflect.Type {
 	names := make(map[string]reflect.Type)
 	for _, f := range reflect.VisibleFields(t) {
@@ -74,8 +75,8 @@ func fieldNames(t reflect.Type) map[string]reflect.Type {
 	return names
 }
 
-// exactNumbers refuses a whole number that the Go type has rounded. It encodes
-// the value again and compares the two documents.
+// exactNumbers refuses a whole number that the Go type has rounded.
+// exactNumbers encodes the value again and compares the two documents.
 func exactNumbers(body []byte, v any) error {
 	again, err := json.Marshal(v)
 	if err != nil {

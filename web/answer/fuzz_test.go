@@ -17,8 +17,8 @@ var seeds = []string{
 	`{"Approved":true,"approved":true}`, `1e400`, `123456789012345678901234567890`,
 }
 
-// FuzzStrict: what Strict accepts is JSON that encoding/json reads as the same
-// value in every order of members, and no name is lost in it.
+// FuzzStrict: a body that Strict accepts is JSON that encoding/json reads as
+// the same value for every order of members, without losing a name.
 func FuzzStrict(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
@@ -66,8 +66,8 @@ func unmarshal(body []byte, v any) error {
 	return dec.Decode(v)
 }
 
-// FuzzDecode: a body that is accepted is JSON, and its value encodes to a body
-// that decodes to the same value.
+// FuzzDecode: an accepted body is JSON, and its value encodes to a body that
+// decodes to the same value.
 func FuzzDecode(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s))

@@ -31,8 +31,8 @@ func wellKnown() map[reflect.Type]*jsonschema.Schema {
 	}
 }
 
-// infer returns the schema of a Go type, or an error that says why the type needs
-// an explicit schema.
+// infer returns the schema of a Go type, or an error with the reason why the
+// type needs an explicit schema.
 func infer(t reflect.Type) (*jsonschema.Schema, error) {
 	schemas := wellKnown()
 	if err := survey(t, schemas, nil); err != nil {
@@ -49,8 +49,8 @@ func infer(t reflect.Type) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// survey adds the schemas of types whose JSON is text. It refuses types for which
-// an inferred schema would be wrong.
+// survey adds the schemas of types whose JSON is text. survey refuses types for
+// which an inferred schema would be wrong.
 func survey(t reflect.Type, schemas map[reflect.Type]*jsonschema.Schema, above []reflect.Type) error {
 	if schemas[t] != nil {
 		return nil

@@ -8,19 +8,19 @@ import (
 )
 
 // ErrMediaType means that a body has a media type or a charset that the type
-// doesn't take.
+// does not accept.
 var ErrMediaType = errors.New("answer: the media type must be application/json in UTF-8")
 
-// Invalid says what is wrong with a body, to the sender of the body.
+// Invalid describes a problem of a body to its sender.
 //
-// Pointer and Detail may be sent back to the sender. They may repeat names of
-// the body, and Detail may be the text of the type's own Validate method. Error
-// repeats nothing of the body, so it is safe in logs.
+// Pointer and Detail may be sent back to the sender. Pointer and Detail may
+// repeat names of the body, and Detail may be the text of the type's own
+// Validate method. Error repeats nothing of the body, so it is safe in logs.
 type Invalid struct {
-	Pointer string // RFC 6901, "" for the whole body
-	Detail  string // such as "is required"
+	Pointer string // an RFC 6901 pointer; "" for the whole body
+	Detail  string // for example "is required"
 
-	plain string // replaces Detail in Error; "" for Detail itself
+	plain string // replaces Detail in Error; "" keeps Detail
 }
 
 // Error describes the problem without the pointer, whose names come from the
@@ -48,8 +48,8 @@ func Invalids(err error) []Invalid {
 	return nil
 }
 
-// Join returns an error with these problems, in this order, or nil for none. It is
-// for code that checks a part of an answer itself, such as a form.
+// Join returns an error with these problems, in this order, or nil for none.
+// Join is for code that checks a part of an answer itself, such as a form.
 func Join(list []Invalid) error {
 	all := make([]*Invalid, len(list))
 	for i := range list {
@@ -58,7 +58,7 @@ func Join(list []Invalid) error {
 	return join(all)
 }
 
-// many is several problems of one body.
+// many is a list of problems of one body.
 type many []*Invalid
 
 func (m many) Error() string {
@@ -89,16 +89,16 @@ func join(list []*Invalid) error {
 	}
 }
 
-// whole is a problem of the whole body.
+// whole returns a problem of the whole body.
 func whole(detail string) *Invalid { return &Invalid{Detail: detail, plain: "it " + detail} }
 
-// path leads to a place in a body. It becomes a pointer only if there is a problem:
-// a pointer for each place would make the work quadratic.
+// path leads to a place in a body. A path becomes a pointer only if there is a
+// problem, because a pointer for each place would make the work quadratic.
 type path struct {
 	up    *path
 	name  string
 	index int
-	item  bool // index counts if name does not
+	item  bool // index is used if name is not
 }
 
 // maxPointer is the maximum length of a pointer, in bytes.
@@ -106,8 +106,8 @@ const maxPointer = 1 << 10
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// pointer returns the RFC 6901 pointer. If that is longer than maxPointer, it
-// returns the pointer of the nearest place above.
+// pointer returns the RFC 6901 pointer. If the pointer is longer than
+// maxPointer, pointer returns that of the nearest place above.
 func (p *path) pointer() string {
 	var steps []string
 	for ; p != nil; p = p.up {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// messageSchema describes a protobuf message only by its name, because protobuf's
-// JSON mapping allows several forms for most fields.
+// messageSchema describes a protobuf message only by its name, because
+// protobuf's JSON mapping allows several forms for most fields.
 func messageSchema(m proto.Message) *jsonschema.Schema {
 	d := m.ProtoReflect().Descriptor()
 	s := &jsonschema.Schema{Schema: dialect, Title: string(d.FullName()), Description: "The JSON mapping of this protobuf message."}
@@ -28,7 +28,7 @@ func isWellKnown(d protoreflect.MessageDescriptor) bool {
 	return strings.HasPrefix(string(d.FullName()), "google.protobuf.")
 }
 
-// readMessage reads protobuf's JSON mapping.
+// readMessage decodes protobuf's JSON mapping.
 func (d *decoder) readMessage(body []byte, m proto.Message) error {
 	doc, err := parse(body)
 	if err != nil {
@@ -48,7 +48,8 @@ func (d *decoder) readMessage(body []byte, m proto.Message) error {
 	return nil
 }
 
-// readBinary reads the wire format. A schema of the application applies to it too.
+// readBinary decodes the wire format. A schema of the application also applies
+// to the binary form.
 func (d *decoder) readBinary(body []byte, m proto.Message) error {
 	name := string(m.ProtoReflect().Descriptor().FullName())
 	if proto.Unmarshal(body, m) != nil {
@@ -83,8 +84,8 @@ func hasUnknown(m proto.Message) bool {
 	return unknown
 }
 
-// messageNames records names that the message does not have. protojson checks the
-// values.
+// messageNames records names that the message does not have. protojson checks
+// the values.
 func messageNames(d protoreflect.MessageDescriptor, v any, at *path, problems *[]*Invalid) {
 	members, ok := v.(map[string]any)
 	if !ok || isWellKnown(d) {

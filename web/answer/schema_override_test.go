@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// A schema of the application's may be stricter; names of another case and
-// names that the Go type doesn't have are refused whatever it says.
+// A schema of the application may be stricter than the Go type. Names with
+// another case and names that the Go type does not have are always refused.
 func TestSchemaOverride(t *testing.T) {
 	typ := mustFor[tree](t, answer.TypeOptions{Schema: json.RawMessage(`{
 		"$ref": "#/$defs/node",

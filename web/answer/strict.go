@@ -11,14 +11,15 @@ import (
 
 const (
 	maxDepth  = 64
-	maxNumber = 256 // characters of a number
+	maxNumber = 256 // maximum length of a number, in characters
 )
 
-// Strict reports whether body is one JSON value that every reader understands
-// alike. It returns an [*Invalid] where body is not JSON, has text after the
-// value, has a name twice in one object, is not valid UTF-8 (which includes
-// escaped surrogates without a partner), is nested deeper than 64, or has a
-// number that is outside the range of a float64 or longer than 256 characters.
+// Strict checks that body is one JSON value that every reader understands
+// alike. Strict returns an [*Invalid] if body is not JSON, has text after the
+// value, has a name twice in one object, or is nested deeper than 64. Strict
+// also returns one for invalid UTF-8 (including escaped surrogates without a
+// partner), and for a number that is outside the range of a float64 or longer
+// than 256 characters.
 func Strict(body []byte) error {
 	_, err := parse(body)
 	return err
@@ -28,7 +29,7 @@ func Strict(body []byte) error {
 // as int64, uint64 or float64.
 type document struct {
 	root any
-	long bool // it has a number that a float64 may not hold exactly
+	long bool // the document has a number that a float64 may not represent exactly
 }
 
 func parse(body []byte) (document, error) {
@@ -61,7 +62,7 @@ type parser struct {
 	long bool
 }
 
-// next skips white space and returns the byte that follows.
+// next skips white space and returns the following byte.
 func (p *parser) next() byte {
 	for {
 		switch c := p.body[p.at]; c {
@@ -146,7 +147,7 @@ func (p *parser) array(at *path, depth int) (any, error) {
 	return items, nil
 }
 
-// text reads a string, of which the next byte is the first quote.
+// text reads a string. The next byte is its opening quote.
 func (p *parser) text(at *path) (string, error) {
 	p.next()
 	from := p.at
@@ -172,10 +173,10 @@ func (p *parser) text(at *path) (string, error) {
 	return s, nil
 }
 
-// loneSurrogate finds an escape \uD800 to \uDFFF without its partner, which Go
-// would read as U+FFFD.
+// loneSurrogate finds an escape \uD800 to \uDFFF without its partner. Go would
+// read such an escape as U+FFFD.
 func loneSurrogate(raw []byte) bool {
-	unit := func(i int) (uint64, bool) { // of \uXXXX at i
+	unit := func(i int) (uint64, bool) { // the value of \uXXXX at i
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
 			return 0, false
 		}

@@ -19,15 +19,16 @@ import (
 // TypeOptions configures For. The zero value is valid.
 type TypeOptions struct {
 	// Schema is the JSON Schema of the type, in draft 2020-12 and without
-	// references to other documents. It may be stricter than the Go type, with
-	// enum or pattern for example. Names that the Go type doesn't have are
-	// refused whatever the schema says. Defaults to the schema that For infers
-	// from the Go type.
+	// references to other documents. The schema may be stricter than the Go
+	// type, for example with enum or pattern. Names that the Go type does not
+	// have are refused, whatever the schema says. Defaults to the schema that
+	// For infers from the Go type.
 	Schema json.RawMessage
 }
 
 // Type is a result type of activities, with its JSON Schema and a strict
-// decoder. Its methods may be called concurrently. The zero Type is not usable.
+// decoder. The methods of a Type may be called concurrently. The zero Type is
+// not usable.
 type Type struct {
 	name     string
 	schema   json.RawMessage
@@ -37,8 +38,8 @@ type Type struct {
 	goType   reflect.Type
 }
 
-// For returns the Type of T. It returns an error where T can't be a result, and
-// where T needs a schema of its own (see TypeOptions).
+// For returns the Type of T. For returns an error if T cannot be a result, or
+// if T needs an explicit schema (see TypeOptions).
 func For[T any](o TypeOptions) (Type, error) {
 	name, err := async.ResultType[T]()
 	if err != nil {
@@ -72,15 +73,17 @@ func For[T any](o TypeOptions) (Type, error) {
 // async.ResultType.
 func (t Type) Name() string { return t.name }
 
-// Schema returns the JSON Schema of the type. The caller must not change it.
+// Schema returns the JSON Schema of the type. The caller must not change the
+// schema.
 func (t Type) Schema() json.RawMessage { return t.schema }
 
-// Decode returns the value in body, of the Go type that the Type was made of.
+// Decode returns the value in body. The value has the Go type that the Type was
+// made from.
 //
-// It returns ErrMediaType for another media type than application/json, or for
-// a protobuf message application/x-protobuf. It returns an error with one
-// [Invalid] or several (see Invalids) for a body that the type refuses, which
-// includes a value that fails its own Validate method.
+// Decode returns ErrMediaType for a media type other than application/json. For
+// a protobuf message, application/x-protobuf is also accepted. Decode returns
+// an error with one or more [Invalid] values (see Invalids) for a body that the
+// type refuses. A value that fails its own Validate method is such a body.
 func (t Type) Decode(mediaType string, body []byte) (any, error) {
 	if t.decode == nil {
 		return nil, errors.New("answer: the zero Type decodes nothing: make one with For")
@@ -88,10 +91,10 @@ func (t Type) Decode(mediaType string, body []byte) (any, error) {
 	return t.decode(mediaType, body)
 }
 
-// Complete decodes body and completes the activity of c with the value. It
-// returns the errors of Decode, where nothing was accepted, and those of
-// async.Pending.Complete, such as a TypeMismatchError where the activity awaits
-// another type.
+// Complete decodes body and completes the activity of c with the value.
+// Complete returns the errors of Decode, after which nothing was accepted, and
+// those of async.Pending.Complete. One of the latter is a TypeMismatchError if
+// the activity awaits another type.
 func (t Type) Complete(ctx context.Context, c async.Callback, mediaType string, body []byte) error {
 	value, err := t.Decode(mediaType, body)
 	if err != nil {
@@ -100,9 +103,9 @@ func (t Type) Complete(ctx context.Context, c async.Callback, mediaType string, 
 	return t.complete(ctx, c, value)
 }
 
-// Decide adds a note to the journal of c's round and, if f says so, completes the
-// activity with the value that f returns: see async.Pending.Decide. The value must
-// be of the Go type, as Decode returns it.
+// Decide adds a note to the journal of c's round. If f returns a value, Decide
+// also completes the activity with that value: see async.Pending.Decide. The
+// value must be of the Go type, as Decode returns it.
 func (t Type) Decide(ctx context.Context, c async.Callback, n async.Note, f func(notes []async.Note) (value any, done bool, err error)) (done bool, err error) {
 	if t.decide == nil {
 		return false, errors.New("answer: the zero Type decides nothing: make one with For")
@@ -110,15 +113,15 @@ func (t Type) Decide(ctx context.Context, c async.Callback, n async.Note, f func
 	return t.decide(ctx, c, n, f)
 }
 
-// GoType returns the Go type that the Type was made of.
+// GoType returns the Go type that the Type was made from.
 func (t Type) GoType() reflect.Type { return t.goType }
 
 // decoder reads values of one Go type.
 type decoder struct {
-	goType  reflect.Type // the activity's type, perhaps a pointer
-	element reflect.Type // the same without pointers
+	goType  reflect.Type // the activity's type, possibly a pointer
+	element reflect.Type // the same type without pointers
 	schema  schema
-	message proto.Message // an empty one, if T is a protobuf message
+	message proto.Message // an empty message, if T is a protobuf message
 	given   bool          // the application has given the schema
 }
 
@@ -184,8 +187,8 @@ func (d *decoder) decode(mediaType string, body []byte) (any, error) {
 	return d.pointed(v), nil
 }
 
-// pointed returns what v points to, with as many pointers around it as the Go type
-// has.
+// pointed returns the value that v points to, with as many pointers around it
+// as the Go type has.
 func (d *decoder) pointed(v reflect.Value) any {
 	for v.Type() != d.goType && d.goType.Kind() == reflect.Pointer {
 		p := reflect.New(v.Type())
@@ -213,7 +216,8 @@ func (d *decoder) isBinary(mediaType string) (bool, error) {
 	}
 }
 
-// read reads JSON by the rules of the schema, and then by those of the Go type.
+// read decodes JSON by the rules of the schema, and then by those of the Go
+// type.
 func (d *decoder) read(body []byte, v reflect.Value) error {
 	doc, err := parse(body)
 	if err != nil {
@@ -236,8 +240,8 @@ func (d *decoder) read(body []byte, v reflect.Value) error {
 	return nil
 }
 
-// unmarshal is json.Unmarshal with exact numbers, and refuses unknown names. A
-// type's own decoder may panic.
+// unmarshal is like json.Unmarshal, but keeps numbers exact and refuses unknown
+// names. A type's own decoder may panic.
 func unmarshal(body []byte, v any) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -272,8 +276,8 @@ func kindName(t reflect.Type) string {
 	}
 }
 
-// validate calls the Validate method of the value or of its pointer. The text is
-// for the sender: it may repeat the value.
+// validate calls the Validate method of the value or of its pointer. The text
+// of the error is for the sender, and may repeat the value.
 func validate(v any) (err error) {
 	check, ok := v.(interface{ Validate() error })
 	if !ok {

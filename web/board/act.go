@@ -30,10 +30,10 @@ const (
 type order struct {
 	verb    string
 	why     string
-	round   string          // that the caller has seen, or ""
+	round   string          // the round that the caller has seen, or ""
 	result  json.RawMessage // of complete
-	message string          // of fail and reject
-	kind    string          // of fail and reject: the failure's type
+	message string          // the message of fail and reject
+	kind    string          // the failure type of fail and reject
 }
 
 // check refuses an order without a reason.
@@ -53,8 +53,8 @@ type line struct {
 	State  string `json:"state,omitempty" jsonschema:"of the entry now"`
 }
 
-// carryOut performs an order on the entry with this ID. Pages, JSON and the command
-// line all use it, for one entry and for several.
+// carryOut performs an order on the entry with this ID. Pages, JSON and the
+// command line all use this function, for one entry and for several.
 func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o order) (async.Callback, error) {
 	v := verbs[o.verb]
 	c, err := b.hub.Find(ctx, id)
@@ -76,7 +76,7 @@ func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o orde
 	return c, err
 }
 
-// perform checks an order, audits it, and acts.
+// perform checks an order, audits it, and performs the action.
 func (b *Board) perform(ctx context.Context, v verb, c async.Callback, by string, o order) error {
 	if err := o.check(); err != nil {
 		return err
@@ -104,9 +104,9 @@ type operatorNote struct {
 	Why    string `json:"why"`
 }
 
-// act performs an action. The reason becomes a note in the same write, so that the
-// journal contains exactly what happened. If the journal is full, the operator can
-// still act, and the log has the line.
+// act performs an action. The reason becomes a note in the same write, so that
+// the journal contains exactly the actions that took place. If the journal is
+// full, the operator can still act, and the log contains the line.
 func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o order) error {
 	data, err := json.Marshal(operatorNote{o.verb, strings.TrimSpace(o.why)})
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o 
 	return v.do(b, ctx, c, o)
 }
 
-// decodes reports whether the result is of the type that the entry awaits.
+// decodes reports whether the result has the type that the entry awaits.
 func (b *Board) decodes(c async.Callback, o order) error {
 	t, ok := b.types[c.Info().ResultType]
 	if !ok {
@@ -131,7 +131,8 @@ func (b *Board) decodes(c async.Callback, o order) error {
 	return err
 }
 
-// resultOf returns the body of a result. An activity without a result needs none.
+// resultOf returns the body of a result. An activity without a result needs no
+// body.
 func resultOf(t answer.Type, o order) []byte {
 	if name, _ := async.ResultType[async.None](); t.Name() == name && len(bytes.TrimSpace(o.result)) == 0 {
 		return []byte("{}")
@@ -172,8 +173,8 @@ func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callb
 	return l
 }
 
-// shown returns the part of an unknown ID that may be repeated, because it may be a
-// callback ID.
+// shown returns the part of an unknown ID that may be repeated, because the ID
+// may be a callback ID.
 func shown(id string) string {
 	const show = 8
 	if len(id) <= show || !utf8.ValidString(id) {

@@ -16,13 +16,13 @@ import (
 	"github.com/latchkey-go/latchkey/web/board"
 )
 
-// Each action does what it says, by form and by JSON, with the reason in the
+// Each action has its effect, by form and by JSON, and its reason is in the
 // journal and in the audit.
 func TestActions(t *testing.T) {
 	for _, way := range []string{asPage, asJSON} {
 		for verb, tt := range map[string]struct {
 			form, json string
-			settled    bool // needs an entry that Temporal refuses
+			settled    bool // needs an entry with an outcome that Temporal refuses
 			state      async.State
 			outcome    string
 		}{
@@ -75,7 +75,8 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// What an operator types is kept when it is refused, and nothing is accepted.
+// If the board refuses an operator's input, it keeps the typed text and accepts
+// nothing.
 func TestRefusedAnswers(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)
@@ -137,7 +138,7 @@ func TestRound(t *testing.T) {
 	r.do("POST", "/entries/"+id+"/abandon", asJSON, `{"why":"x","round":"`+round+`"}`).want(t, "the round", 200, "ok")
 }
 
-// Bulk acts on the rows that are ticked, and on no others, with a line for each.
+// A bulk action changes only the selected rows, and reports a result for each.
 func TestBulk(t *testing.T) {
 	r := newRig(t)
 	_, one := r.entry(nil)
@@ -183,8 +184,8 @@ func TestAuditPrevents(t *testing.T) {
 	}
 }
 
-// The reason and the action are one write. A process that stops after any number
-// of writes leaves both or neither.
+// The reason and the action are one write. A process that stops after any
+// number of writes leaves both or neither.
 func TestReasonIsOneWrite(t *testing.T) {
 	for _, verb := range []string{"retry", "abandon", "complete", "fail", "reject"} {
 		for writes := range 3 {
@@ -220,7 +221,7 @@ func (s *stopping) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.Store.Put(ctx, e)
 }
 
-// A journal that is full doesn't keep an operator from acting.
+// A full journal does not prevent an operator from acting.
 func TestFullJournal(t *testing.T) {
 	r := newRig(t)
 	c, id := r.entry(nil)
@@ -235,7 +236,8 @@ func TestFullJournal(t *testing.T) {
 	}
 }
 
-// Authorize decides; a panic of it refuses, and a caller that acts needs a name.
+// Authorize decides. A panic of Authorize refuses the caller, and a caller that
+// acts needs a name.
 func TestAuthorize(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)
@@ -261,8 +263,8 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-// Another person's entry doesn't exist: not in a list, not by its address, not in
-// bulk, for no action.
+// An entry that a caller may not view does not exist for that caller: not in a
+// list, not at its address, not in a bulk action, and not for any action.
 func TestAnotherPersonsEntry(t *testing.T) {
 	r := newRig(t)
 	_, mine := r.entry(map[string]string{"team": "mine"})
@@ -304,7 +306,8 @@ func TestAnotherPersonsEntry(t *testing.T) {
 	}
 }
 
-// A type that the board doesn't know can't be completed, but rejected.
+// An activity of a type that the board does not know cannot be completed, but
+// can be rejected.
 func TestUnknownType(t *testing.T) {
 	r := newRig(t, func(o *board.Options) { o.Types = nil })
 	_, id := r.entry(nil)
@@ -322,7 +325,7 @@ func TestNone(t *testing.T) {
 	r.do("POST", "/entries/"+c.Info().ID+"/complete", asJSON, `{"why":"x"}`).want(t, "complete", 200, "ok")
 }
 
-// Requests that must not act do not.
+// Requests that must not act do not act.
 func TestBadRequests(t *testing.T) {
 	r := newRig(t)
 	c, id := r.entry(nil)

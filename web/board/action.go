@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Action is what a caller wants to do. [Options].Authorize decides about it.
+// Action is an action that a caller wants to perform. [Options].Authorize
+// decides about each Action.
 type Action string
 
 const (
@@ -19,15 +20,16 @@ const (
 	Retry Action = "retry"
 	// Abandon ends an entry without delivery: see async.Callback.Abandon.
 	Abandon Action = "abandon"
-	// Answer completes, fails or rejects an activity that waits.
+	// Answer completes, fails or rejects a waiting activity.
 	Answer Action = "answer"
 )
 
-// ErrSignIn is what [Options].Authorize returns for a caller that it does not know.
-// The caller gets 401. Any other error is 403.
+// ErrSignIn is the error that [Options].Authorize returns for a caller that it
+// does not know. The caller then gets 401. For any other error, the caller gets
+// 403.
 var ErrSignIn = errors.New("board: sign in first")
 
-// Errors of the board itself. Their texts are in status.go.
+// Errors of the board itself. The texts of these errors are in status.go.
 var (
 	errHidden      = fmt.Errorf("%w: the caller may not view it", async.ErrNotFound)
 	errForbidden   = errors.New("board: the caller may not do this")
@@ -39,10 +41,10 @@ var (
 	errAudit       = errors.New("board: Options.Audit returned an error")
 )
 
-// verb is an action. Its name is the last part of the address.
+// verb is an action. The name of a verb is the last part of the address.
 type verb struct {
 	action Action
-	bulk   bool // for several entries at once
+	bulk   bool // available for several entries at once
 	do     func(b *Board, ctx context.Context, c async.Callback, o order) error
 }
 
@@ -54,8 +56,8 @@ var verbs = map[string]verb{
 	"reject":   {Answer, false, (*Board).reject},
 }
 
-// useful reports whether an action would change an entry, so that its page offers
-// it.
+// useful reports whether an action would change an entry. The entry's page
+// offers only such actions.
 func (v verb) useful(i async.Info) bool {
 	switch v.action {
 	case Retry:
@@ -69,8 +71,9 @@ func (v verb) useful(i async.Info) bool {
 	}
 }
 
-// decide decides what a caller may do, from the results of Authorize for View and
-// for the action. An entry that may not be viewed does not exist for the caller.
+// decide returns what a caller may do, from the results of Authorize for View
+// and for the action. An entry that may not be viewed does not exist for the
+// caller.
 func decide(a Action, entry bool, by string, view, act error) error {
 	switch {
 	case errors.Is(view, ErrSignIn):
@@ -91,8 +94,9 @@ func decide(a Action, entry bool, by string, view, act error) error {
 	return nil
 }
 
-// permit is the only caller of Authorize: for pages, JSON and the command line, for
-// one entry and for several. The zero Callback stands for the board as a whole.
+// permit is the only caller of Authorize: for pages, JSON and the command line,
+// and for one entry or several. The zero Callback stands for the board as a
+// whole.
 func (b *Board) permit(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error) {
 	by, view := b.ask(ctx, r, View, c)
 	var act error

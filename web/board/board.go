@@ -19,33 +19,36 @@ import (
 
 // Options configures a Board.
 type Options struct {
-	// Authorize decides whether the sender of a request may do something. It
-	// returns the caller's name, which the journal and Audit get, or an error:
-	// ErrSignIn for an unknown caller, any other error for one that may not.
+	// Authorize decides whether the sender of a request may perform an action.
+	// Authorize returns the caller's name, which the journal and Audit get, or
+	// an error: ErrSignIn for an unknown caller, and any other error for a
+	// caller without permission.
 	//
-	// It is called for View and the zero Callback first, for the board as a whole,
-	// and then for each entry that a page shows, so it must be quick. Before an
-	// action it is called for View and for the action. It may be called
-	// concurrently. A caller that may act must have a name. Required.
+	// Authorize is first called for View and the zero Callback, which stands
+	// for the board as a whole. Authorize is then called for each entry that a
+	// page shows, so it must be quick. Before an action, Authorize is called
+	// for View and for the action. Authorize may be called concurrently. A
+	// caller that may act must have a name. Required.
 	Authorize func(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error)
 
-	// Types are the result types that operators may answer with. async.None is
-	// always among them. Defaults to none: entries can then be failed and rejected,
-	// but not completed.
+	// Types are the result types with which operators may answer. async.None is
+	// always one of them. Defaults to no types: entries can then be failed and
+	// rejected, but not completed.
 	Types []answer.Type
 
-	// NoteKinds are the kinds of notes whose data is shown. The data of other notes
-	// may be answers, so only their time, kind and author are shown. The board's own
-	// notes are always shown. Defaults to none.
+	// NoteKinds are the kinds of notes whose data is shown. For other notes,
+	// only time, kind and author are shown, because their data may be answers.
+	// The board's own notes are always shown. Defaults to none.
 	NoteKinds []string
 
 	// Temporal is the address of Temporal's UI, for links, such as
 	// "https://temporal.example.com". Defaults to no links.
 	Temporal string
 
-	// Audit is called before each action, with the name that Authorize returned and
-	// the reason that the caller gave. If it returns an error, the action is not
-	// performed. It may be called concurrently. Defaults to none.
+	// Audit is called before each action, with the name that Authorize returned
+	// and the reason that the caller gave. If Audit returns an error, the
+	// action is not performed. Audit may be called concurrently. Defaults to
+	// none.
 	Audit func(ctx context.Context, by string, a Action, c async.Callback, why string) error
 
 	// Logger gets a line for each action at info level, without the reason, and
@@ -54,13 +57,13 @@ type Options struct {
 }
 
 // Board is an http.Handler: see the package's documentation for its addresses.
-// Its methods may be called concurrently.
+// The methods of a Board may be called concurrently.
 type Board struct {
 	hub         *async.Hub
 	authorize   func(ctx context.Context, r *http.Request, a Action, c async.Callback) (string, error)
 	audit       func(ctx context.Context, by string, a Action, c async.Callback, why string) error
 	types       map[string]answer.Type
-	bodies      map[string]answer.Type // of actions, by verb
+	bodies      map[string]answer.Type // the body types of actions, by verb
 	bulkBody    answer.Type
 	noteKinds   []string
 	temporal    *url.URL // nil: no links
@@ -69,9 +72,9 @@ type Board struct {
 	openAPI     json.RawMessage
 }
 
-// New returns a board of the hub's store, or says which option is wrong. The hub
-// needs no completer: without one the board accepts answers, and a hub of another
-// process delivers them.
+// New returns a board of the hub's store, or an error that names the wrong
+// option. The hub needs no completer. A board without a completer accepts
+// answers, and a hub of another process delivers them.
 func New(h *async.Hub, o Options) (*Board, error) {
 	switch {
 	case h == nil:
@@ -111,7 +114,7 @@ func New(h *async.Hub, o Options) (*Board, error) {
 }
 
 // OpenAPI returns the OpenAPI 3.1 document of the JSON API. The caller must not
-// change it.
+// change the document.
 func (b *Board) OpenAPI() json.RawMessage { return b.openAPI }
 
 // route is an address of the board.
@@ -120,7 +123,7 @@ type route struct {
 	serve  func(b *Board, x *exchange)
 }
 
-// routeOf finds the route of a path, and the entry and the verb in it.
+// routeOf finds the route of a path, with the entry and the verb in the path.
 func routeOf(p string) (_ route, id, verb string, known bool) {
 	parts := strings.Split(strings.TrimPrefix(p, "/"), "/")
 	switch {
@@ -147,9 +150,9 @@ func routeOf(p string) (_ route, id, verb string, known bool) {
 type exchange struct {
 	w    http.ResponseWriter
 	r    *http.Request
-	json bool   // the caller wants JSON, not a page
+	json bool   // the caller wants JSON, and not a page
 	root string // relative path from this address to the board's: "", "../" or "../../"
-	id   string // of the entry in the address
+	id   string // ID of the entry in the address
 	verb string // in the address
 	by   string // the caller's name
 }
@@ -199,7 +202,7 @@ func (b *Board) showOpenAPI(x *exchange) {
 	x.reply(http.StatusOK, "application/json", b.openAPI)
 }
 
-// checkTemporal returns the address of Temporal's UI, or nil for none.
+// checkTemporal returns the address of Temporal's UI, or nil if there is none.
 func checkTemporal(address string) (*url.URL, error) {
 	if address == "" {
 		return nil, nil

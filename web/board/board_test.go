@@ -40,7 +40,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// The lists show entries where they belong, with what goes wrong and what to do.
+// Each list shows the right entries, with their trouble and what to do.
 func TestLists(t *testing.T) {
 	r := newRig(t)
 	_, waiting := r.entry(map[string]string{"team": "red"})
@@ -71,7 +71,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// Nothing needs attention for a first failure that hubs retry anyway.
+// A first failure that hubs retry anyway needs no attention.
 func TestPatience(t *testing.T) {
 	r := newRig(t)
 	r.temporal.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error { return errors.New("unavailable") }
@@ -87,7 +87,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// How an end is known is said in the words of each end.
+// The page says in a sentence how each kind of end is known.
 func TestEvidence(t *testing.T) {
 	r := newRig(t)
 	for end, status := range map[string]completer.Status{
@@ -145,7 +145,8 @@ func TestFilters(t *testing.T) {
 	r.page("/all?label=team%3Dred&age=").wantPage(t, "the form keeps what was typed", 200, `value="team=red"`, "details open")
 }
 
-// A page may be empty and have a next one; all pages together have each entry once.
+// A page may be empty and have a next one; all pages together have each entry
+// once.
 func TestPaging(t *testing.T) {
 	r := newRig(t)
 	want := make(map[string]bool)
@@ -181,7 +182,7 @@ func TestPaging(t *testing.T) {
 	r.page("/all?limit=2").wantPage(t, "a page with a next one", 200, "Next", "after=")
 }
 
-// A board works below any path, with links that are relative.
+// A board works below any path, because its links are relative.
 func TestMounts(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)
@@ -207,7 +208,7 @@ func TestMounts(t *testing.T) {
 	}
 }
 
-// Only pages on which nothing is typed refresh themselves.
+// Only pages without input fields refresh themselves.
 func TestRefresh(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)
@@ -222,7 +223,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// HTML in what applications name is text on the page.
+// HTML in names of the application appears as text on the page.
 func TestHTMLIsText(t *testing.T) {
 	r := newRig(t)
 	const evil = `"><script>alert(1)</script><b>`
@@ -260,7 +261,7 @@ func TestProblemIsNoList(t *testing.T) {
 	}
 }
 
-// The journal shows data of the kinds that are named, and of no others.
+// The journal shows the data of the named kinds of notes only.
 func TestNoteKinds(t *testing.T) {
 	r := newRig(t, func(o *board.Options) { o.NoteKinds = []string{"comment"} })
 	c, id := r.entry(nil)

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	maxBody     = 8 << 20 // a result of the largest blob limit, as a form encodes it
+	maxBody     = 8 << 20 // enough for a form with a result of the largest blob limit
 	bodyTimeout = 10 * time.Second
 )
 
-// The bodies of actions, as JSON. Forms have the same names.
+// The bodies of actions, as JSON. Forms use the same names.
 type (
 	bareBody struct {
 		Why   string `json:"why" jsonschema:"the reason, which the journal keeps"`
@@ -87,7 +87,7 @@ func (x *exchange) readBody() (mediaType string, body []byte, err error) {
 	if x.r.ContentLength > maxBody {
 		return "", nil, &http.MaxBytesError{Limit: maxBody}
 	}
-	// A recorder of a test has no deadlines, and its bodies are complete.
+	// A test's recorder has no deadlines, and its bodies are complete.
 	deadlines := http.NewResponseController(x.w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
@@ -99,7 +99,8 @@ func (x *exchange) readBody() (mediaType string, body []byte, err error) {
 	return mediaType, body, nil
 }
 
-// readForm reads a form. It refuses unknown fields. All but row appear once.
+// readForm reads a form. readForm refuses unknown fields. Each field except row
+// appears once.
 func readForm(body []byte, verb string) (url.Values, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -113,8 +114,8 @@ func readForm(body []byte, verb string) (url.Values, error) {
 	return form, nil
 }
 
-// readOrder reads the body of an action on one entry. typed is the content of a
-// form, for a page that shows it again.
+// readOrder reads the body of an action on one entry. typed is the content of
+// the form; a page shows it again after an error.
 func (b *Board) readOrder(x *exchange) (o order, typed url.Values, err error) {
 	mediaType, body, err := x.readBody()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// However many entries a filter matches or misses, a page is bounded: it looks at
-// 10,000 entries at most, and says where to continue.
+// A page is bounded, however many entries a filter matches or misses: it looks
+// at 10,000 entries at most, and says where to continue.
 func TestBounded(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)

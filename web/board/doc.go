@@ -1,7 +1,8 @@
-// Package board shows operators what a store has, and lets them act on it.
+// Package board shows operators the entries of a store, and lets them act on
+// the entries.
 //
-// [New] makes an http.Handler of pages and of a JSON API. Both have the same
-// addresses: a request with "Accept: application/json" gets JSON.
+// [New] returns an http.Handler for pages and a JSON API. Pages and API have
+// the same addresses: a request with "Accept: application/json" gets JSON.
 //
 //	GET  /                     what needs attention
 //	GET  /waiting              entries that wait for an answer, oldest first
@@ -20,17 +21,18 @@
 //
 // # Authorization
 //
-// [Options].Authorize decides about each entry and each [Action]. Pages, JSON and
-// the command line (cmd/latchkey) go through one function that asks it. An entry
-// that a caller may not view does not exist for that caller.
+// [Options].Authorize decides about each entry and each [Action]. Pages, JSON
+// and the command line (cmd/latchkey) use one function that calls Authorize. An
+// entry that a caller may not view does not exist for that caller.
 //
 // # Actions
 //
-// GET and HEAD never act. Each action needs a reason. [Options].Audit gets it before
-// the action, and the journal of the entry's round keeps it as a note.
+// GET and HEAD never act. Each action needs a reason. [Options].Audit gets the
+// reason before the action, and the journal of the entry's round keeps it as a
+// note.
 //
 // # Secrets
 //
-// The board never shows task tokens, outcomes or callback IDs. The ID of an entry
-// answers nothing.
+// The board never shows task tokens, outcomes or callback IDs. The ID of an
+// entry does not authorize an answer.
 package board

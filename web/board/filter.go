@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	// lookFor limits the time that a page spends in the store, and maxLook the
-	// entries that it reads. A page makes no further call if one like its slowest
-	// would end later. If it is not full by then, it has a link that continues.
+	// lookFor is the maximum time that a page spends in the store. maxLook is
+	// the maximum number of entries that it reads. A page makes no further call
+	// if one like its slowest would end later. If the page is not full by then, it
+	// has a link that continues.
 	lookFor = 120 * time.Millisecond
 	maxLook = 10_000
 
-	// lookStep is the number of entries after which the time is looked at: those of
-	// one call of the store.
+	// lookStep is the number of entries after which find checks the time. This
+	// is the number of entries of one call of the store.
 	lookStep = 256
 
 	pageLimit = 500 // of async.Query
@@ -55,7 +56,7 @@ type filter struct {
 	limit  int
 	watch  bool
 	labels []string   // as given
-	values url.Values // all of them, for links
+	values url.Values // all parameters, for links
 }
 
 // badFilter is an invalid parameter.
@@ -65,7 +66,7 @@ func (e *badFilter) Error() string { return "board: " + e.detail }
 
 func bad(format string, args ...any) error { return &badFilter{fmt.Sprintf(format, args...)} }
 
-// parameters are the parameters of a list. Empty ones count as absent.
+// parameters are the parameters of a list. Empty parameters count as absent.
 var parameters = []string{"state", "namespace", "type", "result", "workflow", "key", "label", "class", "age", "after", "limit", "watch"}
 
 // readFilter reads the parameters of a list's address.
@@ -101,7 +102,7 @@ func readFilter(l list, raw string) (filter, error) {
 // states are the values of the parameter state.
 var states = map[string]async.State{"waiting": async.Waiting, "settled": async.Settled, "ended": async.Closed, "closed": async.Closed}
 
-// set applies one parameter.
+// set applies one parameter to the filter.
 func (f *filter) set(l list, name, v string) (err error) {
 	switch name {
 	case "state":
@@ -150,7 +151,7 @@ func (f *filter) set(l list, name, v string) (err error) {
 	return nil
 }
 
-// parseAge is time.ParseDuration with days.
+// parseAge is like time.ParseDuration, but also accepts days.
 func parseAge(v string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(v, "d"); ok {
 		n, err := strconv.Atoi(days)

@@ -32,10 +32,12 @@ type Decision struct {
 
 func (Decision) ResultType() string { return "expenses.Decision" }
 
-// secret is in every answer that tests give, and in nothing that the board says.
+// secret is in every answer that tests give, and must be in no output of the
+// board.
 const secret = "s3cret-answer"
 
-// rig is a board, what it stands on, and all that it has said and logged.
+// rig is a board with its hub and store, and with all of its output and log
+// lines.
 type rig struct {
 	t        *testing.T
 	temporal *asynctest.Completer
@@ -49,7 +51,7 @@ type rig struct {
 	secrets []string
 	said    strings.Builder
 	audits  []string
-	refuse  func(a board.Action, c async.Callback) error // nil: everything is allowed
+	refuse  func(a board.Action, c async.Callback) error // nil if every action is allowed
 	by      string
 }
 
@@ -103,7 +105,7 @@ func mustFor[T any](t testing.TB) answer.Type {
 	return typ
 }
 
-// start runs an activity up to where it waits for a T.
+// start runs an activity until it waits for a T.
 func start[T any](r *rig, o async.StartOptions) async.Callback {
 	r.t.Helper()
 	var cb async.Callback
@@ -124,21 +126,21 @@ func start[T any](r *rig, o async.StartOptions) async.Callback {
 	return cb
 }
 
-// plant adds what the board must not say.
+// plant adds a text that the board must not show.
 func (r *rig) plant(secrets ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.secrets = append(r.secrets, secrets...)
 }
 
-// entry is one that waits for a Decision.
+// entry starts an activity that waits for a Decision.
 func (r *rig) entry(labels map[string]string) (c async.Callback, id string) {
 	r.t.Helper()
 	c = start[Decision](r, async.StartOptions{Labels: labels})
 	return c, c.Info().ID
 }
 
-// settled is an entry whose outcome Temporal refuses.
+// settled returns an entry whose outcome Temporal refuses.
 func (r *rig) settled() (c async.Callback, id string) {
 	r.t.Helper()
 	c, id = r.entry(nil)
@@ -149,7 +151,7 @@ func (r *rig) settled() (c async.Callback, id string) {
 	return c, id
 }
 
-// info is the entry now.
+// info returns the current Info of the entry.
 func (r *rig) info(id string) async.Info {
 	r.t.Helper()
 	c, err := r.hub.Find(r.t.Context(), id)
@@ -172,7 +174,7 @@ func (r *rig) notes(id string) []string {
 	return list
 }
 
-// wantNoLeak looks for secrets in all that was said and logged.
+// wantNoLeak searches all output and log lines for secrets.
 func (r *rig) wantNoLeak() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,7 +186,7 @@ func (r *rig) wantNoLeak() {
 	}
 }
 
-// response is what the board said.
+// response is a response of the board.
 type response struct {
 	status int
 	header http.Header
@@ -226,7 +228,8 @@ const (
 	asJSON = "application/json"
 )
 
-// do sends a request. A body that begins with { is JSON, any other one is a form.
+// do sends a request. A body that begins with { is sent as JSON, and any other
+// body as a form.
 func (r *rig) do(method, path, accept, body string, header ...string) response {
 	r.t.Helper()
 	var in io.Reader

@@ -20,7 +20,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// finding is a Temporal that knows every activity that is adopted.
+// finding is a fake of Temporal that finds every activity to be adopted.
 type finding struct{ *asynctest.Completer }
 
 func (finding) Find(_ context.Context, t completer.Target) (completer.Found, error) {
@@ -30,8 +30,9 @@ func (finding) Find(_ context.Context, t completer.Target) (completer.Found, err
 	return completer.Found{Target: t, Attempt: 1, HeartbeatTimeout: time.Minute, Deadline: now.Add(time.Hour), Status: completer.Status{Pending: true, Running: true, Started: t.Started}}, nil
 }
 
-// planted is an entry of an activity whose token, callback ID, heartbeat details
-// and votes are secrets. Each is looked for in several encodings.
+// planted is an entry of an activity whose token, callback ID, heartbeat
+// details and votes are secrets. The test searches for each secret in several
+// encodings.
 func (r *rig) planted(h *async.Hub, name string) (p async.Pending[Decision], id string) {
 	r.t.Helper()
 	token := "t0ken-" + name + "-of-the-task"
@@ -54,8 +55,8 @@ func (r *rig) planted(h *async.Hub, name string) (p async.Pending[Decision], id 
 	return p, id
 }
 
-// Neither a token, nor an answer, nor details, nor a callback ID is in a page, a
-// JSON document, a header or a log line, in any state and after any action.
+// No token, answer, detail or callback ID is in a page, a JSON document, a
+// header or a log line. The rule holds in every state and after every action.
 func TestNothingLeaks(t *testing.T) {
 	r := newRig(t)
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -11,8 +11,8 @@ import (
 
 type object = map[string]any
 
-// openAPI describes the JSON API. Its schemas are those of the Go types that are
-// sent and read.
+// openAPI describes the JSON API. The document has the schemas of the Go types
+// that the API sends and reads.
 func openAPI(bodies map[string]answer.Type, bulk answer.Type, results []answer.Type) (json.RawMessage, error) {
 	schemas := object{
 		"Reason": bodies["retry"].Schema(), "Complete": bodies["complete"].Schema(), "Fail": bodies["fail"].Schema(), "Bulk": bulk.Schema(),

@@ -10,7 +10,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// apiDocument is an OpenAPI document as far as responses are held to it.
+// apiDocument is the part of an OpenAPI document that tests compare with
+// responses.
 type apiDocument struct {
 	OpenAPI string
 	Paths   map[string]map[string]struct {
@@ -34,7 +35,7 @@ func readAPI(t *testing.T, doc json.RawMessage) *apiDocument {
 
 var entryPath = regexp.MustCompile(`^/entries/[^/]*`)
 
-// check holds a response to what the document says of its path and status.
+// check compares a response with the document, for its path and status.
 func (d *apiDocument) check(t *testing.T, method, path string, a response) {
 	t.Helper()
 	if method == "HEAD" {
@@ -84,8 +85,8 @@ func (d *apiDocument) resolve(t *testing.T, schema json.RawMessage) *jsonschema.
 	return r
 }
 
-// Every address of the package's documentation is in the document, and the bodies
-// are described.
+// The document has every address of the package's documentation, and describes
+// the bodies.
 func TestOpenAPI(t *testing.T) {
 	r := newRig(t)
 	if r.api.OpenAPI != "3.1.0" {

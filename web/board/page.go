@@ -30,7 +30,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"title":  func(verb string) string { return titles[verb] },
 }).ParseFS(files, "templates/*.html"))
 
-// page has the data of every page.
+// page contains the data of every page.
 type page struct {
 	Title   string
 	Nav     string // the address of the list, or "entry", "counts", "results", "problem"
@@ -68,16 +68,16 @@ func (p listPage) Narrow() bool { return p.Filter.narrow() }
 // Watch reports whether the page refreshes itself.
 func (p listPage) Watch() bool { return p.Filter.watch }
 
-// Labels are the label parameters, for the form.
+// Labels returns the label parameters, for the form.
 func (p listPage) Labels() []string { return p.Filter.labels }
 
-// Value is a parameter, for the form.
+// Value returns a parameter, for the form.
 func (p listPage) Value(name string) string { return p.Filter.values.Get(name) }
 
 // States reports whether the list has entries in several states.
 func (p listPage) States() bool { return p.List.state == 0 }
 
-// StateNames are the values of the parameter state.
+// StateNames returns the values of the parameter state.
 func (p listPage) StateNames() []string { return []string{"waiting", "settled", "ended"} }
 
 // About describes the list.
@@ -86,12 +86,12 @@ func (p listPage) About() string { return p.List.about }
 type entryPage struct {
 	page
 	Entry   entryView
-	Typed   url.Values // of a refused form
+	Typed   url.Values // the typed text of a refused form
 	Verb    string     // of that form
 	Problem *problem
 }
 
-// Was is the text that was typed in a field of the form of a verb.
+// Was returns the text that was typed in a field of the form of a verb.
 func (p entryPage) Was(verb, field string) string {
 	if verb != p.Verb {
 		return ""
@@ -99,7 +99,7 @@ func (p entryPage) Was(verb, field string) string {
 	return p.Typed.Get(field)
 }
 
-// Facts are the rows of the table, without empty ones.
+// Facts returns the rows of the table, without empty ones.
 func (p entryPage) Facts() []fact {
 	e := p.Entry
 	list := []fact{
@@ -128,7 +128,7 @@ func (p entryPage) Facts() []fact {
 	return filled(list)
 }
 
-// Times are the times of the entry.
+// Times returns the times of the entry.
 func (p entryPage) Times() []fact {
 	e := p.Entry
 	return filled([]fact{
@@ -194,9 +194,9 @@ func (x *exchange) render(status int, name string, data any) {
 	x.reply(status, "text/html; charset=utf-8", body.Bytes())
 }
 
-// words is a name with places where a narrow page may break it: between the words of
-// CamelCase, and after punctuation. Browsers break it elsewhere only if a part does
-// not fit.
+// words is a name with places where a narrow page may break it: between the
+// words of CamelCase, and after punctuation. Browsers break the text elsewhere
+// only if a part does not fit.
 func words(name string) template.HTML {
 	var b strings.Builder
 	last := rune(0)
@@ -210,7 +210,7 @@ func words(name string) template.HTML {
 	return template.HTML(b.String()) // #nosec G203: each rune is escaped
 }
 
-// htmlTime is an element with a time and how long ago it is.
+// htmlTime returns an element with a time and its distance from now.
 func htmlTime(t *time.Time) template.HTML {
 	if t == nil {
 		return ""

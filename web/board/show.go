@@ -97,7 +97,8 @@ func (b *Board) view(x *exchange) (async.Callback, error) {
 	return c, nil
 }
 
-// whole is the view of one entry, with its journal and the permitted actions.
+// whole returns the view of one entry, with its journal and the permitted
+// actions.
 func (b *Board) whole(x *exchange, c async.Callback) entryView {
 	i := c.Info()
 	v := viewOf(c, time.Now())
@@ -152,8 +153,9 @@ type groupView struct {
 	Link         string     `json:"-"`
 }
 
-// showCounts serves the shared snapshot of the hub. It is not filtered by what the
-// caller may view: Authorize decides about the board as a whole.
+// showCounts serves the shared snapshot of the hub. The snapshot includes
+// entries that the caller may not view: Authorize decides about the board as a
+// whole.
 func (b *Board) showCounts(x *exchange) {
 	watch, other := x.r.URL.RawQuery == "watch=1", x.r.URL.RawQuery != ""
 	if other && !watch {
@@ -180,7 +182,7 @@ func (b *Board) showCounts(x *exchange) {
 	x.render(http.StatusOK, "counts", p)
 }
 
-// groupLink leads to the entries of a group.
+// groupLink returns a link to the entries of a group.
 func groupLink(g async.Group) string {
 	address, q := map[async.State]string{async.Waiting: "waiting", async.Settled: "settled", async.Closed: "ended"}[g.State], url.Values{}
 	if g.ActivityType != "" {

@@ -41,8 +41,8 @@ type bodyProblem struct {
 	Detail  string `json:"detail"`
 }
 
-// verdicts are the board's own errors, and errors with another meaning for an
-// operator than for a caller. webhook.Status has the others.
+// verdicts are the board's own errors, and errors with a different meaning for
+// operators. webhook.Status has the other errors.
 var verdicts = []struct {
 	err    error
 	status int
@@ -96,7 +96,7 @@ func problemOf(err error) problem {
 	return p
 }
 
-// details are texts by the codes of webhook.Status.
+// details contains texts by the codes of webhook.Status.
 var details = map[string]string{
 	"unavailable":    "The store could not be read or written now, or a newer release wrote the entry. See the log. If this was an action, it may have been performed; repeat it.",
 	"invalid":        "The body was refused, and nothing was accepted.",
@@ -133,7 +133,7 @@ func (b *Board) refuse(x *exchange, err error) {
 // replyJSON answers with a value.
 func (x *exchange) replyJSON(status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // cannot fail: it consists of strings, numbers and times
+	if err != nil { // cannot fail, because it consists of strings, numbers and times
 		status, body = http.StatusInternalServerError, nil
 	}
 	x.reply(status, "application/json", body)
@@ -148,12 +148,12 @@ func (x *exchange) reply(status int, mediaType string, body []byte) {
 	_, _ = x.w.Write(body) // the caller may be gone
 }
 
-// guarding are the headers of every response. Their slices are shared, and have no
-// room to append to.
+// guarding contains the headers of every response. The slices are shared, and
+// have no room to append to.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
-	"Referrer-Policy":         {"same-origin"}, // with no-referrer a form's POST has no Origin
+	"Referrer-Policy":         {"same-origin"}, // with no-referrer, a form's POST has no Origin
 	"X-Content-Type-Options":  {"nosniff"},
 	"X-Frame-Options":         {"DENY"},
 	"X-Robots-Tag":            {"noindex, nofollow"},

@@ -8,7 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// An entry that is damaged or of a newer release is left alone, and counted.
+// An entry that is damaged or that a newer release wrote is not changed, but
+// counted.
 func TestUnreadable(t *testing.T) {
 	r := newRig(t)
 	_, fine := r.entry(nil)

@@ -16,8 +16,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// entryView is an entry as pages and JSON show it. It contains no task token, no
-// outcome and no callback ID.
+// entryView is an entry as pages and JSON show it. An entryView contains no
+// task token, no outcome and no callback ID.
 type entryView struct {
 	ID        string `json:"id" jsonschema:"of the entry: nothing can be answered with it"`
 	Round     string `json:"round" jsonschema:"changes when the activity asks again"`
@@ -139,14 +139,14 @@ func signalsOf(i async.Info) (list []string) {
 // classOf returns the class of an entry's trouble, or "".
 func classOf(i async.Info) string { return i.Class }
 
-// Unsuccessful tries that need attention.
+// The number of failed tries after which an entry needs attention.
 const (
 	manyTries  = 3
 	longSettle = time.Minute
 )
 
-// attention describes an entry's trouble and what to do. It returns "" if all is
-// well, and while hubs have only begun to retry.
+// attention describes the trouble of an entry and what to do. attention returns
+// "" if the entry has no trouble, and while hubs have only begun to retry.
 func attention(i async.Info, now time.Time) string {
 	switch class := i.Class; {
 	case class == "":
@@ -175,7 +175,7 @@ func attention(i async.Info, now time.Time) string {
 	return ""
 }
 
-// evidence returns how the activity ended, and how the hub knows it.
+// evidence returns how the activity ended, and how the hub knows this.
 func evidence(i async.Info) (end, text string) {
 	if i.State != async.Closed {
 		return "", ""
@@ -198,7 +198,7 @@ func evidence(i async.Info) (end, text string) {
 	}
 }
 
-// journal returns the notes of the round, with the data of some kinds only.
+// journal returns the notes of the round, with the data of only some kinds.
 func (b *Board) journal(c async.Callback) (list []noteView) {
 	for _, n := range c.Notes() {
 		v := noteView{At: n.At.UTC(), Kind: n.Kind, By: n.By}
@@ -260,7 +260,7 @@ func ago(t, now time.Time) string {
 	return span(now.Sub(t)) + " ago"
 }
 
-// Name is the name of an entry in a row.
+// Name returns the name of an entry in a row.
 func (v entryView) Name() string {
 	return cmp.Or(v.ActivityType, "an early result")
 }

@@ -25,7 +25,7 @@ type input struct {
 	to      string // of a delegation
 }
 
-// Names in a form that are the inbox's own.
+// Names that the inbox uses for its own fields in a form.
 const (
 	fieldDo      = "_do"
 	fieldComment = "_comment"
@@ -33,18 +33,18 @@ const (
 	fieldName    = "_name"
 )
 
-// Decide acts for a person on the request with this name: the path that Post
-// returned, or a callback ID. It is for adapters, such as one for a chat, which
-// have made sure who the person is. The form has the fields of the result type by
-// their JSON names, with JSON values for booleans, numbers and choices, and
-// perhaps "_comment". With "_do" it claims, releases, delegates (to "_to") or
-// comments. Repeats change nothing.
+// Decide performs a person's action on the request with this name: the path
+// that Post returned, or a callback ID. Decide is for adapters, for example to
+// a chat system, that have authenticated the person. The form has the fields of
+// the result type by their JSON names, and may have "_comment". Booleans,
+// numbers and choices have JSON values. With "_do", the form claims, releases,
+// delegates (to "_to") or comments. Repeats change nothing.
 //
-// The same rules hold as on the pages. A [Refusal] says which one refuses, and an
-// error with answer.Invalids what is wrong with the form: nothing was changed, and
-// both may be shown to the person. Other errors are those of
-// async.Pending.Decide; webhook.Status gives their HTTP status. ErrSettled means
-// that the request was decided before.
+// The same rules apply as on the pages. A [Refusal] names the rule that refuses
+// the action. An error with answer.Invalids describes the problems of the form.
+// In both cases nothing was changed, and the error may be shown to the person.
+// Other errors come from async.Pending.Decide; webhook.Status returns their
+// HTTP status. ErrSettled means that the request was decided before.
 func (x *Inbox) Decide(ctx context.Context, callback string, p Person, form url.Values) error {
 	p.Link = false
 	if problem := checkWho(p.ID); problem != "" {
@@ -109,8 +109,8 @@ func ownInput(sent url.Values) (input, error) {
 	return in, problems.err()
 }
 
-// act is the only function that changes anything. It returns the journal after the
-// action.
+// act is the only function that changes the journal or the outcome. act returns
+// the journal after the action.
 func (x *Inbox) act(ctx context.Context, c async.Callback, p Person, in input) (j journal, err error) {
 	defer func() { x.logAction(ctx, c, p, in.do, err) }()
 	f, err := x.formOf(c)
@@ -174,7 +174,7 @@ func (x *Inbox) act(ctx context.Context, c async.Callback, p Person, in input) (
 	return j, err
 }
 
-// by is the author of a note.
+// by returns the author of a note.
 func (p Person) by() string {
 	if p.Link {
 		return p.String()
@@ -192,8 +192,8 @@ func indexOf(notes []async.Note, n async.Note) int {
 	return len(notes)
 }
 
-// concise returns a person as a note stores it: with only those groups that matter
-// for the request.
+// concise returns a person as a note stores it: with only those groups that
+// matter for the request.
 func (j *journal) concise(p Person) Person {
 	p.Groups = slices.DeleteFunc(slices.Clone(p.Groups), func(g string) bool {
 		return !slices.Contains(j.request.For, g) && !j.seats[g]

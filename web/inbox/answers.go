@@ -39,11 +39,11 @@ func (f *form) members(body json.RawMessage) (members map[string]json.RawMessage
 	if f.whole {
 		return map[string]json.RawMessage{wholeName: body}
 	}
-	_ = json.Unmarshal(body, &members) // it was decoded before
+	_ = json.Unmarshal(body, &members) // the answer was decoded before
 	return members
 }
 
-// text is a value for people.
+// text returns a value as text for people.
 func (f field) text(literal json.RawMessage) string {
 	switch f.Kind {
 	case isBool, isChoice:

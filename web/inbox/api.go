@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// requestJSON is a request for programs.
+// requestJSON is a request as programs see it.
 type requestJSON struct {
 	Item            string     `json:"item"`
 	Request         Request    `json:"request"`
@@ -36,7 +36,7 @@ type voteJSON struct {
 	Comment string    `json:"comment,omitempty"`
 }
 
-// actionJSON is an action of a program.
+// actionJSON is an action that a program sends.
 type actionJSON struct {
 	Do      action          `json:"do,omitempty"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
@@ -109,7 +109,7 @@ func readAction(r *http.Request) (input, error) {
 	return in, err
 }
 
-// json is the view for programs.
+// json returns the view for programs.
 func (v requestView) json(c async.Callback) requestJSON {
 	j := read(c.Notes())
 	_, by, _ := j.tally()
@@ -135,7 +135,7 @@ func (x *Inbox) problem(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", "5")
 	}
 	b, marshalErr := json.Marshal(p)
-	if marshalErr != nil { // cannot fail: it consists of strings and numbers
+	if marshalErr != nil { // cannot fail, because it consists of strings and numbers
 		status = http.StatusInternalServerError
 	}
 	x.write(w, status, "application/problem+json", b)

@@ -1,4 +1,5 @@
-// Package inbox serves pages on which people decide what activities wait for.
+// Package inbox serves pages on which people decide. The decisions of these
+// people are the results of waiting activities.
 //
 // The activity posts a request in the function of async.Start:
 //
@@ -14,16 +15,17 @@
 //		})
 //	}
 //
-// The request is a note in the journal of the round, and so is everything that
-// people do with it: votes, claims, delegations and comments. The vote that
-// decides and the outcome are one write. There is no other place that keeps state.
+// The request is a note in the journal of the round. Every action of people on
+// the request is also a note: votes, claims, delegations and comments. The
+// deciding vote and the outcome are one write. The inbox keeps no other state.
 //
 // # Ways in
 //
 // A person acts on a page after sign-in (Options.Identify), through the same
-// addresses with JSON, by a sealed link without sign-in (Inbox.Link), or through
-// an adapter that calls Inbox.Decide, such as one for a chat. One function decides
-// for all of them what a person may do. GET and HEAD never act.
+// addresses with JSON, by a sealed link without sign-in (Inbox.Link), or
+// through an adapter that calls Inbox.Decide, for example for a chat system.
+// For all of these ways, one function decides what a person may do. GET and
+// HEAD never act.
 //
 // # Rules
 //
@@ -34,10 +36,11 @@
 //   - Request.Needs people must give the same answer. People may change their
 //     answer until then.
 //   - Options.May is the application's own rule.
-//   - With Needs of 1 a person may claim a request. Others can't answer until it is
-//     released; they may take the claim over, and the journal shows it.
+//   - With Needs of 1 a person may claim a request. Others cannot answer until
+//     the claim is released; they may take over the claim, and the journal
+//     shows this.
 //
-// A link is for its addressee: it counts as that person in For, NotBy and Needs,
-// however many people it was forwarded to. The journal says "link for
+// A link belongs to its addressee. In For, NotBy and Needs it counts as that
+// person, even if it was forwarded to many people. The journal says "link for
 // ada@example.com, says Ada".
 package inbox

@@ -29,7 +29,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// Decision is what most tests ask for.
+// Decision is the result type of most tests.
 type Decision struct {
 	Approved bool         `json:"approved"`
 	Limit    int64        `json:"limit,omitempty" jsonschema:"the limit in cents"`
@@ -43,7 +43,7 @@ func (Decision) ResultType() string { return "expenses.Decision" }
 
 func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
-// people are the directory of the tests.
+// people is the directory of the tests.
 var people = map[string]inbox.Person{
 	"ada": {ID: "ada", Name: "Ada", Groups: []string{"finance"}},
 	"bob": {ID: "bob", Name: "Bob", Groups: []string{"finance", "managers"}},
@@ -51,7 +51,7 @@ var people = map[string]inbox.Person{
 	"eve": {ID: "eve", Name: "Eve", Groups: []string{"finance"}},
 }
 
-// rig is an inbox and what it stands on.
+// rig is an inbox with its hub and store.
 type rig struct {
 	t        *testing.T
 	temporal *asynctest.Completer
@@ -64,7 +64,7 @@ type rig struct {
 
 	mu     sync.Mutex
 	people map[string]inbox.Person // may change
-	shown  strings.Builder         // everything that was answered
+	shown  strings.Builder         // all responses
 	ids    []string                // callback IDs, which must not be shown
 }
 
@@ -143,7 +143,7 @@ func (r *rig) lookup(_ context.Context, id string) (inbox.Person, error) {
 	return p, nil
 }
 
-// regroup puts a person into other groups.
+// regroup moves a person to other groups.
 func (r *rig) regroup(id string, groups ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +152,7 @@ func (r *rig) regroup(id string, groups ...string) {
 	r.people[id] = p
 }
 
-// posted is a request that waits.
+// posted is a waiting request.
 type posted struct{ id, path string }
 
 // post runs an activity that posts a request.
@@ -186,7 +186,7 @@ func postOn[T any](h *async.Hub, box *inbox.Inbox, o async.StartOptions, req inb
 	return p, err
 }
 
-// callback opens what was posted.
+// callback opens the callback of a posted request.
 func (r *rig) callback(p posted) async.Callback {
 	r.t.Helper()
 	c, err := r.hub.Open(r.t.Context(), p.id)
@@ -196,7 +196,7 @@ func (r *rig) callback(p posted) async.Callback {
 	return c
 }
 
-// link is the path of a link.
+// link returns the path of a link.
 func (r *rig) link(p posted, to string) string {
 	r.t.Helper()
 	link, err := r.box.Link("https://example.com/inbox", r.callback(p), to, time.Now().Add(time.Hour))
@@ -224,11 +224,11 @@ func (r *rig) send(method, path, person, body string, headers ...string) *httpte
 
 const asForm = "application/x-www-form-urlencoded"
 
-// way is a way in.
+// way is a way to use the inbox.
 type way struct {
 	name string
-	act  func(r *rig, p posted, person string, form url.Values) string // the code of what refuses, or "ok"
-	read func(r *rig, p posted, person string) string                  // "ok", or how it is refused
+	act  func(r *rig, p posted, person string, form url.Values) string // returns the code of the refusal, or "ok"
+	read func(r *rig, p posted, person string) string                  // "ok", or the code of the refusal
 }
 
 func codeOf(status int, body string) string {
@@ -248,7 +248,7 @@ func codeOf(status int, body string) string {
 	}
 }
 
-// ways are all ways in.
+// ways are all ways to use the inbox.
 var ways = []way{
 	{"page", func(r *rig, p posted, person string, form url.Values) string {
 		w := r.send("POST", "/"+p.path, person, form.Encode(), "Content-Type", asForm)
@@ -293,7 +293,7 @@ func codeOfError(err error) string {
 	return codeOf(status, "")
 }
 
-// asJSON is a form as a program sends it.
+// asJSON returns a form as a program sends it.
 func asJSON(form url.Values) string {
 	members := make(map[string]json.RawMessage)
 	out := make(map[string]any)
@@ -325,7 +325,7 @@ func (r *rig) wantState(p posted, want async.State) {
 	}
 }
 
-// result is what Temporal got.
+// result returns the outcome that Temporal got.
 func (r *rig) result() (d Decision) {
 	r.t.Helper()
 	calls := r.temporal.Completed()

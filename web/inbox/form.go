@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
-// The kinds of fields.
+// Kinds of fields.
 const (
 	isBool    = "bool"
 	isChoice  = "choice"
@@ -44,21 +44,21 @@ type field struct {
 	MaxRunes int
 }
 
-// choice is an alternative of a field. Value is JSON.
+// choice is one possible value of a field. Value is JSON.
 type choice struct{ Value, Label string }
 
 // form is the form of a result type.
 type form struct {
 	typ    answer.Type
 	fields []field
-	whole  bool            // the type is no object: the answer is the only field
-	byType map[string]bool // the names that SetDecided sets
+	whole  bool            // the type is not an object: the answer is the only field
+	byType map[string]bool // the names of the fields that SetDecided sets
 }
 
-// wholeName is the name of the only field of a type that is no object.
+// wholeName is the name of the only field of a type that is not an object.
 const wholeName = "value"
 
-// newForm makes the form of a type from its schema.
+// newForm creates the form of a type from its schema.
 func newForm(t answer.Type) (*form, error) {
 	s := new(jsonschema.Schema)
 	if err := json.Unmarshal(t.Schema(), s); err != nil {
@@ -95,8 +95,8 @@ func properties(schema json.RawMessage) (raw map[string]json.RawMessage, order [
 	var s struct {
 		Properties json.RawMessage `json:"properties"`
 	}
-	_ = json.Unmarshal(schema, &s)         // it is a schema
-	_ = json.Unmarshal(s.Properties, &raw) // so these are objects
+	_ = json.Unmarshal(schema, &s)         // the input is a valid schema
+	_ = json.Unmarshal(s.Properties, &raw) // the values are therefore objects
 	d := json.NewDecoder(bytes.NewReader(s.Properties))
 	_, _ = d.Token() // {
 	for d.More() {
@@ -159,7 +159,7 @@ func fieldOf(name string, s *jsonschema.Schema, raw json.RawMessage) field {
 	return f
 }
 
-// sentence makes a sentence from a description.
+// sentence returns a description as a sentence.
 func sentence(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 {
@@ -168,7 +168,7 @@ func sentence(text string) string {
 	return string(unicode.ToUpper(first)) + strings.TrimRight(text[size:], ". ") + "."
 }
 
-// words makes a label from a name: "costCentre" becomes "Cost centre".
+// words returns a label for a name: "costCentre" becomes "Cost centre".
 func words(name string) string {
 	var b strings.Builder
 	before := rune(' ')
@@ -193,8 +193,9 @@ var (
 	numbers  = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?$`)
 )
 
-// read makes the JSON of an answer from a submitted form. Names with an underscore
-// are the inbox's own. The type's decoder then checks the JSON as any other.
+// read returns the JSON of an answer for a submitted form. Names with an
+// underscore are the inbox's own fields. The type's decoder then checks this
+// JSON like any other JSON.
 func (f *form) read(sent url.Values) (json.RawMessage, error) {
 	var problems problems
 	known := make(map[string]bool)
@@ -207,7 +208,7 @@ func (f *form) read(sent url.Values) (json.RawMessage, error) {
 			continue
 		}
 		if len(values) == 0 {
-			continue // the decoder reports what is required
+			continue // the decoder reports missing fields
 		}
 		literal, problem := field.literal(values[0])
 		if problem != "" {
@@ -233,7 +234,8 @@ func (f *form) read(sent url.Values) (json.RawMessage, error) {
 	return json.Marshal(members) // with sorted names
 }
 
-// literal returns the JSON of a field's value, or nil if it was left empty.
+// literal returns the JSON of a field's value, or nil if the field was left
+// empty.
 func (f field) literal(text string) (literal json.RawMessage, problem string) {
 	if !utf8.ValidString(text) {
 		return nil, "must be UTF-8"
@@ -293,14 +295,14 @@ func quoted(s string) json.RawMessage {
 	return b
 }
 
-// decode checks an answer with the type's decoder. It returns the value and the
-// canonical JSON by which answers are compared.
+// decode checks an answer with the type's decoder. decode returns the value,
+// and the canonical JSON by which answers are compared.
 func (f *form) decode(body json.RawMessage) (value any, same json.RawMessage, err error) {
 	if value, err = f.typ.Decode("application/json", body); err != nil {
 		return nil, nil, err
 	}
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(body, &members) // a type that is no object has none
+	_ = json.Unmarshal(body, &members) // a type that is not an object has none
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if f.byType[name] {
 			return nil, nil, &answer.Invalid{Pointer: "/" + name, Detail: "is set by the inbox"}
@@ -348,12 +350,12 @@ func setByType(t reflect.Type) map[string]bool {
 func membersOf(v any) (members map[string]json.RawMessage) {
 	b, err := json.Marshal(v)
 	if err == nil {
-		_ = json.Unmarshal(b, &members) // a value that is no object has none
+		_ = json.Unmarshal(b, &members) // a value that is not an object has none
 	}
 	return members
 }
 
-// problems are the problems of a form.
+// problems contains the problems of a form.
 type problems []answer.Invalid
 
 func (p *problems) add(name, detail string) {

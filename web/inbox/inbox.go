@@ -21,57 +21,60 @@ type Options struct {
 	// Types are the result types that people can decide on. Required.
 	Types []answer.Type
 
-	// Identify returns the person who made a request, with the groups that the
-	// person is in now. If it returns an error, it should have answered the
-	// request, such as by a redirect to a page to sign in; if it has not, the
-	// answer is 401. Required unless Links is set.
+	// Identify returns the person who made a request, with the person's current
+	// groups. If Identify returns an error, it should have answered the
+	// request, for example with a redirect to a sign-in page. If Identify has
+	// not answered, the answer is 401. Required unless Links is set.
 	Identify func(w http.ResponseWriter, r *http.Request) (Person, error)
 
 	// Links seals and opens links with which people answer without sign-in.
 	// Required unless Identify is set.
 	Links *webhook.Keys
 
-	// Lookup returns the person with an ID, with the groups that the person is in
-	// now. The inbox asks it about the addressees of links and the targets of
-	// delegations. An error refuses the action. It must return one for the name of
-	// a group: the holder of a link for a group would answer as the group, and
-	// Request.NotBy could not apply. Defaults to a person without groups, so that a
-	// link counts only where a Request names its addressee, and each name in
-	// Request.For must be a person's.
+	// Lookup returns the person with an ID, with the person's current groups.
+	// The inbox calls Lookup for the addressees of links and the targets of
+	// delegations. If Lookup returns an error, the action is refused. Lookup
+	// must return an error for the name of a group. Otherwise the holder of a
+	// link for a group would answer as the group, and Request.NotBy could not
+	// apply. Defaults to a function that returns a person without groups. A
+	// link then counts only if a Request names its addressee, and each name in
+	// Request.For must be the ID of a person.
 	Lookup func(ctx context.Context, id string) (Person, error)
 
-	// May is the application's own rule: an error keeps the person from looking
-	// at the request and from acting on it. Its text is logged, and not shown.
-	// Defaults to none.
+	// May is the application's own rule. If May returns an error, the person
+	// can neither see the request nor act on it. The text of the error is
+	// logged, and not shown. Defaults to none.
 	May func(ctx context.Context, p Person, r Request, i async.Info) error
 
-	// OnPost sends a message about a request to a person or a group, with the
-	// address at which to decide: a link that needs no sign-in if Links is set and
-	// Lookup knows the person, otherwise the address of the page. Post calls it for each entry of Request.For. If
-	// it returns an error, so does Post: the attempt fails, the next one posts
-	// again, and OnPost is called for those who got no message yet. It may be
-	// called again for one who did, if the process died in between. It is called
-	// for the target of a delegation too, once. Defaults to none.
+	// OnPost sends a message about a request to a person or a group, with an
+	// address for the decision. If Links is set and Lookup knows the person,
+	// this is a link that needs no sign-in. Otherwise the message has the
+	// address of the page. Post calls OnPost for each entry of Request.For. If
+	// OnPost returns an error, so does Post. The attempt then fails, and the
+	// next one posts again and calls OnPost for those who got no message yet.
+	// OnPost may be called again for a person who got a message, if the process
+	// died in between. OnPost is also called once for the target of a
+	// delegation. Defaults to none.
 	OnPost func(ctx context.Context, who string, r Request, link string) error
 
 	// Base is the address at which the inbox is mounted, such as
 	// "https://example.com/inbox". Required with OnPost.
 	Base string
 
-	// LinkAge is how long the links that OnPost gets can be used. Defaults to 14
+	// LinkAge is how long the links in messages can be used. Defaults to 14
 	// days.
 	LinkAge time.Duration
 
-	// Templates replaces parts of the pages. Its templates take the place of those
-	// of the inbox with the same name: "header", "footer", "list", "request" and
-	// "message". Defaults to none.
+	// Templates replaces parts of the pages. The given templates replace those
+	// of the inbox with the same name: "header", "footer", "list", "request"
+	// and "message". Defaults to none.
 	Templates *template.Template
 
 	// Wait is how long an action may take. Defaults to 5 s.
 	Wait time.Duration
 
-	// Logger gets a line for each action at debug level, without what people
-	// wrote, and warnings. Defaults to slog.Default().
+	// Logger gets warnings, and a line for each action at debug level, without
+	// texts of people. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -83,12 +86,12 @@ type Options struct {
 //	GET  /l/{token}   the page of a link
 //	POST /l/{token}   answers by it
 //
-// A page of the list looks at 2,000 entries and shows 50 requests at most. It leads
-// to the next page, by the query parameter "after".
+// A page of the list looks at no more than 2,000 entries and shows at most 50
+// requests. The page links to the next page, with the query parameter "after".
 //
-// Mount it below a path that ends in a slash, with http.StripPrefix. With
-// "Accept: application/json" the first three speak JSON. Its methods may be
-// called concurrently.
+// Mount an Inbox below a path that ends in a slash, with http.StripPrefix. With
+// "Accept: application/json", the first three addresses use JSON. The methods
+// of an Inbox may be called concurrently.
 type Inbox struct {
 	hub         *async.Hub
 	forms       map[string]*form
@@ -105,10 +108,10 @@ const (
 	maxForm        = 256 << 10 // bytes
 )
 
-// sample is the time in the votes with which SetDecided is tried.
+// sample is the time in the votes with which New tries SetDecided.
 var sample = time.Date(2026, time.November, 30, 9, 0, 0, 0, time.UTC)
 
-// New returns an inbox, or says which option is wrong.
+// New returns an inbox, or an error that names the wrong option.
 func New(h *async.Hub, o Options) (*Inbox, error) {
 	switch {
 	case h == nil:
@@ -164,7 +167,7 @@ func New(h *async.Hub, o Options) (*Inbox, error) {
 	return x, nil
 }
 
-// checkBase returns the problem of the inbox's address, if it has one.
+// checkBase returns the problem of the inbox's address, if there is one.
 func checkBase(base string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -173,8 +176,8 @@ func checkBase(base string) error {
 	return nil
 }
 
-// errUnknownType means that the inbox has no form for the awaited type. A process
-// of another release may have one.
+// errUnknownType means that the inbox has no form for the awaited type. A
+// process of another release may have such a form.
 var errUnknownType = errors.New("inbox: Options.Types has no type of the name that the activity awaits")
 
 // formOf returns the form for the awaited type of a callback.

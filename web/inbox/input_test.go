@@ -18,13 +18,13 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// TestForms: each kind of field, and what is wrong with it, by the way of forms.
+// TestForms: each kind of field and its errors, with forms.
 func TestForms(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		form url.Values
-		want string // of the answer, or "" where it is refused
-		at   string // the place that is wrong
+		want string // part of the answer, or "" if it is refused
+		at   string // the place of the error
 	}{
 		{"all", url.Values{"approved": {"true"}, "limit": {"1250"}, "level": {"high"}, "from": {"2026-11-30T09:30:00+01:00"}, "tags": {"a\r\nb\r\n\r\n"}},
 			`{"approved":true,"limit":1250,"level":"high","from":"2026-11-30T09:30:00+01:00","tags":["a","b"]}`, ""},
@@ -89,7 +89,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestJSONInput: what is wrong with the body of a program.
+// TestJSONInput: errors in the body of a program.
 func TestJSONInput(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -122,7 +122,7 @@ func TestJSONInput(t *testing.T) {
 	r.wantState(p, async.Waiting)
 }
 
-// TestVotes: a vote twice, changed, and after the decision.
+// TestVotes: a vote is repeated, changed, and given after the decision.
 func TestVotes(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
@@ -164,8 +164,9 @@ func TestVotes(t *testing.T) {
 	}
 }
 
-// TestVoteAfterCancellation: Temporal takes an answer after a cancellation was
-// requested, so the inbox takes it, and the page says that it isn't wanted.
+// TestVoteAfterCancellation: Temporal accepts an answer after a request for
+// cancellation. The inbox therefore accepts such an answer too, and the page
+// says that the answer is no longer wanted.
 func TestVoteAfterCancellation(t *testing.T) {
 	for _, way := range ways {
 		r := newRig(t)
@@ -185,7 +186,8 @@ func TestVoteAfterCancellation(t *testing.T) {
 	}
 }
 
-// TestVotesAreLimited: a person can't fill the journal and keep others from deciding.
+// TestVotesAreLimited: a person cannot fill the journal and thus prevent others
+// from deciding.
 func TestVotesAreLimited(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -226,7 +228,7 @@ func TestEarlierRounds(t *testing.T) {
 		}
 		link := r.link(old, "ada")
 		r.decide(old, "bob", no())
-		// The next activity of the key begins a round in the same entry.
+		// The next activity with the key begins a round in the same entry.
 		now, err := postOn[Decision](r.hub, r.box, async.StartOptions{Key: "order-7"}, request, func(string) {})
 		if err != activity.ErrResultPending || r.callback(now).Info().ID != strings.TrimPrefix(strings.Split(old.path, ".")[0], "i/") {
 			t.Fatalf("the next activity of the key: %v, want it in the same entry", err)
@@ -245,8 +247,8 @@ func TestEarlierRounds(t *testing.T) {
 	}
 }
 
-// TestRequestsRefused: what is wrong with a request fails the activity for good,
-// and says what.
+// TestRequestsRefused: an invalid request fails the activity permanently, and
+// the error names the problem.
 func TestRequestsRefused(t *testing.T) {
 	many := make([]string, 65)
 	for i := range many {
@@ -293,8 +295,8 @@ func large() (facts []inbox.Fact) {
 	return facts
 }
 
-// TestHostileText: what users typed is shown as it is written, and can't pass for
-// something different.
+// TestHostileText: text of users is shown as it was typed, and cannot look like
+// other text.
 func TestHostileText(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{
@@ -315,8 +317,8 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
-// TestForwardedLink: the journal says for whom a link was, and who the person
-// said to be.
+// TestForwardedLink: the journal names the addressee of a link, and the name
+// that the person typed.
 func TestForwardedLink(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -336,7 +338,7 @@ func TestForwardedLink(t *testing.T) {
 	if r.opened.Load() < 8 {
 		t.Errorf("Keys.Used was called %d times, want once for each link", r.opened.Load())
 	}
-	r.wantState(p, async.Waiting) // it is one addressee
+	r.wantState(p, async.Waiting) // both votes count for one addressee
 	r.decide(p, "bob", yes())
 	d := r.result()
 	if got := d.Decided[0].By.String(); got != "link for ada, says Mallory" || d.Decided[1].By.ID != "bob" {

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// The kinds of notes that the inbox writes. It skips all others.
+// Kinds of notes that the inbox writes. The inbox skips all other kinds.
 const (
 	noteRequest  = "inbox.request"
 	noteVote     = "inbox.vote"
@@ -19,15 +19,15 @@ const (
 	noteSent     = "inbox.sent"
 )
 
-// note is the data of a note, except of a request.
+// note is the data of every note except a request.
 type note struct {
 	Person  Person          `json:"person,omitzero"`
 	Answer  json.RawMessage `json:"answer,omitempty"` // canonical
 	Comment string          `json:"comment,omitempty"`
-	To      string          `json:"to,omitempty"` // of a delegation or a message
+	To      string          `json:"to,omitempty"` // the target of a delegation or a message
 }
 
-// event is a note after reading.
+// event is a decoded note.
 type event struct {
 	note
 	At   time.Time
@@ -39,18 +39,18 @@ type journal struct {
 	request *Request // nil: the round has no request of the inbox
 	posted  time.Time
 	events  []event           // in order, without requests and messages
-	votes   []event           // the last of each person, in the order in which they were given
+	votes   []event           // the last vote of each person, in the order of the votes
 	holder  *event            // the present claim
 	passed  map[string]string // who has delegated the request, and to whom
-	seats   map[string]bool   // to whom it was delegated
-	sent    []string          // who got a message
+	seats   map[string]bool   // the people to whom the request was delegated
+	sent    []string          // the people who got a message
 	given   map[string]int    // how many votes each person has given
-	others  int               // events other than votes
+	others  int               // number of events other than votes
 	size    int               // bytes of those
 }
 
-// read reads the notes of a round. It skips notes that it cannot read, such as
-// those of operators and of later releases.
+// read reads the notes of a round. read skips notes that it cannot read, such
+// as those of operators and of later releases.
 func read(notes []async.Note) journal {
 	j := journal{passed: make(map[string]string), seats: make(map[string]bool), given: make(map[string]int)}
 	for _, n := range notes {
@@ -105,8 +105,8 @@ func (j *journal) add(e event, size int) {
 	j.size += size
 }
 
-// tally returns the answer that enough people have given, and the last vote of each
-// person.
+// tally returns the answer that enough people have given, and the last vote of
+// each person.
 func (j *journal) tally() (answer json.RawMessage, by []Vote, done bool) {
 	count := make(map[string]int)
 	for _, v := range j.votes {

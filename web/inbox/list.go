@@ -14,18 +14,18 @@ import (
 
 // Limits of the work for one page of a list.
 const (
-	maxRows   = 50     // requests that it shows
-	maxLook   = 2_000  // entries that it reads
-	chunk     = 256    // entries that are read at a time
-	maxStored = 10_000 // entries of a store that has no pages
+	maxRows   = 50     // number of requests on a page
+	maxLook   = 2_000  // number of entries that a page reads
+	chunk     = 256    // number of entries that are read at a time
+	maxStored = 10_000 // number of entries in a store that has no pages
 )
 
 // listView is a page of the requests that wait for the person.
 type listView struct {
 	page
 	Waiting, Answered []entryView
-	Next              string // where the next page begins; empty on the last one
-	Later             bool   // it is not the first page
+	Next              string // where the next page begins; empty on the last page
+	Later             bool   // the page is not the first one
 	Incomplete        bool   // some entries could not be read
 }
 
@@ -41,7 +41,8 @@ type entryView struct {
 
 // list shows the requests that wait for the person: by due date, then by age. A
 // page reads a limited part of the store, in the order in which activities were
-// scheduled, and links to the next one. The order by due date holds within a page.
+// scheduled, and links to the next one. The order by due date holds within a
+// page.
 func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	after := r.URL.Query().Get("after")
 	v := listView{page: page{Root: root(r), Title: "Waiting for you", Person: p}, Later: after != ""}
@@ -51,7 +52,7 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 		return len(v.Waiting)+len(v.Answered) == maxRows
 	})
 	switch {
-	case errors.Is(err, async.ErrInvalidArgument): // not the address of a page
+	case errors.Is(err, async.ErrInvalidArgument): // the address does not belong to a page
 		x.message(w, r, p, async.ErrNotFound)
 		return
 	case err != nil:
@@ -70,8 +71,8 @@ func (x *Inbox) list(w http.ResponseWriter, r *http.Request, p Person) {
 	x.show(w, http.StatusOK, "list", v)
 }
 
-// enter adds a request to the list if it is for the person. It calls Options.May
-// for such requests only.
+// enter adds a request to the list if it is for the person. enter calls
+// Options.May only for such requests.
 func (x *Inbox) enter(ctx context.Context, v *listView, c async.Callback, p Person) {
 	if x.forms[c.Info().ResultType] == nil {
 		return
@@ -93,7 +94,7 @@ func (x *Inbox) enter(ctx context.Context, v *listView, c async.Callback, p Pers
 	}
 }
 
-// dueFirst orders by due date. Requests without one come last.
+// dueFirst orders by due date. Requests without a due date come last.
 func dueFirst(a, b entryView) int {
 	switch {
 	case a.Due.IsZero() && b.Due.IsZero():
@@ -122,14 +123,14 @@ func entryOf(c async.Callback, j *journal) entryView {
 	return e
 }
 
-// each calls f for waiting callbacks, until f returns true or the work for a page
-// is done. next is where the next page begins; it is empty at the end.
+// each calls f for waiting callbacks, until f returns true or the work for a
+// page is done. next is where the next page begins; it is empty at the end.
 func (x *Inbox) each(ctx context.Context, after string, f func(c async.Callback) (full bool)) (next string, incomplete bool, err error) {
 	q := async.Query{State: async.Waiting, Limit: chunk, Look: maxLook, After: after}
 	for q.Look > 0 {
 		page, err := x.hub.Page(ctx, q)
 		whole := errors.Is(err, errors.ErrUnsupported)
-		if whole { // the store has no pages: it reads all, or refuses if that is too much
+		if whole { // the store has no pages: hub.Page reads all entries, or returns an error if there are too many
 			page, err = x.hub.Page(ctx, async.Query{State: async.Waiting, Limit: chunk, Look: maxStored, After: after})
 		}
 		if err != nil {
@@ -149,7 +150,7 @@ func (x *Inbox) each(ctx context.Context, after string, f func(c async.Callback)
 	return next, incomplete, nil
 }
 
-// entryJSON is a request in a list for programs.
+// entryJSON is a request in a list, as programs see it.
 type entryJSON struct {
 	Item            string    `json:"item"`
 	Title           string    `json:"title"`

@@ -39,12 +39,12 @@ func (c *counted) Page(ctx context.Context, after string, n int) ([]store.Entry,
 	return entries, err
 }
 
-// lists is an inbox of which the lists are looked at.
+// lists is an inbox whose lists are tested.
 type lists struct {
 	t     *testing.T
 	store *counted
 	box   *inbox.Inbox
-	asked map[string]int // of whom Options.May was asked, by title
+	asked map[string]int // the people for whom Options.May was called, by title
 	post  func(n int, title string, who string)
 }
 
@@ -60,6 +60,9 @@ func newLists(t *testing.T) *lists {
 		},
 		May: func(_ context.Context, _ inbox.Person, r inbox.Request, _ async.Info) error {
 			l.asked[r.Title]++
+			if strings.HasPrefix(r.Title, "Secret") {
+				return errors.New("not for this person")
+			}
 			return nil
 		},
 	})
@@ -88,7 +91,7 @@ func newLists(t *testing.T) *lists {
 	return l
 }
 
-// listPage is a list for programs.
+// listPage is a list as programs see it.
 type listPage struct {
 	Requests   []struct{ Title string }
 	Next       string
@@ -105,7 +108,7 @@ func (l *lists) get(person, query, accept string) (status int, body string) {
 	return w.Code, w.Body.String()
 }
 
-// pages reads all pages of a person.
+// pages reads all pages of a person's list.
 func (l *lists) pages(person string) (pages []listPage) {
 	l.t.Helper()
 	for query := "?"; len(pages) < 100; {
@@ -159,8 +162,8 @@ func TestListPages(t *testing.T) {
 	}
 }
 
-// TestListIsBounded: a page reads at most 2,000 entries, however many the store
-// has, and asks Options.May about requests for the person only.
+// TestListIsBounded: a page reads at most 2,000 entries of any number, and
+// calls Options.May only for requests to the person.
 func TestListIsBounded(t *testing.T) {
 	l := newLists(t)
 	l.post(2300, "Travel", "sales")
@@ -187,7 +190,21 @@ func TestListIsBounded(t *testing.T) {
 	}
 }
 
-// TestListAddresses: an address that is no page's is not found.
+// TestListLeavesOutWhatMayRefuses: a list does not show what the application's rule
+// refuses.
+func TestListLeavesOutWhatMayRefuses(t *testing.T) {
+	l := newLists(t)
+	l.post(1, "Secret dinner", "finance")
+	l.post(1, "Dinner", "finance")
+	if _, body := l.get("ada", "", "text/html"); strings.Contains(body, "Secret") || !strings.Contains(body, "Dinner 0") {
+		t.Errorf("the list is:\n%s", body)
+	}
+	if pages := l.pages("ada"); len(pages) != 1 || len(pages[0].Requests) != 1 {
+		t.Errorf("the pages are %+v, want one with one request", pages)
+	}
+}
+
+// TestListAddresses: an address that belongs to no page gets 404.
 func TestListAddresses(t *testing.T) {
 	l := newLists(t)
 	if status, _ := l.get("ada", "?after="+strings.Repeat("x", 5000), "text/html"); status != 404 {
@@ -198,8 +215,9 @@ func TestListAddresses(t *testing.T) {
 	}
 }
 
-// TestTemporalIsAskedForReadersOnly: Temporal is asked about a request when a
-// person opens it who may see it, and not for others.
+// TestTemporalIsAskedForReadersOnly: When a person who may see a request opens
+// it, the inbox asks Temporal about it. For other people, the inbox does not
+// ask Temporal.
 func TestTemporalIsAskedForReadersOnly(t *testing.T) {
 	r := newRig(t)
 	asked := 0

@@ -18,7 +18,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// TestOnPost: each addressee gets a message, again only where it failed.
+// TestOnPost: each addressee gets a message. A message is sent again only if it
+// failed.
 func TestOnPost(t *testing.T) {
 	var to []string
 	var links []string
@@ -65,8 +66,8 @@ func TestOnPost(t *testing.T) {
 	}
 }
 
-// TestOnPostDelegation: the target of a delegation gets a message, and a failure
-// of the message doesn't undo the delegation.
+// TestOnPostDelegation: the target of a delegation gets a message, and a failed
+// message does not undo the delegation.
 func TestOnPostDelegation(t *testing.T) {
 	var to []string
 	r := newRig(t, func(o *inbox.Options) {
@@ -93,8 +94,8 @@ func TestOnPostDelegation(t *testing.T) {
 	}
 }
 
-// TestManyVoters: of 1,000 people who vote at once through two hubs exactly two
-// decide, and the journal and the result name the same two.
+// TestManyVoters: 1,000 people vote at once through two hubs. Exactly two of
+// these people decide, and the journal and the result name the same two.
 func TestManyVoters(t *testing.T) {
 	const voters = 1000
 	r := newRig(t)
@@ -116,7 +117,7 @@ func TestManyVoters(t *testing.T) {
 			who := inbox.Person{ID: fmt.Sprint("p", n), Groups: []string{"board"}}
 			box := []*inbox.Inbox{r.box, other}[n%2]
 			err := box.Decide(t.Context(), p.path, who, yes())
-			for range n % 3 { // some repeat, as after a lost reply
+			for range n % 3 { // some people repeat their vote, as after a lost reply
 				err = errors.Join(err, box.Decide(t.Context(), p.path, who, yes()))
 			}
 			mu.Lock()
@@ -152,7 +153,7 @@ func TestManyVoters(t *testing.T) {
 	}
 }
 
-// Pointer is a result type of which the activity has a pointer.
+// Pointer is a result type whose activity has a pointer to it.
 type Pointer struct {
 	OK bool   `json:"ok"`
 	By string `json:"by,omitempty"`
@@ -160,7 +161,7 @@ type Pointer struct {
 
 func (p *Pointer) SetDecided(by []inbox.Vote) { p.By = by[0].By.ID }
 
-// TestTypes: results that are pointers, and that are no objects.
+// TestTypes: results can be pointers and values that are not objects.
 func TestTypes(t *testing.T) {
 	r := newRig(t, func(o *inbox.Options) {
 		o.Types = []answer.Type{mustFor[*Pointer](t), mustFor[bool](t), mustFor[[]string](t), mustFor[map[string]int](t)}

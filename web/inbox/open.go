@@ -15,9 +15,9 @@ import (
 // tagLen is the number of characters of an item that identify its round.
 const tagLen = 10
 
-// itemOf returns the name of a callback's round in addresses: the ID of its entry,
-// which authorizes nothing, and a digest of its callback ID. So a page of an
-// earlier round decides nothing in a later one.
+// itemOf returns the name of a callback's round in addresses. The name consists
+// of the entry's ID, which authorizes nothing, and a digest of its callback ID.
+// A page of an earlier round therefore decides nothing in a later one.
 func itemOf(c async.Callback) string {
 	sum := sha256.Sum256([]byte("latchkey inbox round\x00" + c.ID()))
 	return c.Info().ID + "." + base64.RawURLEncoding.EncodeToString(sum[:])[:tagLen]
@@ -43,8 +43,8 @@ func errSuperseded() error {
 	return refuse("superseded", "This request is over. A later one has taken its place, at another address.")
 }
 
-// open opens the callback that an adapter or a link names by an item, its path, or
-// a callback ID.
+// open opens the callback that an adapter or a link names. The name is an item,
+// its path, or a callback ID.
 func (x *Inbox) open(ctx context.Context, name string) (async.Callback, error) {
 	name = strings.TrimPrefix(name, "i/")
 	if strings.Contains(name, ".") {
@@ -61,8 +61,8 @@ func (x *Inbox) open(ctx context.Context, name string) (async.Callback, error) {
 	return now, err
 }
 
-// openLink opens the callback of a link. It returns the addressee with the groups
-// that Options.Lookup finds.
+// openLink opens the callback of a link. openLink returns the addressee with
+// the groups that Options.Lookup finds.
 func (x *Inbox) openLink(ctx context.Context, token string) (async.Callback, Person, error) {
 	if x.o.Links == nil {
 		return async.Callback{}, Person{}, webhook.ErrBadLink

@@ -24,7 +24,7 @@ func parsePages(replace *template.Template) (*template.Template, error) {
 		return t, err
 	}
 	for _, r := range replace.Templates() {
-		if r.Tree == nil || parse.IsEmptyTree(r.Tree.Root) { // such as the name of a file that only defines others
+		if r.Tree == nil || parse.IsEmptyTree(r.Tree.Root) { // for example, the name of a file that only defines others
 			continue
 		}
 		if t.Lookup(r.Name()) == nil {
@@ -45,14 +45,14 @@ func when(t time.Time) string {
 	return t.UTC().Format("2 January 2006, 15:04 UTC")
 }
 
-// page has the data of every page.
+// page contains the data of every page.
 type page struct {
-	Root   string // of the inbox, relative to this page
+	Root   string // the address of the inbox, relative to this page
 	Title  string
-	Person Person // zero: no person is signed in
+	Person Person // zero if no person is signed in
 }
 
-// root is the inbox relative to the address of a request.
+// root returns the address of the inbox relative to the address of a request.
 func root(r *http.Request) string {
 	return strings.Repeat("../", max(strings.Count(strings.TrimPrefix(r.URL.Path, "/"), "/"), 0))
 }
@@ -87,7 +87,7 @@ type requestView struct {
 	Events          []string
 	Progress        string
 
-	Why        string // the person cannot answer
+	Why        string // why the person cannot answer
 	Fields     []fieldView
 	Comment    fieldView
 	Name       fieldView
@@ -136,7 +136,7 @@ func (x *Inbox) request(w http.ResponseWriter, r *http.Request, c async.Callback
 	status := http.StatusOK
 	if s.err != nil {
 		status, _ = statusOf(s.err)
-		if v.Notice != "" { // the same answer as the accepted one
+		if v.Notice != "" { // the answer is the same as the accepted one
 			status = http.StatusOK
 		}
 		if status >= 500 {
@@ -185,7 +185,7 @@ func (x *Inbox) viewOf(r *http.Request, c async.Callback, p Person, s sent) (req
 	return v, nil
 }
 
-// describe describes the state of the request.
+// describe sets the description of the request's state.
 func (v *requestView) describe(j *journal, i async.Info, f *form) {
 	accepted, by, done := j.tally()
 	settled := i.State == async.Settled || i.State == async.Closed && i.Delivered
@@ -249,7 +249,7 @@ func endOf(err error) string {
 	}
 }
 
-// sentence describes an event of the history.
+// sentence returns a sentence about an event of the history.
 func (e event) sentence() string {
 	who := e.Person.label()
 	switch e.Kind {
@@ -275,8 +275,8 @@ func after(comment string) string {
 	return " " + comment
 }
 
-// remark describes the result of a submitted form. A person who answers after the
-// decision sees the decision.
+// remark returns a sentence about the result of a submitted form. A person who
+// answers after the decision sees the decision.
 func (v *requestView) remark(j *journal, p Person, s sent) {
 	if s.err == nil {
 		v.Notice = map[string]string{
@@ -300,7 +300,8 @@ func (v *requestView) remark(j *journal, p Person, s sent) {
 	}
 }
 
-// fill fills the form with the typed text, otherwise with the person's last answer.
+// fill fills the form with the typed text, or otherwise with the person's last
+// answer.
 func (v *requestView) fill(f *form, j *journal, p Person, s sent) {
 	wrong := make(map[string]string)
 	for _, i := range answer.Invalids(s.err) {

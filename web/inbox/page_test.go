@@ -46,7 +46,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Required has what SetDecided sets among its required names.
+// Required is a type whose required names include those that SetDecided sets.
 type Required struct {
 	By []inbox.Vote `json:"by"`
 }
@@ -57,7 +57,7 @@ type Underscore struct {
 	Do string `json:"_do"`
 }
 
-// TestOnlyPostsAct: GET and HEAD change nothing, whatever they carry.
+// TestOnlyPostsAct: GET and HEAD change nothing, whatever they contain.
 func TestOnlyPostsAct(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -76,7 +76,7 @@ func TestOnlyPostsAct(t *testing.T) {
 	r.wantState(p, async.Waiting)
 }
 
-// TestScripts: a form that no person has sent shows the page again.
+// TestScripts: if a script sends a form, the page is shown again.
 func TestScripts(t *testing.T) {
 	const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 	const safari = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15"
@@ -114,7 +114,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// TestHeaders: no page can be framed, cached or run a script.
+// TestHeaders: no page can be framed, be cached, or run a script.
 func TestHeaders(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -136,7 +136,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestIdentify: a request without a known person gets what Identify answers, or 401.
+// TestIdentify: a request without a known person gets Identify's answer, or
+// 401.
 func TestIdentify(t *testing.T) {
 	for name, c := range map[string]struct {
 		identify func(w http.ResponseWriter, r *http.Request) (inbox.Person, error)
@@ -178,7 +179,7 @@ func TestIdentify(t *testing.T) {
 }
 
 // TestLinksAreOfOneKind: a link to a page opens no handler of package webhook,
-// which knows no rules, nor the reverse.
+// which does not check the rules. A link to such a handler opens no page.
 func TestLinksAreOfOneKind(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -216,7 +217,8 @@ func TestLinksAreOfOneKind(t *testing.T) {
 	r.wantState(p, async.Waiting)
 }
 
-// TestSecondPerson: a person who answers after the decision sees what stands.
+// TestSecondPerson: a person who answers after the decision sees the accepted
+// answer.
 func TestSecondPerson(t *testing.T) {
 	for form, want := range map[string]string{"approved=true": "your answer is the same", "approved=false": "your answer is a different one"} {
 		r := newRig(t)
@@ -237,7 +239,8 @@ func TestSecondPerson(t *testing.T) {
 	}
 }
 
-// TestOnItsWay: while Temporal is away the page says that the answer is accepted.
+// TestOnItsWay: while Temporal is away, the page says that the answer is
+// accepted.
 func TestOnItsWay(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -257,7 +260,8 @@ func TestOnItsWay(t *testing.T) {
 	}
 }
 
-// TestOtherWays: a round that was answered elsewhere says so.
+// TestOtherWays: the page of a round that was answered in another way says
+// this.
 func TestOtherWays(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -271,7 +275,8 @@ func TestOtherWays(t *testing.T) {
 	}
 }
 
-// TestList: what waits for a person, the most urgent first.
+// TestList: the list shows the requests that wait for a person, the most urgent
+// first.
 func TestList(t *testing.T) {
 	r := newRig(t)
 	at := func(h int) time.Time { return time.Now().Add(time.Duration(h) * time.Hour) }
@@ -332,7 +337,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestTyped: what was typed stays when something is wrong with it.
+// TestTyped: the typed text stays if the form has an error.
 func TestTyped(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -348,7 +353,8 @@ func TestTyped(t *testing.T) {
 	}
 }
 
-// TestStoreFails: an answer that may not have been taken says so.
+// TestStoreFails: if it is unknown whether an answer was accepted, the page
+// says so.
 func TestStoreFails(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})

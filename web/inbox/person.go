@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Person is someone who looks at requests or decides. IDs of people and names of
-// groups share one space of names in Request.For and Request.NotBy, so no ID may
-// equal the name of a group.
+// Person is a person who looks at requests or decides. In Request.For and
+// Request.NotBy, IDs of people and names of groups share one namespace.
+// Therefore no ID may equal the name of a group.
 type Person struct {
 	// ID identifies the person, such as a mail address. Required.
 	ID string `json:"id"`
 
-	// Name is what pages show. Defaults to ID.
+	// Name is the name that pages show. Defaults to ID.
 	Name string `json:"name,omitempty"`
 
-	// Groups are the groups that the person is in now.
+	// Groups are the person's current groups.
 	Groups []string `json:"groups,omitempty"`
 
-	// Link reports that the person did not sign in but came by a sealed link. ID
-	// is then the link's addressee, and Name is what the person typed.
+	// Link reports that the person used a sealed link and did not sign in. ID
+	// is then the link's addressee, and Name is the name that the person typed.
 	Link bool `json:"link,omitempty"`
 }
 
@@ -49,8 +49,8 @@ func (p Person) among(list []string) bool {
 	return slices.Contains(list, p.ID) || slices.ContainsFunc(p.Groups, func(g string) bool { return slices.Contains(list, g) })
 }
 
-// Vote is one person's answer. When a request is decided, Agrees reports whether
-// the answer is the one that was accepted.
+// Vote is one person's answer. When a request is decided, Agrees reports
+// whether the vote equals the accepted answer.
 type Vote struct {
 	By      Person    `json:"by"`
 	At      time.Time `json:"at"`
@@ -58,10 +58,11 @@ type Vote struct {
 	Comment string    `json:"comment,omitempty"`
 }
 
-// Decided is implemented by a result type, usually by its pointer, that says who
-// decided. SetDecided is called with the last answer of each person, in the order
-// of the journal, before the result is accepted: so the workflow gets the names,
-// and Temporal's history has them. The fields that SetDecided sets are not part
-// of forms; an answer that has them is refused. Their JSON tags must have
-// omitempty. SetDecided must set nothing that depends on anything but the votes.
+// Decided is an optional interface of result types that record who decided.
+// Usually the pointer type implements it. SetDecided is called with the last
+// answer of each person, in the order of the journal, before the result is
+// accepted. The workflow and Temporal's history thus have the names. The fields
+// that SetDecided sets are not part of forms, and an answer that contains them
+// is refused. The JSON tags of these fields must have omitempty. The values
+// that SetDecided sets must depend only on the votes.
 type Decided interface{ SetDecided(by []Vote) }

@@ -13,14 +13,14 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// Post puts a request into the inbox, and returns its path below the address of
-// the inbox, such as "i/…". Call it in the function of async.Start. It may be
-// called again for the same round, as later attempts do: an equal request is not
-// posted twice, and one that differs takes the place of the earlier one, whose
-// votes stay.
+// Post puts a request into the inbox. Post returns the request's path below the
+// address of the inbox, such as "i/…". Call Post in the function of
+// async.Start. Later attempts may call Post again for the same round. An equal
+// request is not posted twice. A different request replaces the earlier one,
+// whose votes stay.
 //
-// An invalid request fails the activity without a retry. Any other error is for
-// the function to return, so that the next attempt posts again.
+// An invalid request fails the activity without a retry. The function should
+// return any other error, so that the next attempt posts again.
 func (x *Inbox) Post(ctx context.Context, c async.Callback, r Request) (path string, err error) {
 	if err := r.check(x.o.Links != nil); err != nil {
 		return "", unretried(err)
@@ -33,7 +33,7 @@ func (x *Inbox) Post(ctx context.Context, c async.Callback, r Request) (path str
 		return "", unretried(fmt.Errorf("%w: %w", ErrInvalidRequest, err))
 	}
 	err = c.Note(ctx, async.Note{Kind: noteRequest, By: noteRequest, Data: data})
-	if errors.Is(err, async.ErrInvalidArgument) { // it is larger than a note
+	if errors.Is(err, async.ErrInvalidArgument) { // the request is larger than a note may be
 		return "", unretried(fmt.Errorf("%w: %w", ErrInvalidRequest, err))
 	}
 	if err != nil {
@@ -64,7 +64,7 @@ func (x *Inbox) announce(ctx context.Context, c async.Callback, r Request, to []
 	return nil
 }
 
-// send sends one message, and notes that it was sent.
+// send sends one message, and records that it was sent.
 func (x *Inbox) send(ctx context.Context, c async.Callback, r Request, who string) error {
 	link, err := x.linkFor(ctx, c, who)
 	if err != nil {
@@ -83,8 +83,9 @@ func (x *Inbox) send(ctx context.Context, c async.Callback, r Request, who strin
 	return nil
 }
 
-// linkFor returns the address that a message has. A group gets no sealed link: each
-// of its members would answer as the group, past Request.NotBy.
+// linkFor returns the address for a message. A group gets no sealed link,
+// because each of its members would answer as the group and bypass
+// Request.NotBy.
 func (x *Inbox) linkFor(ctx context.Context, c async.Callback, who string) (string, error) {
 	if x.o.Links != nil {
 		_, err := x.lookup(ctx, who)
@@ -98,9 +99,10 @@ func (x *Inbox) linkFor(ctx context.Context, c async.Callback, who string) (stri
 	return url.JoinPath(x.o.Base, "i", itemOf(c))
 }
 
-// Link returns a link with which its addressee answers without sign-in, where the
-// inbox is mounted at base. It is bound to the round: it answers nothing else. Who
-// has the link may answer, so send it to the addressee only.
+// Link returns a link with which its addressee answers without sign-in. base is
+// the address at which the inbox is mounted. The link belongs to one round and
+// answers no other. Anyone who has the link can answer, so send it only to the
+// addressee.
 func (x *Inbox) Link(base string, c async.Callback, to string, expires time.Time) (string, error) {
 	if x.o.Links == nil {
 		return "", errors.New("inbox: a link needs Options.Links")

@@ -16,40 +16,41 @@ const (
 	maxTitle = 200  // characters
 	maxText  = 4000 // characters
 	maxFacts = 32
-	maxName  = 80   // characters of a fact's name or a person's
+	maxName  = 80   // characters of a fact's name or a person's name
 	maxValue = 1000 // characters of a fact's value
 	maxWho   = 64   // people and groups in a list
 	maxID    = 256  // bytes of a person's ID or a group's name
 	maxNeeds = 32
 )
 
-// Request is what people decide on. All of it is plain text: pages show HTML as
-// it is written. Together it must fit into a note of the journal (16 KiB).
+// Request describes what people decide on. All texts are plain text: pages show
+// HTML as it is written. A Request must fit into a note of the journal (16
+// KiB).
 type Request struct {
-	// Title says in a line what to decide. At most 200 characters, without HTML.
-	// Required.
+	// Title is a line that says what to decide. A title has at most 200
+	// characters, without HTML. Required.
 	Title string `json:"title"`
 
-	// Text says more. At most 4,000 characters, without HTML.
+	// Text says more. Text has at most 4,000 characters, without HTML.
 	Text string `json:"text,omitempty"`
 
-	// Facts are shown as a table, at most 32. What users have typed belongs into
-	// their values: a value may have any text.
+	// Facts are shown as a table, at most 32. Put text of users into the values
+	// of facts: a value may contain any text.
 	Facts []Fact `json:"facts,omitempty"`
 
 	// For lists the people and groups who are asked. Required, unless
-	// Options.Links is set: without For only holders of a link may decide.
+	// Options.Links is set: without For, only holders of a link may decide.
 	For []string `json:"for,omitempty"`
 
 	// NotBy lists the people and groups who may not decide.
 	NotBy []string `json:"notBy,omitempty"`
 
-	// Needs is how many people must give the same answer, at most 32. Defaults to
-	// 1.
+	// Needs is how many people must give the same answer, at most 32. Defaults
+	// to 1.
 	Needs int `json:"needs,omitempty"`
 
-	// Due is when a decision is wanted. Pages sort by it, and a late decision
-	// still counts. Defaults to none.
+	// Due is the time by which a decision is wanted. Pages sort by Due, and a
+	// late decision still counts. Defaults to none.
 	Due time.Time `json:"due,omitzero"`
 }
 
@@ -59,10 +60,10 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// ErrInvalidRequest means that a Request breaks one of its limits.
+// ErrInvalidRequest means that a Request exceeds one of its limits.
 var ErrInvalidRequest = errors.New("inbox: invalid request")
 
-// needs is how many people must give the same answer.
+// needs returns how many people must give the same answer.
 func (r Request) needs() int { return max(r.Needs, 1) }
 
 // check reports which field is wrong.

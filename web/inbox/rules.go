@@ -20,16 +20,16 @@ const (
 // kind returns the kind of note that records an action.
 func (a action) kind() string { return "inbox." + string(a) }
 
-// Limits of the notes of people. Comments, claims and delegations must leave room
-// for votes.
+// Limits of the notes of people. Comments, claims and delegations must leave
+// room for votes.
 const (
 	maxVotes      = 8 // of one person
 	maxOthers     = 100
 	maxOthersSize = 24 << 10 // bytes
 )
 
-// Refusal means that a rule of the inbox refuses an action, and that nothing was
-// changed. Its text is for the person who acted.
+// Refusal means that a rule of the inbox refuses an action, and that nothing
+// was changed. The text of a Refusal is for the person who acted.
 type Refusal struct {
 	// Code is one of "not-asked", "barred", "may", "claimed", "passed-on",
 	// "not-offered", "limit", "no-request" and "superseded".
@@ -37,16 +37,16 @@ type Refusal struct {
 	Text string
 }
 
-// Error is the text.
+// Error returns the text.
 func (r *Refusal) Error() string { return "inbox: " + r.Text }
 
 func refuse(code, format string, args ...any) error {
 	return &Refusal{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// allows is the only function that decides what a person may do with a request, for
-// every path. It depends on the journal before the action, and on the result of
-// Options.May.
+// allows is the only function that decides what a person may do with a request,
+// for every way to use the inbox. The result depends on the journal before the
+// action, and on the result of Options.May.
 func (j *journal) allows(p Person, a action, to *Person, may error) error {
 	if j.request == nil {
 		return refuse("no-request", "There is no request here for people to decide.")
@@ -101,8 +101,8 @@ func (j *journal) allows(p Person, a action, to *Person, may error) error {
 	return nil
 }
 
-// asked reports whether the request is for the person: by For, or by a delegation.
-// If For is empty, it is for the addressees of links.
+// asked reports whether the request is for the person: by For, or by a
+// delegation. If For is empty, the request is for the addressees of links.
 func (j *journal) asked(p Person) bool {
 	if j.seats[p.ID] || slices.ContainsFunc(p.Groups, func(g string) bool { return j.seats[g] }) {
 		return true

@@ -3,7 +3,9 @@ package inbox_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/inbox"
 )
 
-// TestRules is the matrix: each rule × each way in × reading and acting.
+// TestRules tests each combination of a rule, a way to use the inbox, and
+// reading or acting.
 func TestRules(t *testing.T) {
 	dinner := inbox.Request{Title: "Dinner", For: []string{"finance"}, NotBy: []string{"eve"}}
 	for _, rule := range []struct {
@@ -91,7 +94,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// decide acts through the adapter's way in.
+// decide acts through an adapter.
 func (r *rig) decide(p posted, person string, form url.Values) {
 	r.t.Helper()
 	who, err := r.lookup(r.t.Context(), person)
@@ -103,8 +106,8 @@ func (r *rig) decide(p posted, person string, form url.Values) {
 	}
 }
 
-// TestLinksOnlyAnswer: what a link doesn't offer is refused for it, and works
-// for a person who signed in.
+// TestLinksOnlyAnswer: a link allows only an answer. Other actions are refused
+// for a link, and work for a person who signed in.
 func TestLinksOnlyAnswer(t *testing.T) {
 	for _, form := range []url.Values{
 		{"_do": {"claim"}}, {"_do": {"delegate"}, "_to": {"bob"}}, {"_do": {"comment"}, "_comment": {"hello"}},
@@ -129,7 +132,8 @@ func TestLinksOnlyAnswer(t *testing.T) {
 	}
 }
 
-// TestDelegationRefused: a request is not passed on to a person who may not decide.
+// TestDelegationRefused: a request cannot be delegated to a person who may not
+// decide.
 func TestDelegationRefused(t *testing.T) {
 	for _, way := range ways {
 		if way.name == "link" {
@@ -145,7 +149,7 @@ func TestDelegationRefused(t *testing.T) {
 	}
 }
 
-// TestEmptyForIsForLinks: without For only the holder of a link decides.
+// TestEmptyForIsForLinks: without For, only the holder of a link decides.
 func TestEmptyForIsForLinks(t *testing.T) {
 	for _, way := range ways {
 		r := newRig(t)
@@ -160,8 +164,8 @@ func TestEmptyForIsForLinks(t *testing.T) {
 	}
 }
 
-// TestOnePersonCountsOnce: a link for a person who also signs in is no second
-// person.
+// TestOnePersonCountsOnce: a person who uses a link and also signs in counts as
+// one person.
 func TestOnePersonCountsOnce(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
@@ -178,8 +182,9 @@ func TestOnePersonCountsOnce(t *testing.T) {
 	}
 }
 
-// TestRulesAreJudgedInTheWrite: what another person does between the page and the
-// answer counts. Here it happens while Options.May is asked.
+// TestRulesAreJudgedInTheWrite: an action of another person between the page
+// and the answer counts. In this test, that action happens during the call of
+// Options.May.
 func TestRulesAreJudgedInTheWrite(t *testing.T) {
 	for name, meanwhile := range map[string]url.Values{
 		"claimed":   {"_do": {"claim"}},
@@ -213,5 +218,29 @@ func TestRulesAreJudgedInTheWrite(t *testing.T) {
 			}
 			r.wantState(p, async.Waiting)
 		}
+	}
+}
+
+// TestVotesThatDiffer: the result and the page say which votes agree with the
+// decision.
+func TestVotesThatDiffer(t *testing.T) {
+	r := newRig(t)
+	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})
+	r.decide(p, "ada", yes())
+	r.decide(p, "bob", no())
+	if w := r.send("GET", "/"+p.path, "ada", ""); strings.Contains(w.Body.String(), "Different</span>") {
+		t.Errorf("a page shows who differs before the decision:\n%s", w.Body)
+	}
+	r.decide(p, "eve", yes())
+	agrees := make(map[string]bool)
+	for _, v := range r.result().Decided {
+		agrees[v.By.ID] = v.Agrees
+	}
+	if want := map[string]bool{"ada": true, "bob": false, "eve": true}; !maps.Equal(agrees, want) {
+		t.Errorf("by the result the votes agree as %v, want %v", agrees, want)
+	}
+	page := r.send("GET", "/"+p.path, "ada", "").Body.String()
+	if d, same := strings.Count(page, "Different</span>"), strings.Count(page, "Decided</span>"); d != 1 || same != 2 {
+		t.Errorf("the page shows %d votes that differ and %d that decided, want 1 and 2:\n%s", d, same, page)
 	}
 }

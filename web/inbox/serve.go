@@ -17,8 +17,9 @@ import (
 //go:embed style.css templates
 var files embed.FS
 
-// guarding are the headers of every response. With "same-origin", other sites do
-// not get the address of a link, and browsers still send the Origin of a form.
+// guarding contains the headers of every response. With "same-origin", other
+// sites do not get the address of a link, and browsers still send the Origin of
+// a form.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
@@ -27,7 +28,8 @@ var guarding = http.Header{
 	"X-Robots-Tag":            {"noindex, nofollow"},
 }
 
-// routes are the routes in the doc comment of Inbox. GET serves HEAD too.
+// routes contains the routes in the doc comment of Inbox. A GET route also
+// serves HEAD.
 func (x *Inbox) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +60,7 @@ func (x *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	ctx, cancel := context.WithTimeout(r.Context(), x.o.Wait)
-	if r.Method == http.MethodPost { // a person who leaves has answered
+	if r.Method == http.MethodPost { // a person who leaves has still answered
 		cancel()
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(r.Context()), x.o.Wait)
 	}
@@ -74,7 +76,7 @@ func byPerson(h http.Header) bool {
 	mode, agent := h.Get("Sec-Fetch-Mode"), h.Get("User-Agent")
 	switch {
 	case mode == "":
-		return true // no browser, an old one, or no HTTPS: the form itself asks for something typed
+		return true // the client is not a browser, is an old browser, or uses no HTTPS: the form itself requires typed text
 	case mode != "navigate":
 		return false // a script
 	case h.Get("Sec-Fetch-User") == "?1":
@@ -136,8 +138,8 @@ func (x *Inbox) lookByLink(w http.ResponseWriter, r *http.Request) {
 	x.lookAt(w, r, c, p, err)
 }
 
-// lookAt shows the opened request, if the person may see it. Only then it asks
-// Temporal, so that the page shows a requested cancellation.
+// lookAt shows the opened request, if the person may see it. Only then does
+// lookAt ask Temporal, so that the page shows a requested cancellation.
 func (x *Inbox) lookAt(w http.ResponseWriter, r *http.Request, c async.Callback, p Person, err error) {
 	if err == nil {
 		j := read(c.Notes())
@@ -147,7 +149,7 @@ func (x *Inbox) lookAt(w http.ResponseWriter, r *http.Request, c async.Callback,
 		x.message(w, r, p, err)
 		return
 	}
-	if now, err := c.Refresh(r.Context()); err == nil { // otherwise the page shows what the store has
+	if now, err := c.Refresh(r.Context()); err == nil { // otherwise the page shows the state in the store
 		c = now
 	}
 	x.request(w, r, c, p, sent{done: r.URL.Query().Get("done")})
@@ -204,7 +206,8 @@ func (x *Inbox) decideForm(w http.ResponseWriter, r *http.Request, c async.Callb
 // errNotByPerson means that a script sent the form.
 var errNotByPerson = refuse("not-by-person", "Please press the button yourself: the form came without a click or a key.")
 
-// inputOf reads a form. A form of a link must have the typed name of the person.
+// inputOf reads a form. A form of a link must contain the typed name of the
+// person.
 func (x *Inbox) inputOf(c async.Callback, p *Person, form url.Values) (input, error) {
 	f, err := x.formOf(c)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// refusals are the HTTP statuses of the codes of a Refusal.
+// refusals contains the HTTP statuses for the codes of a Refusal.
 var refusals = map[string]int{
 	"not-asked":     http.StatusForbidden,
 	"barred":        http.StatusForbidden,

@@ -11,8 +11,9 @@ import (
 // markup matches the beginning of an HTML tag, comment or declaration.
 var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
 
-// hides reports whether a character can make text look like other text: control
-// characters, and those that override the direction of text.
+// hides reports whether a character can make text look like other text. Such
+// characters are control characters, and characters that override the direction
+// of text.
 func hides(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -23,7 +24,8 @@ func hides(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// visible replaces such characters by their codes, so that pages can show any text.
+// visible replaces such characters by their codes, so that pages can show any
+// text.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, hides) && utf8.ValidString(s) {
 		return s
@@ -39,8 +41,8 @@ func visible(s string) string {
 	return b.String()
 }
 
-// checkText returns the problem of text that the application or a person wrote for
-// others, or "".
+// checkText returns the problem of text that the application or a person wrote
+// for others, or "".
 func checkText(s string, most int, lines bool) string {
 	switch {
 	case !utf8.ValidString(s):
@@ -56,7 +58,7 @@ func checkText(s string, most int, lines bool) string {
 	}
 }
 
-// newlines returns text of a form with Go's line ends.
+// newlines returns the text of a form with Go's line ends.
 func newlines(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }

@@ -23,8 +23,8 @@ type action struct {
 
 // done is the result of an action.
 type done struct {
-	callback async.Callback // as the action has left it
-	signals  []string       // that a heartbeat returned, or nil
+	callback async.Callback // the callback after the action
+	signals  []string       // the signals that a heartbeat returned, or nil
 }
 
 var actions = map[string]action{
@@ -133,7 +133,8 @@ func (d details) list() []any {
 }
 
 // read reads the body of an action other than complete. If an optional body is
-// missing, the media type must be missing too, so that an empty form is refused.
+// missing, the media type must be missing too, so that an empty form is
+// refused.
 func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, optional bool) (v any, body []byte, err error) {
 	if body, err = readBody(rw, r, w.maxBody, w.bodyTimeout); err != nil {
 		return nil, nil, err
@@ -146,7 +147,7 @@ func (w *Handler) read(rw http.ResponseWriter, r *http.Request, t answer.Type, o
 	return v, body, err
 }
 
-// settle makes an answer, with the sender's idempotency key.
+// settle gives an answer, with the sender's idempotency key.
 func (w *Handler) settle(r *http.Request, c async.Callback, body []byte, answer func(ctx context.Context) error) (done, error) {
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
@@ -162,7 +163,7 @@ func (w *Handler) settle(r *http.Request, c async.Callback, body []byte, answer 
 	return done{callback: latest}, err
 }
 
-// state is the body of a 200.
+// state is the body of a response with status 200.
 type state struct {
 	State     string     `json:"state"`
 	Outcome   string     `json:"outcome,omitempty"`

@@ -16,19 +16,20 @@ const (
 	defaultWait        = 2 * time.Second
 )
 
-// readBody reads a body of at most limit bytes within the time limit. Its error is
-// an *http.MaxBytesError or os.ErrDeadlineExceeded, or means that the sender is
-// gone.
+// readBody reads a body of at most limit bytes within the time limit. The error
+// is an *http.MaxBytesError or os.ErrDeadlineExceeded, or means that the sender
+// is gone.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	// A recorder of a test has no deadlines, and its bodies are complete.
+	// A test's recorder has no deadlines, and its bodies are complete.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		// The rest of the body is not read, so the connection cannot be used again.
+		// The rest of the body is not read, so the connection cannot be used
+		// again.
 		w.Header().Set("Connection", "close")
 		return nil, err
 	}
@@ -37,8 +38,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, timeout time.
 	return body, nil
 }
 
-// lasting returns the context of an answer that was read. It does not end when the
-// sender disconnects.
+// lasting returns the context for an answer that was read. The context does not
+// end when the sender disconnects.
 func lasting(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), wait)
 }

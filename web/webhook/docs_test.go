@@ -25,8 +25,8 @@ func blocks(t *testing.T) map[string][]string {
 	return all
 }
 
-// TestDocumentation holds the Go code of docs/http.md to the examples, word for
-// word.
+// TestDocumentation compares the Go code of docs/http.md with the examples,
+// word for word.
 func TestDocumentation(t *testing.T) {
 	source, err := os.ReadFile("example_test.go")
 	if err != nil {
@@ -63,7 +63,7 @@ func problemCodes(t *testing.T) (codes []string) {
 	return codes
 }
 
-// The Python of docs/http.md answers, and is refused.
+// The Python code of docs/http.md answers an activity, and gets a refusal.
 func TestPython(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {

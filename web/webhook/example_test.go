@@ -64,7 +64,7 @@ func ExampleHandler() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	// The link that the activity sends.
+	// The activity sends this link.
 	link, err := answers.Link(server.URL+"/answers", webhook.Claims{
 		ID: id, Allow: webhook.Look | webhook.Complete, Expires: time.Now().Add(7 * 24 * time.Hour), For: "ada@example.com",
 	})
@@ -73,7 +73,7 @@ func ExampleHandler() {
 		return
 	}
 
-	// The sender, in any language.
+	// The sender can use any language.
 	for _, body := range []string{`{"aproved": true}`, `{"approved": true}`, `{"approved": false}`} {
 		resp, err := http.Post(link+"/complete", "application/json", strings.NewReader(body))
 		if err != nil {
@@ -125,7 +125,7 @@ func ExampleReceive() {
 	}
 
 	const body = `{"type":"order.approved","order":"order-7"}`
-	for _, signed := range []bool{false, true, true} { // the sender repeats it
+	for _, signed := range []bool{false, true, true} { // the sender repeats the message
 		r := httptest.NewRequest(http.MethodPost, "/webhooks", strings.NewReader(body))
 		if signed {
 			r.Header = standardHeader("msg_1", time.Now(), body)

@@ -35,11 +35,12 @@ type Other struct {
 	N int `json:"n"`
 }
 
-// secret is in every value that tests send, and in nothing that the handlers
-// answer or log.
+// secret is in every value that tests send, and must be in no response or log
+// line.
 const secret = "s3cret"
 
-// rig is a handler, what it stands on, and all that it has answered and logged.
+// rig is a handler with its hub and store, and with all of its responses and
+// log lines.
 type rig struct {
 	t        *testing.T
 	temporal *asynctest.Completer
@@ -49,11 +50,12 @@ type rig struct {
 	logger   *slog.Logger
 	handler  *webhook.Handler
 	api      *apiDocument
-	secrets  []string // that must not be answered or logged
+	secrets  []string // secrets that must not be in a response or a log line
 	answers  strings.Builder
 }
 
-// newRig returns the rig of one test. When the test ends it looks for secrets.
+// newRig returns the rig of one test. When the test ends, the rig searches for
+// secrets.
 func newRig(t *testing.T, change ...func(*webhook.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, temporal: new(asynctest.Completer), store: &faulty{Store: store.NewMemory()}, log: new(lockedBuffer), secrets: []string{secret}}
@@ -81,8 +83,7 @@ func mustFor[T any](t testing.TB) answer.Type {
 	return typ
 }
 
-// start runs an activity up to where it waits for a T, and returns its callback
-// ID.
+// start runs an activity until it waits for a T, and returns its callback ID.
 func start[T any](r *rig, o async.StartOptions) (id string) {
 	r.t.Helper()
 	id = startOn[T](r.t, r.hub, o)
@@ -117,13 +118,13 @@ func (r *rig) wantNoLeak() {
 	}
 }
 
-// request is what a test sends.
+// request is a request that a test sends.
 type request struct {
 	method, path, body string
 	header             map[string]string // "Content-Type" is application/json unless it is set
 }
 
-// response is what came back.
+// response is the response to a request.
 type response struct {
 	status int
 	header http.Header
@@ -137,7 +138,7 @@ type response struct {
 	Errors  []struct{ Pointer, Detail string }
 }
 
-// do sends a request to the handler and holds the response to the OpenAPI
+// do sends a request to the handler and compares the response with the OpenAPI
 // document.
 func (r *rig) do(q request) response {
 	r.t.Helper()
@@ -205,7 +206,7 @@ func (r *rig) wantWaiting(id string) {
 	}
 }
 
-// faulty is a store that can be away.
+// faulty is a store that can be unreachable.
 type faulty struct {
 	store.Store
 	mu   sync.Mutex

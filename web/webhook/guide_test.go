@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// TestGuide holds Status to the table of status codes in docs/guide.md.
+// TestGuide compares Status with the table of status codes in docs/guide.md.
 func TestGuide(t *testing.T) {
 	page, err := os.ReadFile("../../docs/guide.md")
 	if err != nil {

@@ -20,32 +20,33 @@ import (
 
 // Options configures a Handler.
 type Options struct {
-	// Types are the result types that the handler takes. Required.
+	// Types are the result types that the handler accepts. Required.
 	Types []answer.Type
 
 	// Keys opens sealed links. With Keys, a callback ID alone opens nothing.
-	// Defaults to none: the token of an address is a callback ID.
+	// Defaults to no keys: the token of an address is then a callback ID.
 	Keys *Keys
 
-	// MaxBody is the largest body that is accepted, in bytes. It must be between
+	// MaxBody is the maximum size of a body, in bytes. MaxBody must be between
 	// 1 and 64 MiB. Defaults to 1 MiB.
 	MaxBody int64
 
 	// BodyTimeout is how long a body may take to arrive. Defaults to 10 s.
 	BodyTimeout time.Duration
 
-	// Wait is how long an answer may take once its body is there: the store, and
-	// then the delivery to Temporal. An answer that the store has accepted by
-	// then gets 200, and its state says delivered: false. One that the store
-	// hasn't accepted gets 503. Defaults to 2 s.
+	// Wait is how long an answer may take after its body has arrived. The time
+	// covers the store, and then the delivery to Temporal. An answer that the
+	// store has accepted by then gets 200, and its state has delivered: false.
+	// An answer that the store has not accepted by then gets 503. Defaults to 2
+	// s.
 	Wait time.Duration
 
 	// Origins are the web origins whose pages may call the handler, such as
-	// "https://app.example.com". "*" is refused. Defaults to none.
+	// "https://app.example.com". The origin "*" is refused. Defaults to none.
 	Origins []string
 
-	// Logger gets a line for each request at debug level, without tokens and
-	// bodies, and warnings about the configuration. Defaults to slog.Default().
+	// Logger gets warnings about the configuration, and a line for each request
+	// at debug level, without tokens and bodies. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -59,7 +60,7 @@ type Options struct {
 //	POST /{token}/cancel     ends the activity as cancelled
 //	POST /{token}/heartbeat  reports that work goes on
 //
-// Mount it below a path with http.StripPrefix. GET and HEAD never act.
+// Mount the handler below a path with http.StripPrefix. GET and HEAD never act.
 type Handler struct {
 	hub         *async.Hub
 	types       map[string]answer.Type
@@ -75,7 +76,7 @@ type Handler struct {
 	openAPI     json.RawMessage
 }
 
-// New returns a handler, or says which option is wrong.
+// New returns a handler, or an error that names the wrong option.
 func New(h *async.Hub, o Options) (*Handler, error) {
 	if h == nil {
 		return nil, errors.New("webhook: the hub is required")
@@ -153,8 +154,9 @@ func checkOrigin(origin string) error {
 	return nil
 }
 
-// Link returns the address of a sealed link, where the handler is mounted at
-// base, such as "https://example.com/answers". It needs Options.Keys.
+// Link returns the address of a sealed link. base is the address at which the
+// handler is mounted, such as "https://example.com/answers". It needs
+// Options.Keys.
 func (w *Handler) Link(base string, c Claims) (string, error) {
 	if w.keys == nil {
 		return "", errors.New("webhook: a link needs Options.Keys")
@@ -174,7 +176,7 @@ func (w *Handler) Link(base string, c Claims) (string, error) {
 }
 
 // OpenAPI returns the OpenAPI 3.1 document of the handler, with the schemas of
-// its types. The caller must not change it.
+// its types. The caller must not change the document.
 func (w *Handler) OpenAPI() json.RawMessage { return w.openAPI }
 
 // ServeHTTP answers a request.
@@ -241,7 +243,7 @@ func (w *Handler) open(ctx context.Context, token string, allow Allow) (c async.
 	return c, key, err
 }
 
-// allowOrigin answers CORS requests for the origins of the options only.
+// allowOrigin answers CORS requests only for the origins in the options.
 func (w *Handler) allowOrigin(h http.Header, r *http.Request) {
 	if len(w.origins) == 0 {
 		return

@@ -59,7 +59,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Heartbeats return the signals, and cancel is taken only where it was asked for.
+// Heartbeats return the signals, and a cancellation is accepted only if it was
+// requested.
 func TestHeartbeatAndCancel(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{})
@@ -79,7 +80,7 @@ func TestHeartbeatAndCancel(t *testing.T) {
 	r.wantWaiting(id)
 }
 
-// Each bad input gets a problem document, and the activity goes on waiting.
+// Each bad input gets a problem document, and the activity continues to wait.
 func TestBadInput(t *testing.T) {
 	r := newRig(t, func(o *webhook.Options) { o.MaxBody = 1000 })
 	id := start[Decision](r, async.StartOptions{})
@@ -154,7 +155,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// GET and HEAD act on no route, whatever they carry.
+// GET and HEAD act on no route, whatever they contain.
 func TestReadingActsNever(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{})
@@ -172,7 +173,7 @@ func TestReadingActsNever(t *testing.T) {
 	r.wantWaiting(id)
 }
 
-// A store that is away costs nothing but a repeat.
+// If the store is unreachable, the sender only has to repeat the answer.
 func TestStoreAway(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{})
@@ -194,7 +195,7 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// A type that this process doesn't know yet is not the sender's mistake.
+// If this process does not know a type yet, the sender has made no mistake.
 func TestUnknownType(t *testing.T) {
 	r := newRig(t)
 	id := start[Other](r, async.StartOptions{})
@@ -248,7 +249,8 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// Where Temporal is away, the answer is accepted, and says so.
+// While Temporal is away, the answer is accepted, and the response says that it
+// is not delivered.
 func TestNotDeliveredYet(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{})
@@ -268,7 +270,7 @@ func TestNotDeliveredYet(t *testing.T) {
 	}
 }
 
-// Where Temporal hangs, the answer is accepted within Options.Wait, and delivered
+// If Temporal hangs, the answer is accepted within Options.Wait, and delivered
 // later.
 func TestTemporalHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -329,7 +331,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Status is one table, whatever the error is wrapped in.
+// Status has one table, and finds the error inside any wrapper.
 func TestStatus(t *testing.T) {
 	_, invalid := mustFor[Decision](t).Decode("application/json", []byte("{}"))
 	for _, c := range []struct {
@@ -373,7 +375,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// The task token is in nothing that is answered or logged either.
+// The task token is also in no response and no log line.
 func TestNoTaskToken(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{Labels: map[string]string{"l": secret}, Key: "order-" + secret})

@@ -19,12 +19,12 @@ import (
 
 // The errors of Keys.Open, and of a Handler for a link.
 var (
-	// ErrBadLink means that a link was not sealed with one of the keys, or was
+	// ErrBadLink means that none of the keys sealed the link, or that it was
 	// changed or cut.
 	ErrBadLink = errors.New("webhook: not a link of ours")
-	// ErrExpiredLink means that a link is genuine and past its expiry.
+	// ErrExpiredLink means that a link is genuine and has expired.
 	ErrExpiredLink = errors.New("webhook: the link has expired")
-	// ErrNotAllowed means that a link is genuine and doesn't allow the action.
+	// ErrNotAllowed means that a link is genuine and does not allow the action.
 	ErrNotAllowed = errors.New("webhook: the link doesn't allow this action")
 )
 
@@ -52,8 +52,8 @@ const (
 	linkContext = "latchkey link\x00"
 )
 
-// Claims is the content of a sealed link. Without the key it can be neither read
-// nor changed.
+// Claims is the content of a sealed link. Without the key, the content can be
+// neither read nor changed.
 type Claims struct {
 	// ID is the callback ID. Required.
 	ID string
@@ -68,31 +68,31 @@ type Claims struct {
 	// to "".
 	For string
 
-	// Key is the name of the key that sealed the link. Open sets it; Seal
+	// Key is the name of the key that sealed the link. Open sets Key, and Seal
 	// ignores it.
 	Key string
 }
 
 // Keys seals and opens links. To rotate keys, add a new key to Keys in every
-// process, then make it Active, and drop the old key when the last link that it
-// sealed has expired. Its methods may be called concurrently; the fields must
-// not be changed meanwhile.
+// process, and then make it Active. Remove the old key when the last link that
+// it sealed has expired. The methods of Keys may be called concurrently. The
+// fields must not be changed during a call.
 type Keys struct {
-	// Keys has keys of 32 random bytes by name. A name has 1 to 32 characters of
-	// A-Z a-z 0-9 - _, and is readable in each link. Required.
+	// Keys contains keys of 32 random bytes, by name. A name has 1 to 32
+	// characters of A-Z a-z 0-9 - _, and is readable in each link. Required.
 	Keys map[string][]byte
 
 	// Active is the name of the key that seals new links. Required.
 	Active string
 
-	// Used is called with the name of the key that opened a link, each time that a
-	// link opens. A key that is in use must not be dropped, so count the calls: see
-	// docs/observability.md. Used may be called concurrently and must not block. A
-	// panic is ignored. Defaults to none.
+	// Used is called each time that a link opens, with the name of the key that
+	// opened it. A key that is in use must not be removed, so count the calls:
+	// see docs/observability.md. Used may be called concurrently and must not
+	// block. A panic of Used is ignored. Defaults to none.
 	Used func(key string)
 }
 
-// check reports which field is wrong. It shows no key.
+// check reports which field is wrong. The error contains no key.
 func (k *Keys) check() error {
 	if k == nil || len(k.Keys) == 0 {
 		return errors.New("webhook: Keys.Keys is required")
@@ -117,9 +117,10 @@ func isKeyName(name string) bool {
 	return name != "" && len(name) <= maxKeyName && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
-// Seal returns the token of a link: the name of the active key, a full stop, and
-// the claims as encrypted and authenticated with AES-GCM. All of it is safe in a
-// URL. Two tokens of the same claims differ. Seal at most 2³² tokens with a key.
+// Seal returns the token of a link. The token is the name of the active key, a
+// full stop, and the claims, which are encrypted and authenticated with
+// AES-GCM. All characters of a token are safe in a URL. Two tokens of the same
+// claims differ. Seal at most 2³² tokens with a key.
 func (k *Keys) Seal(c Claims) (token string, err error) {
 	if err := k.check(); err != nil {
 		return "", err
@@ -149,9 +150,9 @@ func (k *Keys) Seal(c Claims) (token string, err error) {
 	return k.Active + "." + base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// Open returns the claims of a token. It returns ErrBadLink for a token that
-// none of the keys has sealed. It returns the claims and ErrExpiredLink for one
-// that has expired.
+// Open returns the claims of a token. Open returns ErrBadLink for a token that
+// none of the keys has sealed. For an expired token, Open returns the claims
+// and ErrExpiredLink.
 func (k *Keys) Open(token string) (Claims, error) {
 	if err := k.check(); err != nil {
 		return Claims{}, err
@@ -165,7 +166,7 @@ func (k *Keys) open(token string, now time.Time) (Claims, error) {
 	if !ok || key == nil || len(token) > maxToken {
 		return Claims{}, ErrBadLink
 	}
-	// Strict, so that no second spelling opens as the same link.
+	// Strict decoding ensures that no second spelling opens as the same link.
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return Claims{}, ErrBadLink

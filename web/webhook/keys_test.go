@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// newKeys returns keys of these names, the first of which is active.
+// newKeys returns keys with these names; the first key is active.
 func newKeys(names ...string) *webhook.Keys {
 	k := &webhook.Keys{Keys: make(map[string][]byte), Active: names[0]}
 	for _, name := range names {
@@ -53,7 +53,7 @@ func TestKeys(t *testing.T) {
 	if c.Key = "2026-a"; err != nil || got != c {
 		t.Errorf("opened: %+v, %v, want %+v", got, err, c)
 	}
-	// Every character that is changed, cut or added makes it another link.
+	// If a character is changed, cut or added, the link does not open.
 	for i := range token {
 		for _, other := range []string{token[:i] + "A" + token[i+1:], token[:i] + "." + token[i+1:], token[:i], token[:i] + "\n" + token[i:], token + "="} {
 			if other == token {
@@ -64,7 +64,7 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	}
-	// The name of the key is part of what is sealed.
+	// The name of the key is part of the sealed data.
 	swapped := &webhook.Keys{Keys: map[string][]byte{"2026-b": k.Keys["2026-a"]}, Active: "2026-b"}
 	if _, err := swapped.Open("2026-b" + strings.TrimPrefix(token, "2026-a")); !errors.Is(err, webhook.ErrBadLink) {
 		t.Errorf("under another name: %v", err)
@@ -89,10 +89,9 @@ func TestKeys(t *testing.T) {
 
 var update = flag.Bool("update", false, "add a golden link of this release to testdata/links.json")
 
-// TestGoldenLinks opens the links of all releases: those that were sent must go
-// on working.
-// Used gets the name of the key of each link that opens, and of no other. It may
-// panic.
+// TestGoldenLinks opens the links of all releases, because old links must still
+// work. Used gets the name of the key of each link that opens, and of no other.
+// It may panic.
 func TestKeysUsed(t *testing.T) {
 	k := newKeys("2026-b", "2026-a")
 	old := newKeys("2026-a")
@@ -157,7 +156,7 @@ func TestGoldenLinks(t *testing.T) {
 	}
 }
 
-// A link allows what it says, until it expires, and the callback ID alone opens
+// A link allows its actions until it expires, and the callback ID alone opens
 // nothing.
 func TestLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -191,7 +190,7 @@ func TestLinks(t *testing.T) {
 		}
 		r.wantWaiting(id)
 
-		// Rotation: the old key goes on opening, and is counted.
+		// After a rotation, the old key still opens links, and is counted.
 		if a := r.do(request{method: "GET", path: link(&webhook.Keys{Keys: k.Keys, Active: "old"}, webhook.Look)}); a.status != 200 {
 			t.Errorf("a link of the old key: %d %s", a.status, a.body)
 		}
@@ -230,7 +229,7 @@ func TestLinkNeedsKeys(t *testing.T) {
 func FuzzKeysOpen(f *testing.F) {
 	k := newKeys("a", "b")
 	claims := webhook.Claims{ID: "callback", Allow: allowAll, Expires: time.Unix(7258118400, 0), For: "x"}
-	good := mustSeal(f, k, claims) // another text in each of the fuzzer's processes
+	good := mustSeal(f, k, claims) // the text differs in each of the fuzzer's processes
 	claims.Key = "a"
 	f.Add(good)
 	f.Add("a.")

@@ -101,8 +101,8 @@ func componentName(taken object, name string) string {
 	return name
 }
 
-// component gives a schema with references an ID of its own, so that the references
-// still point into it.
+// component gives a schema with references an ID of its own, so that the
+// references still resolve within it.
 func component(schema json.RawMessage, name string) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if !strings.Contains(string(schema), `"$ref"`) || json.Unmarshal(schema, &fields) != nil || fields["$id"] != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// apiDocument is an OpenAPI document as far as responses are held to it.
+// apiDocument is the part of an OpenAPI document that tests compare with
+// responses.
 type apiDocument struct {
 	Paths map[string]map[string]json.RawMessage `json:"paths"`
 
@@ -49,7 +50,7 @@ func readAPI(t *testing.T, doc json.RawMessage) *apiDocument {
 	return d
 }
 
-// check holds a response to what the document says of its path and status.
+// check compares a response with the document, for its path and status.
 func (d *apiDocument) check(t *testing.T, q request, a response) {
 	t.Helper()
 	if q.method == http.MethodOptions || q.method == http.MethodHead {
@@ -65,7 +66,7 @@ func (d *apiDocument) check(t *testing.T, q request, a response) {
 		d.checkBody(t, d.Components.Responses["Problem"], q, a)
 		return
 	}
-	method := "post" // which the response to another method also shows
+	method := "post" // the response to another method also occurs here
 	if path["get"] != nil {
 		method = "get"
 	}
@@ -131,8 +132,8 @@ type Weird[T any] struct {
 	Below *Weird[T] `json:"below,omitempty"`
 }
 
-// The document describes the bodies, also those with references and with names
-// that OpenAPI doesn't allow.
+// The document describes the bodies, including those with references and with
+// names that OpenAPI does not allow.
 func TestOpenAPI(t *testing.T) {
 	weird, err := answer.For[Weird[map[string]int]](answer.TypeOptions{Schema: json.RawMessage(
 		`{"$ref":"#/$defs/w","$defs":{"w":{"type":"object","additionalProperties":false,"properties":{"below":{"$ref":"#/$defs/w"}}}}}`)})

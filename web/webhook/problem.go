@@ -47,10 +47,11 @@ func write(w http.ResponseWriter, v verdict, list []bodyProblem) {
 	})
 }
 
-// reply writes a response. No response may be cached, sniffed or shown as a page.
+// reply writes a response. The headers prevent that a response is cached,
+// sniffed or shown as a page.
 func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	b, err := json.Marshal(body)
-	if err != nil { // cannot fail: it consists of strings, numbers and times
+	if err != nil { // cannot fail, because it consists of strings, numbers and times
 		status, b = http.StatusInternalServerError, nil
 	}
 	h := w.Header()
@@ -60,8 +61,8 @@ func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	_, _ = w.Write(b) // the sender may be gone
 }
 
-// guarding are the headers of every response. Their slices are shared, and have no
-// room to append to.
+// guarding contains the headers of every response. The slices are shared, and
+// have no room to append to.
 var guarding = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'; sandbox"},

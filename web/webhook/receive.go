@@ -15,27 +15,27 @@ import (
 )
 
 var (
-	// ErrIgnore is what the function of Receive returns for a message that it
-	// doesn't want. The sender is answered as if it had been processed.
+	// The function of Receive returns ErrIgnore for a message that it does not
+	// want. The sender gets the same answer as after processing.
 	ErrIgnore = errors.New("webhook: the message is ignored")
-	// ErrSignature means that a message isn't signed as it should be: the
-	// signature is missing, wrong, too old or from the future.
+	// ErrSignature means that the signature of a message is missing, wrong, too
+	// old or from the future.
 	ErrSignature = errors.New("webhook: the signature is missing, wrong or too old")
 )
 
-// Message is what is known of a message whose signature is good. All of it was
-// signed.
+// Message describes a message with a valid signature. All fields of a Message
+// come from signed content.
 type Message struct {
 	// ID is the same for each delivery of a message.
 	ID string
-	// Sent is when the message was sent, or zero where the signature doesn't
+	// Sent is when the message was sent, or zero if the signature does not
 	// cover a time.
 	Sent time.Time
 }
 
-// Verifier checks the signature of a message. It returns ErrSignature, also
-// wrapped, for a message to refuse; the ID of the Message must be covered by the
-// signature. It must be safe for concurrent use.
+// Verifier checks the signature of a message. Verifier returns ErrSignature,
+// which may be wrapped, for a message to refuse. The signature must cover the
+// ID of the Message. A Verifier must be safe for concurrent use.
 type Verifier interface {
 	Verify(h http.Header, body []byte, now time.Time) (Message, error)
 }
@@ -45,26 +45,28 @@ type ReceiverOptions struct {
 	// Verifier checks the signatures. Required.
 	Verifier Verifier
 
-	// MaxBody is the largest body that is accepted, in bytes. It must be between
+	// MaxBody is the maximum size of a body, in bytes. MaxBody must be between
 	// 1 and 64 MiB. Defaults to 1 MiB.
 	MaxBody int64
 
 	// BodyTimeout is how long a body may take to arrive. Defaults to 10 s.
 	BodyTimeout time.Duration
 
-	// Wait is how long the function may take: the store, and then the delivery
-	// to Temporal. Its context ends after that. An answer that the store has
-	// accepted by then is accepted. Defaults to 2 s.
+	// Wait is how long the function may take. The time covers the store, and
+	// then the delivery to Temporal. The function's context ends after that
+	// time. An answer that the store has accepted by then is valid. Defaults to
+	// 2 s.
 	Wait time.Duration
 
-	// Logger gets a line for each message at debug level, and a warning for each
-	// that was neither accepted nor ignored. Defaults to slog.Default().
+	// Logger gets a line for each message at debug level, and a warning for
+	// each message that was neither accepted nor ignored. Defaults to
+	// slog.Default().
 	Logger *slog.Logger
 }
 
-// Receive returns the handler of a sender that sends all its messages to one
-// address, such as a payment provider. f processes a message whose signature is
-// good. It usually finds the activity by business key:
+// Receive returns the handler for a sender that sends all its messages to one
+// address, such as a payment provider. f processes a message with a valid
+// signature. f usually finds the activity by business key:
 //
 //	p, err := async.OpenKey[Payment](ctx, hub, order, async.KeyOptions{Namespace: "default", Early: time.Hour})
 //	if err == nil {
@@ -72,16 +74,18 @@ type ReceiverOptions struct {
 //	}
 //	return err
 //
-// Such senders repeat a message until they get a 2xx, for days, and disable an
-// address that answers 410 or 404, or fails too often. So Receive answers 204
-// for nil, ErrIgnore, async.ErrSettled, async.ErrSuperseded and async.ErrClosed,
-// after which a repeat would change nothing. It answers 401 for a bad signature,
-// 413 for a body over MaxBody, 405 for another method than POST, and 503 for
-// everything else. It never answers 404 or 410.
+// Such senders repeat a message for days until they get a 2xx. Such senders
+// disable an address that answers 410 or 404, or that fails too often. Receive
+// therefore answers 204 for nil, ErrIgnore, async.ErrSettled,
+// async.ErrSuperseded and async.ErrClosed. After these errors, a repeat would
+// change nothing. Receive answers 401 for a bad signature, 413 for a body over
+// MaxBody, 405 for a method other than POST, and 503 for everything else.
+// Receive never answers 404 or 410.
 //
-// The context of f carries the message's ID and the body's digest as the
-// idempotency key (see async.WithIdempotencyKey), and goes on if the sender
-// hangs up. f may be called concurrently, and several times for one message.
+// The context of f carries an idempotency key that consists of the message's ID
+// and the body's digest (see async.WithIdempotencyKey). The context does not
+// end if the sender disconnects. f may be called concurrently, and several
+// times for one message.
 func Receive(f func(ctx context.Context, m Message, body []byte) error, o ReceiverOptions) (http.Handler, error) {
 	if f == nil {
 		return nil, errors.New("webhook: Receive needs a function")
@@ -157,8 +161,8 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is the response to the sender. No status in it would disable the
-// address.
+// received is the response to the sender. None of these statuses makes a sender
+// disable the address.
 func received(err error) verdict {
 	v := verdictOf(err)
 	switch {

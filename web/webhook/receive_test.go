@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// first is a function of Receive that answers by business key.
+// first is a function for Receive that answers by business key.
 func first(r *rig) func(context.Context, webhook.Message, []byte) error {
 	return func(ctx context.Context, _ webhook.Message, body []byte) error {
 		var m struct {
@@ -46,7 +46,7 @@ func (r *rig) receiver(f func(context.Context, webhook.Message, []byte) error, v
 	return h
 }
 
-// message sends a message as Standard Webhooks has it.
+// message sends a message in the format of Standard Webhooks.
 func (r *rig) message(h http.Handler, id, body string) response {
 	r.t.Helper()
 	q := request{method: "POST", path: "/", body: body, header: map[string]string{}}
@@ -56,7 +56,8 @@ func (r *rig) message(h http.Handler, id, body string) response {
 	return r.serve(h, q)
 }
 
-// What a repeat would not change is 204; nothing is 404 or 410.
+// If a repeat would not change anything, the status is 204; it is never 404 or
+// 410.
 func TestReceiveStatus(t *testing.T) {
 	r := newRig(t)
 	verifier := must(t)(webhook.Standard(standardSecret))
@@ -116,8 +117,8 @@ func TestReceiveStatus(t *testing.T) {
 	}
 }
 
-// A message that is delivered again is the same answer; another message with
-// its ID isn't, and both get 204.
+// A message that is delivered again is the same answer. Another message with
+// the same ID is another answer, and both get 204.
 func TestReceiveIdempotency(t *testing.T) {
 	r := newRig(t)
 	h := r.receiver(first(r), must(t)(webhook.Standard(standardSecret)))
@@ -139,7 +140,7 @@ func TestReceiveIdempotency(t *testing.T) {
 	if sent := r.temporal.Completed(); len(sent) != 1 || !strings.Contains(string(sent[0].Outcome.Result.Payloads[0].Data), "true") {
 		t.Errorf("delivered: %v", sent)
 	}
-	// An answer that is earlier than its activity waits for it.
+	// An answer that arrives before its activity waits for the activity.
 	if a := r.message(h, "msg_3", `{"order":"order-2","decision":{"approved":true}}`); a.status != 204 {
 		t.Errorf("an early message: status %d: %s", a.status, a.body)
 	}
@@ -170,7 +171,7 @@ func (*nilVerifier) Verify(http.Header, []byte, time.Time) (webhook.Message, err
 	return webhook.Message{}, nil
 }
 
-// A sender that hangs up has sent its message all the same.
+// If a sender disconnects, its message is still processed.
 func TestReceiveGoesOn(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -210,9 +211,9 @@ func (w *recorder) Header() http.Header {
 func (w *recorder) Write(b []byte) (int, error) { return len(b), nil }
 func (w *recorder) WriteHeader(status int)      { w.status = status }
 
-// A body that doesn't arrive in time gets 408, or 503 from Receive, and the
-// connection is closed. A handler that takes longer than the body may isn't
-// disturbed.
+// A body that does not arrive in time gets 408, or 503 from Receive, and the
+// connection is closed. A handler that takes longer than the body's time limit
+// is not disturbed.
 func TestSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -261,7 +262,7 @@ func exchange(t *testing.T, h http.Handler, text string) response {
 	}
 	a := response{status: got.StatusCode, header: got.Header}
 	if a.header == nil || got.Close {
-		a.header.Set("Connection", "close") // ReadResponse takes it out
+		a.header.Set("Connection", "close") // ReadResponse removes this header
 	}
 	if a.body, err = io.ReadAll(got.Body); err != nil {
 		t.Fatal(err)

@@ -23,18 +23,19 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// sender is how a third party delivers messages to its customers' endpoints.
+// sender simulates how a third party delivers messages to its customers'
+// endpoints.
 type sender struct {
 	name     string
 	header   func(id string, at time.Time, body string) http.Header
 	verifier func() (webhook.Verifier, error)
 	schedule []time.Duration // after each failure
 	timeout  time.Duration
-	patience time.Duration // with an endpoint that only fails
+	patience time.Duration // how long the sender accepts an endpoint that only fails
 
 	mu       sync.Mutex
 	disabled string    // why
-	failing  time.Time // since when it only fails
+	failing  time.Time // since when the endpoint only fails
 }
 
 func hours(n int) time.Duration { return time.Duration(n) * time.Hour }
@@ -56,7 +57,7 @@ func senders() []*sender {
 			schedule: []time.Duration{5 * time.Minute, 30 * time.Minute, hours(1), hours(2), hours(4), hours(8), hours(12), hours(12), hours(12)},
 			timeout:  10 * time.Second, patience: hours(72),
 		},
-		{ // GitHub repeats nothing by itself: its customer's script asks for what has failed
+		{ // GitHub itself repeats nothing: its customer's script requests the failed messages again
 			name: "github", header: func(_ string, _ time.Time, body string) http.Header { return githubHeader(body) },
 			verifier: func() (webhook.Verifier, error) { return webhook.GitHub(githubSecret) },
 			schedule: hourly, timeout: 10 * time.Second, patience: hours(72),
@@ -64,7 +65,7 @@ func senders() []*sender {
 	}
 }
 
-// deliver sends a message until it is taken or given up.
+// deliver sends a message until it is accepted or the sender gives up.
 func (s *sender) deliver(ctx context.Context, p *process, id, body string) (taken bool) {
 	for _, wait := range append(s.schedule, -1) {
 		status, err := p.post(ctx, s, id, body)
@@ -91,7 +92,7 @@ func (s *sender) deliver(ctx context.Context, p *process, id, body string) (take
 	return false
 }
 
-// process is the receiver's, which is killed and started anew.
+// process is the receiver's process, which is killed and restarted.
 type process struct {
 	t       *testing.T
 	entries store.Store
@@ -99,13 +100,13 @@ type process struct {
 	logger  *slog.Logger
 
 	mu    sync.Mutex
-	live  map[string]http.Handler // nil while it is dead
+	live  map[string]http.Handler // nil while the process is dead
 	store *mortal
 	end   func()
 }
 
-// mortal is a process's way to the store, which ends with the process. Replies
-// are lost now and then.
+// mortal is a process's connection to the store, which ends with the process.
+// Some replies are lost.
 type mortal struct {
 	store.Store
 	mu   sync.Mutex
@@ -233,16 +234,16 @@ func (p *process) post(ctx context.Context, s *sender, id, body string) (int, er
 	}
 }
 
-// TestSenders has three senders deliver messages for days while the receiver,
-// the store and Temporal are away again and again. Each message has one outcome,
-// and no sender has disabled the endpoint.
+// TestSenders makes three senders deliver messages for days. During this time,
+// the receiver, the store and Temporal are repeatedly unavailable. Each message
+// has one outcome, and no sender has disabled the endpoint.
 func TestSenders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const perSender = 25
 		draw := rand.New(rand.NewPCG(21, 2026))
 		temporal := new(asynctest.Completer)
 		var mu sync.Mutex
-		var trouble string // of Temporal: "", "down" or "hangs"
+		var trouble string // the trouble of Temporal: "", "down" or "hangs"
 		temporal.CompleteFunc = func(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 			mu.Lock()
 			now := trouble
@@ -275,7 +276,7 @@ func TestSenders(t *testing.T) {
 				at, again := time.Duration(draw.Int64N(int64(hours(24)))), draw.IntN(3)
 				sending.Go(func() {
 					time.Sleep(at)
-					for range 1 + again { // a sender may repeat what was taken
+					for range 1 + again { // a sender may repeat an accepted message
 						if s.deliver(t.Context(), p, "msg_"+order, body) {
 							mu.Lock()
 							taken[order]++
@@ -318,7 +319,7 @@ func TestSenders(t *testing.T) {
 			}
 		}
 		sending.Wait()
-		time.Sleep(hours(2)) // what is accepted is delivered
+		time.Sleep(hours(2)) // accepted answers are delivered
 		p.kill()
 
 		outcomes := make(map[string]int)

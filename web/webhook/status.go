@@ -49,9 +49,9 @@ var (
 	largeBody   = verdict{nil, http.StatusRequestEntityTooLarge, "body-too-large", false, "The body is larger than is accepted here."}
 )
 
-// Status returns the HTTP status of an error of Latchkey's, and its stable code.
-// It is meant for handlers of one callback's address; see Receive for senders
-// that send all their messages to one address.
+// Status returns the HTTP status of an error of Latchkey's, and its stable
+// code. Status is for handlers of one callback's address. For senders that send
+// all their messages to one address, see Receive.
 //
 //	nil                               200 ok
 //	a signal of Heartbeat             200 ok
@@ -75,7 +75,7 @@ var (
 //	os.ErrDeadlineExceeded            408 slow-body
 //	any other error                   503 unavailable, to be sent with Retry-After
 //
-// After a 503 it isn't known whether the answer was accepted, and the same
+// After a 503 it is unknown whether the answer was accepted, and the same
 // answer may be sent again.
 func Status(err error) (status int, code string) {
 	v := verdictOf(err)

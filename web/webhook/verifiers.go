@@ -23,11 +23,11 @@ const (
 	minStandard   = 24 // bytes, by the specification
 )
 
-// Standard returns the verifier of Standard Webhooks, as Svix and many others
-// send them. A secret begins with "whsec_" (HMAC-SHA256, v1) or is a public key
-// that begins with "whpk_" (Ed25519, v1a). Give several while a secret is
-// rotated. Messages that are more than five minutes old, or from the future, are
-// refused.
+// Standard returns the verifier of Standard Webhooks, which Svix and many
+// others send. A secret begins with "whsec_" (HMAC-SHA256, v1) or is a public
+// key that begins with "whpk_" (Ed25519, v1a). Pass several secrets while a
+// secret is rotated. Messages that are more than five minutes old, or from the
+// future, are refused.
 func Standard(secrets ...string) (Verifier, error) {
 	var v standard
 	for i, s := range secrets {
@@ -81,7 +81,7 @@ func (v standard) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	good := false
 	for _, s := range signatures {
 		version, text, _ := strings.Cut(s, ",")
-		signature, err := base64.StdEncoding.Strict().DecodeString(text) // strict: one text for each signature
+		signature, err := base64.StdEncoding.Strict().DecodeString(text) // strict, so that each signature has only one text
 		if err != nil {
 			continue
 		}
@@ -102,8 +102,9 @@ func (v standard) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	return Message{ID: id, Sent: at}, nil
 }
 
-// Stripe returns the verifier of Stripe's webhooks. The secret is the whole text
-// that Stripe shows, with its prefix "whsec_". The message's ID is the event's.
+// Stripe returns the verifier of Stripe's webhooks. The secret is the whole
+// text that Stripe shows, with its prefix "whsec_". The message's ID is the
+// event's ID.
 func Stripe(secrets ...string) (Verifier, error) {
 	keys, err := textSecrets("Stripe", secrets)
 	if err != nil {
@@ -147,8 +148,9 @@ func eventID(body []byte) string {
 	return event.ID
 }
 
-// GitHub returns the verifier of GitHub's webhooks. The message's ID is a digest
-// of the body: the signature covers neither X-GitHub-Delivery nor a time.
+// GitHub returns the verifier of GitHub's webhooks. The message's ID is a
+// digest of the body, because the signature covers neither X-GitHub-Delivery
+// nor a time.
 func GitHub(secrets ...string) (Verifier, error) {
 	keys, err := textSecrets("GitHub", secrets)
 	if err != nil {
@@ -193,7 +195,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	return m, nil
 }
 
-// textSecrets are secrets that are used as given.
+// textSecrets are secrets that are used without decoding.
 func textSecrets(of string, secrets []string) ([][]byte, error) {
 	if len(secrets) == 0 || len(secrets) > maxSignatures {
 		return nil, fmt.Errorf("webhook: %s takes 1 to %d secrets, got %d", of, maxSignatures, len(secrets))
@@ -208,8 +210,8 @@ func textSecrets(of string, secrets []string) ([][]byte, error) {
 	return keys, nil
 }
 
-// anyHex reports whether one of the hexadecimal signatures belongs to one of the
-// keys. It compares in constant time.
+// anyHex reports whether one of the hexadecimal signatures belongs to one of
+// the keys. anyHex compares in constant time.
 func anyHex(keys [][]byte, signatures []string, parts ...[]byte) bool {
 	if len(signatures) > maxSignatures {
 		return false

@@ -32,7 +32,7 @@ func mac(key string, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// The senders, as they sign.
+// These functions sign messages as the senders do.
 
 func standardHeader(id string, at time.Time, body string) http.Header {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(standardSecret, "whsec_"))
@@ -72,7 +72,7 @@ func must(t testing.TB) func(v webhook.Verifier, err error) webhook.Verifier {
 	}
 }
 
-// The senders' own published examples.
+// These are examples that the senders themselves have published.
 func TestOfficialVectors(t *testing.T) {
 	standard, github, slack := must(t)(webhook.Standard(standardSecret)), must(t)(webhook.GitHub(githubSecret)), must(t)(webhook.Slack(slackSecret))
 	const slackBody = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
@@ -296,7 +296,8 @@ func FuzzSlackHeader(f *testing.F) {
 	})
 }
 
-// wantVerdict: what is accepted has been signed, and what isn't is ErrSignature.
+// wantVerdict checks that an accepted message was signed, and that the error
+// for any other message is ErrSignature.
 func wantVerdict(t *testing.T, m webhook.Message, err error, signed func() bool) {
 	t.Helper()
 	if err == nil && (m.ID == "" || !signed()) {
@@ -308,8 +309,8 @@ func wantVerdict(t *testing.T, m webhook.Message, err error, signed func() bool)
 }
 
 // TestStandardSignatureHasOneText: the last character of 32 bytes in base64 has
-// two bits to spare. A signature in which they differ is refused, as the reference
-// implementation does.
+// two unused bits. A signature with other values in these bits is refused, as
+// in the reference implementation.
 func TestStandardSignatureHasOneText(t *testing.T) {
 	v, err := webhook.Standard(standardSecret)
 	if err != nil {

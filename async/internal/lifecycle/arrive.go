@@ -2,44 +2,46 @@ package lifecycle
 
 import "github.com/latchkey-go/latchkey/async/internal/record"
 
-// Next is what Start does once an attempt has arrived at its entry.
+// Next is the next step of Start after an attempt has arrived at its entry.
 type Next int
 
 const (
-	// Nothing: the function has run, or nothing is due.
+	// Nothing: the function has already run, or there is nothing to do.
 	Nothing Next = iota
 	// Run the function.
 	Run
-	// Deliver the outcome that stands.
+	// Deliver: deliver the outcome of the record.
 	Deliver
-	// DescribeArriving: ask Temporal about the activity by the attempt that
-	// arrives, and call the rule again with its word.
+	// DescribeArriving: ask Temporal about the activity of the arriving
+	// attempt, and call the rule again with the answer.
 	DescribeArriving
-	// DescribeEarlier: the same about the activity that the record is of.
+	// DescribeEarlier: ask Temporal about the activity of the record, and call
+	// the rule again with the answer.
 	DescribeEarlier
 )
 
-// Words are what Temporal has said so far; nil where it wasn't asked.
+// Words are Temporal's answers so far; a nil answer was not requested.
 type Words struct{ Arriving, Earlier *Word }
 
-// Arrival is the decision on an attempt that arrives.
+// Arrival is the decision about an arriving attempt.
 type Arrival struct {
 	Next    Next
-	Changed bool // the record, which is to be saved before
-	// First: the outcome can't have been sent to this attempt before.
+	Changed bool // the record has changed and must be saved before the next step
+	// First: the outcome cannot have been sent to this attempt before.
 	First bool
-	// Renamed: the record is another activity's now. What a codec has bound to
-	// the activity before is to be encoded for this one.
+	// Renamed: the record now belongs to another activity. Payloads that a
+	// codec has bound to the earlier activity must be encoded again for this
+	// one.
 	Renamed bool
 	// Mismatch: an outcome was dropped, because the activity awaits another type.
 	Mismatch bool
 }
 
-// Arrive brings an attempt to its entry. now is a record as if this attempt
-// were the first.
+// Arrive decides about an attempt that arrives at its entry. now is the record
+// of this attempt as if it were the first.
 //
-// Attempts are ordered by when they started, never by number: a reset sets
-// numbers back.
+// Attempts are ordered by their start and never by their number, because a
+// reset sets the number back.
 func (p Policy) Arrive(id string, r, now *record.Record, said Words) (Arrival, error) {
 	if r.Key != "" && (r.Early || !SameActivity(r, now)) {
 		return p.takeOver(id, r, now, said)
@@ -97,9 +99,9 @@ func (p Policy) arriveWaiting(id string, r, now *record.Record) (Arrival, error)
 	return Arrival{Next: Run, Changed: true}, nil
 }
 
-// arriveClosed: a delivered failure ended the attempt that it was sent to.
-// Another end that left an outcome undelivered was none, since here is an
-// attempt.
+// arriveClosed: a delivered failure ended the attempt that got it. If the
+// record says that the activity ended without its outcome, the record is wrong,
+// because another attempt has arrived.
 func (p Policy) arriveClosed(id string, r, now *record.Record, word *Word) (Arrival, error) {
 	failed := r.End == record.EndDelivered && r.Outcome.GetKind() == record.Failure
 	switch {
@@ -113,20 +115,22 @@ func (p Policy) arriveClosed(id string, r, now *record.Record, word *Word) (Arri
 	return p.arriveSettled(id, r, now, word)
 }
 
-// dropType: a result of another type is never delivered, unless it has been.
+// dropType: a result of another type is dropped, unless it has already been
+// delivered.
 func (p Policy) dropType(id string, r, now *record.Record, word *Word) (Arrival, error) {
 	if word != nil && word.Ours(r.Outcome.Mark) {
 		p.Close(r, record.EndDelivered)
 		return p.arriveClosed(id, r, now, nil)
 	}
-	// A repeat is superseded: the outcome was never reported.
+	// A repeat gets ErrSuperseded, because the outcome was never reported.
 	p.notice(r, record.NoticeOver, record.EndTypeMismatch)
 	a, err := p.again(id, r, now, false)
 	a.Mismatch = true
 	return a, err
 }
 
-// arriveSettled brings a later attempt to an outcome of the type that it awaits.
+// arriveSettled handles a later attempt if the record has an outcome of the
+// type that the attempt awaits.
 func (p Policy) arriveSettled(id string, r, now *record.Record, word *Word) (Arrival, error) {
 	failure := r.Outcome.Kind == record.Failure
 	if failure {
@@ -141,24 +145,25 @@ func (p Policy) arriveSettled(id string, r, now *record.Record, word *Word) (Arr
 			if r.State == record.Settled {
 				p.notice(r, record.NoticeOver, record.EndUnknown)
 			}
-			return p.again(id, r, now, true) // a repeat is known
+			return p.again(id, r, now, true) // a repeat is recognized
 		}
 	}
-	if r.State == record.Closed { // it was not over after all
+	if r.State == record.Closed { // the activity was not over
 		r.State = record.Settled
 		r.Ended, r.End = 0, record.NoEnd
 		withdrawOver(r)
 	}
 	adopt(r, now)
 	if failure {
-		r.Outcome.Started = r.Started // written before it is sent to this attempt
+		r.Outcome.Started = r.Started // written before the outcome is sent to this attempt
 	}
 	return Arrival{Next: Deliver, Changed: true, First: failure}, nil
 }
 
-// needsWord reports whether the decision on a later attempt needs Temporal's
-// word on the outcome: the attempt awaits another type and would drop it, or it
-// is a failure that may have ended the attempt before.
+// needsWord reports whether the decision about a later attempt needs Temporal's
+// answer about the outcome. The rule needs the answer if the attempt awaits
+// another type and would drop the outcome, or if the outcome is a failure that
+// may have ended the earlier attempt.
 func needsWord(r, now *record.Record) bool {
 	if r.Outcome == nil || now.Started <= r.Started {
 		return false
@@ -174,31 +179,31 @@ func needsWord(r, now *record.Record) bool {
 	}
 }
 
-// revives reports whether a later attempt shows that a closed record's activity
-// was not over, so that its outcome is to be delivered after all.
+// revives reports whether a later attempt shows that the activity of a closed
+// record was not over. The outcome must then be delivered.
 func revives(r, now *record.Record) bool {
 	return r.Outcome != nil && r.End != record.EndDelivered && r.End != record.EndAbandoned && r.ResultType == now.ResultType
 }
 
-// fate is what becomes of a failure that was accepted when a later attempt
-// arrives.
+// fate is the state of an accepted failure when a later attempt arrives.
 type fate int
 
 const (
-	fateUnresolved fate = iota // Temporal can't say now, or doesn't run this attempt
-	fateTaken                  // it has ended an attempt before
-	fateUntaken                // it has ended none, and is delivered to this one
-	fateSpent                  // it may have ended one, and this one asks in any case
+	fateUnresolved fate = iota // Temporal cannot say now, or does not run this attempt
+	fateTaken                  // the failure has ended an earlier attempt
+	fateUntaken                // the failure has ended no attempt, and is delivered to this one
+	fateSpent                  // the failure may have ended an attempt, and this attempt asks in any case
 )
 
 // fateOf judges a failure by the last failure that Temporal has.
 //
-// The record is of the attempt that the failure may have been sent to. If this
-// attempt followed that one directly, Temporal's last failure is that of that
-// one. If others lie between, or a reset renumbered them, the last failure says
-// nothing. Then the failure is spent: it asks for another attempt that asks, and
-// here is one. A non-retryable failure was not taken, since no attempt follows
-// one that was.
+// The record is about the attempt to which the failure may have been sent. If
+// this attempt directly follows that attempt, Temporal's last failure is the
+// failure of that attempt. If other attempts lie between, or if a reset
+// renumbered them, the last failure proves nothing. The failure is then spent:
+// its purpose was another attempt that asks, and this attempt does so. A
+// non-retryable failure was not accepted, because no attempt follows one that
+// was.
 func fateOf(r, now *record.Record, word *Word) fate {
 	switch {
 	case word == nil || !word.Pending:
@@ -216,10 +221,10 @@ func fateOf(r, now *record.Record, word *Word) fate {
 	}
 }
 
-// Outrun says that numbers don't tell any more which attempt followed that of the
-// record's failure: a reset has renumbered it, or a later attempt began, and
-// failed because the fate of the failure could not be resolved. It reports
-// whether the record changed.
+// Outrun records that attempt numbers no longer show which attempt followed the
+// attempt of the record's failure. A reset has renumbered it, or a later
+// attempt began and failed because the fate of the failure could not be
+// resolved. Outrun reports whether the record changed.
 func Outrun(r *record.Record) bool {
 	if r.Outcome == nil || r.Outcome.Outrun {
 		return false

@@ -6,17 +6,18 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// How soon something is tried again, and how late at most.
+// Delays before a retry, and their maximums.
 const (
 	FirstDelivery = time.Second
 	LastDelivery  = 5 * time.Minute
-	// LastDeliveryOfHub is where the hub that tried is the cause: another one must
-	// find the answer due, and so must this one when its breaker closes.
+	// LastDeliveryOfHub is the maximum if the hub that tried is the cause.
+	// Another hub must then find the answer due, and this hub too when its
+	// breaker closes.
 	LastDeliveryOfHub = 8 * time.Second
-	// RefusedAfter is how long hubs that Temporal doesn't refuse have to deliver an
-	// answer before it is reported as refused.
+	// RefusedAfter is how long other hubs have time to deliver an answer before
+	// it is reported as refused.
 	RefusedAfter    = time.Minute
-	RefusedDelivery = 5 * time.Minute // for what an operator has to mend first
+	RefusedDelivery = 5 * time.Minute // this delay is for causes that an operator must remove first
 
 	FirstQuestion = 5 * time.Second
 	LastQuestion  = time.Hour
@@ -25,10 +26,11 @@ const (
 	LastNotice  = 10 * time.Minute
 
 	FirstBeatRetry = time.Second
-	LastBeatRetry  = time.Minute // where there is no heartbeat timeout
+	LastBeatRetry  = time.Minute // used if there is no heartbeat timeout
 )
 
-// Doubled doubles from try to try, from first at the first one, up to last.
+// Doubled returns the delay before a try. The delay begins with first and
+// doubles with each try, up to last.
 func Doubled(first, last time.Duration, tries int) time.Duration {
 	d := first
 	for range tries - 1 {
@@ -40,8 +42,8 @@ func Doubled(first, last time.Duration, tries int) time.Duration {
 	return d
 }
 
-// lastDelivery bounds how long an outcome waits while its attempt, which no hub
-// keeps alive any more, times out.
+// lastDelivery limits how long an outcome waits, because its attempt gets no
+// more heartbeats and will time out.
 func lastDelivery(r *record.Record, most time.Duration) time.Duration {
 	if r.HeartbeatTimeout == 0 {
 		return most
@@ -49,8 +51,8 @@ func lastDelivery(r *record.Record, most time.Duration) time.Duration {
 	return min(most, max(FirstDelivery, time.Duration(r.HeartbeatTimeout)/3))
 }
 
-// BeatRetry is how long after a beat that wasn't sent it is tried again: soon
-// enough that there is time for one more.
+// BeatRetry returns the delay after a failed beat. The delay leaves enough time
+// for one more try.
 func BeatRetry(r *record.Record) time.Duration {
 	first, last := FirstBeatRetry, LastBeatRetry
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 {

@@ -7,15 +7,15 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// BeatResult is how a heartbeat went.
+// BeatResult is the result of a heartbeat.
 type BeatResult int
 
 const (
 	// BeatSent: Temporal has it.
 	BeatSent BeatResult = iota
-	// BeatSkipped: the pump wants none now.
+	// BeatSkipped: the pump wants no beat now.
 	BeatSkipped
-	// BeatFailed: it was not sent, and is retried.
+	// BeatFailed: the beat was not sent, and is retried.
 	BeatFailed
 	// BeatLost: Temporal no longer accepts the attempt's token, though the activity
 	// is pending.
@@ -24,24 +24,24 @@ const (
 	BeatOver
 )
 
-// Beat is what came of a heartbeat.
+// Beat is a heartbeat and its result.
 type Beat struct {
 	Result  BeatResult
-	At      int64      // when it was sent
+	At      int64      // when the beat was sent
 	End     record.End // of BeatOver
-	Read    bool       // Temporal's details were read before it was sent
-	Details []byte     // that Temporal has after BeatSent
+	Read    bool       // Temporal's details were read before the beat was sent
+	Details []byte     // the details that Temporal has after BeatSent
 	Digest  []byte     // of Details
 	Heard   bool       // Signals are known
 	Signals Signals
 }
 
 // NeedsDetails reports whether Temporal's details must be read before the next
-// beat: the function of this attempt, or an earlier attempt, may have recorded
-// some, and a beat would overwrite them.
+// beat. The function of this attempt, or an earlier attempt, may have recorded
+// details that a beat would overwrite.
 func NeedsDetails(r *record.Record) bool { return r.DetailsReadStarted != r.Started }
 
-// NotTaken says what follows if Temporal does not know the attempt's token, or
+// NotTaken returns the result if Temporal does not know the attempt's token, or
 // runs another attempt.
 func (b Beat) NotTaken(r *record.Record, w Word) Beat {
 	switch {
@@ -58,23 +58,23 @@ func (b Beat) NotTaken(r *record.Record, w Word) Beat {
 	return b
 }
 
-// BeatConcerns reports whether what came of a beat for one record is about another
-// one of the same entry: the attempt waits, and is still the same.
+// BeatConcerns reports whether the result of a beat still applies to an entry:
+// the attempt is the same and still waits.
 func BeatConcerns(r, about *record.Record) bool {
 	return r.State == record.Waiting && r.Started == about.Started && r.HandedOffStarted == about.Started && SameActivity(about, r)
 }
 
-// StillBeats reports whether there is still something to beat for, once the pump
-// of about, the same record as it was read before, has been asked.
+// StillBeats reports whether a heartbeat is still needed after the pump was
+// asked. about is the same record as it was read before.
 func StillBeats(r, about *record.Record) bool {
 	return r.State == record.Waiting && r.Started == about.Started && r.TokenLostStarted != r.Started
 }
 
-// NextBeat says what decides when the next beat is due.
+// NextBeat says how the time of the next beat is decided.
 type NextBeat int
 
 const (
-	// NoBeat: none is due.
+	// NoBeat: no beat is due.
 	NoBeat NextBeat = iota
 	// AskPump: the pump decides.
 	AskPump
@@ -84,10 +84,10 @@ const (
 	RetryBeat
 )
 
-// Beaten records what came of a beat. before are the record's details as they were
-// when the beat was sent.
+// Beaten records the result of a beat. before holds the record's details as
+// they were when the beat was sent.
 func (p Policy) Beaten(r *record.Record, before []byte, b Beat) NextBeat {
-	if b.Read && b.Result != BeatFailed { // after a failure they are read again
+	if b.Read && b.Result != BeatFailed { // after a failure the details are read again
 		r.DetailsReadStarted = r.Started
 	}
 	if b.Heard {
@@ -112,21 +112,23 @@ func (p Policy) Beaten(r *record.Record, before []byte, b Beat) NextBeat {
 	case bytes.Equal(r.Details, before):
 		r.Details, r.BeatPendingSince, r.DetailsPendingSince = b.Details, 0, 0
 	case r.DetailsPendingSince == 0:
-		// Newer details were brought meanwhile, and another process has sent them:
-		// maybe before this beat, which then has overwritten them at Temporal.
+		// Newer details arrived in the meantime, and another process has sent
+		// them. If it sent them before this beat, this beat has overwritten
+		// them at Temporal.
 		r.BeatPendingSince, r.DetailsPendingSince = p.Now.UnixNano(), p.Now.UnixNano()
-	} // otherwise newer details were brought, and the next beat sends them
+	} // otherwise newer details arrived, and the next beat sends them
 	return AskPump
 }
 
-// BeatAgain makes a beat that was not sent due again with backoff, early enough for
-// one more after it.
+// BeatAgain schedules another try for a beat that was not sent, with backoff.
+// The try is early enough for one more after it.
 func BeatAgain(r *record.Record, now time.Time, jitter func(time.Duration) time.Duration) {
 	r.BeatTries++
 	r.NextBeat = now.Add(jitter(BeatRetry(r))).UnixNano()
 }
 
-// BeatNow makes a beat due at once, for another hub: this one can't send it.
+// BeatNow makes a beat due at once for another hub, because this hub cannot
+// send it.
 func BeatNow(r *record.Record, now time.Time) { r.NextBeat = now.UnixNano() }
 
 // DelayBeat makes the next beat due no earlier than FirstBeatRetry from now.
@@ -136,13 +138,14 @@ func DelayBeat(r *record.Record, now time.Time) {
 	}
 }
 
-// BeginBeats begins the beats of a pump, at the end of the hand-off. heard is when
-// Temporal last heard of the attempt.
+// BeginBeats begins the beats of a pump at the end of the hand-off. heard is
+// when Temporal last heard of the attempt.
 func BeginBeats(r *record.Record, heard time.Time) {
 	r.LastBeat, r.BeatTries = heard.UnixNano(), 0
 }
 
-// LeaveBeat is how long a hub leaves a beat to the hubs that know its pump.
+// LeaveBeat returns how long a hub leaves a beat to the hubs that know its
+// pump.
 //
 //   - At first it is short, so that they have time left, but at least least, which
 //     is more than two polls of this hub: it would otherwise claim the entry each
@@ -150,7 +153,7 @@ func BeginBeats(r *record.Record, heard time.Time) {
 //   - If no hub has sent the beat so far, it is as long as the beat is late: a pump
 //     that no hub knows must not keep the store busy.
 //
-// It does not count as a try, since the pump was not asked.
+// It does not count as a try, because the pump was not asked.
 func LeaveBeat(r *record.Record, least time.Duration, now time.Time) time.Duration {
 	first, last := least, max(least, LastBeatRetry)
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 && now.Before(Lapses(r)) {
@@ -159,10 +162,10 @@ func LeaveBeat(r *record.Record, least time.Duration, now time.Time) time.Durati
 	return min(max(first, now.Sub(FromNano(r.NextBeat))), last)
 }
 
-// LearnMeanwhile records what a beat of the worker has learned while the attempt's
+// LearnMeanwhile records what a beat of the worker has learned while the
 // function runs: the signals for which this hub has a hook, and the digest of
-// Temporal's details. It reports whether the record changed. Signals without a
-// hook are left to hubs that have one.
+// Temporal's details. LearnMeanwhile reports whether the record changed.
+// Signals without a hook are left to hubs that have one.
 func (p Policy) LearnMeanwhile(r *record.Record, started int64, s Signals, digest []byte) bool {
 	if r.State != record.Waiting || r.Started != started {
 		return false

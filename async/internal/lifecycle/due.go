@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Due is when the entry needs a hub next; the zero time is never. It is the only
-// place where that is computed.
+// Due returns when the entry needs a hub next, or the zero time if it never
+// does. Due is the only function that computes this time.
 func Due(r *record.Record, retention time.Duration) time.Time {
 	var due time.Time
 	switch r.State {
@@ -31,9 +31,9 @@ func Due(r *record.Record, retention time.Duration) time.Time {
 	return due
 }
 
-// QuestionAt is when a hub asks whether a waiting activity is over: with the
-// next look at its run, or at its deadline. A deadline is a question and no
-// verdict.
+// QuestionAt returns when a hub asks whether a waiting activity is over. A hub
+// asks at the next check of the activity's run, or at its deadline. A passed
+// deadline is a reason to ask, and does not prove that the activity is over.
 func QuestionAt(r *record.Record) time.Time {
 	if r.NextQuestion == 0 || r.Questions == 0 && r.Deadline != 0 && r.Deadline < r.NextQuestion {
 		return FromNano(r.Deadline)
@@ -41,8 +41,8 @@ func QuestionAt(r *record.Record) time.Time {
 	return FromNano(r.NextQuestion)
 }
 
-// BeatAt is when the next beat is due, or zero: none is before the function has
-// returned, and none for an attempt that Temporal no longer knows.
+// BeatAt returns when the next beat is due, or zero. No beat is due before the
+// function has returned, or for an attempt that Temporal no longer knows.
 func BeatAt(r *record.Record) time.Time {
 	if r.HandedOffStarted != r.Started || r.TokenLostStarted == r.Started {
 		return time.Time{}
@@ -50,7 +50,7 @@ func BeatAt(r *record.Record) time.Time {
 	return FromNano(r.NextBeat)
 }
 
-// Lapses is when the attempt times out unless a beat comes.
+// Lapses returns when the attempt times out unless Temporal gets a beat.
 func Lapses(r *record.Record) time.Time {
 	if r.HeartbeatTimeout == 0 {
 		return FromNano(r.NextBeat).Add(LastBeatRetry)
@@ -58,11 +58,11 @@ func Lapses(r *record.Record) time.Time {
 	return FromNano(r.LastBeat + r.HeartbeatTimeout)
 }
 
-// RemoveAt is when an ended entry goes away.
+// RemoveAt returns when an ended entry is removed.
 func RemoveAt(r *record.Record, retention time.Duration) time.Time {
 	return FromNano(r.Ended).Add(retention)
 }
 
-// IsDue compares as stores do, in whole milliseconds: an entry that a store
-// finds due must not be too early here.
+// IsDue compares times in whole milliseconds, as stores do. An entry that a
+// store finds due must also be due here.
 func IsDue(at, now time.Time) bool { return at.UnixMilli() <= now.UnixMilli() }

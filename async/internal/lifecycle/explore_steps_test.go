@@ -9,13 +9,13 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// successor is a universe after one event more.
+// successor is a universe after one more event.
 type successor struct {
 	u     *universe
 	wrong string
 }
 
-// next returns what can happen.
+// next returns all events that can happen next.
 func (u *universe) next(b breaks) (all []successor) {
 	add := func(event string, f func(c *universe) string) {
 		c := u.clone()
@@ -98,7 +98,7 @@ func (u *universe) failed(i int) {
 	u.ops[i].stage, u.ops[i].verdict = "conclude", Verdict{Class: "unavailable"}
 }
 
-// step has an operation go on by one step.
+// step advances an operation by one step.
 func (u *universe) step(i int, b breaks) (wrong string) {
 	o := &u.ops[i]
 	p := u.policy()
@@ -193,7 +193,7 @@ func (u *universe) step(i int, b breaks) (wrong string) {
 		}
 		v, byID := after(o.snap, u.seen(b, o.snap.Outcome.Mark))
 		o.stage, o.verdict = "conclude", v
-		if byID { // the gap between the look and the call is documented
+		if byID { // the gap between the check and the call is documented
 			ok, wrong := u.take(o.snap, true)
 			if o.verdict = Delivered; !ok {
 				o.verdict = Verdict{Class: "no attempt"}
@@ -220,7 +220,7 @@ func (u *universe) seen(b breaks, mark string) Word {
 	return w
 }
 
-// arrive is Start's decision.
+// arrive makes Start's decision.
 func (u *universe) arrive(i int, b breaks) string {
 	o := &u.ops[i]
 	now := attempt(o.num, func(r *record.Record) { r.Started, r.Secret = startedOf(o.attempt), []byte("s1") })
@@ -228,7 +228,7 @@ func (u *universe) arrive(i int, b breaks) string {
 		o.snap, o.stage = now, "save"
 		return ""
 	}
-	if o.stage == "describe" { // as read before the question
+	if o.stage == "describe" { // uses the record as it was read before the question
 		o.stage = ""
 	}
 	a, err := u.policy().Arrive("id", o.snap, now, o.said)

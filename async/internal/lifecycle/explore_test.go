@@ -16,33 +16,33 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// The exploration plays every sequence of events of two attempts, a result and
-// a failure, one reset and one lost reply, up to a depth. Two operations are
-// under way at a time at most. Each goes on by one step, or its process dies,
-// in every order. A step is a read or a write of the store, or a call of
-// Temporal. This file has the model of what surrounds the rules,
-// explore_steps_test.go the steps.
+// The exploration plays every sequence of events, up to a depth. The events
+// concern two attempts, a result and a failure, one reset and one lost reply.
+// At most two operations run at a time. Each operation advances by one step, or
+// its process dies, in every order. A step is a read or a write of the store,
+// or a call of Temporal. This file models the environment of the rules, and
+// explore_steps_test.go has the steps.
 
 const (
 	maxAttempts = 2
 	maxOps      = 2
 )
 
-// universe is all there is: the record as stored, Temporal's activity, and the
-// operations under way.
+// universe is the complete state: the stored record, Temporal's activity, and
+// the running operations.
 type universe struct {
 	rec     *record.Record // nil: none
 	version int
 	ops     []op
 
-	num, started, begun  int32 // of the attempt: its number, which of all it is (0: none runs), how many have begun
+	num, started, begun  int32 // num is the number of the running attempt, started is its position among all attempts (0 if none runs), and begun is how many have begun
 	lastMark, endMark    string
 	closed, buffered     bool
 	resets, lost, offers int
 	votes                int
 
-	asked   []string // secrets that functions were given
-	ran     []int32  // attempts whose function has run
+	asked   []string // the secrets that functions got
+	ran     []int32  // the attempts whose function has run
 	accepts map[string]int
 	settled map[string]string // mark by secret
 	trace   string
@@ -50,7 +50,7 @@ type universe struct {
 
 // op is one operation of a process.
 type op struct {
-	kind    byte // 's' Start, 'a' answer, 'w' a hub that runs
+	kind    byte // 's' is Start, 'a' an answer, 'w' a running hub
 	stage   string
 	attempt int32
 	num     int32
@@ -64,10 +64,11 @@ type op struct {
 	verdict Verdict
 }
 
-// voters vote on the result: the votes of both decide.
+// voters are the people who vote on the result. Both votes of a request
+// together decide.
 var voters = []string{"ada", "bob"}
 
-// vote has an operation add its vote, and settle where it is the second.
+// vote makes an operation add its vote, and settle if it is the second vote.
 func (u *universe) vote(i int, p Policy, b breaks) {
 	o := &u.ops[i]
 	n := &record.Note{At: 1, Kind: "vote", By: o.voter}
@@ -85,7 +86,7 @@ func (u *universe) vote(i int, p Policy, b breaks) {
 	o.stage, o.first = "save", true
 }
 
-// checkNotes checks what a write does to the journal.
+// checkNotes checks the change of a write to the journal.
 func checkNotes(before, after *record.Record) string {
 	switch {
 	case before != nil && !bytes.Equal(before.Secret, after.Secret) && len(after.Notes) > 0:
@@ -98,19 +99,19 @@ func checkNotes(before, after *record.Record) string {
 	return ""
 }
 
-// revived is no violation but a documented gap: a reset has given the number of
-// an attempt whose token a call still carries to another attempt. What follows
-// is not explored.
+// revived is not a violation but a documented gap. A reset has given the number
+// of an attempt to another attempt, while a call still carries the token of the
+// first one. The exploration does not follow such a sequence further.
 const revived = "a reset revived the token of a call under way"
 
-// breaks makes rules wrong.
+// breaks are ways to make the rules wrong.
 type breaks struct {
 	afterNotFound func(r *record.Record, w Word) (Verdict, bool)
 	word          func(w Word) Word
 	arriving      func(w *Word)
-	anyVersion    bool // the hand-off is written over whatever is there
+	anyVersion    bool // the hand-off overwrites any version of the entry
 	anyVote       bool // a vote is
-	noVote        bool // the vote that decides is not written
+	noVote        bool // the deciding vote is not written
 }
 
 func (u *universe) clone() *universe {
@@ -131,7 +132,7 @@ func (u *universe) clone() *universe {
 	return &c
 }
 
-// key tells a universe from others, but not by how it came to be.
+// key distinguishes a universe from others, but not by its history.
 func (u *universe) key() [16]byte {
 	var b bytes.Buffer
 	write := func(r *record.Record) {
@@ -168,7 +169,7 @@ func (u *universe) policy() Policy {
 	return p
 }
 
-// word is what Temporal says.
+// word returns Temporal's answer.
 func (u *universe) word(mark string) Word {
 	w := Word{Pending: !u.closed, LastMark: u.lastMark}
 	if u.closed {
@@ -188,7 +189,7 @@ func (u *universe) word(mark string) Word {
 
 func startedOf(attempt int32) int64 { return int64(attempt) * 10 * sec }
 
-// take has Temporal take an outcome, or answer NotFound.
+// take makes Temporal accept an outcome, or answer NotFound.
 func (u *universe) take(r *record.Record, byID bool) (ok bool, wrong string) {
 	failure := r.Outcome.Kind == record.Failure
 	if u.closed || (failure || !byID) && u.started == 0 || !byID && int32(r.TaskToken[0]) != u.num {
@@ -213,13 +214,14 @@ func (u *universe) take(r *record.Record, byID bool) (ok bool, wrong string) {
 	return true, wrong
 }
 
-// save writes the operation's record, if nothing was written since it was read.
+// save writes the operation's record if no other operation has written since it
+// was read.
 func (u *universe) save(o *op) (ok bool, wrong string) {
 	if o.version != u.version {
 		return false, ""
 	}
 	before, after := u.rec, o.snap
-	if after.Delivery != nil { // times and counts would make states differ that don't
+	if after.Delivery != nil { // times and counts would distinguish states that are equal otherwise
 		after.Delivery.Tries, after.Delivery.Next = min(after.Delivery.Tries, 1), 0
 	}
 	after.Questions, after.NextQuestion, after.NextNotice, after.Ended = 0, 0, 0, 0
@@ -229,7 +231,7 @@ func (u *universe) save(o *op) (ok bool, wrong string) {
 	return true, u.check(before, after)
 }
 
-// check checks a write by what stood there before.
+// check compares a write with the record before it.
 func (u *universe) check(before, after *record.Record) string {
 	if wrong := checkNotes(before, after); wrong != "" {
 		return wrong
@@ -255,8 +257,8 @@ func (u *universe) check(before, after *record.Record) string {
 		return ""
 	}
 	mark := before.Outcome.Mark
-	// A failure that ended an attempt before the last leaves no trace: the activity
-	// ended without it.
+	// A failure that ended the attempt before the last one leaves no trace, so
+	// the activity seems to have ended without it.
 	switch over, delivered := noticed(after, before, record.NoticeOver), noticed(after, before, record.NoticeDelivered); {
 	case !over && !delivered:
 		return "G1, G6: a settled outcome went without a notice"
@@ -274,15 +276,15 @@ func noticed(r, about *record.Record, kind record.NoticeKind) bool {
 	return slices.ContainsFunc(r.Notices, func(n *record.Notice) bool { return n.Kind == kind && bytes.Equal(n.Secret, about.Secret) })
 }
 
-// explored is what an exploration has seen.
+// explored is the result of an exploration.
 type explored struct {
 	states, depth int
-	gaps          int // where a sequence ends in a documented gap
+	gaps          int // number of sequences that end in a documented gap
 	wrong         string
 }
 
-// explore plays all sequences, breadth first, until something is wrong, or all
-// has been seen, up to a number of states or for so long.
+// explore plays all sequences, breadth first. explore ends when it finds a
+// violation, has seen all states, or reaches the limit of states or time.
 func explore(b breaks, states int, long time.Duration) explored {
 	until := time.Now().Add(long)
 	first := &universe{num: 1, accepts: make(map[string]int), settled: make(map[string]string)}
@@ -316,13 +318,13 @@ func explore(b breaks, states int, long time.Duration) explored {
 }
 
 // TestExplore plays all sequences of events up to a depth, and checks the
-// guarantees after each step. LATCHKEY_SOAK has it go on for 60 s.
+// guarantees after each step. With LATCHKEY_SOAK, the test continues for 60 s.
 func TestExplore(t *testing.T) {
 	states, long := 60_000, time.Minute
 	switch {
 	case os.Getenv("LATCHKEY_SOAK") != "":
 		states = 100_000_000
-	case raceOn: // ten times slower, and there are no goroutines
+	case raceOn: // the race detector makes this ten times slower, and there are no goroutines
 		states = 6_000
 	}
 	e := explore(breaks{}, states, long)

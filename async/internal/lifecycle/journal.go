@@ -6,28 +6,28 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// The limits of a round's journal. The size of a note is that of its kind, its
+// Limits of a round's journal. The size of a note is the size of its kind, its
 // author and its data.
 const (
-	MaxNote    = 16 << 10 // bytes of one note
-	MaxJournal = 64 << 10 // bytes of all notes
+	MaxNote    = 16 << 10 // maximum bytes of one note
+	MaxJournal = 64 << 10 // maximum bytes of all notes
 	MaxNotes   = 256
 )
 
-// Noted is the decision on a note.
+// Noted is the decision about a note.
 type Noted int
 
 const (
-	// NoteAdded: the note is the journal's last.
+	// NoteAdded: the note is now the last one in the journal.
 	NoteAdded Noted = iota
-	// NoteKnown: an equal note is there; nothing changes.
+	// NoteKnown: the journal has an equal note, and nothing changes.
 	NoteKnown
 	// NoteRefused: the journal has no room for the note.
 	NoteRefused
 )
 
-// AddNote adds a note to the journal of the record's round, unless it is there.
-// dated says that the caller has set its time: see HasNote.
+// AddNote adds a note to the journal of the record's round, unless the journal
+// already has it. dated means that the caller has set its time: see HasNote.
 func AddNote(r *record.Record, n *record.Note, dated bool) Noted {
 	if HasNote(r, n, dated) {
 		return NoteKnown
@@ -43,10 +43,10 @@ func AddNote(r *record.Record, n *record.Note, dated bool) Noted {
 	return NoteAdded
 }
 
-// HasNote reports whether an equal note is in the journal. A note that is dated
-// is equal to one with the same time, kind, author and data. A note that is not
-// is equal to its author's last one, if that has the same kind and data: the
-// author may do the same again after something different.
+// HasNote reports whether the journal has an equal note. A dated note is equal
+// to a note with the same time, kind, author and data. An undated note is equal
+// to its author's last note, if that has the same kind and data. The author may
+// repeat an action after a different one.
 func HasNote(r *record.Record, n *record.Note, dated bool) bool {
 	for i := len(r.Notes) - 1; i >= 0; i-- {
 		other := r.Notes[i]
@@ -60,10 +60,10 @@ func HasNote(r *record.Record, n *record.Note, dated bool) bool {
 	return false
 }
 
-// NoteSize is what a note counts for in a journal.
+// NoteSize returns the size of a note in a journal.
 func NoteSize(n *record.Note) int { return len(n.Kind) + len(n.By) + len(n.Data) }
 
-// Decided decides on a note that may settle its round.
+// Decided decides about a note that may settle its round.
 func Decided(r *record.Record, n *record.Note, dated bool) Answer {
 	switch {
 	case r.State == record.Waiting:

@@ -7,11 +7,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// MaxNotices is the maximum number of notices of an entry. If a hook fails for more
-// endings than that, it is not called for the oldest.
+// MaxNotices is the maximum number of notices of an entry. If a hook fails for
+// more than this number of ended rounds, it is not called for the oldest ones.
 const MaxNotices = 16
 
-// notice makes a hub that runs call a hook about the current round.
+// notice makes a running hub call a hook about the current round.
 func (p Policy) notice(r *record.Record, kind record.NoticeKind, why record.End) {
 	if !p.Listens.Has(kind) {
 		return
@@ -24,7 +24,8 @@ func (p Policy) notice(r *record.Record, kind record.NoticeKind, why record.End)
 	r.NextNotice, r.NoticeTries = p.Now.UnixNano(), 0
 }
 
-// TrimNotices drops the oldest notices of too many, and reports whether it did.
+// TrimNotices drops the oldest notices beyond the maximum, and reports whether
+// it dropped any.
 func TrimNotices(r *record.Record) bool {
 	n := len(r.Notices) - MaxNotices
 	if n > 0 {
@@ -33,8 +34,8 @@ func TrimNotices(r *record.Record) bool {
 	return n > 0
 }
 
-// HoldNotices keeps the notices that are due to the hub that has claimed the entry.
-// It reports whether there are any.
+// HoldNotices reserves the due notices for the hub that has claimed the entry.
+// HoldNotices reports whether there are any due notices.
 func (p Policy) HoldNotices(r *record.Record) bool {
 	if len(r.Notices) == 0 || !IsDue(FromNano(r.NextNotice), p.Now) {
 		return false
@@ -43,9 +44,9 @@ func (p Policy) HoldNotices(r *record.Record) bool {
 	return true
 }
 
-// Told writes down that hooks have returned nil for the notices that are done.
-// One that took the time of those behind it goes last. failed is whether a hook
-// is to be called again.
+// Told records that the hooks of the given notices have returned nil. A notice
+// that delayed the notices behind it moves to the end. failed is whether a hook
+// must be called again.
 func (p Policy) Told(r *record.Record, done []*record.Notice, late *record.Notice, failed bool) {
 	r.Notices = slices.DeleteFunc(slices.Clone(r.Notices), func(n *record.Notice) bool {
 		return slices.ContainsFunc(done, func(d *record.Notice) bool { return SameNotice(d, n) })
@@ -61,24 +62,24 @@ func (p Policy) Told(r *record.Record, done []*record.Notice, late *record.Notic
 	}
 }
 
-// SameNotice reports whether two notices tell the same. The reference may have
-// come to one of them later.
+// SameNotice reports whether two notices are about the same event. Only one of
+// the two notices may have the reference yet.
 func SameNotice(a, b *record.Notice) bool {
 	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && bytes.Equal(a.Secret, b.Secret)
 }
 
-// IsSignal reports whether a notice is of something that an activity that goes on
-// may react to.
+// IsSignal reports whether a notice is about a signal, to which a continuing
+// activity may react.
 func IsSignal(kind record.NoticeKind) bool {
 	return kind >= record.NoticeCancelRequested && kind <= record.NoticeReset
 }
 
-// StandsFor reports whether the round of a notice still goes on.
+// StandsFor reports whether the round of a notice has not ended.
 func StandsFor(r *record.Record, n *record.Notice) bool {
 	return r.State != record.Closed && bytes.Equal(r.Secret, n.Secret)
 }
 
-// withdrawOver drops the notice that the round has ended undelivered.
+// withdrawOver drops the notice that the round ended without a delivery.
 func withdrawOver(r *record.Record) {
 	r.Notices = slices.DeleteFunc(r.Notices, func(n *record.Notice) bool {
 		return n.Kind == record.NoticeOver && bytes.Equal(n.Secret, r.Secret)

@@ -6,25 +6,26 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Answer is the decision on an outcome that is offered for the current round.
+// Answer is the decision about an outcome that is offered for the current
+// round.
 type Answer int
 
 const (
 	// Accept: the outcome settles.
 	Accept Answer = iota
-	// Repeat: it was accepted before; nothing changes.
+	// Repeat: the same outcome was accepted before, and nothing changes.
 	Repeat
 	// Other: another outcome was accepted before.
 	Other
-	// TooLate: the activity is over without it.
+	// TooLate: the activity is over without the outcome.
 	TooLate
 	// Superseded: the round ended without an outcome.
 	Superseded
-	// Unknown: the entry is of a newer release.
+	// Unknown: a newer release wrote the entry.
 	Unknown
 )
 
-// Offered decides on an outcome by its kind and fingerprint.
+// Offered decides about an outcome by its kind and fingerprint.
 func Offered(r *record.Record, kind record.Kind, print []byte) Answer {
 	switch {
 	case r.State == record.Waiting:
@@ -38,7 +39,7 @@ func Offered(r *record.Record, kind record.Kind, print []byte) Answer {
 	}
 }
 
-// Judge compares an outcome with the one that was accepted for its round. A round
+// Judge compares an outcome with the accepted outcome of its round. A round
 // without a fingerprint ended without an outcome.
 func Judge(kind record.Kind, print []byte, offered record.Kind, offeredPrint []byte) Answer {
 	switch {
@@ -51,16 +52,16 @@ func Judge(kind record.Kind, print []byte, offered record.Kind, offeredPrint []b
 	}
 }
 
-// Settle makes o the record's outcome. To settle is to claim: the hub that
-// accepts is the one that delivers, if it can.
+// Settle makes o the record's outcome. Settle also claims the entry: the hub
+// that accepts an outcome delivers it, if it can.
 func (p Policy) Settle(r *record.Record, o *record.Outcome) {
 	o.Settled, o.Started = p.Now.UnixNano(), r.Started
 	r.State, r.Outcome, r.Delivery = record.Settled, o, new(record.Delivery)
 	p.Claim(r)
 }
 
-// Claim has a settled record to this hub while it delivers. A hub that can't
-// deliver leaves it to whichever comes first.
+// Claim reserves a settled record for this hub while it delivers. A hub that
+// cannot deliver leaves the record to the first hub that claims it.
 func (p Policy) Claim(r *record.Record) {
 	next := p.Now
 	if p.CanAsk {

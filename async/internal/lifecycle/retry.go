@@ -6,9 +6,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Retry makes due now what hubs retry with backoff: the delivery of an accepted
-// outcome, and hooks that have failed. It reports whether there is any. An early
-// result is not delivered before its activity comes, so its time is left alone.
+// Retry makes the calls that hubs retry with backoff due now: the delivery of
+// an accepted outcome, and hooks that have failed. Retry reports whether there
+// are any. An early result is not delivered before its activity arrives, so
+// Retry does not change its time.
 func Retry(r *record.Record, now time.Time) bool {
 	retried := false
 	if r.State == record.Settled && !r.Early {
@@ -22,20 +23,20 @@ func Retry(r *record.Record, now time.Time) bool {
 	return retried
 }
 
-// The classes of what goes wrong that are not those of a delivery.
+// Classes of trouble that are not classes of a failed delivery.
 const (
 	ClassHook = "hook"
 	ClassBeat = "heartbeat"
 	ClassLate = "late"
 )
 
-// LateAfter is how long an entry that nothing was tried for is due before that is
-// a class of its own.
+// LateAfter is how long an untried entry must be due before it has the class
+// ClassLate.
 const LateAfter = time.Minute
 
 // Class names what goes wrong with an entry: the class of the last delivery's
 // error, ClassHook, ClassBeat, or ClassLate for an entry that no hub works on.
-// It is empty where nothing does.
+// Class is empty if nothing is wrong.
 func Class(r *record.Record, retention time.Duration, now time.Time) string {
 	if class := failing(r); class != "" {
 		return class
@@ -46,7 +47,7 @@ func Class(r *record.Record, retention time.Duration, now time.Time) string {
 	return ""
 }
 
-// failing is the class of what was tried in vain last.
+// failing returns the class of the last failed try.
 func failing(r *record.Record) string {
 	switch {
 	case r.State == record.Settled && r.Delivery.GetLastError() != "":
@@ -59,13 +60,13 @@ func failing(r *record.Record) string {
 	return ""
 }
 
-// Failing reports whether the last try to deliver, to heartbeat or to call a hook
-// has failed.
+// Failing reports whether the last try to deliver, to heartbeat or to call a
+// hook has failed.
 func Failing(r *record.Record) bool { return failing(r) != "" }
 
-// LateSince is since when an entry needs a hub, or zero where it doesn't. An
-// outcome needs one from when it was accepted until Temporal has it. What waits
-// with backoff counts from its next try.
+// LateSince returns since when an entry needs a hub, or zero if it needs none.
+// An entry with an outcome needs a hub from the acceptance until Temporal has
+// the outcome. For an entry in backoff, the time counts from its next try.
 func LateSince(r *record.Record, retention time.Duration, now time.Time) time.Time {
 	var late time.Time
 	since := func(t time.Time) {
@@ -94,8 +95,8 @@ func LateSince(r *record.Record, retention time.Duration, now time.Time) time.Ti
 	return late
 }
 
-// StateSince is when an entry came into its state. One that waits does so since
-// its round began.
+// StateSince returns when an entry entered its state. A waiting entry has been
+// in its state since its round began.
 func StateSince(r *record.Record) time.Time {
 	switch r.State {
 	case record.Settled:

@@ -7,12 +7,12 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// KeptRounds is how many rounds that are over an entry remembers, so that a
-// sender that repeats an old answer is recognised.
+// KeptRounds is how many ended rounds an entry remembers, so that it recognizes
+// repeats of old answers.
 const KeptRounds = 8
 
-// newRound ends the round that was, and begins another with a secret of its
-// own. remember keeps how the old one was answered.
+// newRound ends the current round, and begins another one with a new secret.
+// remember keeps the fingerprint of the old round's answer.
 func (p Policy) newRound(id string, r *record.Record, remember bool) {
 	over := &record.Round{CallbackDigest: p.Digest(id, r.Secret)}
 	if remember && r.Outcome != nil {
@@ -20,7 +20,7 @@ func (p Policy) newRound(id string, r *record.Record, remember bool) {
 	}
 	for _, n := range r.Notices {
 		if bytes.Equal(n.Secret, r.Secret) {
-			n.Reference = r.Reference // as remembered by now
+			n.Reference = r.Reference // keeps the reference that was remembered so far
 		}
 	}
 	r.Rounds = append(r.Rounds, over)
@@ -31,7 +31,7 @@ func (p Policy) newRound(id string, r *record.Record, remember bool) {
 	blank(r)
 }
 
-// blank makes the record one of a round that begins.
+// blank returns the record of a round that begins.
 func blank(r *record.Record) {
 	r.State = record.Waiting
 	r.Outcome, r.Delivery = nil, nil
@@ -41,8 +41,8 @@ func blank(r *record.Record) {
 	dropSent(r)
 }
 
-// BeginHandOff notes that the function of an attempt is about to run. What an
-// observer keeps is that of the latest attempt that ran it.
+// BeginHandOff records that the function of an attempt is about to run. The
+// observer's values belong to the latest attempt that ran the function.
 func BeginHandOff(r, arriving *record.Record, now time.Time) {
 	if r.RoundBegan == 0 {
 		r.RoundBegan = now.UnixNano()
@@ -52,8 +52,8 @@ func BeginHandOff(r, arriving *record.Record, now time.Time) {
 	}
 }
 
-// OfNotice makes a copy of a record what it was when the round of a notice
-// ended.
+// OfNotice restores the state of a record at the end of a notice's round, in a
+// copy of the record.
 func OfNotice(r *record.Record, n *record.Notice) {
 	if bytes.Equal(r.Secret, n.Secret) {
 		return
@@ -67,27 +67,27 @@ func OfNotice(r *record.Record, n *record.Notice) {
 	}
 }
 
-// adopt makes the record that of this attempt. What an operator sees, and what
-// the worker's code says today, follow the latest attempt.
+// adopt moves the record to this attempt. The fields for operators, and the
+// settings in the worker's code, follow the latest attempt.
 func adopt(r, now *record.Record) {
 	if r.ResetRequested || now.Attempt <= r.Attempt {
-		dropSent(r) // a reset may have cleared them at the server
+		dropSent(r) // a reset may have cleared the details at the server
 	}
 	r.Attempt, r.Started, r.TaskToken = now.Attempt, now.Started, now.TaskToken
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
 	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
-	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // signals of the attempt before
+	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // these signals belong to the earlier attempt
 	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0
-	if len(now.TaskToken) == 0 { // it was adopted by its IDs
+	if len(now.TaskToken) == 0 { // the attempt was adopted by its IDs
 		r.TokenLostStarted = r.Started
 	}
 }
 
-// bringToken takes the token of an attempt that was adopted by its IDs, and that
-// calls Start or is adopted by its token after that. It reports whether the record
-// changed.
+// bringToken stores the token of an attempt that was adopted by its IDs. The
+// attempt has now called Start, or was adopted again by its token. bringToken
+// reports whether the record changed.
 func bringToken(r, now *record.Record) bool {
 	if len(r.TaskToken) > 0 || len(now.TaskToken) == 0 {
 		return false
@@ -96,8 +96,8 @@ func bringToken(r, now *record.Record) bool {
 	return true
 }
 
-// rename makes the record that of another activity, which doesn't know of the
-// job's progress yet.
+// rename moves the record to another activity. Temporal has no details of the
+// job's progress for that activity yet.
 func rename(r, now *record.Record) {
 	r.WorkflowId, r.RunId, r.ActivityId, r.ActivityRunId = now.WorkflowId, now.RunId, now.ActivityId, now.ActivityRunId
 	r.Scheduled = now.Scheduled
@@ -109,8 +109,9 @@ func rename(r, now *record.Record) {
 	adopt(r, now)
 }
 
-// dropSent drops heartbeat details that the server has: the next beat reads them
-// there, if there is one. What no beat has passed on stays.
+// dropSent drops heartbeat details that the server has. The next beat, if there
+// is one, reads them from the server. Details that no beat has sent stay in the
+// record.
 func dropSent(r *record.Record) {
 	if r.DetailsPendingSince == 0 {
 		r.Details, r.ServerDetailsDigest, r.BeatPendingSince = nil, nil, 0

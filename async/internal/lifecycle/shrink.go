@@ -7,8 +7,9 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Shrink drops from a closed record what nothing reads any more. What answers
-// repeats stays: the secret, the rounds, and the outcome's kind and fingerprint.
+// Shrink drops the fields of a closed record that no code reads any more. The
+// fields that are needed to answer repeats stay: the secret, the rounds, and
+// the outcome's kind and fingerprint.
 //
 //   - The task token goes: an attempt that comes later brings its own.
 //   - Heartbeat details go where no attempt follows. After a retryable failure

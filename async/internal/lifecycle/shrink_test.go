@@ -13,7 +13,7 @@ func TestShrink(t *testing.T) {
 		end                     record.End
 		kind                    record.Kind
 		final, keep             bool
-		notice                  []byte // of the Delivered hook, by its round
+		notice                  []byte // the notice of the Delivered hook, by its round
 		token, details, payload bool   // what stays
 	}{
 		"waiting":                         {state: record.Waiting, token: true, details: true, payload: true},

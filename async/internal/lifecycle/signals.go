@@ -2,16 +2,18 @@ package lifecycle
 
 import "github.com/latchkey-go/latchkey/async/internal/record"
 
-// Signals are what Temporal answers to a heartbeat. Several may stand.
+// Signals is Temporal's reply to a heartbeat. Several may stand.
 type Signals struct{ CancelRequested, Paused, Reset bool }
 
-// Signals are those that Describe tells of. It says nothing of a reset.
+// Signals returns the signals in Describe's answer. Describe does not report a
+// reset.
 func (w Word) Signals(r *record.Record) Signals {
 	return Signals{CancelRequested: w.CancelRequested, Paused: w.Paused, Reset: r.ResetRequested}
 }
 
-// Signalled records the signals that stand, and has hooks called for those that
-// are new. A cancellation and a reset are not withdrawn; a pause is.
+// Signalled records the signals that are in force, and makes hubs call the
+// hooks for new ones. Temporal can withdraw a pause, but not a cancellation or
+// a reset.
 func (p Policy) Signalled(r *record.Record, s Signals) {
 	if s.CancelRequested && !r.CancelRequested {
 		r.CancelRequested = true

@@ -23,8 +23,8 @@ const (
 
 var noon = time.Unix(1_800_000_000, 0)
 
-// testPolicy listens to everything. Its secrets are "new", and nothing is
-// jittered.
+// testPolicy has a hook for every kind of notice. The secrets of testPolicy are
+// all "new", and it uses no jitter.
 func testPolicy() Policy {
 	p := Policy{
 		Now: noon, Retention: time.Hour, ClaimTime: 10 * time.Second, CanAsk: true,
@@ -38,7 +38,7 @@ func testPolicy() Policy {
 	return p
 }
 
-// attempt is the n-th attempt as the first of its entry.
+// attempt returns the n-th attempt as if it were the first of its entry.
 func attempt(n int32, change ...func(r *record.Record)) *record.Record {
 	r := &record.Record{
 		Namespace: "ns", WorkflowId: "w", RunId: "run1", ActivityId: "a", Scheduled: 5 * sec,
@@ -55,8 +55,8 @@ func awaitsB(r *record.Record) { r.ResultType = "B" }
 func once(r *record.Record)    { r.Once = true }
 func keyed(r *record.Record)   { r.Key = key }
 
-// nextRun is an activity of a later run, otherWorkflow one of another workflow,
-// and afterReset one of a run that a workflow reset has begun.
+// nextRun is an activity of a later run. otherWorkflow is one of another
+// workflow. afterReset is one of a run that a workflow reset has begun.
 func nextRun(r *record.Record) {
 	r.Key, r.RunId, r.Scheduled, r.Started = key, "run2", 100*sec, 101*sec
 }
@@ -67,7 +67,7 @@ func afterReset(r *record.Record) { r.Key, r.RunId, r.Started = key, "run2", 101
 
 func handedOff(r *record.Record) { r.HandedOffStarted = r.Started }
 
-// settledOn is a record with an outcome that may have been sent.
+// settledOn returns a record with an outcome that may have been sent.
 func settledOn(kind record.Kind, change ...func(r *record.Record)) *record.Record {
 	r := attempt(1, append([]func(*record.Record){handedOff}, change...)...)
 	testPolicy().Settle(r, &record.Outcome{Kind: kind, Mark: "mark", Fingerprint: []byte("print")})
@@ -92,8 +92,8 @@ type row struct {
 	said Words
 }
 
-// arrives brings an attempt to the record, and checks what Start does then and
-// whether a round begins.
+// arrives makes an attempt arrive at the record, and checks what Start does
+// next and whether a round begins.
 func (c *row) arrives(now *record.Record, next Next, newRound bool) Arrival {
 	c.t.Helper()
 	secret := string(c.rec.Secret)
@@ -104,7 +104,7 @@ func (c *row) arrives(now *record.Record, next Next, newRound bool) Arrival {
 	return a
 }
 
-// refused checks that nothing changes but the error.
+// refused checks that the rule returns an error and changes nothing.
 func (c *row) refused(now *record.Record, want error) {
 	c.t.Helper()
 	before := proto.CloneOf(c.rec)
@@ -116,7 +116,7 @@ func (c *row) refused(now *record.Record, want error) {
 	}
 }
 
-// notified checks the only notice.
+// notified checks that there is exactly this notice.
 func (c *row) notified(kind record.NoticeKind, why record.End) {
 	c.t.Helper()
 	if n := c.rec.Notices; len(n) != 1 || n[0].Kind != kind || n[0].Reason != why || string(n[0].Secret) != "old" {
@@ -133,8 +133,8 @@ func (c *row) is(state record.State, end record.End) {
 
 func runs(r *record.Record) *Word { return &Word{Pending: true, Running: true, Started: r.Started} }
 
-// table has a case for each row of docs/internals.md that names a rule. It is one
-// table, so that it reads like the one there: hence the length of this file.
+// table has a case for each row of docs/internals.md that names a rule. The
+// table is in one file, so that it reads like the table in the document.
 var table = map[string]func(c *row){
 	"Waiting, later Start: same round, asks": func(c *row) {
 		c.rec = attempt(1, handedOff)
@@ -198,7 +198,7 @@ var table = map[string]func(c *row){
 			c.arrives(attempt(2), Deliver, false)
 			c.is(record.Settled, record.NoEnd)
 		}
-		// A failure that was not taken, and a rejection.
+		// The outcome is a failure that was not accepted, or a rejection.
 		c.rec, c.said.Arriving = settledOn(record.Failure), runs(attempt(2))
 		if a := c.arrives(attempt(2), Deliver, false); !a.First || c.rec.Outcome.Started != 20*sec {
 			c.t.Errorf("it is not written down whose the failure is: %+v, %v", a, c.rec.Outcome)
@@ -378,7 +378,7 @@ var table = map[string]func(c *row){
 	},
 	"Waiting, deadline: over, notified": func(c *row) {
 		c.rec = attempt(1)
-		c.p.Answered(c.rec, &Word{End: record.EndDelivered}) // by another, since there is no outcome
+		c.p.Answered(c.rec, &Word{End: record.EndDelivered}) // another client ended the activity, since there is no outcome
 		c.is(record.Closed, record.EndOther)
 		c.notified(record.NoticeOver, record.EndOther)
 	},
@@ -390,7 +390,7 @@ var table = map[string]func(c *row){
 	},
 	"Waiting, looked after: pending, asked again": func(c *row) {
 		c.rec, c.p.Watch = attempt(1), time.Minute
-		c.p.Answered(c.rec, nil) // Temporal is away: soon again
+		c.p.Answered(c.rec, nil) // Temporal is away, so the hub asks again soon
 		if at := QuestionAt(c.rec); !at.Equal(noon.Add(5 * time.Second)) {
 			c.t.Errorf("the question is repeated at %v, want 5 s later", at)
 		}
@@ -422,7 +422,7 @@ var table = map[string]func(c *row){
 				c.t.Errorf("try %d comes after %v, want %v", i+1, got, want)
 			}
 		}
-		BeatNow(c.rec, noon) // another hub may do better, at once
+		BeatNow(c.rec, noon) // another hub may send the beat at once
 		if c.rec.BeatTries != 3 || c.rec.NextBeat != noon.UnixNano() {
 			c.t.Errorf("a beat that is left has %d tries, and is due at %v", c.rec.BeatTries, FromNano(c.rec.NextBeat))
 		}
@@ -501,7 +501,7 @@ var table = map[string]func(c *row){
 		if string(c.rec.Details) != "brought" || c.rec.DetailsPendingSince != 8 {
 			c.t.Errorf("details that were brought meanwhile count as sent: %v", c.rec)
 		}
-		// Another process has sent them, maybe before this beat.
+		// Another process has sent the details, maybe before this beat.
 		c.rec.DetailsPendingSince, c.rec.BeatPendingSince = 0, 0
 		c.beaten([]byte("old"), Beat{Details: []byte("old"), Digest: []byte("d")}, AskPump)
 		if string(c.rec.Details) != "brought" || c.rec.DetailsPendingSince != noon.UnixNano() {
@@ -521,11 +521,11 @@ var table = map[string]func(c *row){
 		r := settledOn(record.Failure)
 		c.passing(r, true, nil, Withhold)
 		r.Details, r.DetailsPendingSince = []byte("brought"), 8
-		c.passing(r, true, nil, DescribeForDetails) // the function may have recorded some
+		c.passing(r, true, nil, DescribeForDetails) // the function may have recorded details
 		c.passing(r, true, runs(r), PassOn)
 		r.DetailsReadStarted = r.Started
 		c.passing(r, true, nil, PassOn)
-		c.passing(r, false, nil, DescribeForDetails) // the token may be another attempt's
+		c.passing(r, false, nil, DescribeForDetails) // the token may belong to another attempt
 		PassedOn(r, []byte("d"))
 		c.passing(r, true, nil, Withhold)
 	},
@@ -545,7 +545,7 @@ var table = map[string]func(c *row){
 		w := *runs(c.rec)
 		w.Details = []byte("the function's")
 		c.workerSends(w, false)
-		c.rec.DetailsPendingSince, w.LastBeat = 8, 9 // the function's are newer
+		c.rec.DetailsPendingSince, w.LastBeat = 8, 9 // the function's details are newer
 		c.workerSends(w, false)
 	},
 	"Waiting, the function runs, beat: with the details brought": func(c *row) {
@@ -743,7 +743,7 @@ var table = map[string]func(c *row){
 			c.rec = attempt(1, handedOff)
 			now := attempt(2, handedOff)
 			now.TaskToken = []byte(token)
-			c.arrives(now, Run, false) // what Run would do has happened: the hub writes that
+			c.arrives(now, Run, false) // Run would find nothing to do: the hub records that
 			if c.rec.Started != now.Started || string(c.rec.TaskToken) != token || (c.rec.TokenLostStarted == c.rec.Started) != (token == "") {
 				c.t.Errorf("with the token %q the record is %v", token, c.rec)
 			}
@@ -777,11 +777,11 @@ var table = map[string]func(c *row){
 			{note(1, "claim", "ada"), true, NoteAdded},
 			{note(1, "claim", "ada"), true, NoteKnown},
 			{note(2, "claim", "ada"), true, NoteAdded},
-			{note(3, "claim", "ada"), false, NoteKnown}, // as her last one
+			{note(3, "claim", "ada"), false, NoteKnown}, // equal to the last note of ada
 			{note(3, "claim", "bob"), false, NoteAdded},
-			{note(4, "claim", "ada"), false, NoteKnown}, // still her last one
+			{note(4, "claim", "ada"), false, NoteKnown}, // still equal to the last note of ada
 			{note(5, "release", "ada"), false, NoteAdded},
-			{note(6, "claim", "ada"), false, NoteAdded}, // she did something different meanwhile
+			{note(6, "claim", "ada"), false, NoteAdded}, // ada did something different in between
 			{note(1, "claim", "ada"), true, NoteKnown},
 		} {
 			if got := AddNote(c.rec, next.n, next.dated); got != next.want {
@@ -830,7 +830,7 @@ var table = map[string]func(c *row){
 	},
 }
 
-// early is a record of an answer that came before its activity.
+// early returns a record of an answer that arrived before its activity.
 func early(kind record.Kind) *record.Record {
 	r := &record.Record{Namespace: "ns", Key: key, Early: true, State: record.Waiting, ResultType: "A", Secret: []byte("old")}
 	testPolicy().Settle(r, &record.Outcome{Kind: kind, Mark: "mark", Fingerprint: []byte("print")})
@@ -844,7 +844,7 @@ func (c *row) offered(r *record.Record, kind record.Kind, print string, want Ans
 	}
 }
 
-// notFound is a try to deliver by token whose answer is NotFound.
+// notFound is a try to deliver by token that gets the answer NotFound.
 func (c *row) notFound(kind record.Kind, w Word, end record.End, byID bool) {
 	c.t.Helper()
 	r := settledOn(kind)
@@ -860,14 +860,14 @@ func (c *row) notFound(kind record.Kind, w Word, end record.End, byID bool) {
 	}
 }
 
-// beating is a record whose pump beats, with these details.
+// beating returns a record whose pump beats, with these details.
 func beating(details string) *record.Record {
 	r := attempt(1, handedOff)
 	r.Details = []byte(details)
 	return r
 }
 
-// beaten records a beat, and checks what decides on the next one.
+// beaten records a beat, and checks what decides about the next beat.
 func (c *row) beaten(before []byte, b Beat, want NextBeat) {
 	c.t.Helper()
 	if got := c.p.Beaten(c.rec, before, b); got != want {
@@ -889,8 +889,8 @@ func (c *row) passing(r *record.Record, settled bool, w *Word, want Passing) {
 	}
 }
 
-// documented returns the rows of docs/internals.md, with what the last column
-// says of each.
+// documented returns the rows of docs/internals.md, with the text of the last
+// column of each row.
 func documented(t *testing.T) (rows []string, rule map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/internals.md")
@@ -935,7 +935,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestRulesAreApart keeps calls and clocks out of this package.
+// TestRulesAreApart checks that this package makes no calls and reads no clock.
 func TestRulesAreApart(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// takeOver brings another activity to the entry of its key.
+// takeOver handles another activity that arrives at the entry of its business
+// key.
 func (p Policy) takeOver(id string, r, now *record.Record, said Words) (Arrival, error) {
 	if r.Early {
 		return p.takeEarly(id, r, now)
@@ -20,9 +21,10 @@ func (p Policy) takeOver(id string, r, now *record.Record, said Words) (Arrival,
 	case !others && now.Scheduled <= r.Scheduled && !p.CanAsk:
 		return Arrival{}, ErrKeyInUse
 	case (others || now.Scheduled <= r.Scheduled) && p.CanAsk && said.Arriving == nil:
-		// A worker that is late may speak for an activity that had the key before,
-		// and is over. And a workflow that was reset begins another run with the
-		// events of the old one: its activities were scheduled then.
+		// A late worker may run an attempt of an activity that had the key
+		// before and that is over. A workflow reset begins another run with the
+		// events of the old run, so the activities of the new run may have the
+		// old times.
 		return Arrival{Next: DescribeArriving}, nil
 	case others && p.CanAsk && !said.Arriving.Runs(now):
 		return Arrival{}, nil
@@ -31,7 +33,7 @@ func (p Policy) takeOver(id string, r, now *record.Record, said Words) (Arrival,
 	case now.Scheduled <= r.Scheduled && !said.Arriving.Runs(now):
 		return Arrival{}, ErrKeyInUse
 	case delivered && r.Outcome.GetKind() != record.Failure:
-		return p.takeAnew(id, r, now, true) // that activity is over: no need to ask
+		return p.takeAnew(id, r, now, true) // the earlier activity is over, so no question is needed
 	case !p.CanAsk:
 		return Arrival{}, fmt.Errorf("%w: a hub without a completer cannot ask whether the earlier activity is over", ErrKeyInUse)
 	case said.Earlier == nil:
@@ -49,8 +51,8 @@ func (p Policy) takeOver(id string, r, now *record.Record, said Words) (Arrival,
 	}
 }
 
-// takeEarly: a result that came before its activity is that of the first that
-// arrives and awaits its type.
+// takeEarly: an early result belongs to the first activity that arrives and
+// awaits its type.
 func (p Policy) takeEarly(id string, r, now *record.Record) (Arrival, error) {
 	switch {
 	case r.State != record.Settled:
@@ -67,12 +69,12 @@ func (p Policy) takeEarly(id string, r, now *record.Record) (Arrival, error) {
 // takeAnew begins a round for another activity.
 func (p Policy) takeAnew(id string, r, now *record.Record, remember bool) (Arrival, error) {
 	p.newRound(id, r, remember)
-	r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0 // those of another job
+	r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0 // these details belong to another job
 	rename(r, now)
 	return Arrival{Next: Run, Changed: true, Renamed: true}, nil
 }
 
-// takeWaiting: the round goes on, under the same callback ID.
+// takeWaiting: the round continues under the same callback ID.
 func (p Policy) takeWaiting(id string, r, now *record.Record) (Arrival, error) {
 	if r.ResultType != now.ResultType {
 		return p.takeAnew(id, r, now, false)
@@ -86,8 +88,8 @@ func (p Policy) takeWaiting(id string, r, now *record.Record) (Arrival, error) {
 	return Arrival{Next: Run, Changed: true, Renamed: true}, nil
 }
 
-// takeSettled: an outcome is that of the activity which it was accepted for.
-// Evidence tells what became of it.
+// takeSettled: an outcome belongs to the activity for which it was accepted.
+// Temporal's evidence shows what happened to the outcome.
 func (p Policy) takeSettled(id string, r, now *record.Record, word Word) (Arrival, error) {
 	switch {
 	case word.Buffered:
@@ -97,19 +99,19 @@ func (p Policy) takeSettled(id string, r, now *record.Record, word Word) (Arriva
 		return p.takeAnew(id, r, now, true)
 	case word.End == record.EndUnknown:
 		p.notice(r, record.NoticeOver, record.EndUnknown)
-		return p.takeAnew(id, r, now, true) // it may have been delivered, so that a repeat is no answer to this one
+		return p.takeAnew(id, r, now, true) // the outcome may have been delivered, so a repeat of it does not answer this activity
 	default:
 		p.notice(r, record.NoticeOver, word.End)
 		return p.takeAnew(id, r, now, false)
 	}
 }
 
-// sameRun reports whether two records are of activities of one run.
+// sameRun reports whether two records belong to activities of one run.
 func sameRun(a, b *record.Record) bool {
 	return a.RunId == b.RunId && a.ActivityRunId == b.ActivityRunId
 }
 
-// owner is what a key belongs to for as long as its activity is pending.
+// owner identifies the activity that owns a business key while it is pending.
 func owner(r *record.Record) string {
 	if r.WorkflowId != "" {
 		return "workflow/" + r.WorkflowId

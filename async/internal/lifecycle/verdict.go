@@ -6,22 +6,23 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// ClassRefused is the class of what Temporal refuses until it is mended.
+// ClassRefused is the class of an outcome that Temporal refuses until an
+// operator removes the cause.
 const ClassRefused = "refused"
 
-// Verdict is what is known after a try to deliver.
+// Verdict is the conclusion from a try to deliver.
 type Verdict struct {
-	End   record.End    // set: the entry closes
-	Class string        // otherwise: why it stays settled
-	After time.Duration // until the next try; zero: by the number of tries
+	End   record.End    // if set, the entry closes
+	Class string        // if End is not set, the reason why the entry stays settled
+	After time.Duration // time until the next try; zero: it depends on the number of tries
 	OfHub bool          // the cause is the hub that tried, and not the outcome
 }
 
-// Delivered is the verdict on an outcome that Temporal has taken.
+// Delivered returns the verdict on an outcome that Temporal has accepted.
 var Delivered = Verdict{End: record.EndDelivered}
 
-// NoAttempt is the verdict on a failure whose attempt doesn't run. The next
-// attempt's Start decides on it.
+// NoAttempt returns the verdict on a failure whose attempt does not run. Start
+// of the next attempt decides about the failure.
 var NoAttempt = Verdict{Class: "no attempt to fail"}
 
 // Ended judges the evidence of how an activity ended.
@@ -32,10 +33,10 @@ func Ended(w Word) Verdict {
 	return Verdict{End: w.End}
 }
 
-// BeforeFailing decides whether a failure may be sent to the record's attempt
-// that another process may have sent before, and died. Nothing fences a failure:
-// a reset revives old tokens, and the attempt that the failure brought about
-// must not be failed by it too.
+// BeforeFailing decides whether a failure may be sent to the record's attempt.
+// Another process may have sent the failure before it died. Nothing prevents a
+// second delivery of a failure. A reset makes old tokens valid again, and the
+// failure must not also end the attempt that follows it.
 func BeforeFailing(r *record.Record, w Word) (v Verdict, send bool) {
 	switch {
 	case !w.Pending:
@@ -48,9 +49,9 @@ func BeforeFailing(r *record.Record, w Word) (v Verdict, send bool) {
 	return Verdict{}, true
 }
 
-// AfterNotFound decides what follows where Temporal doesn't know the token: its
-// attempt is over, which says nothing of the activity. A result is the
-// activity's, whatever attempt. A failure or a cancellation is this attempt's,
+// AfterNotFound decides what follows if Temporal does not know the token. The
+// attempt is then over, but the activity may still wait. A result is for the
+// activity, in any attempt. A failure or a cancellation is for this attempt,
 // which a reset may have renumbered.
 func AfterNotFound(r *record.Record, w Word) (v Verdict, byID bool) {
 	switch {
@@ -65,8 +66,9 @@ func AfterNotFound(r *record.Record, w Word) (v Verdict, byID bool) {
 	}
 }
 
-// Concerns reports whether a verdict is about the outcome and the activity that
-// the record has: another of the same key may have taken it over meanwhile.
+// Concerns reports whether a verdict is about the outcome and the activity of
+// the record. Another activity with the same key may have taken over both
+// since.
 func Concerns(r, about *record.Record, mark string) bool {
 	return r.State == record.Settled && r.Outcome.GetMark() == mark && SameActivity(about, r)
 }
@@ -97,9 +99,9 @@ func (p Policy) Conclude(r *record.Record, v Verdict) {
 	}
 }
 
-// ReportRefusal has a hook called for an answer that no other hub has delivered
-// for RefusedAfter, while Temporal refuses this one, and again from time to time.
-// It reports whether it has changed the record.
+// ReportRefusal schedules the hook Refused while Temporal refuses this hub, if
+// no other hub has delivered the answer for RefusedAfter. ReportRefusal repeats
+// this from time to time. ReportRefusal reports whether the record changed.
 func (p Policy) ReportRefusal(r *record.Record) bool {
 	reported := r.Delivery.GetRefusalReported()
 	switch {
@@ -116,9 +118,9 @@ func (p Policy) ReportRefusal(r *record.Record) bool {
 	return true
 }
 
-// Close ends the record, and has a hook called. Its outcome, if any, stays: it
-// answers repeats, and it is delivered after all where the activity turns out
-// not to be over.
+// Close ends the record and schedules a hook. The outcome stays, if there is
+// one. The outcome answers repeats, and it is delivered if the activity turns
+// out not to be over.
 func (p Policy) Close(r *record.Record, end record.End) {
 	r.State, r.End, r.Ended = record.Closed, end, p.Now.UnixNano()
 	kind := record.NoticeOver

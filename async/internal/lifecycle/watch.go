@@ -7,9 +7,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// NextLook returns when a hub looks at an activity's run next. The looks at a
-// run are interval apart and at an offset that its IDs decide. So all activities
-// of a run are due together and share a call, and runs are spread evenly.
+// NextLook returns when a hub next checks the run of an activity. The checks of
+// a run are interval apart, at an offset that depends on the run's IDs. All
+// activities of a run are thus due together and share a call, and different
+// runs are spread evenly.
 func NextLook(r *record.Record, interval time.Duration, now time.Time) time.Time {
 	h := fnv.New64a()
 	for _, id := range []string{r.Namespace, r.WorkflowId, r.RunId, r.ActivityRunId} {
@@ -25,10 +26,11 @@ func NextLook(r *record.Record, interval time.Duration, now time.Time) time.Time
 	return time.UnixMilli(now.UnixMilli() - passed + apart)
 }
 
-// PlanQuestion sets when a hub asks whether a waiting activity still exists: with
-// the next look at its run, or when its deadline passes if that is sooner. An
-// activity that beats within the interval needs no look, since a beat tells the
-// same. It changes nothing while a question is repeated with backoff.
+// PlanQuestion sets when a hub asks whether a waiting activity still exists. A
+// hub asks at the next check of the activity's run, or when its deadline passes
+// if that is sooner. An activity that heartbeats within the interval needs no
+// check, because a heartbeat gives the same information. PlanQuestion changes
+// nothing while a question is retried with backoff.
 func (p Policy) PlanQuestion(r *record.Record) {
 	if p.Watch == 0 || r.State != record.Waiting || r.Questions > 0 || r.Early {
 		return
@@ -44,9 +46,9 @@ func (p Policy) PlanQuestion(r *record.Record) {
 	}
 }
 
-// Answered is what a question about a waiting activity comes to; nil where
-// Temporal couldn't be asked. A pause or changed options may have moved the
-// deadline.
+// Answered applies the answer to a question about a waiting activity; nil means
+// that Temporal could not be asked. A pause or changed options may have moved
+// the deadline.
 func (p Policy) Answered(r *record.Record, w *Word) {
 	if w != nil && w.Over() {
 		p.Close(r, w.EndOfOther())

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Looks at one run come together and an interval apart; those at many runs are
-// spread evenly.
+// The checks of one run come together and an interval apart. The checks of many
+// runs are spread evenly.
 func TestNextLook(t *testing.T) {
 	const interval = time.Hour
 	at := time.Date(2026, 11, 30, 4, 0, 0, 0, time.UTC)

@@ -12,26 +12,27 @@ const (
 
 	secretLen = 22 // characters of base64url: 16 bytes
 
-	// CallbackIDLen is the length of a callback ID, and KeyedCallbackIDLen that of
-	// one whose activity has a business key.
+	// CallbackIDLen is the length of a callback ID. KeyedCallbackIDLen is the
+	// length if the activity has a business key.
 	CallbackIDLen      = EntryIDLen + secretLen
 	KeyedCallbackIDLen = KeyedEntryIDLen + secretLen
 )
 
-// CallbackID is a callback ID, taken apart: the ID of an entry and the secret of one
-// of its rounds. It authorizes an answer, so it is never printed: only Reveal
-// returns it as text. Hold it by a pointer in a struct that fmt may print, since fmt
-// prints unexported fields without asking their String methods.
+// CallbackID is a parsed callback ID: the ID of an entry and the secret of one
+// of its rounds. A CallbackID authorizes an answer, so it is never printed:
+// only Reveal returns it as text. Hold a CallbackID by a pointer in a struct
+// that fmt may print, because fmt prints unexported fields without their String
+// methods.
 type CallbackID struct {
 	whole  string
 	secret [SecretBytes]byte
 }
 
-// strict decodes no second spelling of a secret.
+// strict is an encoding that accepts only one spelling of a secret.
 var strict = base64.RawURLEncoding.Strict()
 
-// ParseCallbackID takes a callback ID apart. It reports whether the string has the
-// form of one.
+// ParseCallbackID parses a callback ID. ParseCallbackID reports whether the
+// string has the form of a callback ID.
 func ParseCallbackID(s string) (c CallbackID, ok bool) {
 	if len(s) != CallbackIDLen && len(s) != KeyedCallbackIDLen {
 		return CallbackID{}, false
@@ -50,7 +51,7 @@ func ParseCallbackID(s string) (c CallbackID, ok bool) {
 	return c, true
 }
 
-// NewCallbackID returns the callback ID of an entry's round, by the round's secret.
+// NewCallbackID returns the callback ID for an entry and the secret of a round.
 func NewCallbackID(entryID string, secret []byte) CallbackID {
 	b := make([]byte, 0, CallbackIDLen)
 	c := CallbackID{whole: string(base64.RawURLEncoding.AppendEncode(append(b, entryID...), secret))}
@@ -74,18 +75,18 @@ func (c CallbackID) EntryID() string { return c.whole[:max(0, len(c.whole)-secre
 // Secret returns the secret.
 func (c CallbackID) Secret() []byte { return c.secret[:] }
 
-// String says nothing of the ID.
+// String returns a text that reveals no part of the ID.
 func (c CallbackID) String() string { return "a callback ID" }
 
 // GoString is String.
 func (c CallbackID) GoString() string { return c.String() }
 
-// Digest stands for the callback ID of a round that is over.
+// Digest returns the digest of the callback ID of an ended round.
 func (c CallbackID) Digest() []byte { return digest("callback", c.whole) }
 
-// RoundOf reports whether the callback ID is that of the record's current round.
-// Otherwise it returns the earlier round that it belongs to, or nil. Secrets are
-// compared in constant time.
+// RoundOf reports whether the callback ID belongs to the record's current
+// round. Otherwise RoundOf returns the earlier round that the ID belongs to, or
+// nil. RoundOf compares secrets in constant time.
 func (c CallbackID) RoundOf(r *Record) (current bool, before *Round) {
 	if same(c.secret[:], r.Secret) {
 		return true, nil

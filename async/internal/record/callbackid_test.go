@@ -25,7 +25,7 @@ func TestParseCallbackID(t *testing.T) {
 			"the secret":          id[len(entry):],
 			"not of the alphabet": id[:3] + "." + id[4:],
 			"in UTF-8":            id[:len(id)-2] + "é",
-			"another spelling":    id[:len(id)-1] + string(id[len(id)-1]+1), // of the same secret: the last character has two bits too many
+			"another spelling":    id[:len(id)-1] + string(id[len(id)-1]+1), // spells the same secret differently: the last character has two unused bits
 		} {
 			if c, ok := ParseCallbackID(wrong); ok || c != (CallbackID{}) {
 				t.Errorf("%s: %q is taken as a callback ID", name, wrong)
@@ -34,8 +34,8 @@ func TestParseCallbackID(t *testing.T) {
 	}
 }
 
-// Nothing but Reveal shows a callback ID, not even a struct that holds one by a
-// pointer.
+// Only Reveal shows a callback ID. Not even a struct that holds one by a
+// pointer prints it.
 func TestCallbackIDIsNotPrinted(t *testing.T) {
 	c := NewCallbackID(KeyedEntryID("n", "order-7"), []byte("0123456789abcdef"))
 	holder := struct{ id *CallbackID }{&c}
@@ -58,7 +58,7 @@ func TestRoundOf(t *testing.T) {
 	if current, over := before.RoundOf(r); current || over != r.Rounds[1] {
 		t.Errorf("an earlier round: %v, %v", current, over)
 	}
-	other := NewCallbackID("other", before.Secret()) // the digest is of the whole ID
+	other := NewCallbackID("other", before.Secret()) // the digest covers the whole ID
 	if current, over := other.RoundOf(r); current || over != nil {
 		t.Errorf("a foreign callback ID: %v, %v", current, over)
 	}

@@ -10,19 +10,22 @@ import (
 const (
 	timeLen = 10 // characters of base32hex: milliseconds since 1970
 
-	// KeyedEntryIDLen is the length of the ID of an entry with a business key: 16
-	// bytes in base64url. EntryIDLen is that of any other.
+	// KeyedEntryIDLen is the length of the ID of an entry with a business key:
+	// 16 bytes in base64url. EntryIDLen is the length of every other entry's
+	// ID.
 	KeyedEntryIDLen = 22
 	EntryIDLen      = timeLen + KeyedEntryIDLen
 )
 
-// EntryID returns the ID of an activity's entry. It is derived from what names the
-// activity in Temporal, so that every attempt finds the entry without an index.
+// EntryID returns the ID of an activity's entry. The ID is derived from the
+// activity's names in Temporal, so that every attempt finds the entry without
+// an index.
 //
-// It begins with the time at which the activity was scheduled, so that IDs sort by
-// time: a store on a B+tree then writes to few pages, where random IDs would touch
-// a page each. The ID of a business key has no time, since a caller that opens it
-// by key does not know when its activity was scheduled.
+// The ID begins with the time at which the activity was scheduled, so that IDs
+// sort by time. A store on a B+tree then writes to few pages; with random IDs,
+// it would write to a different page for each entry. The ID of a business key
+// has no time, because a caller that opens it by key does not know when its
+// activity was scheduled.
 func EntryID(r *Record) string {
 	if r.Key != "" {
 		return KeyedEntryID(r.Namespace, r.Key)
@@ -42,7 +45,7 @@ func EntryID(r *Record) string {
 	return string(base64.RawURLEncoding.AppendEncode(id, h))
 }
 
-// KeyedEntryID returns the ID of the entry of a business key.
+// KeyedEntryID returns the ID of the entry for a business key.
 func KeyedEntryID(namespace, key string) string {
 	return base64.RawURLEncoding.EncodeToString(digest("key", namespace, key))
 }
@@ -53,8 +56,9 @@ func nanos(n int64) string {
 	return string(b[:])
 }
 
-// digest hashes fields so that no two lists of them run together: the first names
-// the form, and each has its length before it.
+// digest hashes fields so that two different lists of fields have different
+// inputs. The first field names the form, and the length of each field precedes
+// it.
 func digest(fields ...string) []byte {
 	h := sha256.New()
 	var n [8]byte

@@ -16,13 +16,14 @@ const (
 	digestField = 1 // of a round
 )
 
-// Holds reports whether a callback ID is one of the entry's with this body: its
-// secret is that of the current round, or its digest is that of an earlier round.
-// It reads the encoded body, whose other fields it skips without decoding or
-// copying them, and compares in constant time without stopping at a match. So an ID
-// with a wrong secret costs the same whatever the entry holds.
+// Holds reports whether a callback ID belongs to the entry with this body.
+// Either its secret is the secret of the current round, or its digest is the
+// digest of an earlier round. Holds reads the encoded body, and skips other
+// fields without decoding or copying them. Holds compares in constant time and
+// does not stop at a match. A wrong secret thus costs the same time for every
+// entry.
 //
-// sure is false if the body is damaged or of another format; decoding it says
+// sure is false if the body is damaged or has another format; a decoder tells
 // which.
 func (c CallbackID) Holds(body []byte) (holds, sure bool) {
 	if len(body) == 0 || body[0] != Format {
@@ -67,8 +68,8 @@ func digestIn(b []byte) (digest []byte, ok bool) {
 	return digest, true
 }
 
-// consume reads one field. value is set for fields of bytes. n is negative if the
-// encoding is damaged.
+// consume reads one field. value is set for fields of bytes. n is negative if
+// the encoding is damaged.
 func consume(b []byte) (num protowire.Number, kind protowire.Type, value []byte, n int) {
 	num, kind, n = protowire.ConsumeTag(b)
 	if n < 0 {

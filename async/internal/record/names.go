@@ -1,6 +1,6 @@
 package record
 
-// The states of an activity.
+// States of an activity.
 const (
 	NoState = State_STATE_UNSPECIFIED
 	Waiting = State_STATE_WAITING
@@ -8,7 +8,7 @@ const (
 	Closed  = State_STATE_CLOSED
 )
 
-// The kinds of outcomes.
+// Kinds of outcomes.
 const (
 	NoKind       = Kind_KIND_UNSPECIFIED
 	Result       = Kind_KIND_RESULT
@@ -16,7 +16,7 @@ const (
 	Cancellation = Kind_KIND_CANCELLATION
 )
 
-// The ways in which an entry closes.
+// Ways in which an entry closes.
 const (
 	NoEnd           = End_END_UNSPECIFIED
 	EndDelivered    = End_END_DELIVERED
@@ -27,7 +27,7 @@ const (
 	EndTypeMismatch = End_END_TYPE_MISMATCH
 )
 
-// The hooks that a notice is for.
+// Hooks that a notice can be for.
 const (
 	NoNotice              = NoticeKind_NOTICE_KIND_UNSPECIFIED
 	NoticeDelivered       = NoticeKind_NOTICE_KIND_DELIVERED

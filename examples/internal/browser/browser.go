@@ -1,4 +1,4 @@
-// Package browser drives Chromium for tests, as people do: with a mouse and a
+// Package browser controls Chromium for tests, as people do: with a mouse and a
 // keyboard, with and without JavaScript.
 package browser
 
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// patience bounds every wait, and guards against hanging only.
+// patience is the time limit of every wait, and only prevents hanging.
 const patience = 5 * time.Minute
 
 // Browser is a running Chromium.
@@ -24,8 +24,9 @@ type Browser struct {
 	pipe *pipe
 }
 
-// Start starts Chromium, which ends with the test. If it isn't installed, the test
-// is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
+// Start starts Chromium, which ends with the test. If Chromium is not
+// installed, the test is skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test
+// fails instead.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
@@ -50,7 +51,7 @@ func Start(t testing.TB) *Browser {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = toBrowser.Close(), fromBrowser.Close() // the browser has its own
+	_, _ = toBrowser.Close(), fromBrowser.Close() // the browser has its own copies
 	b := &Browser{t: t, ctx: ctx, pipe: newPipe(in)}
 	listened := make(chan struct{})
 	go func() {
@@ -87,7 +88,8 @@ type Window struct {
 	NoScript      bool // pages run no JavaScript
 }
 
-// Tab is a window with cookies of its own. It is used by one goroutine.
+// Tab is a browser window with cookies of its own. Only one goroutine may use a
+// Tab.
 type Tab struct {
 	t       testing.TB
 	ctx     context.Context
@@ -131,13 +133,13 @@ func (t *Tab) call(method string, params, result any) {
 	}
 }
 
-// Go opens an address, as by a bookmark.
+// Go opens an address, as a bookmark does.
 func (t *Tab) Go(address string) {
 	t.t.Helper()
 	t.call("Page.navigate", map[string]any{"url": address}, nil)
 }
 
-// HTML returns the page as it is now, or "" while it changes.
+// HTML returns the current page, or "" while it changes.
 func (t *Tab) HTML() string {
 	var root struct{ Root struct{ NodeID int } }
 	if t.pipe.call(t.ctx, t.session, "DOM.getDocument", nil, &root) != nil {
@@ -192,7 +194,7 @@ func (t *Tab) Click(selector string) {
 	}
 }
 
-// keys are those that tests press.
+// keys are the keys that tests press.
 var keys = map[string]map[string]any{
 	"Tab":   {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9},
 	"Enter": {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"},
@@ -200,7 +202,7 @@ var keys = map[string]map[string]any{
 	"Down":  {"key": "ArrowDown", "code": "ArrowDown", "windowsVirtualKeyCode": 40},
 }
 
-// Press presses a key: Tab, Enter, Space or Down.
+// Press presses one of these keys: Tab, Enter, Space or Down.
 func (t *Tab) Press(key string) {
 	t.t.Helper()
 	for _, kind := range []string{"keyDown", "keyUp"} {
@@ -214,7 +216,7 @@ func (t *Tab) Press(key string) {
 	}
 }
 
-// Type types a text into what has the focus.
+// Type types a text into the focused element.
 func (t *Tab) Type(text string) {
 	t.t.Helper()
 	t.call("Input.insertText", map[string]any{"text": text}, nil)
@@ -248,8 +250,8 @@ func (t *Tab) painted() bool {
 	return err == nil && got == "true" // an error: the page is gone, and the next one comes
 }
 
-// Eval returns the JSON of an expression's value, awaited if it is a promise. The
-// page runs scripts meanwhile.
+// Eval returns the value of an expression as JSON. Eval waits for the value if
+// that is a promise. The page can run scripts during the call.
 func (t *Tab) Eval(expression string) string {
 	t.t.Helper()
 	got, err := t.eval(expression)

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// pipe speaks the Chrome DevTools Protocol over two pipes: JSON messages that end
-// in a zero byte.
+// pipe speaks the Chrome DevTools Protocol over two pipes: The protocol uses
+// JSON messages that end in a zero byte.
 type pipe struct {
 	out io.Writer
 
@@ -59,7 +59,7 @@ func (p *pipe) listen(in io.Reader) {
 	clear(p.waiting)
 }
 
-// call calls a method, and reads its result into result unless that is nil.
+// call calls a method, and decodes its result into result unless that is nil.
 func (p *pipe) call(ctx context.Context, session, method string, params, result any) error {
 	c := make(chan reply, 1)
 	p.mu.Lock()
@@ -77,7 +77,7 @@ func (p *pipe) call(ctx context.Context, session, method string, params, result 
 		Session string `json:"sessionId,omitempty"`
 	}{id, method, params, session})
 	if err == nil {
-		_, err = p.out.Write(append(b, 0)) // whole messages, one at a time
+		_, err = p.out.Write(append(b, 0)) // one whole message at a time
 	}
 	p.mu.Unlock()
 	if err != nil {

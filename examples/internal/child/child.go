@@ -1,8 +1,8 @@
 // Package child runs its own program again as a process with another role. The
-// examples need such processes to kill.
+// examples need processes that they can kill.
 //
-// A child ends with its parent, however the parent ends: the child's standard input
-// is a pipe that the parent holds. See [Context].
+// A child ends when its parent ends in any way, because the child's standard
+// input is a pipe that the parent holds. See [Context].
 package child
 
 import (
@@ -21,10 +21,10 @@ import (
 
 // Options configures a process.
 type Options struct {
-	// Name is for errors.
+	// Name is the name of the process in errors.
 	Name string
 
-	// Args are the arguments, the role first.
+	// Args are the arguments, with the role first.
 	Args []string
 
 	// Server is the Temporal server that [Dial] finds in the process. Defaults
@@ -35,11 +35,12 @@ type Options struct {
 	// Partial lines of a killed process are dropped. Required.
 	Heard func(line string)
 
-	// Ended is called if the process ends other than by Kill and Stop. Required.
+	// Ended is called if the process ends without a call of Kill or Stop.
+	// Required.
 	Ended func(err error)
 }
 
-// Process is a child. Its methods may be called by any goroutine.
+// Process is a child. Any goroutine may call the methods of a Process.
 type Process struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
@@ -47,10 +48,10 @@ type Process struct {
 	silence chan struct{} // closed when the process has ended and its output was read
 }
 
-// grace is how long a child may take to stop.
+// grace is the time in which a child must stop.
 const grace = 10 * time.Second
 
-// Start starts the process. The caller ends it with Kill or Stop.
+// Start starts the process. The caller must end it with Kill or Stop.
 func Start(o Options) (*Process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -92,19 +93,19 @@ func (p *Process) listen(o Options, out *bufio.Reader) {
 	o.Ended(fmt.Errorf("the %s has ended unexpectedly: %w", o.Name, err))
 }
 
-// Kill ends the process with SIGKILL. It returns when the output of the process was
-// read.
+// Kill ends the process with SIGKILL. Kill returns when the output of the
+// process was read.
 func (p *Process) Kill() {
 	p.wanted.Store(true)
-	_ = p.cmd.Process.Kill() // fails only if the process has ended already
+	_ = p.cmd.Process.Kill() // fails only if the process has already ended
 	<-p.silence
 }
 
-// Stop asks the process to end, and kills it if it does not. After Kill, or another
-// Stop, it does nothing.
+// Stop asks the process to end, and kills it if it does not. After Kill, or
+// another Stop, it does nothing.
 func (p *Process) Stop() {
 	p.wanted.Store(true)
-	_ = p.stdin.Close() // fails only if the process has ended already
+	_ = p.stdin.Close() // fails only if the process has already ended
 	select {
 	case <-p.silence:
 	case <-time.After(grace):
@@ -112,8 +113,9 @@ func (p *Process) Stop() {
 	}
 }
 
-// Context is for the child. It returns a context that ends when the parent calls
-// Stop or ends. A Ctrl-C is left to the parent, which gets it too.
+// Context is called in the child. Context returns a context that ends when the
+// parent calls Stop or ends. The child ignores Ctrl-C, because the parent gets
+// it too.
 func Context(parent context.Context) context.Context {
 	signal.Ignore(os.Interrupt)
 	ctx, cancel := context.WithCancel(parent)

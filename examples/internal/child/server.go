@@ -16,18 +16,18 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// Server is a Temporal server for the parent and its children, as
+// Server is a Temporal server for the parent and its children.
 // devserver.Connect chooses it.
 type Server struct {
 	Client client.Client // the parent's
 
-	own  bool // chosen by LATCHKEY_SERVER, not by the TEMPORAL_* environment
+	own  bool // LATCHKEY_SERVER chose the server, and not the TEMPORAL_* environment
 	env  []string
 	stop func() error
 }
 
-// Serve finds or starts the server. It writes slow steps to log. The caller calls
-// Close.
+// Serve finds or starts the server. Serve writes slow steps to log. The caller
+// must call Close.
 func Serve(ctx context.Context, log io.Writer) (*Server, error) {
 	named, stop, err := devserver.Connect(ctx, devserver.Options{Log: notices{log}})
 	if err != nil {
@@ -35,12 +35,12 @@ func Serve(ctx context.Context, log io.Writer) (*Server, error) {
 	}
 	s := &Server{stop: stop, own: true}
 	if env, found, err := devserver.FromEnv(); err == nil && found && env.HostPort == named.HostPort {
-		s.own = false // the children connect as this process did
+		s.own = false // the children connect in the same way as this process
 	} else {
 		s.env = []string{"TEMPORAL_ADDRESS=" + named.HostPort, "TEMPORAL_NAMESPACE=" + named.Namespace}
 	}
 	if s.Client, err = client.DialContext(ctx, silent(named)); err != nil {
-		_ = s.stop() // the error at hand says more
+		_ = s.stop() // the first error is more useful
 		return nil, fmt.Errorf("temporal: %w", err)
 	}
 	return s, nil
@@ -52,8 +52,8 @@ func (s *Server) Close() error {
 	return s.stop()
 }
 
-// environ is the environment of a child. Settings for another server do not apply
-// to a server that Serve has started.
+// environ returns the environment of a child. Settings for another server do
+// not apply to a server that Serve has started.
 func (s *Server) environ() []string {
 	if s == nil || !s.own {
 		return os.Environ()
@@ -62,8 +62,8 @@ func (s *Server) environ() []string {
 	return append(others, s.env...)
 }
 
-// Dial is for the child: it connects to the parent's server. The returned options
-// are those of the client.
+// Dial is called in the child, and connects to the parent's server. The
+// returned options are the options of the client.
 func Dial(ctx context.Context) (client.Client, client.Options, error) {
 	o, _, err := devserver.FromEnv()
 	if err != nil {
@@ -80,8 +80,8 @@ func silent(o client.Options) client.Options {
 	return o
 }
 
-// notices logs what a waiting user should know, such as that the build of the
-// server takes minutes. It drops the server's own log.
+// notices logs lines that matter to a waiting user, for example that the build
+// of the server takes minutes. Other log lines of the server are dropped.
 type notices struct{ w io.Writer }
 
 func (n notices) Write(b []byte) (int, error) {

@@ -2,8 +2,8 @@ package devserver
 
 import "golang.org/x/sys/unix"
 
-// confine runs the calling thread, and all that it starts from now on, on these
-// processors only.
+// confine restricts the calling thread, and everything that it starts from now
+// on, to these processors.
 func confine(processors []int) error {
 	var set unix.CPUSet
 	for _, p := range processors {

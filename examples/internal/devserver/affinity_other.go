@@ -4,5 +4,5 @@ package devserver
 
 import "errors"
 
-// confine works on Linux only.
+// confine works only on Linux.
 func confine([]int) error { return errors.ErrUnsupported }

@@ -21,15 +21,16 @@ const (
 	command = "internal/devserver/cmd/temporal-devserver" // below the module
 )
 
-// The latest programs and those used recently are kept: each is over 100 MB.
+// Only the latest programs and recently used ones are kept, because each is
+// over 100 MB.
 const (
 	keepLatest = 2
 	keepFor    = time.Hour
 )
 
-// build returns the path of the server's program. Programs are kept by the hash of
-// everything that they are built from. One process builds, and others that need the
-// same program wait for it.
+// build returns the path of the server's program. Programs are stored under the
+// hash of all their inputs. One process builds, and others that need the same
+// program wait for it.
 func build(ctx context.Context, log io.Writer) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -73,8 +74,8 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 	return program, nil
 }
 
-// moduleRoot finds the directory of the module from within it: "go test" and "go
-// run" use a working directory there.
+// moduleRoot finds the root directory of the module. "go test" and "go run" use
+// a working directory inside the module.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -93,8 +94,8 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// sourceHash identifies the program: its source, the versions of its dependencies,
-// the compiler and the platform.
+// sourceHash identifies the program by its source, the versions of its
+// dependencies, the compiler and the platform.
 func sourceHash(root string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(command), "*.go"))
 	if err != nil {
@@ -112,13 +113,14 @@ func sourceHash(root string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// used reports whether the program exists, and notes that it is used.
+// used reports whether the program exists, and records that it is used.
 func used(program string) bool {
 	now := time.Now()
 	return os.Chtimes(program, now, now) == nil
 }
 
-// sweep removes the programs that are neither among the latest nor used recently.
+// sweep removes the programs that are neither among the latest nor recently
+// used.
 func sweep(cache string) error {
 	programs, err := filepath.Glob(filepath.Join(cache, "*", "temporal-devserver"+exeSuffix()))
 	if err != nil {
@@ -128,7 +130,7 @@ func sweep(cache string) error {
 	for _, program := range programs {
 		if info, err := os.Stat(program); err == nil {
 			lastUse[program] = info.ModTime()
-		} else if !errors.Is(err, os.ErrNotExist) { // another process may sweep too
+		} else if !errors.Is(err, os.ErrNotExist) { // another process may remove programs too
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Values of Options.Server. Any other value is an address, such as
 // "localhost:7233".
 const (
-	Auto  = "auto"  // the environment's server, else CLI if it is installed, else Built
+	Auto  = "auto"  // the environment's server, otherwise CLI if it is installed, otherwise Built
 	CLI   = "cli"   // the development server of the temporal command
 	Built = "built" // the server of this module, built from source at first use
 )
@@ -26,9 +26,10 @@ const ServerUsage = "Temporal `server` to use: auto, cli (temporal server start-
 // serverVariable sets Options.Server if the program does not.
 const serverVariable = "LATCHKEY_SERVER"
 
-// Connect returns the options to dial a server with. Options.Server says which
-// one; Connect starts it unless it runs already. The caller calls stop when it
-// has finished with the server. A server that was running before keeps running.
+// Connect returns the options for dialling a server. Options.Server chooses the
+// server, and Connect starts it unless it is already running. The caller must
+// call stop when it no longer needs the server. A server that was already
+// running keeps running.
 func Connect(ctx context.Context, o Options) (options client.Options, stop func() error, err error) {
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -63,8 +64,9 @@ func Connect(ctx context.Context, o Options) (options client.Options, stop func(
 	return client.Options{HostPort: choice, Namespace: o.Namespaces[0]}, func() error { return nil }, nil
 }
 
-// automatic chooses between the two servers that can be started. A database
-// keeps the kind of server that created it, since their schemas may differ.
+// automatic chooses one of the two servers that can be started. A database
+// stays with the kind of server that created it, because the schemas may
+// differ.
 func automatic(o Options) string {
 	if o.Database != "" {
 		switch {

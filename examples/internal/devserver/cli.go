@@ -22,13 +22,13 @@ import (
 
 const cliCommand = "temporal"
 
-// cliDatabase is where the CLI's server keeps the data of a database that was
-// named for the built server.
+// cliDatabase returns the file in which the CLI's server keeps its data, for a
+// database that was named for the built server.
 func cliDatabase(database string) string { return database + ".cli" }
 
-// supervise is a shell program that ends the server with its parent, however
-// the parent ends: it sends SIGTERM to the server when its own standard input is
-// closed. Its arguments are the server's command line.
+// supervise is a shell program that ends the server when its parent ends in any
+// way. supervise sends SIGTERM to the server when its own standard input is
+// closed. The arguments of supervise are the command line of the server.
 const supervise = `exec 3<&0
 "$@" 3<&- </dev/null &
 server=$!
@@ -58,7 +58,7 @@ func startCLI(ctx context.Context, o Options) (client.Options, func() error, err
 			stop := func() error {
 				err := p.stop(grace)
 				if _, ended := errors.AsType[*exec.ExitError](err); ended {
-					return nil // SIGTERM may end it with any status
+					return nil // the status after SIGTERM does not matter
 				}
 				return err
 			}
@@ -105,7 +105,7 @@ func cliArguments(address string, o Options) ([]string, error) {
 	}
 	args := []string{"server", "start-dev", "--headless", "--log-level", "error", "--ip", host, "--port", port}
 	for _, n := range o.Namespaces {
-		if n != "default" { // which the CLI always creates
+		if n != "default" { // the CLI always creates this namespace
 			args = append(args, "--namespace", n)
 		}
 	}

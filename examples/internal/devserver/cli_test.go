@@ -19,10 +19,11 @@ import (
 
 const (
 	fakeCLI      = "fake temporal command" // a value of helper
-	fakeArgsFile = "LATCHKEY_FAKE_ARGS"    // where it writes its arguments, one a line
+	fakeArgsFile = "LATCHKEY_FAKE_ARGS"    // the file to which it writes its arguments, one a line
 )
 
-// namespaces is a server that knows every namespace, and nothing else.
+// namespaces is a server that only knows namespaces, and says that each one
+// exists.
 type namespaces struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 }
@@ -35,11 +36,11 @@ func (namespaces) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoR
 	return new(workflowservice.GetSystemInfoResponse), nil
 }
 
-// fakeTemporal is what the fake temporal command does. It never returns.
+// fakeTemporal is the program of the fake temporal command. It never returns.
 func fakeTemporal(args []string) {
 	value := func(flag string) string { return args[slices.Index(args, flag)+1] }
 	if file := os.Getenv(fakeArgsFile); file != "" {
-		_ = os.WriteFile(file, []byte(strings.Join(args, "\n")), 0o600) // the test misses it
+		_ = os.WriteFile(file, []byte(strings.Join(args, "\n")), 0o600) // if this fails, the test finds no file
 	}
 	if slices.Contains(args, "unwilling") {
 		fmt.Fprintln(os.Stderr, "no such namespace can be created")
@@ -52,7 +53,7 @@ func fakeTemporal(args []string) {
 	}
 	s := grpc.NewServer()
 	workflowservice.RegisterWorkflowServiceServer(s, namespaces{})
-	_ = s.Serve(l) // until it is killed
+	_ = s.Serve(l) // runs until the process is killed
 	os.Exit(1)
 }
 
@@ -76,7 +77,7 @@ func newFakeCLI(t *testing.T) string {
 
 func pathWith(dir string) string { return dir + string(os.PathListSeparator) + os.Getenv("PATH") }
 
-// TestConnectCLI: a temporal command in the path is used unless something else
+// TestConnectCLI: a temporal command in the path is used unless another server
 // is named.
 func TestConnectCLI(t *testing.T) {
 	args := filepath.Join(t.TempDir(), "args")
@@ -107,7 +108,7 @@ func TestConnectCLI(t *testing.T) {
 	}
 }
 
-// TestConnectCLIFails: the error has what the temporal command printed.
+// TestConnectCLIFails: the error contains the output of the temporal command.
 func TestConnectCLIFails(t *testing.T) {
 	setenv(t, map[string]string{"PATH": pathWith(newFakeCLI(t))})
 	_, _, err := devserver.Connect(t.Context(), devserver.Options{Server: devserver.CLI, Namespaces: []string{"unwilling"}})
@@ -116,12 +117,12 @@ func TestConnectCLIFails(t *testing.T) {
 	}
 }
 
-// TestConnectChoice: Options.Server is used before LATCHKEY_SERVER, and both
-// before the path.
+// TestConnectChoice: Options.Server overrides LATCHKEY_SERVER, and both
+// override the path.
 func TestConnectChoice(t *testing.T) {
 	for name, c := range map[string]struct {
 		server, variable, path, temporalAddress string
-		want                                    string // of the address, or of the error
+		want                                    string // part of the address, or of the error
 	}{
 		"address":                    {server: "elsewhere.test:7233", path: "fake", temporalAddress: "here.test:1", want: "elsewhere.test:7233"},
 		"address in the variable":    {variable: "elsewhere.test:7233", path: "fake", want: "elsewhere.test:7233"},

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// buildFlags are the flags of every go command here. They are the defaults, except
-// that they leave out the race detector and the debugger's tables. So the build
-// cache of other builds can be used.
+// buildFlags are the flags of every go command in this package. The flags are
+// the defaults, but without the race detector and the debugger's tables. The
+// build cache of other builds can therefore be used.
 var buildFlags = []string{"-race=false", "-buildvcs=false", "-ldflags=-s -w"}
 
 // progressInterval is the time between two lines about a build.
@@ -45,7 +45,7 @@ func compile(ctx context.Context, root, pkg, output string, log io.Writer) error
 		defer close(reported)
 		report(log, &compiled, total, began, finished)
 	}()
-	var other bytes.Buffer // what is not the name of a package
+	var other bytes.Buffer // output that is not the name of a package
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if isPackage(lines.Text()) {
@@ -54,7 +54,7 @@ func compile(ctx context.Context, root, pkg, output string, log io.Writer) error
 			other.WriteString(lines.Text() + "\n")
 		}
 	}
-	_, _ = io.Copy(io.Discard, stderr) // after a line that is too long
+	_, _ = io.Copy(io.Discard, stderr) // the rest, after a line that is too long
 	err = cmd.Wait()
 	close(finished)
 	<-reported
@@ -65,8 +65,8 @@ func compile(ctx context.Context, root, pkg, output string, log io.Writer) error
 	return nil
 }
 
-// stale counts the packages that a build would compile. The go command prints their
-// names as it starts with them.
+// stale counts the packages that a build would compile. The go command prints
+// the name of a package when it begins to compile it.
 func stale(ctx context.Context, root, pkg string) (int, error) {
 	args := append([]string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, buildFlags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
@@ -80,13 +80,13 @@ func stale(ctx context.Context, root, pkg string) (int, error) {
 	return len(strings.Fields(string(out))), nil
 }
 
-// isPackage reports whether a line is the name of a package, and not a message of
-// the compiler or the go command.
+// isPackage reports whether a line is the name of a package. Other lines are
+// messages of the compiler or the go command.
 func isPackage(line string) bool {
 	return line != "" && !strings.HasPrefix(line, "#") && !strings.ContainsAny(line, " \t:")
 }
 
-// report writes a line from time to time until the build has finished.
+// report writes a progress line from time to time until the build has finished.
 func report(log io.Writer, compiled *atomic.Int64, total int, began time.Time, finished <-chan struct{}) {
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()

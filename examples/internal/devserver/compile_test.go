@@ -87,7 +87,7 @@ func TestIsPackage(t *testing.T) {
 	}
 }
 
-// TestAutomatic: a database keeps the kind of server that created it.
+// TestAutomatic: a database stays with the kind of server that created it.
 func TestAutomatic(t *testing.T) {
 	installed, missing := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(installed, cliCommand+exeSuffix()), nil, 0o700); err != nil {

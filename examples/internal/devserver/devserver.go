@@ -1,13 +1,13 @@
 // Package devserver runs a real Temporal server on SQLite as a child process,
 // for examples and tests.
 //
-// The server is a program of its own, see cmd/temporal-devserver: it is built
-// once, without the race detector, and kept in the user's cache directory. It
-// ends with its parent, can be killed and restarted on the same data, and
-// binds 127.0.0.1 only.
+// The server is a separate program, see cmd/temporal-devserver. The server is
+// built once, without the race detector, and kept in the user's cache
+// directory. The server ends with its parent, can be killed and restarted on
+// the same data, and binds only 127.0.0.1.
 //
-// [Connect] can also use a server that runs already, or the development server
-// of Temporal's command line.
+// [Connect] can also use a running server, or the development server of
+// Temporal's command line.
 package devserver
 
 import (
@@ -24,51 +24,54 @@ import (
 // Options configures a server. The zero value is valid.
 type Options struct {
 	// Server is the server that Connect uses: Auto, CLI, Built or an address.
-	// Start ignores it. Defaults to the variable LATCHKEY_SERVER, else to Auto.
+	// Start ignores it. Defaults to the variable LATCHKEY_SERVER, otherwise to
+	// Auto.
 	Server string
 
-	// Database is the file that keeps the data. It is created if it is missing; its
-	// directory must exist. Defaults to memory.
+	// Database is the file that keeps the data. The file is created if it is
+	// missing; its directory must exist. Defaults to memory.
 	Database string
 
 	// Namespaces are created if they are missing. Defaults to "default".
 	Namespaces []string
 
-	// DynamicConfig holds settings of the server by their keys. They override those
-	// that Latchkey's tests need. A duration is a string such as "2s".
+	// DynamicConfig holds settings of the server by their keys. These settings
+	// override those that Latchkey's tests need. A duration is a string such as
+	// "2s".
 	DynamicConfig map[string]any
 
-	// Env is added to the environment that the server inherits, as "name=value".
-	// Defaults to none.
+	// Env is added to the environment that the server inherits, as
+	// "name=value". Defaults to none.
 	Env []string
 
-	// Processors are the numbers of the processors that the server runs on, for
-	// benchmarks; on Linux only. Defaults to those of this process.
+	// Processors are the numbers of the processors on which the server runs,
+	// for benchmarks. The numbers have an effect only on Linux. Defaults to the
+	// processors of this process.
 	Processors []int
 
-	// Log gets the errors that the server logs, and slow steps. Defaults to none.
+	// Log gets the server's errors, and slow steps. Defaults to none.
 	Log io.Writer
 }
 
-// Server is a Temporal server that runs as a child process. Its methods may
-// be called by any goroutine, but Stop, Kill, Restart and Collect not at the same
-// time.
+// Server is a Temporal server that runs as a child process. Any goroutine may
+// call the methods of a Server, but Stop, Kill, Restart and Collect must not
+// run concurrently.
 type Server struct {
 	options   Options
 	program   string
-	addresses []string // of frontend, history, matching and worker
+	addresses []string // addresses of frontend, history, matching and worker
 	process   *process
 }
 
-// attempts is how often a start is retried if its ports are taken.
+// attempts is how often a start is retried if its ports are in use.
 const attempts = 5
 
-// grace is how long a server may take to stop.
+// grace is the time in which a server must stop.
 const grace = 5 * time.Minute
 
-// Start builds the server if necessary, and runs it. It returns when the server's
-// namespaces can be used. The context ends only the start; the server runs until
-// Stop, Kill or the end of this process.
+// Start builds the server if necessary, and runs it. Start returns when the
+// server's namespaces can be used. The context limits only the start. The
+// server runs until Stop, Kill or the end of this process.
 //
 // A first build takes minutes.
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -97,8 +100,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Restart runs the server again, on the same ports and the same file. It stops the
-// server first if it runs. An in-memory server cannot be restarted.
+// Restart runs the server again, on the same ports and with the same file. A
+// running server is stopped first. An in-memory server cannot be restarted.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.options.Database == "" {
 		return errors.New("devserver: restart: the database is in memory")
@@ -111,7 +114,7 @@ func (s *Server) Restart(ctx context.Context) error {
 		if s.process, err = s.run(ctx); !errors.Is(err, errAddressInUse) {
 			break
 		}
-		// The address of the frontend stays; the others may change.
+		// The address of the frontend stays the same; the others may change.
 		inner, err := freeAddresses(len(services) - 1)
 		if err != nil {
 			return fmt.Errorf("devserver: restart: %w", err)
@@ -124,8 +127,9 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the server gracefully. It returns an error if the server had to be
-// killed, or had ended before. A second Stop, or one after Kill, returns nil.
+// Stop ends the server gracefully. Stop returns an error if the server had to
+// be killed, or had already ended. A second Stop, or one after Kill, returns
+// nil.
 func (s *Server) Stop() error {
 	if s.process == nil {
 		return nil
@@ -138,7 +142,7 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Kill ends the server at once, by SIGKILL, and waits for its end.
+// Kill ends the server at once with SIGKILL, and waits for its end.
 func (s *Server) Kill() {
 	if s.process != nil {
 		s.process.kill()
@@ -146,8 +150,8 @@ func (s *Server) Kill() {
 	}
 }
 
-// Collect makes the server collect its garbage, and returns when that is done. So a
-// benchmark can exclude it from its measurement.
+// Collect makes the server collect its garbage, and returns when that is done.
+// A benchmark can thus exclude the collection from its measurement.
 func (s *Server) Collect() error {
 	if s.process == nil {
 		return errors.New("devserver: collect: the server doesn't run")
@@ -158,12 +162,13 @@ func (s *Server) Collect() error {
 	return nil
 }
 
-// HostPort is the address of the frontend. It does not change with a restart.
+// HostPort returns the address of the frontend. The address does not change
+// with a restart.
 func (s *Server) HostPort() string {
 	return s.addresses[0]
 }
 
-// ClientOptions are the options to dial the server with, in its first
+// ClientOptions returns the options for dialling the server, in its first
 // namespace.
 func (s *Server) ClientOptions() client.Options {
 	return client.Options{HostPort: s.HostPort(), Namespace: s.options.Namespaces[0]}
@@ -173,9 +178,10 @@ func (s *Server) ClientOptions() client.Options {
 // caller.
 func (s *Server) dynamicConfig() map[string]any {
 	settings := map[string]any{
-		// Off by default: pause, reset and the like of standalone activities.
+		// By default, the server does not allow pause, reset and similar
+		// commands for standalone activities.
 		"history.enableStandaloneActivityOperatorCommands": true,
-		// One partition instead of four: a small server has little to spread.
+		// A small server needs only one partition instead of four.
 		"matching.numTaskqueueReadPartitions":  1,
 		"matching.numTaskqueueWritePartitions": 1,
 	}

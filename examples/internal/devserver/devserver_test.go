@@ -24,8 +24,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// helper, in the environment, makes the test binary a program that starts a
-// server, prints where, and does nothing more.
+// If the environment contains helper, the test binary is a program that starts
+// a server, prints its address, and does nothing more.
 const helper = "LATCHKEY_DEVSERVER_HELPER"
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func dial(t *testing.T, s *devserver.Server) client.Client {
 	return c
 }
 
-// wait is a workflow that returns what it is signalled.
+// wait is a workflow that returns the value of its signal.
 func wait(ctx workflow.Context) (string, error) {
 	var word string
 	workflow.GetSignalChannel(ctx, "word").Receive(ctx, &word)
@@ -159,7 +159,7 @@ func TestRestart(t *testing.T) {
 			if s.HostPort() != before {
 				t.Errorf("restarted on %s, want %s", s.HostPort(), before)
 			}
-			// The client and the worker from before go on.
+			// The client and the worker from before the restart still work.
 			if err := r.Client.SignalWorkflow(r.Context(), run.GetID(), run.GetRunID(), "word", "still here"); err != nil {
 				t.Fatalf("signal after the restart: %v", err)
 			}
@@ -179,7 +179,7 @@ func TestRestartInMemory(t *testing.T) {
 	}
 }
 
-// The log gets the runtime's trace, in which a collection that was asked for is
+// The log gets the runtime's trace, which calls a requested collection
 // "forced".
 func TestCollect(t *testing.T) {
 	t.Parallel()
@@ -233,7 +233,7 @@ func listens(address string) bool {
 	return true
 }
 
-// Nothing is left behind by a parent that is killed.
+// A parent that is killed leaves no process behind.
 func TestEndsWithParent(t *testing.T) {
 	t.Parallel()
 	for _, server := range []string{devserver.Built, devserver.CLI} {

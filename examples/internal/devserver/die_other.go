@@ -4,7 +4,7 @@ package devserver
 
 import "syscall"
 
-// dieWithParent adds nothing here: the child ends when its standard input does.
+// dieWithParent does nothing here: the child ends when its standard input ends.
 func dieWithParent() *syscall.SysProcAttr {
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// setenv sets the variables that matter here, and removes the others of them:
-// to the SDK an empty one isn't an absent one.
+// setenv sets the relevant variables in env, and removes the others. The SDK
+// treats an empty variable differently from a missing one.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, name := range []string{"PATH", fakeArgsFile} {
@@ -18,7 +18,7 @@ func setenv(t *testing.T, env map[string]string) {
 		}
 	}
 	for _, name := range []string{"LATCHKEY_SERVER", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_NAMESPACE"} {
-		t.Setenv(name, env[name]) // which restores it after the test
+		t.Setenv(name, env[name]) // t.Setenv restores the variable after the test
 		if env[name] == "" {
 			if err := os.Unsetenv(name); err != nil {
 				t.Fatal(err)

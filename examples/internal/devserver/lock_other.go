@@ -4,7 +4,7 @@ package devserver
 
 import "context"
 
-// lock does nothing here: processes that build at the same time do so
+// lock does nothing here. Processes that build at the same time do so
 // independently, and the program of the last one stays.
 func lock(context.Context, string) (unlock func(), err error) {
 	return func() {}, nil

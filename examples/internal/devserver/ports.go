@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// Ports are below the range that systems use for outgoing connections. Otherwise a
-// client that dials a restarting server could get that server's own port, and
-// connect to itself.
+// The ports are below the range that systems use for outgoing connections.
+// Otherwise a client that dials a restarting server could get that server's
+// port for itself, and connect to itself.
 const (
 	lowestPort  = 10_000
 	highestPort = 32_000
 )
 
-// freeAddresses finds addresses without a listener. Another process may take one
-// before it is used; the start is then retried.
+// freeAddresses finds addresses without a listener. Another process may take an
+// address before it is used; the start is then retried.
 func freeAddresses(n int) ([]string, error) {
 	const tries = 1_000
 	var (
@@ -25,7 +25,7 @@ func freeAddresses(n int) ([]string, error) {
 	)
 	defer func() {
 		for _, l := range listeners {
-			_ = l.Close() // no client has connected: there is nothing to lose
+			_ = l.Close() // no client has connected, so nothing is lost
 		}
 	}()
 	for range tries {
@@ -37,7 +37,7 @@ func freeAddresses(n int) ([]string, error) {
 		if err != nil {
 			continue
 		}
-		listeners = append(listeners, l) // kept open, so that none is found twice
+		listeners = append(listeners, l) // kept open, so that no address is found twice
 		addresses = append(addresses, address)
 	}
 	return nil, errors.New("no free port")

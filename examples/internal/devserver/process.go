@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// services are those that have an address, in the order of the program's
+// services are the services with an address, in the order of the program's
 // -addresses.
 var services = [...]string{"frontend", "history", "matching", "worker"}
 
 var errAddressInUse = errors.New("address in use")
 
-// process is one life of the server.
+// process is one run of the server.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser // the server ends when this is closed
 	lines lines          // what it prints
 	done  chan struct{}
-	err   error // how it ended; read after done
+	err   error // how the process ended; read after done
 	tail  *tail
 
 	killOnStop bool // the child must not notice that its standard input is closed
@@ -82,13 +82,13 @@ func (p *process) earlyEnd() error {
 	return fmt.Errorf("ended early: %w\n%s", err, p.tail)
 }
 
-// start starts the program, and leaves a goroutine that lives as long as it. That
-// goroutine keeps its thread: for the kernel the thread is the parent, and the
-// child would die with it.
+// start starts the program, and leaves a goroutine that lives as long as the
+// program. The goroutine of the program keeps its thread. For the kernel, the
+// thread is the parent, and the child would die with it.
 func (p *process) start(processors []int) error {
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: a thread that is confined ends with its goroutine
+		runtime.LockOSThread() // never unlocked: a thread with restricted processors ends with its goroutine
 		var err error
 		if len(processors) > 0 {
 			err = confine(processors)
@@ -120,7 +120,7 @@ func (p *process) collect() error {
 
 // stop ends the program by closing its standard input.
 func (p *process) stop(grace time.Duration) error {
-	_ = p.stdin.Close() // fails only if the program has ended already
+	_ = p.stdin.Close() // fails only if the program has already ended
 	if p.killOnStop {
 		p.kill()
 		return nil
@@ -138,7 +138,7 @@ func (p *process) stop(grace time.Duration) error {
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only if the program has ended already
+	_ = p.cmd.Process.Kill() // fails only if the program has already ended
 	<-p.done
 }
 
@@ -155,7 +155,7 @@ func (l lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last bytes that are written to it.
 type tail struct {
 	mu sync.Mutex
 	b  []byte

@@ -20,7 +20,7 @@ func TestAddressInUse(t *testing.T) {
 	t.Cleanup(first.Kill)
 	second := *first
 	second.process = nil
-	for i := range services[:len(services)-1] { // the worker doesn't run
+	for i := range services[:len(services)-1] { // the worker service does not run
 		if second.addresses, err = freeAddresses(len(services)); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestLock(t *testing.T) {
 	unlock()
 }
 
-// The program changes with what it is made of.
+// The hash of the program changes with its inputs.
 func TestSourceHash(t *testing.T) {
 	t.Parallel()
 	root, err := moduleRoot()
@@ -73,7 +73,7 @@ func TestSourceHash(t *testing.T) {
 	}
 }
 
-// The latest programs stay, and those that were used lately.
+// The latest programs stay, and so do recently used ones.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()

@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// Suspend stops the server's process by SIGSTOP: its connections stay open, and
-// its calls hang until Resume.
+// Suspend stops the server's process with SIGSTOP: its connections stay open,
+// and its calls hang until Resume.
 func (s *Server) Suspend() error { return s.signal("suspend", syscall.SIGSTOP) }
 
-// Resume lets a suspended server go on.
+// Resume lets a suspended server continue.
 func (s *Server) Resume() error { return s.signal("resume", syscall.SIGCONT) }
 
 func (s *Server) signal(what string, sig syscall.Signal) error {

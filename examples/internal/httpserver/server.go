@@ -1,5 +1,5 @@
-// Package httpserver has the HTTP server of the examples, with limits on how
-// long and how large a request may be.
+// Package httpserver has the HTTP server of the examples, with limits on the
+// duration and size of requests.
 package httpserver
 
 import (
@@ -10,7 +10,7 @@ import (
 // MaxBody is the largest body of a request, in bytes.
 const MaxBody = 64 << 10
 
-// New returns a server that ends requests which arrive too slowly and refuses
+// New returns a server that ends requests that arrive too slowly, and refuses
 // bodies over MaxBody.
 func New(h http.Handler) *http.Server {
 	return &http.Server{

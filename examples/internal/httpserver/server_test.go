@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// TestSlowRequests holds requests that never arrive whole, as 300 of them would
-// otherwise stay open.
+// TestSlowRequests sends 300 requests that never arrive completely. Without
+// limits, all of them would stay open.
 func TestSlowRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent   string
@@ -39,7 +39,7 @@ func TestSlowRequests(t *testing.T) {
 				if _, err := io.WriteString(here, c.sent); err != nil {
 					t.Fatal(err)
 				}
-				_, _ = io.Copy(io.Discard, here) // until the server closes it
+				_, _ = io.Copy(io.Discard, here) // reads until the server closes the connection
 				if took := time.Since(began); took > c.within {
 					t.Errorf("the connection stayed open for %v, want at most %v", took, c.within)
 				}
@@ -48,7 +48,7 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// one is a listener on the connections of a test.
+// one is a listener that returns the connections of a test.
 type one struct{ conns chan net.Conn }
 
 func (l *one) Accept() (net.Conn, error) {

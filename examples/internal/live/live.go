@@ -1,5 +1,5 @@
-// Package live prints the progress of a program: lines that stay, and below them
-// one line that changes.
+// Package live prints the progress of a program: lines that stay, and below
+// them one line that changes.
 package live
 
 import (
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Story is the output. On a terminal it overwrites its last line; elsewhere it
-// prints the progress as a line from time to time. Its methods may be called by any
-// goroutine.
+// Story is the output. On a terminal, a Story overwrites its last line.
+// Otherwise it prints the progress as a line from time to time. Any goroutine
+// may call the methods of a Story.
 type Story struct {
 	mu       sync.Mutex
 	w        io.Writer

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Find returns an error that says how to install Redis, if it is missing.
+// Find returns an error that says how to install Redis if it is missing.
 func Find() error {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return errors.New("redis-server is not installed: apt-get install redis-server (Debian, Ubuntu), dnf install redis (Fedora), brew install redis (macOS)")
@@ -21,8 +21,8 @@ func Find() error {
 	return nil
 }
 
-// Run runs Redis until the context ends. It calls ready with the URL of the store
-// when Redis can be used.
+// Run runs Redis until the context ends. When Redis can be used, Run calls
+// ready with the URL of the store.
 func Run(ctx context.Context, directory string, ready func(url string)) error {
 	const tries = 5 // another process may have taken the port
 	var err error
@@ -35,8 +35,8 @@ func Run(ctx context.Context, directory string, ready func(url string)) error {
 	return err
 }
 
-// redisOn runs Redis on a free port. It returns when Redis has ended, and reports
-// whether it ended before it could be used.
+// redisOn runs Redis on a free port. redisOn returns when Redis has ended, and
+// reports whether Redis ended before it could be used.
 func redisOn(ctx context.Context, directory string, ready func(url string)) (early bool, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +47,7 @@ func redisOn(ctx context.Context, directory string, ready func(url string)) (ear
 		return false, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	// What Redis acknowledges is on disk: its most durable setting.
+	// With the most durable setting, every acknowledged write is on disk.
 	cmd := exec.CommandContext(ctx, "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", directory,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	cmd.Stderr = os.Stderr

@@ -1,4 +1,4 @@
-// Package redistest runs a Redis server for tests, which syncs each write.
+// Package redistest runs a Redis server for tests. The server syncs each write.
 package redistest
 
 import (
@@ -18,17 +18,18 @@ func Start(tb testing.TB) (url string) {
 	return New(tb).URL()
 }
 
-// Server is a redis-server. It is used by one goroutine.
+// Server is a redis-server. Only one goroutine may use a Server.
 type Server struct {
 	tb            testing.TB
 	path, address string
 	dir           string
-	kill          func() // nil: it doesn't run
+	kill          func() // nil if the server is not running
 }
 
 // New starts a redis-server on loopback, with a directory of its own and
-// appendfsync always. The server ends with the test. If it is not installed, the
-// test is skipped, or fails if LATCHKEY_REQUIRE_SERVERS is 1.
+// appendfsync always. The server ends with the test. If redis-server is not
+// installed, the test is skipped. If LATCHKEY_REQUIRE_SERVERS is 1, the test
+// fails instead.
 func New(tb testing.TB) *Server {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -51,10 +52,10 @@ func New(tb testing.TB) *Server {
 	return nil
 }
 
-// URL returns the URL to open a store with.
+// URL returns the URL for opening a store.
 func (s *Server) URL() string { return "redis://" + s.address + "/0" }
 
-// Kill ends the server with SIGKILL, if it runs.
+// Kill ends the server with SIGKILL if it is running.
 func (s *Server) Kill() {
 	if s.kill != nil {
 		s.kill()

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
-// Pause pauses an activity, as an operator does.
+// Pause pauses an activity as an operator does.
 func (r *Rig) Pause(info activity.Info) {
 	r.t.Helper()
 	if _, err := r.Service().PauseActivityExecution(r.Context(), &workflowservice.PauseActivityExecutionRequest{
@@ -46,7 +46,7 @@ func (r *Rig) Reset(info activity.Info) {
 	}
 }
 
-// ExtendScheduleToClose moves the activity's schedule-to-close time-out.
+// ExtendScheduleToClose moves the activity's schedule-to-close timeout.
 func (r *Rig) ExtendScheduleToClose(info activity.Info, d time.Duration) {
 	r.t.Helper()
 	if _, err := r.Service().UpdateActivityExecutionOptions(r.Context(), &workflowservice.UpdateActivityExecutionOptionsRequest{
@@ -58,8 +58,8 @@ func (r *Rig) ExtendScheduleToClose(info activity.Info, d time.Duration) {
 	}
 }
 
-// DeleteWorkflow deletes a run and waits until the server no longer knows it, as
-// after the end of its retention. An open run is terminated first.
+// DeleteWorkflow deletes a run, as happens after the end of its retention, and
+// waits until the server no longer knows it. An open run is terminated first.
 func (r *Rig) DeleteWorkflow(run client.WorkflowRun) {
 	r.t.Helper()
 	if _, err := r.Service().DeleteWorkflowExecution(r.Context(), &workflowservice.DeleteWorkflowExecutionRequest{
@@ -100,7 +100,7 @@ func (r *Rig) gone(what string, ask func() error) {
 	})
 }
 
-// PauseWorkflow pauses a workflow. The server must have the feature enabled.
+// PauseWorkflow pauses a workflow. The server must have this feature enabled.
 func (r *Rig) PauseWorkflow(run client.WorkflowRun) {
 	r.t.Helper()
 	if _, err := r.Service().PauseWorkflowExecution(r.Context(), &workflowservice.PauseWorkflowExecutionRequest{

@@ -1,9 +1,9 @@
-// Package rig runs activities on a real Temporal server, for tests. It starts them
-// in workflows or standalone, passes the activity.Info of each attempt to the test,
-// and lets the test read what the server knows.
+// Package rig runs activities on a real Temporal server, for tests. A Rig
+// starts the activities in workflows or standalone, passes the activity.Info of
+// each attempt to the test, and lets the test read the server's state.
 //
-// A Rig has a task queue and a worker of its own, so any number of parallel tests
-// can share one server. Every wait is bounded and fails the test.
+// A Rig has a task queue and a worker of its own, so any number of parallel
+// tests can share one server. Every wait has a time limit that fails the test.
 package rig
 
 import (
@@ -18,38 +18,42 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Patience bounds every wait, so that no test hangs.
+// Patience is the time limit of every wait, so that no test hangs.
 const Patience = 5 * time.Minute
 
-// Activity is the name of the activity that every Rig's worker has. Next returns
-// each of its attempts.
+// Activity is the name of the activity that every Rig's worker has. Next
+// returns each attempt of this activity.
 const Activity = "Await"
 
 // Options configures a Rig.
 type Options struct {
-	// Client is connected to the server. Required. The test that made it closes it.
+	// Client is connected to the server. Required. The test that created Client
+	// closes it.
 	Client client.Client
 
-	// Namespace is the one that Client was dialled with. Defaults to "default".
+	// Namespace is the namespace with which Client was dialled. Defaults to
+	// "default".
 	Namespace string
 
-	// Function is what an attempt does after Next has its Info. Its context is the
-	// activity's. Defaults to returning activity.ErrResultPending.
+	// Function runs in an attempt after Next has its Info. The context of
+	// Function is the context of the activity. Function defaults to one that
+	// returns activity.ErrResultPending.
 	Function func(ctx context.Context) (any, error)
 
 	// Register adds workflows and activities to the worker. Defaults to none.
 	Register func(r worker.Registry)
 
-	// Worker are the worker's own options. Default to few pollers.
+	// Worker contains the options of the worker. Worker defaults to options
+	// with few pollers.
 	Worker worker.Options
 }
 
-// Rig is a task queue with a worker, for one test. Its methods may be called
-// by one goroutine at a time.
+// Rig is a task queue with a worker, for one test. Only one goroutine at a time
+// may call the methods of a Rig.
 type Rig struct {
 	Client    client.Client
 	Namespace string
-	Queue     string // the task queue, and a prefix for IDs that are the test's own
+	Queue     string // the task queue, and a prefix for the test's own IDs
 
 	t      testing.TB
 	starts chan activity.Info
@@ -68,7 +72,7 @@ func New(t testing.TB, o Options) *Rig {
 		o.Worker.MaxConcurrentActivityTaskPollers = 1
 	}
 	if o.Worker.MaxConcurrentWorkflowTaskPollers == 0 && o.Worker.WorkflowTaskPollerBehavior == nil {
-		o.Worker.MaxConcurrentWorkflowTaskPollers = 2 // one for the sticky queue
+		o.Worker.MaxConcurrentWorkflowTaskPollers = 2 // one poller for the sticky queue
 	}
 	r := &Rig{
 		Client: o.Client, Namespace: o.Namespace, Queue: "rig-" + rand.Text(),
@@ -89,17 +93,17 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// Context ends with the test, or when its patience has ended.
+// Context returns a context that ends with the test, or after Patience.
 func (r *Rig) Context() context.Context {
 	return Context(r.t)
 }
 
-// Service is the raw service of the server.
+// Service returns the raw gRPC service of the server.
 func (r *Rig) Service() workflowservice.WorkflowServiceClient {
 	return r.Client.WorkflowService()
 }
 
-// Next returns the activity.Info of the next attempt that began.
+// Next returns the activity.Info of the next attempt.
 func (r *Rig) Next() activity.Info {
 	r.t.Helper()
 	select {
@@ -121,7 +125,7 @@ func (r *Rig) None() {
 	}
 }
 
-// Context returns one that ends with the test, or after Patience.
+// Context returns a context that ends with the test, or after Patience.
 func Context(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	t.Cleanup(cancel)

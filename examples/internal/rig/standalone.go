@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// StartActivity starts the rig's activity without a workflow. It sets the ID and
-// the task queue, and a timeout if there is none.
+// StartActivity starts the rig's activity without a workflow. StartActivity
+// sets the ID and the task queue, and a timeout if the options have none.
 func (r *Rig) StartActivity(o client.StartActivityOptions) client.ActivityHandle {
 	r.t.Helper()
 	o.TaskQueue = r.Queue
@@ -41,8 +41,8 @@ func (r *Rig) DescribeActivity(h client.ActivityHandle) *workflowservice.Describ
 	return d
 }
 
-// runOf returns the run ID for an activity: that of its workflow, or of a
-// standalone activity.
+// runOf returns the run ID for an activity. The result is the run ID of the
+// activity's workflow, or of a standalone activity.
 func runOf(info activity.Info) string {
 	if info.WorkflowExecution.ID == "" {
 		return info.ActivityRunID

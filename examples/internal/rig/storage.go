@@ -10,8 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Storage is an external storage in memory. Its methods may be called by any
-// goroutine.
+// Storage is an external storage in memory. Any goroutine may call its methods.
 type Storage struct {
 	mu       sync.Mutex
 	payloads []*commonpb.Payload
@@ -25,10 +24,10 @@ func (s *Storage) Fail(n int) {
 	s.fails = n
 }
 
-// Name is that of the driver.
+// Name returns the name of the driver.
 func (*Storage) Name() string { return "in memory" }
 
-// Type is as Name.
+// Type returns the same as Name.
 func (*Storage) Type() string { return "in memory" }
 
 // Store keeps the payloads, and returns their numbers.

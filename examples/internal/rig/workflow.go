@@ -9,16 +9,16 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// Await is a workflow with one activity. It returns the activity's result. The
-// worker must register it for the T of the test.
+// Await is a workflow with one activity. Await returns the activity's result.
+// The worker must register Await for the T of the test.
 func Await[T any](ctx workflow.Context, o workflow.ActivityOptions) (T, error) {
 	var result T
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), Activity).Get(ctx, &result)
 	return result, err
 }
 
-// Start starts a workflow with an ID of its own on the rig's queue. It is
-// terminated with the test.
+// Start starts a workflow on the rig's queue, with an ID of its own. The
+// workflow is terminated at the end of the test.
 func (r *Rig) Start(fn any, args ...any) client.WorkflowRun {
 	r.t.Helper()
 	run, err := r.Client.ExecuteWorkflow(r.Context(), client.StartWorkflowOptions{TaskQueue: r.Queue}, fn, args...)

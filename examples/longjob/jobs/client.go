@@ -13,7 +13,7 @@ import (
 // ErrNotFound means that the runner knows no such job.
 var ErrNotFound = errors.New("jobs: no such job")
 
-// Client asks a runner. Its methods may be called by any goroutine.
+// Client calls a runner. Any goroutine may call the methods of a Client.
 type Client struct {
 	base string
 	http http.Client

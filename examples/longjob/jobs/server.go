@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Server runs jobs, which only take time.
+// Server runs simulated jobs.
 type Server struct {
 	pace time.Duration // for a percent
 
@@ -22,7 +22,8 @@ type job struct {
 	started time.Time
 }
 
-// NewServer returns the runner's handler. Its jobs take pace for each percent.
+// NewServer returns the runner's handler. The jobs of the runner take the
+// duration pace for each percent.
 func NewServer(pace time.Duration) http.Handler {
 	s := &Server{pace: pace, byKey: make(map[string]*job)}
 	mux := http.NewServeMux()

@@ -1,5 +1,6 @@
-// Package wake sends signals within one process when an entry of a store becomes
-// due. It also has the rule by which all backends decide which writes they signal.
+// Package wake sends signals within one process when an entry of a store
+// becomes due. The package also has the rule by which all backends decide which
+// writes they signal.
 package wake
 
 import (
@@ -13,21 +14,22 @@ import (
 // Ahead is how far ahead of its due time a write is signaled.
 const Ahead = time.Minute
 
-// quiet is the least time between two signals for entries that are not due yet. One
-// signal keeps a hub polling for longer than Ahead, so more signals are not needed.
+// quiet is the least time between two signals for entries that are not due yet.
+// One signal keeps a hub polling for longer than Ahead, so further signals are
+// not needed.
 const quiet = time.Second
 
 // ErrClosed means that Watch was called after Close.
 var ErrClosed = errors.New("wake: closed")
 
-// Rule decides which writes are signaled. The zero value is ready. Its methods
-// may be called by any number of goroutines.
+// Rule decides which writes are signaled. The zero value is ready. Any number
+// of goroutines may call the methods of a Rule.
 type Rule struct {
 	last atomic.Int64 // Unix nanoseconds of the last signal for a later time
 }
 
-// Signals reports whether a write that makes an entry due at due, by a caller
-// whose clock says now, must be signaled. The zero time is never due.
+// Signals reports whether a write must be signaled that makes an entry due at
+// due. now is the time by the caller's clock. The zero time is never due.
 func (r *Rule) Signals(due, now time.Time) bool {
 	wait := due.Sub(now)
 	switch {
@@ -41,11 +43,11 @@ func (r *Rule) Signals(due, now time.Time) bool {
 	return (since < 0 || since >= quiet) && r.last.CompareAndSwap(last, now.UnixNano())
 }
 
-// Bell signals the watchers of a store that lives in one process. The zero value
-// is ready. Its methods may be called by any number of goroutines.
+// Bell signals the watchers of a store that lives in one process. The zero
+// value is ready. Any number of goroutines may call the methods of a Bell.
 type Bell struct {
 	rule  Rule
-	count atomic.Int64 // of watchers, so that a write without any costs one load
+	count atomic.Int64 // number of watchers, so that a write without watchers costs one load
 
 	mu       sync.Mutex
 	closed   bool
@@ -53,7 +55,7 @@ type Bell struct {
 }
 
 // Watch returns a channel that receives signals until ctx ends or the bell is
-// closed. The channel is closed then.
+// closed. The channel is closed at that time.
 func (b *Bell) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -82,9 +84,9 @@ func (b *Bell) leave(c chan struct{}) {
 	}
 }
 
-// Due signals all watchers that a write has made an entry due at that time, if the
-// rule says so. It does not wait for them: a watcher that has not received its last
-// signal gets no second one.
+// Due signals all watchers that an entry is due at that time, if the rule says
+// so. Due does not wait for the watchers. A watcher that has not received its
+// last signal gets no second one.
 func (b *Bell) Due(due time.Time) {
 	if b.count.Load() == 0 || !b.rule.Signals(due, time.Now()) {
 		return

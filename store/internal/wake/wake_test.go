@@ -11,7 +11,7 @@ func TestRule(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	for name, c := range map[string]struct {
 		due   time.Time
-		again time.Duration // since a signal for a later time
+		again time.Duration // time since a signal for a later time
 		want  bool
 	}{
 		"never":               {time.Time{}, time.Hour, false},
@@ -30,7 +30,7 @@ func TestRule(t *testing.T) {
 	}
 }
 
-// Signals are merged, and nothing is sent on a channel that was closed.
+// Signals are merged, and nothing is sent on a closed channel.
 func TestBell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b Bell

@@ -1,4 +1,4 @@
-// Command bare imports Temporal's client and nothing else, for comparison.
+// Command bare imports only Temporal's client, for comparison.
 package main
 
 import "go.temporal.io/sdk/client"

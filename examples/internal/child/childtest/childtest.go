@@ -1,5 +1,5 @@
-// Package childtest runs an example as a whole, all its processes included, in
-// a test. The test's program is the example where TestMain begins with
+// Package childtest runs a whole example in a test, with all its processes. The
+// test's program becomes the example if TestMain begins with
 //
 //	if childtest.IsProgram() {
 //		main()
@@ -23,8 +23,8 @@ import (
 const (
 	programVariable = "LATCHKEY_EXAMPLE_PROGRAM"
 
-	// bound and grace guard against hanging. grace is how long the processes of a
-	// program may outlive it.
+	// bound and grace prevent hanging. grace is how long the processes of a
+	// program may outlive the program.
 	bound = 10 * time.Minute
 	grace = 5 * time.Minute
 )
@@ -38,12 +38,13 @@ type Program struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	out  output
-	log  bytes.Buffer // read after the end
+	log  bytes.Buffer // the log, which is read after the end
 	done chan error
 }
 
-// Start runs the example, with a Temporal server and a temporary directory of its
-// own, which must be empty at the end. env is added to the test's environment.
+// Start runs the example with a Temporal server and a temporary directory of
+// its own. The directory must be empty at the end. env is added to the test's
+// environment.
 func Start(t *testing.T, env ...string) *Program {
 	t.Helper()
 	exe, err := os.Executable()
@@ -98,9 +99,9 @@ func (p *Program) Interrupt() {
 	}
 }
 
-// Wait waits for the end and returns what was printed and logged. It fails the test
-// on another exit code, and if a process of the program has outlived it: the
-// processes share the standard error, which Wait reads to its end.
+// Wait waits for the end and returns the output and the log. Wait fails the
+// test on another exit code, and if a process of the program has outlived it.
+// The processes share the standard error, which Wait reads to its end.
 func (p *Program) Wait(code int) (out, log string) {
 	p.t.Helper()
 	err := <-p.done
@@ -114,9 +115,10 @@ func (p *Program) Wait(code int) (out, log string) {
 	return out, log
 }
 
-// Quiet fails the test if the program has logged anything except the build of the
-// server, and warnings of a hub or a pump. A slow machine causes those: calls that
-// time out, and heartbeats that are late. An error is never expected.
+// Quiet fails the test if the program has logged anything except the build of
+// the server, and warnings of a hub or a pump. A slow machine can cause such
+// warnings: calls that time out, and late heartbeats. An error is never
+// expected.
 func Quiet(t *testing.T, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -126,7 +128,7 @@ func Quiet(t *testing.T, log string) {
 	}
 }
 
-// output returns what was printed so far.
+// output returns the output so far.
 type output struct {
 	changed chan struct{}
 	mu      sync.Mutex

@@ -1,4 +1,4 @@
-// Package devtest shares one Temporal server among the tests of a package.
+// Package devtest shares one Temporal server between the tests of a package.
 //
 //	var server devtest.Shared
 //
@@ -23,11 +23,12 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 )
 
-// Shared is a server in memory that starts with the first test that asks for
-// it, and ends with the package's tests. The zero value is ready to use. Its
-// methods may be called by any goroutine.
+// Shared is a server in memory that starts with the first test that needs it,
+// and ends with the package's tests. The zero value is ready to use. Any
+// goroutine may call the methods of a Shared.
 type Shared struct {
-	// Options are those of the server. They must be set before the tests begin.
+	// Options are the options of the server. Options must be set before the
+	// tests begin.
 	Options devserver.Options
 
 	once   sync.Once
@@ -36,16 +37,16 @@ type Shared struct {
 	err    error
 }
 
-// parallel is how many tests run at once, unless the command line sets it. They
-// mostly wait for the server's timers.
+// parallel is the number of tests that run at once, unless the command line
+// sets it. The tests mostly wait for the server's timers.
 const parallel = 16
 
-// Main runs the tests and ends the server. It returns the exit code, which is 1 if
-// the server did not end in order.
+// Main runs the tests and ends the server. Main returns the exit code, which is
+// 1 if the server did not end properly.
 func (s *Shared) Main(m *testing.M) int {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set(strconv.Itoa(parallel)) // an integer: it can't fail
+		_ = f.Value.Set(strconv.Itoa(parallel)) // an integer cannot fail
 	}
 	code := m.Run()
 	if s.client != nil {
@@ -60,8 +61,8 @@ func (s *Shared) Main(m *testing.M) int {
 	return code
 }
 
-// Server returns the server. If it cannot be built or started, this test fails, and
-// so does each later one that needs it.
+// Server returns the server. If the server cannot be built or started, this
+// test fails, and so does each later test that needs it.
 func (s *Shared) Server(t testing.TB) *devserver.Server {
 	t.Helper()
 	s.start()
@@ -72,16 +73,15 @@ func (s *Shared) Server(t testing.TB) *devserver.Server {
 }
 
 // Client returns a client in the server's first namespace, with the SDK's
-// defaults. It is shared: do not close it.
+// defaults. The client is shared: do not close it.
 func (s *Shared) Client(t testing.TB) client.Client {
 	t.Helper()
 	s.Server(t)
 	return s.client
 }
 
-// Dial returns a client of the test's own, which ends with the test. The
-// options' address, and where they are unset the namespace and the logger, are
-// filled in.
+// Dial returns a client for one test, which ends with the test. Dial sets the
+// address in the options, and the namespace and the logger if they are not set.
 func (s *Shared) Dial(t testing.TB, o client.Options) client.Client {
 	t.Helper()
 	c, err := client.Dial(complete(s.Server(t), o))
@@ -92,8 +92,8 @@ func (s *Shared) Dial(t testing.TB, o client.Options) client.Client {
 	return c
 }
 
-// start starts the server once. The context belongs to no test, because the server
-// outlives the first one.
+// start starts the server once. The context belongs to no test, because the
+// server outlives the first test.
 func (s *Shared) start() {
 	s.once.Do(func() {
 		if s.Options.Log == nil {

@@ -1,10 +1,10 @@
-// Package pages reads the pages of a bbolt file to find damage that bbolt does not
-// survive and recover does not catch. A tree with a cycle ends in a stack overflow
-// or an endless append. A list of free pages with a wrong length ends in an
-// allocation that kills the process. A page that is both free and in use is
-// overwritten silently.
+// Package pages reads the pages of a bbolt file. It finds damage that bbolt
+// does not survive and recover does not catch. A tree with a cycle ends in a
+// stack overflow or an endless append. A list of free pages with a wrong length
+// ends in an allocation that kills the process. A page that is both free and in
+// use is overwritten silently.
 //
-// The numbers are those of bbolt's format 2, in the machine's byte order.
+// The constants are those of bbolt's format 2, in the machine's byte order.
 package pages
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// The numbers of bbolt's pages, for this package and for tests that damage files.
+// Constants of bbolt's pages, for this package and for tests that damage files.
 const (
 	bboltMagic   = 0xED0CDAED
 	bboltVersion = 2
@@ -45,7 +45,7 @@ var native = binary.NativeEndian
 // Layout describes a file: its page size, its free pages and its root.
 type Layout struct {
 	Pages uint64 // number of pages
-	Root  uint64 // of the tree of buckets
+	Root  uint64 // root of the tree of buckets
 
 	file     *os.File
 	pageSize uint64
@@ -83,8 +83,8 @@ func Inspect(f *os.File) (*Layout, error) {
 	return l, l.readFree(m.freelist)
 }
 
-// At returns the layout of a file of this many bytes, whose root is known from a
-// transaction. It knows no free pages.
+// At returns the layout of a file of this many bytes, whose root is known from
+// a transaction. The layout has no free pages.
 func At(f *os.File, size, pageSize, root uint64) *Layout {
 	return &Layout{file: f, pageSize: pageSize, Pages: size / pageSize, Root: root}
 }
@@ -189,9 +189,10 @@ func (l *Layout) readFree(id uint64) error {
 	return nil
 }
 
-// CheckTrees checks that every page is in exactly one tree and that none of them is
-// free. It reads the branch pages, about one in a hundred. With leaves it also
-// reads the leaf pages, and checks that all keys are in order.
+// CheckTrees checks that every page is in exactly one tree and that none of
+// them is free. CheckTrees reads the branch pages, which are about one in a
+// hundred. With leaves, CheckTrees also reads the leaf pages, and checks that
+// all keys are in order.
 func (l *Layout) CheckTrees(leaves bool) error {
 	l.seen = make([]uint64, l.Pages/64+1)
 	root, err := l.page(l.Root)
@@ -232,8 +233,8 @@ func (l *Layout) CheckTrees(leaves bool) error {
 	return nil
 }
 
-// height returns the number of branch levels of a tree. All its leaves have the
-// same depth.
+// height returns the number of branch levels of a tree. All leaves of the tree
+// have the same depth.
 func (l *Layout) height(id uint64) (int, error) {
 	for height := range maxHeight {
 		page, err := l.page(id)
@@ -252,8 +253,8 @@ func (l *Layout) height(id uint64) (int, error) {
 	return 0, corrupt(l.file.Name(), "a tree that runs in a circle")
 }
 
-// walk checks the tree below a page. Its first key is low, by which bbolt finds the
-// page in its parent. All keys are below high.
+// walk checks the tree below a page. The first key of the page is low. bbolt
+// finds the page in its parent by this key. All keys are below high.
 func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) error {
 	if height == 0 && !leaves {
 		return l.mark(id, nil)
@@ -280,7 +281,7 @@ func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) erro
 		if i == 0 && low != nil && !bytes.Equal(e.key, low) || above != nil && bytes.Compare(e.key, above) >= 0 {
 			return corrupt(l.file.Name(), "page %d has keys out of order", id)
 		}
-		if e.flags != 0 { // a bucket in a bucket
+		if e.flags != 0 { // a bucket inside a bucket
 			return corrupt(l.file.Name(), "page %d has a damaged element", id)
 		}
 		if height > 0 {
@@ -292,7 +293,7 @@ func (l *Layout) walk(id uint64, height int, leaves bool, low, high []byte) erro
 	return nil
 }
 
-// mark notes that a page and its overflow pages are in use.
+// mark records that a page and its overflow pages are in use.
 func (l *Layout) mark(id uint64, page []byte) error {
 	n := max(1, uint64(len(page))/l.pageSize)
 	for ; n > 0; id, n = id+1, n-1 {
@@ -304,8 +305,8 @@ func (l *Layout) mark(id uint64, page []byte) error {
 	return nil
 }
 
-// element is one element of a page. In a branch it has a child, in a leaf it has
-// flags and a value.
+// element is one element of a page. In a branch, an element has a child. In a
+// leaf, an element has flags and a value.
 type element struct {
 	key, value []byte
 	flags      uint32

@@ -1,5 +1,5 @@
-// Package patterns_test holds the code of docs/approvals.md, as an application has
-// it.
+// Package patterns_test contains the code of docs/approvals.md, as an
+// application has it.
 package patterns_test
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// Decision is what people answer.
+// Decision is the answer that people give.
 type Decision struct {
 	Approved bool         `json:"approved"`
 	Decided  []inbox.Vote `json:"decided,omitempty"`
@@ -56,8 +56,8 @@ func (a *Activities) Approve(ctx context.Context, e Expense, r inbox.Request) (D
 	})
 }
 
-// Escalate asks managers, and after two days directors as well. The first
-// decision counts.
+// Escalate asks managers, and after two days also directors. The first decision
+// counts.
 func Escalate(ctx workflow.Context, e Expense) (Decision, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{ScheduleToCloseTimeout: 14 * 24 * time.Hour, WaitForCancellation: false})
 	ctx, cancel := workflow.WithCancel(ctx)
@@ -87,10 +87,10 @@ func decided(ctx workflow.Context, f workflow.Future) (d Decision, err error) {
 	return d, err
 }
 
-// Expense is what the activity is about.
+// Expense is the expense that people decide on.
 type Expense struct{ Employee, Purpose, Amount string }
 
-// Activities are the application's.
+// Activities are the activities of the application.
 type Activities struct {
 	hub   *async.Hub
 	inbox *inbox.Inbox
@@ -103,7 +103,8 @@ type Users interface {
 	SendMessage(ctx context.Context, who string, r inbox.Request, link string) error
 }
 
-// TestDocument: the code of docs/approvals.md is that of this file, word for word.
+// TestDocument: the code of docs/approvals.md occurs in this file, word for
+// word.
 func TestDocument(t *testing.T) {
 	text, err := os.ReadFile("../../../../docs/approvals.md")
 	if err != nil {
@@ -124,7 +125,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestEscalate: directors are asked after two days, and not before.
+// TestEscalate: directors get the request after two days, but not before.
 func TestEscalate(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		var suite testsuite.WorkflowTestSuite
@@ -135,7 +136,7 @@ func TestEscalate(t *testing.T) {
 		env.RegisterActivityWithOptions(func(_ context.Context, _ Expense, r inbox.Request) (Decision, error) {
 			asked += r.For[0] + " after " + env.Now().Sub(began).String() + " "
 			if late && r.For[0] == "managers" {
-				return Decision{}, activity.ErrResultPending // and they never answer
+				return Decision{}, activity.ErrResultPending // the managers never answer
 			}
 			return Decision{Approved: true}, nil
 		}, activity.RegisterOptions{Name: "Approve"})
@@ -154,7 +155,7 @@ func TestEscalate(t *testing.T) {
 	}
 }
 
-// users is a directory of one.
+// users is a directory with one person.
 type users struct{ links []string }
 
 func (u *users) SignedIn(http.ResponseWriter, *http.Request) (inbox.Person, error) {

@@ -3,14 +3,14 @@
 // Command temporal-devserver is a Temporal server of one node on SQLite, for
 // examples and tests.
 //
-// Package devserver builds it, runs it as a child process and ends it by
-// closing its standard input: so it never outlives the process that started
-// it. It binds 127.0.0.1 only, and prints "ready" and its address once its
-// namespaces can be used. After each line that it reads from then on it
-// collects its garbage, and prints "collected".
+// Package devserver builds the program, runs it as a child process and ends it
+// by closing its standard input. The server thus never outlives the process
+// that started it. The server binds only 127.0.0.1, and prints "ready" and its
+// address when its namespaces can be used. After that, it collects its garbage
+// for each line that it reads, and prints "collected".
 //
-// It is built without the race detector, and left out where "go test -race
-// ./..." would compile the whole server with it for nothing.
+// It is built without the race detector. "go test -race ./..." leaves it out,
+// because it would compile the whole server for no use.
 package main
 
 import (
@@ -46,7 +46,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// readyWithin bounds the wait for a server that has been started.
+// readyWithin is the time limit for a started server to become ready.
 const readyWithin = 5 * time.Minute
 
 func main() {
@@ -91,12 +91,12 @@ func run(addresses []string, database string, namespaces []string, dynamic, leve
 		return err
 	}
 
-	// Ctrl-C reaches the whole process group, and the parent still needs its
-	// server then to shut down in order.
+	// Ctrl-C reaches the whole process group, but the parent still needs its
+	// server for an orderly shutdown.
 	signal.Ignore(os.Interrupt)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	go func() { // Ends with the process.
+	go func() { // The goroutine ends with the process.
 		defer stop()
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			runtime.GC()
@@ -114,15 +114,15 @@ func run(addresses []string, database string, namespaces []string, dynamic, leve
 	return errors.Join(err, server.Stop())
 }
 
-// services are those that run. The internal worker, which serves schedules,
-// batches and the deletion of namespaces, isn't among them: it polls all the
-// time, and nothing here needs it.
+// services are the services that run. The internal worker serves schedules,
+// batches and the deletion of namespaces. The internal worker is left out,
+// because it polls all the time and no test needs it.
 var services = []string{
 	string(primitives.FrontendService), string(primitives.HistoryService), string(primitives.MatchingService),
 }
 
-// configure makes the configuration. Metrics, pprof, HTTP and membership have
-// no port at all.
+// configure returns the configuration of the server. Metrics, pprof, HTTP and
+// membership have no port.
 func configure(addresses []string, database string) (*config.Config, map[primitives.ServiceName]static.Hosts, error) {
 	names := []primitives.ServiceName{
 		primitives.FrontendService, primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
@@ -185,8 +185,8 @@ func configure(addresses []string, database string) (*config.Config, map[primiti
 	}, hosts, nil
 }
 
-// prepare creates the namespaces that aren't there. The schema comes with the
-// first connection.
+// prepare creates the missing namespaces. The first connection creates the
+// schema.
 func prepare(cfg *config.Config, namespaces []string) error {
 	var list []*sqlite.NamespaceConfig
 	for _, name := range namespaces {
@@ -199,8 +199,8 @@ func prepare(cfg *config.Config, namespaces []string) error {
 	return sqlite.CreateNamespaces(cfg.Persistence.DataStores[sqliteplugin.PluginName].SQL, list...)
 }
 
-// newLogger writes lines without stack traces, so that a parent which keeps
-// the last of them keeps the reason of a failure.
+// newLogger writes lines without stack traces. A parent that keeps only the
+// last lines then keeps the reason of a failure.
 func newLogger(level string) (log.Logger, error) {
 	threshold, err := zapcore.ParseLevel(level)
 	if err != nil {
@@ -210,8 +210,8 @@ func newLogger(level string) (log.Logger, error) {
 	return log.NewZapLogger(zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), threshold))), nil
 }
 
-// dynamicConfig reads a JSON object. Whole numbers become int, since the
-// server takes no float for them.
+// dynamicConfig reads a JSON object. Whole numbers become int, because the
+// server does not accept a float for them.
 func dynamicConfig(document string) (dynamicconfig.StaticClient, error) {
 	d := json.NewDecoder(strings.NewReader(document))
 	d.UseNumber()
