@@ -95,8 +95,8 @@ func (c *courier) ended() {
 	}
 }
 
-// rest waits until no delivery outside of pools is running. Each of these
-// deliveries ends within the hub's ClaimTime.
+// rest waits until no delivery outside of pools is running. Each delivery
+// outside of pools ends within the hub's ClaimTime.
 func (c *courier) rest() {
 	for {
 		c.mu.Lock()

@@ -102,9 +102,9 @@ type Entry struct {
 //
 // If Put, Delete or Claim returns an error that is none of this package's
 // sentinels, the write is unacknowledged: it is either fully present or absent.
-// Such a write takes effect before the next call of the same caller returns, or
-// never. A driver must therefore not keep a failed write and send it when the
-// connection is back.
+// An unacknowledged write takes effect before the next call of the same caller
+// returns, or never. A driver must therefore not keep a failed write and send
+// it when the connection is back.
 //
 // A driver may send a write again by itself within the call. The second try may
 // then meet the first and return ErrExists or ErrConflict, so callers must

@@ -57,8 +57,8 @@ func branchKey(page []byte, i int) []byte {
 }
 
 // TestDamagedTree damages the parts that Open checks. The first two kinds of
-// damage would end the process if bbolt met them, and the third would lose data
-// silently.
+// damage would end the process if bbolt met them, and the third kind would lose
+// data silently.
 func TestDamagedTree(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {

@@ -154,9 +154,9 @@ func (l *lines) restore() {
 	l.away = false
 }
 
-// loseReply loses the next answer of the server, and ends its connection. At
-// that time, the server has executed the request. meanwhile is called before
-// the caller learns of the end.
+// loseReply loses the next answer of the server, and ends its connection. When
+// the reply is lost, the server has executed the request. meanwhile is called
+// before the caller learns of the end.
 func (l *lines) loseReply(meanwhile func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,8 +199,9 @@ func (l lossy) Read(b []byte) (int, error) {
 	return 0, errors.New("the reply is lost")
 }
 
-// warm makes a call of each kind, without a lasting effect. After that the
-// connection knows the statements, so the next reply is the reply to a write.
+// warm makes a call of each kind, without a lasting effect. After these calls
+// the connection knows the statements, so the next reply is the reply to a
+// write.
 func warm(t testing.TB, s store.Store) {
 	t.Helper()
 	e := put(t, s, put(t, s, store.Entry{ID: "warm"}))

@@ -250,7 +250,7 @@ func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan strin
 }
 
 // waitForNobody waits until the server has noticed that the child is dead.
-// Until then, a statement of the child may still be running.
+// Before that, a statement of the child may still be running.
 func waitForNobody(t *testing.T, p place) {
 	t.Helper()
 	for conn, gone := connect(t, p), false; !gone; {

@@ -59,7 +59,7 @@
 // they are due again when that claim expires.
 //
 // While a cluster moves a slot, Redis refuses scripts whose keys are on both
-// nodes. The store retries such scripts for ten seconds. List uses INFO to
+// nodes. The store retries refused scripts for ten seconds. List uses INFO to
 // notice that a shard has moved to another server. If access rules forbid INFO,
 // a List that runs during a failover may miss entries.
 //

@@ -90,8 +90,8 @@ func afterClose(name string, i int) check {
 	}
 }
 
-// gate is a context that blocks a call at its first check of the context. At that
-// point the call has begun and has not ended.
+// gate is a context that blocks a call at its first check of the context. When
+// the call checks its context, it has begun and has not ended.
 type gate struct {
 	context.Context
 	once    sync.Once

@@ -305,7 +305,7 @@ type nested struct {
 	v1 `json:"v"`
 }
 
-// These types have JSON that differs from their structure.
+// The JSON of some types differs from their structure.
 func TestInferredSchemas(t *testing.T) {
 	type values struct {
 		At   time.Time       `json:"at"`

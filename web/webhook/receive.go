@@ -77,10 +77,10 @@ type ReceiverOptions struct {
 // Such senders repeat a message for days until they get a 2xx. Such senders
 // disable an address that answers 410 or 404, or that fails too often. Receive
 // therefore answers 204 for nil, ErrIgnore, async.ErrSettled,
-// async.ErrSuperseded and async.ErrClosed. After these errors, a repeat would
-// change nothing. Receive answers 401 for a bad signature, 413 for a body over
-// MaxBody, 405 for a method other than POST, and 503 for everything else.
-// Receive never answers 404 or 410.
+// async.ErrSuperseded and async.ErrClosed. After ErrIgnore or one of these
+// errors, a repeat would change nothing. Receive answers 401 for a bad
+// signature, 413 for a body over MaxBody, 405 for a method other than POST, and
+// 503 for everything else. Receive never answers 404 or 410.
 //
 // The context of f carries an idempotency key that consists of the message's ID
 // and the body's digest (see async.WithIdempotencyKey). The context does not
