@@ -41,7 +41,8 @@ type Pager interface {
 type Counter interface {
 	// Count returns the number of entries, including damaged ones. Count must
 	// be cheap, and read no entries. A backend that estimates large numbers
-	// documents this. Writes that run at the same time may or may not count.
+	// documents the estimate. Writes that run at the same time may or may not
+	// count.
 	Count(ctx context.Context) (int, error)
 }
 
@@ -62,7 +63,7 @@ type Notifier interface {
 }
 
 // Limiter is a store that accepts only smaller bodies than MaxStored. Options
-// of package async depend on this limit.
+// of package async depend on the limit of a Limiter.
 type Limiter interface {
 	// MaxBody returns the size, in bytes, of the largest Body that Put accepts.
 	// It never changes. Put returns ErrInvalid for a larger Body.

@@ -152,8 +152,8 @@ func TestCheckFindsPages(t *testing.T) {
 }
 
 // TestClaimPassesOverAFault: a page of entries refers to a place beyond the end
-// of the memory map. The entries of that page cannot be claimed, and all others
-// can.
+// of the memory map. The entries of the damaged page cannot be claimed, and all
+// others can.
 func TestClaimPassesOverAFault(t *testing.T) {
 	content, entries := sample(t)
 	path := damaged(t, content, func(b image) {

@@ -199,9 +199,8 @@ func (l lossy) Read(b []byte) (int, error) {
 	return 0, errors.New("the reply is lost")
 }
 
-// warm makes a call of each kind, without a lasting effect. After these calls
-// the connection knows the statements, so the next reply is the reply to a
-// write.
+// warm makes a call of each kind, without a lasting effect. After warm, the
+// connection knows the statements, so the next reply is the reply to a write.
 func warm(t testing.TB, s store.Store) {
 	t.Helper()
 	e := put(t, s, put(t, s, store.Entry{ID: "warm"}))

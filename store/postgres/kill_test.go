@@ -261,9 +261,8 @@ func waitForNobody(t *testing.T, p place) {
 	}
 }
 
-// TestServerCrash crashes the server while clients write. The acknowledged
-// writes of these clients are present after the recovery, and the store
-// continues.
+// TestServerCrash crashes the server while clients write. The clients'
+// acknowledged writes are present after the recovery, and the store continues.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)

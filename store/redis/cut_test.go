@@ -105,8 +105,8 @@ func (l *cutLine) Read(b []byte) (int, error) {
 	return 0, errCut
 }
 
-// warm makes a call of each kind, without a lasting effect. After these calls
-// the server knows the scripts, so the next reply to a script is the reply to a
+// warm makes a call of each kind, without a lasting effect. After warm, the
+// server knows the scripts, so the next reply to a script is the reply to a
 // write.
 func warm(t *testing.T, s store.Store) {
 	t.Helper()

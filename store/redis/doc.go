@@ -64,7 +64,7 @@
 // a List that runs during a failover may miss entries.
 //
 // Scripts access keys that they find in the due set. Redis and Valkey allow
-// this; servers that require declared keys refuse it.
+// such keys; servers that require declared keys refuse the scripts.
 //
 // A damaged entry is ErrCorrupt, and each claim defers it. To remove a damaged
 // entry, remove its key and call Delete.

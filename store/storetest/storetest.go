@@ -84,7 +84,7 @@ type Harness struct {
 }
 
 // SeedVariable is the environment variable with the seed of the random
-// operations. Without this variable, each run has another seed.
+// operations. Without the environment variable, each run has another seed.
 const SeedVariable = "LATCHKEY_SEED"
 
 // patience is how long a check may take before it fails.

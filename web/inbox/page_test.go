@@ -260,8 +260,7 @@ func TestOnItsWay(t *testing.T) {
 	}
 }
 
-// TestOtherWays: the page of a round that was answered in another way says
-// this.
+// TestOtherWays: if a round was answered without the inbox, its page says so.
 func TestOtherWays(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})

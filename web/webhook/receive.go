@@ -53,9 +53,8 @@ type ReceiverOptions struct {
 	BodyTimeout time.Duration
 
 	// Wait is how long the function may take. The time covers the store, and
-	// then the delivery to Temporal. The function's context ends after that
-	// time. An answer that the store has accepted by then is valid. Defaults to
-	// 2 s.
+	// then the delivery to Temporal. The function's context ends after Wait. An
+	// answer that the store has accepted by then is valid. Defaults to 2 s.
 	Wait time.Duration
 
 	// Logger gets a line for each message at debug level, and a warning for
@@ -161,8 +160,8 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is the response to the sender. None of these statuses makes a sender
-// disable the address.
+// received is the response to the sender. None of the statuses in received
+// makes a sender disable the address.
 func received(err error) verdict {
 	v := verdictOf(err)
 	switch {
