@@ -42,8 +42,8 @@ type AdoptOptions struct {
 
 // Adopt registers an activity that already waits and that did not call Start.
 // Before the application used Latchkey, a worker in any language handed the
-// activity out by its task token or its IDs. From then on the callback ID that
-// it returns answers the activity, as if Start had been called. See
+// activity out by its task token or its IDs. From then on, the returned
+// callback ID answers the activity, as if Start had been called. See
 // docs/migrating.md.
 //
 // Adopt asks Temporal about the activity. The hub therefore needs a completer

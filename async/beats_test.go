@@ -134,7 +134,8 @@ func TestNoBeatBeforeTheFunctionHasReturned(t *testing.T) {
 }
 
 // A beat is sent only for an attempt whose function has returned, and whose
-// token Temporal accepts. The due time does not change this.
+// token Temporal accepts. The due time of the entry does not change this
+// condition.
 func TestNoBeatForWhatTheEntrySays(t *testing.T) {
 	for name, change := range map[string]func(r *record.Record){
 		"nobody has been asked":    func(r *record.Record) { r.HandedOffStarted = 0 },

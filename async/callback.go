@@ -85,10 +85,10 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 }
 
 // ReportCanceled ends the activity as cancelled, with these details. Temporal
-// accepts a cancellation only after a request for cancellation. Without such a
-// request, ReportCanceled returns ErrCancelNotRequested and changes nothing. If
-// the store does not know of a request, ReportCanceled asks Temporal, so it
-// needs a hub with a completer.
+// accepts a cancellation only after a request for cancellation. Without a
+// request for cancellation, ReportCanceled returns ErrCancelNotRequested and
+// changes nothing. If the store does not know of a request, ReportCanceled asks
+// Temporal, so it needs a hub with a completer.
 //
 // The method is not called Cancel, because Cancel in Temporal's SDK requests a
 // cancellation.
@@ -178,7 +178,7 @@ type Info struct {
 	ResultType string
 	State      State
 
-	Namespace, WorkflowID, WorkflowType, RunID string // the last three are empty for a standalone activity
+	Namespace, WorkflowID, WorkflowType, RunID string // the last three fields are empty for a standalone activity
 	ActivityID, ActivityType                   string
 	ActivityRunID                              string // run ID of a standalone activity
 	TaskQueue                                  string

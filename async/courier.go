@@ -17,8 +17,8 @@ const (
 
 // courier delivers outcomes that callers have just settled. While Run is
 // running, its pool makes the deliveries. Otherwise the courier starts a
-// goroutine for each delivery. The number of these goroutines is limited, and
-// Run and Work wait for them before they return.
+// goroutine for each delivery. The number of the courier's goroutines is
+// limited, and Run and Work wait for them before they return.
 type courier struct {
 	wait   time.Duration  // how long a caller waits; zero or negative: it does not wait
 	own    chan struct{}  // places for deliveries outside of pools
@@ -95,8 +95,8 @@ func (c *courier) ended() {
 	}
 }
 
-// rest waits until no delivery outside of pools is running. Each of these
-// deliveries ends within the hub's ClaimTime.
+// rest waits until no delivery outside of pools is running. Each delivery
+// outside of pools ends within the hub's ClaimTime.
 func (c *courier) rest() {
 	for {
 		c.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// These are the rows of NotFound in the state table. The answer to Describe
+// The cases are the rows of NotFound in the state table. The answer to Describe
 // then decides.
 func TestNotFound(t *testing.T) {
 	result := func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{}) }

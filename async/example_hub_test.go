@@ -36,7 +36,7 @@ func ExampleHooks() {
 	// delivered: result
 }
 
-// Heartbeat stores the details. A hub that runs sends them to Temporal.
+// Heartbeat stores the details. A running hub sends the details to Temporal.
 func ExampleCallback_Heartbeat() {
 	ctx := context.Background()
 	office := newOffice(async.Options{})

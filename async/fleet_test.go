@@ -22,7 +22,7 @@ import (
 )
 
 // distant is a store whose calls take a millisecond. A call takes effect after
-// half of that time. It counts the calls of a fleet of hubs.
+// half a millisecond. It counts the calls of a fleet of hubs.
 type distant struct {
 	store.Store
 	claims, empty, contended, claimed, writes, conflicts atomic.Int64

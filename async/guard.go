@@ -34,7 +34,7 @@ func (e *panicError) Unwrap() error { return e.cause }
 // except for the function of Start, whose panic belongs to the activity.
 //
 // A call that ends its goroutine also ends the goroutine of the caller. Callers
-// that must survive this use outside.
+// whose goroutine must survive use outside.
 func guarded[T any](call string, f func() (T, error)) (v T, err error) {
 	returned := false
 	defer func() {

@@ -68,7 +68,7 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 	s, e, ask := k.starter, k.e, k.starter.describer
 	next := time.NewTimer(time.Until(heard.Add(k.every)))
 	defer next.Stop()
-	seen, ours := fromNano(e.rec.Started), false // these are Temporal's times, and they are compared only with each other
+	seen, ours := fromNano(e.rec.Started), false // the times are Temporal's, and they are compared only with each other
 	for {
 		select {
 		case <-ctx.Done():

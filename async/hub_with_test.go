@@ -66,7 +66,8 @@ func TestHubWithRefusesNil(t *testing.T) {
 	newWorld(t).hub.With(nil)
 }
 
-// After such a hub has ended an entry, a running hub calls the hooks.
+// After a hub that only settles has ended an entry, a running hub calls the
+// hooks.
 func TestHubWithNotifies(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)

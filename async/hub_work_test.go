@@ -124,7 +124,7 @@ func TestWorkClaimsWhatItCanDo(t *testing.T) {
 				if most := s.most.Load(); most > 5*3 {
 					t.Errorf("%d entries were claimed at once that weren't done, with three slots", most)
 				}
-				if most := s.routines.Load(); most > due/10 { // those that end are counted for a while
+				if most := s.routines.Load(); most > due/10 { // goroutines that end are counted for a while
 					t.Errorf("%d goroutines were there for three slots", most)
 				}
 			})

@@ -20,7 +20,8 @@ type KeyOptions struct {
 	Namespace string
 
 	// Early is how long the store keeps a result for an activity that does not
-	// wait yet. Defaults to 0: After that time, OpenKey returns ErrNotFound.
+	// wait yet. Defaults to 0: After the duration of Early, OpenKey returns
+	// ErrNotFound.
 	Early time.Duration
 }
 

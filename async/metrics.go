@@ -13,7 +13,7 @@ import (
 
 // MetricsOptions configures [Metrics].
 type MetricsOptions struct {
-	// NoGauges leaves out latchkey.entries and latchkey.oldest. For these
+	// NoGauges leaves out latchkey.entries and latchkey.oldest. For these two
 	// gauges, a running hub scans the store once per Options.StatsAge. In a
 	// large fleet a few replicas with gauges are enough. Defaults to false.
 	NoGauges bool
@@ -266,8 +266,8 @@ func wantsStats(o Observer) bool {
 }
 
 // showStats passes a snapshot to the observer once per StatsAge, until the
-// returned function is called. Without such an observer, showStats does
-// nothing.
+// returned function is called. Without an observer that wants snapshots,
+// showStats does nothing.
 func (r *runner) showStats(ctx context.Context) (end func()) {
 	if !wantsStats(r.lookout.observer) {
 		return func() {}

@@ -118,7 +118,7 @@ func TestCarry(t *testing.T) {
 				if o.Op == async.OpHandOff || o.Op == async.OpSettle {
 					o.Carry[key] = parent
 				} else if o.Carry != nil {
-					o.Carry["lost"] = "x" // none of these operations keeps values
+					o.Carry["lost"] = "x" // the operations in this test keep no values
 				}
 				return ctx
 			}}

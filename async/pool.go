@@ -188,8 +188,8 @@ func (p *pool) vacated() {
 	}
 }
 
-// submit calls the task's do in a slot. After that, it calls the function that
-// do returns, outside of the slot.
+// submit calls the task's do in a slot. After do has returned, submit calls the
+// function that do returns, outside of the slot.
 func (p *pool) submit(t task) {
 	p.mu.Lock()
 	heap.Push(&p.ready[t.kind], t)

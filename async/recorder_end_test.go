@@ -29,8 +29,8 @@ func TestKeyIsFreeWhenTheAnswerIsTaken(t *testing.T) {
 	})
 }
 
-// hangingEnd is a store that accepts no write that closes an entry. Such a
-// write returns an error when its context ends.
+// hangingEnd is a store that accepts no write that closes an entry. A write
+// that closes an entry returns an error when its context ends.
 type hangingEnd struct {
 	store.Store
 	mended atomic.Bool

@@ -73,7 +73,7 @@ func TestDeliveredResultIsWrittenDownByRun(t *testing.T) {
 		}
 		w.wantSent(1)
 		w.wantState(async.Settled)
-		pass(time.Second) // such writes are gathered for a moment
+		pass(time.Second) // the recorder gathers writes for a moment
 		if n := s.waiting.Load(); n != 1 {
 			t.Errorf("%d writes are under way, want the one that closes the entry", n)
 		}

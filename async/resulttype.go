@@ -91,7 +91,7 @@ func prefixed(prefix string, t reflect.Type) (string, error) {
 }
 
 // isNil reports whether v is a nil pointer, or a pointer to one. Temporal would
-// accept such a value, and the workflow would read a zero value as the answer.
+// accept a nil pointer, and the workflow would read a zero value as the answer.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
 	for r.Kind() == reflect.Pointer {

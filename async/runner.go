@@ -39,7 +39,7 @@ type runner struct {
 // If a hub dies, another hub takes over its claimed entries after ClaimTime.
 //
 // Run blocks until ctx ends. Run then finishes the running calls, including
-// deliveries of callers. Each call ends within ClaimTime. After that, Run
+// deliveries of callers. Each call ends within ClaimTime. After its calls, Run
 // records deliveries for at most ten seconds and returns context.Cause(ctx).
 // Run logs errors of the store and retries. Without a completer, Run returns an
 // error at once.

@@ -181,8 +181,8 @@ func TestSignalHookFails(t *testing.T) {
 	})
 }
 
-// A hub without such a hook, or another hub, still sees the signal. A question
-// at the deadline also learns of signals.
+// A hub without a hook for the signal, or another hub, still sees the signal. A
+// question at the deadline also learns of signals.
 func TestSignalsWithoutBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hooks := new(signalHooks)

@@ -46,9 +46,10 @@ func (w *simWorld) accepted(f *simFrame, t completer.Target, o completer.Outcome
 }
 
 // tooLate reports whether a running call reached the wrong activity or attempt
-// after the entry had changed. Such a call cannot be recalled, and a call by ID
-// has no protection. A call by token has none if a reset has given the
-// attempt's number to another attempt. The documentation describes both gaps.
+// after the entry had changed. A call that has reached the wrong activity
+// cannot be recalled, and a call by ID has no protection. A call by token has
+// none if a reset has given the attempt's number to another attempt. The
+// documentation describes both gaps.
 func (w *simWorld) tooLate(t completer.Target, m *simOutcome, a *simAct) bool {
 	r := w.records[m.entry]
 	goneOn := w.landing || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark

@@ -245,7 +245,7 @@ func (w *simWorld) heartbeat(f *simFrame, t completer.Target, details string) (c
 		w.hit("exception: a reset revived the token of a beat")
 	}
 	// A call that ran at the same time as others, or was repeated, can arrive
-	// in any order. The next beat repairs this.
+	// in any order. The next beat repairs a wrong order.
 	if a.beatBy != nil {
 		a.muddled = a.muddled || a.beatBy.rough
 	}

@@ -69,7 +69,7 @@ func (w *simWorld) handOffRow(f *simFrame, over bool, had string, a *simAct) {
 }
 
 // checkPassedOn checks that the pending details of an external system reach
-// Temporal before the outcome. The next attempt resumes from them.
+// Temporal before the outcome. The next attempt resumes from these details.
 func (w *simWorld) checkPassedOn(f *simFrame, t completer.Target, m *simOutcome, a *simAct) {
 	r := w.records[m.entry]
 	if f.rough || w.landing || a.muddled || t.TaskToken == nil || a.cur == nil || r == nil || State(r.State) != Settled || r.Outcome.Mark != m.mark ||

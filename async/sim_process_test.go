@@ -141,8 +141,8 @@ func (w *simWorld) fault(kinds int) int {
 	return 1 + w.rng.n(kinds)
 }
 
-// simEnded returns ctx.Err, except at the exact time of the deadline. At that
-// time it is random whether the runtime has ended the context.
+// simEnded returns ctx.Err, except at the exact time of the deadline. At the
+// exact deadline, it is random whether the runtime has ended the context.
 func simEnded(ctx context.Context) error {
 	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
 		return context.DeadlineExceeded

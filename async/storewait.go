@@ -24,8 +24,8 @@ const (
 	lastStoreRetry  = 16 * firstStoreRetry
 )
 
-// checkStoreWait checks Options.StoreWait, and applies its default. After that,
-// zero means that Start does not wait.
+// checkStoreWait checks Options.StoreWait, and applies its default. After
+// checkStoreWait, zero means that Start does not wait.
 func checkStoreWait(d time.Duration) (time.Duration, error) {
 	switch {
 	case d == 0:

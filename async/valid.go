@@ -63,8 +63,9 @@ func checkRecord(r *record.Record) error {
 	return nil
 }
 
-// withoutToken reports whether Adopt registered the attempt by its IDs. Such an
-// attempt counts as one whose token Temporal no longer accepts.
+// withoutToken reports whether Adopt registered the attempt by its IDs. An
+// attempt that was adopted by its IDs counts as one whose token Temporal no
+// longer accepts.
 func withoutToken(r *record.Record) bool {
 	return r.Started != 0 && r.TokenLostStarted == r.Started
 }

@@ -11,8 +11,8 @@ const (
 	maxWatch     = 365 * 24 * time.Hour
 )
 
-// checkWatch checks Options.WatchInterval, and applies its default. After that,
-// zero means that the watch is off.
+// checkWatch checks Options.WatchInterval, and applies its default. After
+// checkWatch, zero means that the watch is off.
 func checkWatch(interval time.Duration) (time.Duration, error) {
 	switch {
 	case interval == 0:

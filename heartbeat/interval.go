@@ -45,7 +45,7 @@ func next(a Activity, d time.Duration) time.Time {
 	return at
 }
 
-// early distributes activities that began together. The beats of such
+// early distributes activities that began together. The beats of these
 // activities come up to d early, by a hash that is the same in every process.
 func early(a Activity, d time.Duration) time.Duration {
 	if d <= 0 {

@@ -16,7 +16,7 @@ type KeepAliveOptions struct {
 }
 
 // KeepAlive heartbeats as long as an activity waits and a hub runs. KeepAlive
-// does not ask whether the external system still works. From these heartbeats,
+// does not ask whether the external system still works. From the heartbeats,
 // Temporal learns that Latchkey runs, and Latchkey learns of cancellation,
 // pause, reset and the end.
 //

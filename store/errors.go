@@ -61,8 +61,8 @@ func Wrap(op, backend, id string, err error) error {
 
 // ShortID returns the first 16 characters of an ID and an ellipsis. The short
 // form is enough to find the entry, and cannot be used in place of the ID.
-// ShortID returns the empty string if these characters are not allowed in an
-// ID.
+// ShortID returns the empty string if the first characters are not allowed in
+// an ID.
 func ShortID(id string) string {
 	const keep = 16
 	short := id

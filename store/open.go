@@ -11,8 +11,8 @@ import (
 )
 
 // Opener opens the store of a URL. The errors of an Opener do not contain a
-// password. [Open] wraps these errors in an [*Error] with Op "open", unless
-// they already are *Errors.
+// password. [Open] wraps an Opener's errors in an [*Error] with Op "open",
+// unless they already are *Errors.
 type Opener func(ctx context.Context, u *url.URL) (Store, error)
 
 var drivers = struct {

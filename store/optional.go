@@ -9,8 +9,9 @@ import (
 // The interfaces of this file are optional: a backend implements those that it
 // can implement well. A method that cannot serve the call, for example because
 // of the options of the store, returns an error for which errors.Is finds
-// errors.ErrUnsupported. Callers treat such a method as missing. A store that
-// wraps another store passes the interfaces of that store on.
+// errors.ErrUnsupported. Callers treat a method that returns this error as
+// missing. A store that wraps another store passes the interfaces of that store
+// on.
 
 // WatchAhead is one minute: a [Notifier] does not signal a write that makes an
 // entry due later than that.
@@ -30,9 +31,9 @@ type Pager interface {
 	// entries may be missing. Each entry has its state at the time when its
 	// page was read.
 	//
-	// A page leaves out damaged entries. In that case it returns an error for
-	// which errors.Is finds ErrCorrupt, together with the entries that it could
-	// read. Any other error comes without entries.
+	// A page leaves out damaged entries. For a page with damaged entries, Page
+	// returns an error for which errors.Is finds ErrCorrupt, together with the
+	// entries that it could read. Any other error comes without entries.
 	Page(ctx context.Context, after string, n int) ([]Entry, error)
 }
 
@@ -40,7 +41,8 @@ type Pager interface {
 type Counter interface {
 	// Count returns the number of entries, including damaged ones. Count must
 	// be cheap, and read no entries. A backend that estimates large numbers
-	// documents this. Writes that run at the same time may or may not count.
+	// documents the estimate. Writes that run at the same time may or may not
+	// count.
 	Count(ctx context.Context) (int, error)
 }
 
@@ -61,7 +63,7 @@ type Notifier interface {
 }
 
 // Limiter is a store that accepts only smaller bodies than MaxStored. Options
-// of package async depend on this limit.
+// of package async depend on the limit of a Limiter.
 type Limiter interface {
 	// MaxBody returns the size, in bytes, of the largest Body that Put accepts.
 	// It never changes. Put returns ErrInvalid for a larger Body.

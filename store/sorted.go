@@ -7,8 +7,9 @@ import (
 )
 
 // sorted contains the items of a shard in the order of their IDs. The first
-// Page builds it, so a store whose pages are never read does not pay for it.
-// Later changes are added to it, so a page does not scan the shard.
+// Page builds the sorted list, so a store whose pages are never read does not
+// pay for it. Later changes are added to the sorted list, so a page does not
+// scan the shard.
 type sorted struct {
 	used  bool
 	old   []*item // sorted; may contain items that are gone

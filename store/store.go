@@ -88,8 +88,8 @@ type Entry struct {
 // sentinel in it, and the error of a context. For an ID, a size, a time or a
 // count that the contract does not allow, a method returns [ErrInvalid] and
 // changes nothing. For a damaged entry, a method returns [ErrCorrupt]. A store
-// reports that an entry is absent only if it knows this. A store that cannot be
-// reached returns another error.
+// reports that an entry is absent only if it knows that the entry is absent. A
+// store that cannot be reached returns another error.
 //
 // # Contexts
 //
@@ -102,9 +102,9 @@ type Entry struct {
 //
 // If Put, Delete or Claim returns an error that is none of this package's
 // sentinels, the write is unacknowledged: it is either fully present or absent.
-// Such a write takes effect before the next call of the same caller returns, or
-// never. A driver must therefore not keep a failed write and send it when the
-// connection is back.
+// An unacknowledged write takes effect before the next call of the same caller
+// returns, or never. A driver must therefore not keep a failed write and send
+// it when the connection is back.
 //
 // A driver may send a write again by itself within the call. The second try may
 // then meet the first and return ErrExists or ErrConflict, so callers must
@@ -156,12 +156,12 @@ type Store interface {
 	//
 	// An empty answer means that nothing is due. An answer with fewer than n
 	// entries does not mean that no more are due: a backend ends it near
-	// MaxClaim bytes of bodies. The entries are the oldest within a shard, in
-	// that order. A backend without shards keeps this order over the whole
-	// store. No due entry waits behind younger ones forever. A claim that finds
-	// nothing writes nothing, and must be cheap: every hub makes one in each
-	// poll interval. Entries that an unacknowledged claim took are due again at
-	// until. An answer has either entries or an error.
+	// MaxClaim bytes of bodies. The entries are the oldest within a shard, with
+	// the oldest first. A backend without shards keeps this order over the
+	// whole store. No due entry waits behind younger ones forever. A claim that
+	// finds nothing writes nothing, and must be cheap: every hub makes one in
+	// each poll interval. Entries that an unacknowledged claim took are due
+	// again at until. An answer has either entries or an error.
 	Claim(ctx context.Context, now, until time.Time, n int) ([]Entry, error)
 
 	// List yields each entry that exists throughout the loop at least once, in

@@ -40,8 +40,8 @@ type Call struct {
 // answer, and remembers an outcome that the function accepts.
 //
 // The zero Completer is ready to use and safe for concurrent use. The function
-// fields must not change after the first call. Completer calls these functions
-// without a lock.
+// fields must not change after the first call. Completer calls its function
+// fields without a lock.
 type Completer struct {
 	CompleteFunc  func(ctx context.Context, t completer.Target, o completer.Outcome) error
 	HeartbeatFunc func(ctx context.Context, t completer.Target, details *commonpb.Payloads) (completer.Signals, error)

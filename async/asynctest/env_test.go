@@ -143,7 +143,7 @@ func TestEnvChildWorkflow(t *testing.T) {
 }
 
 // TestEnvTooLate: after ExecuteWorkflow has returned, no code reads an answer,
-// and the environment does not report this.
+// and the environment does not report an error.
 func TestEnvTooLate(t *testing.T) {
 	ctx := t.Context()
 	d := newDesk(t)

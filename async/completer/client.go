@@ -130,7 +130,7 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// The context has ended, so this makes no call. The call finds a client
+	// The context has ended, so no request is sent. The call finds a client
 	// that cannot be used now, and not only when an answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -200,7 +200,8 @@ func (cc *clientCompleter) Complete(ctx context.Context, t Target, o Outcome) er
 	}
 	err = classify(err)
 	if o.Canceled != nil && errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "without activity being request canceled") {
-		// The server has no error code of its own for this case.
+		// The server has no error code of its own for a cancellation without a
+		// request.
 		return fmt.Errorf("%w: %w", ErrCancelNotRequested, err)
 	}
 	return err

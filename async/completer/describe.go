@@ -70,8 +70,8 @@ func (d describer) ofWorkflow(ctx context.Context) (Status, error) {
 			left = p // a terminated workflow still lists its pending activities
 		}
 	}
-	// In this answer, only the start of an attempt distinguishes the activity
-	// from another one with the same ID.
+	// In the answer of a describe call, only the start of an attempt
+	// distinguishes the activity from another one with the same ID.
 	if pending != nil && !d.target.Started.IsZero() && asTime(pending.GetLastStartedTime()).Equal(d.target.Started) {
 		return pendingStatus(pending), nil
 	}

@@ -13,8 +13,8 @@ import (
 // A run can have thousands of them that hubs look up at once.
 //
 // A caller never gets the answer to a question that was sent before its own
-// call. Such an answer may lack a change that the caller already knows.
-// [SharedSince] allows it.
+// call. An answer to an older question may lack a change that the caller
+// already knows. [SharedSince] allows it.
 type lookups struct {
 	mu     sync.Mutex
 	runs   map[run]*lookup

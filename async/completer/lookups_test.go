@@ -38,7 +38,7 @@ func TestLookupsShareOneQuestion(t *testing.T) {
 		}
 		look(run{"a", "w", "1"})
 		synctest.Wait()
-		for range 100 { // these callers come during the first call, and share the next one
+		for range 100 { // the callers come during the first call, and share the next one
 			look(run{"a", "w", "1"})
 		}
 		look(run{"a", "w", "2"}) // a question about another run does not wait

@@ -176,7 +176,7 @@ func TestRecordedDetailsOutliveBeats(t *testing.T) {
 			must(t, p.Fail(w.Context(), errBroken))
 			wantFound(t, finds, found{attempt: 2, details: "job 42"})
 			p = w.next()
-			w.beats(run, 2) // these beats belong to an attempt that records nothing
+			w.beats(run, 2) // the beats belong to an attempt that records nothing
 			must(t, p.Fail(w.Context(), errBroken))
 			wantFound(t, finds, found{attempt: 3, details: "job 42"})
 		})

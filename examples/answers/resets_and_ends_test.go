@@ -186,7 +186,8 @@ func TestDeadlineIsAQuestion(t *testing.T) {
 	}
 }
 
-// The new run asks again under an ID of its own, and the old ID is over.
+// The new run asks again under an ID of its own, and the activity of the old ID
+// is over.
 func TestWorkflowReset(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks), start: async.StartOptions{Labels: map[string]string{"order": "7"}}})

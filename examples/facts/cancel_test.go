@@ -35,8 +35,8 @@ func TestFailureWithCancellationInside(t *testing.T) {
 	}
 }
 
-// If such an error is forced through as a failure, the workflow ends as
-// cancelled.
+// If a failure with a cancellation inside is forced through as a failure, the
+// workflow ends as cancelled.
 func TestCancellationForcedThrough(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

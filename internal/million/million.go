@@ -1,8 +1,8 @@
 // Package million tests a hub and a board on a store with many entries.
-// Backends run these tests in their own tests. With LATCHKEY_SOAK=1 there are a
-// million entries. The test then logs how long pages and counts take while a
-// hub is at full work. LATCHKEY_CPU names a file for a processor profile of
-// that part.
+// Backends run the tests of this package in their own tests. With
+// LATCHKEY_SOAK=1 there are a million entries. The test then logs how long
+// pages and counts take while a hub is at full work. LATCHKEY_CPU names a file
+// for a processor profile of that part.
 package million
 
 import (

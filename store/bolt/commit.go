@@ -87,7 +87,8 @@ func (s *Store) withdraw(op *operation) bool {
 // lead commits the front of the queue, whose first operation is leader.
 func (s *Store) lead(leader *operation) {
 	// Gosched lets the callers of the last commit run, so that they can queue.
-	// Without this call, two writers alternate in commits of one operation.
+	// Without this call of Gosched, two writers alternate in commits of one
+	// operation.
 	runtime.Gosched()
 	batch := s.take()
 	s.commit(batch)

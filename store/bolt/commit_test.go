@@ -288,7 +288,7 @@ func TestFaultFailsOnlyWhoMeetsIt(t *testing.T) {
 				synctest.Wait()
 				a.put(t.Context(), s, store.Entry{ID: "behind"})
 				synctest.Wait()
-				for range 2 + 3 { // the first operation, all three together, and each alone
+				for range 2 + 3 { // commits: the first operation, all three together, and each one alone
 					g.open <- nil
 					synctest.Wait()
 				}

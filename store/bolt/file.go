@@ -275,7 +275,7 @@ func publish(path string, mode os.FileMode, fill func(*os.File) error) (err erro
 // syncDir makes the names in a directory survive a loss of power.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
-		return nil // this system cannot sync a directory, and does not need to
+		return nil // the system cannot sync a directory, and does not need to
 	}
 	dir, err := os.Open(path)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // gate stands between a store and its database. The gate stops commits until
-// the test opens it, and counts them. Everything happens in a synctest bubble,
-// so Wait returns when every writer is queued or at the gate.
+// the test opens the gate, and counts the commits. Everything happens in a
+// synctest bubble, so Wait returns when every writer is queued or at the gate.
 type gate struct {
 	open    chan error // a value lets one commit pass; an error replaces it
 	commits int        // number of commits that reached the disk

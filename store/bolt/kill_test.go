@@ -89,7 +89,7 @@ type known struct {
 	acked   uint64 // the last acknowledged write
 	version uint64 // the last acknowledged version, from Put or Claim
 	begun   uint64 // a write without a reported result
-	unheard bool   // whether there is such a write
+	unheard bool   // whether there is a write without a reported result
 }
 
 func (k *killed) round(t *testing.T, random *rand.Rand, round int) (acked int) {

@@ -243,7 +243,7 @@ func (s *Store) setWrecked(err error) {
 	s.wreck = fmt.Errorf("%w; this store cannot continue: close it and open an undamaged file", err)
 	s.queue = slices.DeleteFunc(s.queue, func(op *operation) bool {
 		if op.elected {
-			return false // the call is about to lead, and checks this itself
+			return false // the call is about to lead, and checks the wreck itself
 		}
 		op.err = s.wreck
 		op.wake <- false

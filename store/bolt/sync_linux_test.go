@@ -26,9 +26,9 @@ func dirtyPages(t *testing.T, f *os.File) uint64 {
 }
 
 // TestAckIsOnDisk: when a write is acknowledged, all bytes of the file are on
-// the disk. A test that kills a process cannot show this, because the kernel's
-// cache survives. The test first uses one writer, then many, and checks the
-// last one.
+// the disk. A test that kills a process cannot show that the bytes are on the
+// disk, because the kernel's cache survives. The test first uses one writer,
+// then many, and checks the last one.
 func TestAckIsOnDisk(t *testing.T) {
 	var fs syscall.Statfs_t
 	must(t, syscall.Statfs(t.TempDir(), &fs))

@@ -57,8 +57,8 @@ func branchKey(page []byte, i int) []byte {
 }
 
 // TestDamagedTree damages the parts that Open checks. The first two kinds of
-// damage would end the process if bbolt met them, and the third would lose data
-// silently.
+// damage would end the process if bbolt met them, and the third kind would lose
+// data silently.
 func TestDamagedTree(t *testing.T) {
 	content, _ := sample(t)
 	for name, c := range map[string]struct {
@@ -152,8 +152,8 @@ func TestCheckFindsPages(t *testing.T) {
 }
 
 // TestClaimPassesOverAFault: a page of entries refers to a place beyond the end
-// of the memory map. The entries of that page cannot be claimed, and all others
-// can.
+// of the memory map. The entries of the damaged page cannot be claimed, and all
+// others can.
 func TestClaimPassesOverAFault(t *testing.T) {
 	content, entries := sample(t)
 	path := damaged(t, content, func(b image) {

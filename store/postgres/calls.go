@@ -87,9 +87,9 @@ const (
 )
 
 // retried runs f again if the server has rolled back the statement to resolve a
-// conflict. Nothing was written in that case. Such conflicts occur in sessions
-// with repeatable read or serializable. The next run of f sees the writes of
-// other sessions.
+// conflict. After such a rollback, nothing was written. Conflicts occur in
+// sessions with repeatable read or serializable. The next run of f sees the
+// writes of other sessions.
 func retried[T any](ctx context.Context, f func() (T, error)) (result T, err error) {
 	for range maxRetries {
 		result, err = f()

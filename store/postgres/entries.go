@@ -59,9 +59,9 @@ func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	if err != nil || deleted > 0 {
 		return err
 	}
-	// Within the first statement, this check would use an older snapshot. The
-	// check would then report a conflict for the later one of two equal
-	// deletes.
+	// Within the first statement, the check for an existing entry would use an
+	// older snapshot. The check would then report a conflict for the later one
+	// of two equal deletes.
 	there, err := s.conn.exec(ctx, s.sql.exists, id)
 	if err == nil && there > 0 {
 		err = store.ErrConflict
@@ -103,7 +103,8 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 			e.Due = time.UnixMilli(*due).UTC()
 		}
 		all.last = e.ID
-		// A stored body is never NULL: this is the hidden row of a claim.
+		// A stored body is never NULL: a row without a body is the hidden row
+		// of a claim.
 		if e.Body != nil && (kept != sum(e) || e.Check() != nil) {
 			all.damaged = append(all.damaged, e.ID)
 			continue

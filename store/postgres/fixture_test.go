@@ -154,9 +154,9 @@ func (l *lines) restore() {
 	l.away = false
 }
 
-// loseReply loses the next answer of the server, and ends its connection. At
-// that time, the server has executed the request. meanwhile is called before
-// the caller learns of the end.
+// loseReply loses the next answer of the server, and ends its connection. When
+// the reply is lost, the server has executed the request. meanwhile is called
+// before the caller learns of the end.
 func (l *lines) loseReply(meanwhile func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,7 +199,7 @@ func (l lossy) Read(b []byte) (int, error) {
 	return 0, errors.New("the reply is lost")
 }
 
-// warm makes a call of each kind, without a lasting effect. After that the
+// warm makes a call of each kind, without a lasting effect. After warm, the
 // connection knows the statements, so the next reply is the reply to a write.
 func warm(t testing.TB, s store.Store) {
 	t.Helper()

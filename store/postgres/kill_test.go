@@ -250,7 +250,7 @@ func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan strin
 }
 
 // waitForNobody waits until the server has noticed that the child is dead.
-// Until then, a statement of the child may still be running.
+// Before that, a statement of the child may still be running.
 func waitForNobody(t *testing.T, p place) {
 	t.Helper()
 	for conn, gone := connect(t, p), false; !gone; {
@@ -261,9 +261,8 @@ func waitForNobody(t *testing.T, p place) {
 	}
 }
 
-// TestServerCrash crashes the server while clients write. The acknowledged
-// writes of these clients are present after the recovery, and the store
-// continues.
+// TestServerCrash crashes the server while clients write. The clients'
+// acknowledged writes are present after the recovery, and the store continues.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)

@@ -50,8 +50,8 @@ func (o Options) pool(ctx context.Context) (pool *pgxpool.Pool, done func(), err
 		// The error of pgx repeats the URL, which may contain a password.
 		return nil, nil, fmt.Errorf("%w: pgxpool.ParseConfig refuses the URL", store.ErrInvalid)
 	}
-	// If there are several hosts, this chooses the one that accepts writes,
-	// because the answers of a standby are stale.
+	// If there are several hosts, the setting chooses the one that accepts
+	// writes, because the answers of a standby are stale.
 	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, nil, err

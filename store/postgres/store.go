@@ -55,7 +55,7 @@ func (s *Store) signal(due time.Time) {
 }
 
 // Delete implements [store.Store] with one round trip. If there is nothing to
-// delete at that version, it takes two.
+// delete at that version, Delete takes two round trips.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	_, err := call(ctx, &s.calls, "delete", id, store.CheckID(id), func() (struct{}, error) {
 		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })

@@ -284,8 +284,8 @@ func TestTxNotifiesAtCommit(t *testing.T) {
 		tx := begin(t, s)
 		put(t, tx.store, store.Entry{ID: "committed", Due: time.Now()})
 		put(t, tx.store, store.Entry{ID: "too", Due: time.Now()})
-		// Notifications come in the order of the commits. If those of the
-		// transactions came too early, this one would come after them.
+		// Notifications come in the order of the commits. If the notifications
+		// of the transactions came too early, the marker would come after them.
 		exec(t, "SELECT pg_notify($1, 'marker')", s.Channel())
 		if err := tx.commit(); err != nil {
 			t.Fatal(err)

@@ -11,9 +11,9 @@ import (
 )
 
 // BenchmarkSettledToDelivered measures how long an answer takes from one
-// process to another process's completer. The first process settles it in a
-// transaction. p50-ms and p90-ms are percentiles of the time from the call of
-// that transaction to the delivery.
+// process to another process's completer. The first process settles the answer
+// in a transaction. p50-ms and p90-ms are percentiles of the time from the call
+// of that transaction to the delivery.
 func BenchmarkSettledToDelivered(b *testing.B) {
 	p := newPlace(b)
 	answering, delivering := newOffice(b, p), newOffice(b, p)

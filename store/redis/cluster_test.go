@@ -155,8 +155,8 @@ func testClusterRoundTrips(t *testing.T, c cluster) {
 	}
 }
 
-// testAckOnCluster uses a cluster without replicas. WAIT reports this, which
-// shows that it was sent to the right node.
+// testAckOnCluster uses a cluster without replicas. WAIT reports that there are
+// no replicas, which shows that it was sent to the right node.
 func testAckOnCluster(t *testing.T, c cluster) {
 	ctx := t.Context()
 	s := openStore(t, c.client(t, nil), redis.Options{Prefix: "ack:", Shards: 1, Ack: redis.Ack{Replicas: 1, Timeout: 10 * time.Millisecond}})

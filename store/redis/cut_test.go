@@ -105,7 +105,7 @@ func (l *cutLine) Read(b []byte) (int, error) {
 	return 0, errCut
 }
 
-// warm makes a call of each kind, without a lasting effect. After that the
+// warm makes a call of each kind, without a lasting effect. After warm, the
 // server knows the scripts, so the next reply to a script is the reply to a
 // write.
 func warm(t *testing.T, s store.Store) {

@@ -86,7 +86,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("Claim with nothing but a damaged entry: got ID %q in the error, want %q", e.ID, "bad")
 			}
 
-			// The documentation gives these steps to an operator.
+			// The documentation gives an operator the following steps.
 			if err := client.Del(ctx, shard+"e:bad").Err(); err != nil {
 				t.Fatal(err)
 			}

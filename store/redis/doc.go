@@ -59,12 +59,12 @@
 // they are due again when that claim expires.
 //
 // While a cluster moves a slot, Redis refuses scripts whose keys are on both
-// nodes. The store retries such scripts for ten seconds. List uses INFO to
+// nodes. The store retries refused scripts for ten seconds. List uses INFO to
 // notice that a shard has moved to another server. If access rules forbid INFO,
 // a List that runs during a failover may miss entries.
 //
 // Scripts access keys that they find in the due set. Redis and Valkey allow
-// this; servers that require declared keys refuse it.
+// such keys; servers that require declared keys refuse the scripts.
 //
 // A damaged entry is ErrCorrupt, and each claim defers it. To remove a damaged
 // entry, remove its key and call Delete.

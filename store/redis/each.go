@@ -14,7 +14,8 @@ import (
 //
 // The cluster client's pipeline is not used. go-redis 9.23 can then run a
 // command on two nodes, if a node refers it to another one while the pipeline's
-// first command is retried. Such a referral happens while slots move.
+// first command is retried. A node refers commands to another one while slots
+// move.
 func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) string, do func(c redis.Cmdable, i int) C) []C {
 	cmds := make([]C, n)
 	run := func(node redis.UniversalClient, indexes []int) {

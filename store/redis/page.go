@@ -41,7 +41,7 @@ func (s *Store) pageAfter(ctx context.Context, after string, n int) (entries []s
 		if len(found) > 0 || len(ids) == 0 {
 			return found, damaged
 		}
-		after = ids[len(ids)-1] // all of these entries are gone or damaged
+		after = ids[len(ids)-1] // all entries of this page are gone or damaged
 	}
 }
 

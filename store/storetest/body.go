@@ -198,8 +198,9 @@ func scribble(body []byte) {
 	}
 }
 
-// bodyReadStaysIntact finds bodies that point into the backend's own pages. Such a
-// body changes only after entries are overwritten and the file grows.
+// bodyReadStaysIntact finds bodies that point into the backend's own pages. A
+// body that points into the pages changes only after entries are overwritten
+// and the file grows.
 func bodyReadStaysIntact(c *checker) {
 	s := c.open()
 	entries := numbered("entry-", 160, func(i int) time.Time { return at(i % 16) })

@@ -90,8 +90,8 @@ func afterClose(name string, i int) check {
 	}
 }
 
-// gate is a context that blocks a call at its first check of the context. At that
-// point the call has begun and has not ended.
+// gate is a context that blocks a call at its first check of the context. When
+// the call checks its context, it has begun and has not ended.
 type gate struct {
 	context.Context
 	once    sync.Once
@@ -109,7 +109,7 @@ func (g *gate) Err() error {
 
 // closeWaits closes a store while a call is blocked inside it. If Close returns
 // before the call has ended, the call must get ErrClosed. If Close waits, the
-// call is released after a moment. The length of that moment does not matter.
+// call is released after a moment. The length of the wait does not matter.
 func closeWaits(c *checker) {
 	const moment = 20 * time.Millisecond
 	for i, name := range []string{"Get", "insert", "Put", "Delete", "Claim"} {
@@ -122,7 +122,7 @@ func closeWaits(c *checker) {
 		}()
 		select {
 		case <-g.entered:
-		case err := <-answered: // the backend never checks the context, so this shows nothing
+		case err := <-answered: // the backend never checks the context, so the test shows nothing
 			if err != nil {
 				c.errorf("%s: got %v, want nil", name, err)
 			}

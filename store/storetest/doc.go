@@ -51,15 +51,15 @@
 //     works, and no failed write takes effect late.
 //   - Corrupt: a damaged entry is ErrCorrupt, and hides no other entry.
 //
-// A check that needs a feature or a hook that the harness lacks is skipped with
-// that reason. The last line that Run logs has the number of checks that ran, and
-// the skipped ones by reason. go test -v shows it.
+// A check is skipped with a reason if it needs a feature or a hook that the
+// harness lacks. The last line that Run logs has the number of checks that ran,
+// and the skipped ones by reason. go test -v shows it.
 //
 // # Random operations
 //
 // The checks under Model call the store with random operations and compare each
-// answer with that of a map. A check that fails prints its seed. Set
-// LATCHKEY_SEED to that number to repeat the same operations.
+// answer with that of a map. A check that fails prints its seed. To repeat the
+// same operations, set LATCHKEY_SEED to the printed seed.
 //
 // # What is not checked
 //

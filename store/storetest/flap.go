@@ -170,7 +170,7 @@ func ignoreOwn(err, own error) error {
 }
 
 // recovered repeats a call until it returns no error. The connection is back,
-// so a driver must notice this within a few tries.
+// so a driver must notice the reconnection within a few tries.
 func recovered[T any](c *checker, doing string, call func(ctx context.Context) (T, error)) T {
 	c.t.to.Helper()
 	var last error

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// notifyChecks check the contract of store.Notifier. Only these checks use the
-// clock, because signals depend on it.
+// notifyChecks check the contract of store.Notifier. Only the checks of
+// Notifier use the clock, because signals depend on it.
 func notifyChecks() []check {
 	return []check{
 		{

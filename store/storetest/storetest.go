@@ -66,7 +66,7 @@ type Harness struct {
 	Break func(t *testing.T, s store.Store)
 
 	// Lose loses the reply to the next write through s. The write takes place,
-	// and meanwhile is called. After that, the caller of the write gets an
+	// and meanwhile is called. After meanwhile, the caller of the write gets an
 	// error, or the result of the backend's second try. A reply to a read that
 	// comes before the write, such as the first half of a claim, is not lost.
 	// The suite uses s again immediately afterwards. Any goroutine may call
@@ -84,7 +84,7 @@ type Harness struct {
 }
 
 // SeedVariable is the environment variable with the seed of the random
-// operations. Without this variable, each run has another seed.
+// operations. Without the environment variable, each run has another seed.
 const SeedVariable = "LATCHKEY_SEED"
 
 // patience is how long a check may take before it fails.

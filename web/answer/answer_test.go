@@ -59,8 +59,8 @@ func decode(typ answer.Type, mediaType, body string) (any, []string) {
 	return v, lines
 }
 
-// encoding/json accepts each of these bodies, or a part of it. The decoder
-// refuses the body and names the wrong place.
+// encoding/json accepts each of the bodies in this test, or a part of it. The
+// decoder refuses the body and names the wrong place.
 func TestBodies(t *testing.T) {
 	typ := mustFor[Decision](t, answer.TypeOptions{})
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
@@ -305,7 +305,7 @@ type nested struct {
 	v1 `json:"v"`
 }
 
-// These types have JSON that differs from their structure.
+// The JSON of some types differs from their structure.
 func TestInferredSchemas(t *testing.T) {
 	type values struct {
 		At   time.Time       `json:"at"`

@@ -7,7 +7,7 @@
 //
 // encoding/json accepts {}, null, misspelt names, names with another case, a
 // name that appears twice and text after the value. A workflow would then read
-// a zero value as the answer. A Type refuses all of these and reports the
+// a zero value as the answer. A Type refuses such bodies and reports the
 // problem: each [Invalid] has an RFC 6901 pointer to the place and a detail for
 // the sender.
 //

@@ -147,7 +147,7 @@ func (p *parser) array(at *path, depth int) (any, error) {
 	return items, nil
 }
 
-// text reads a string. The next byte is its opening quote.
+// text reads a string. The next byte is the opening quote of the string.
 func (p *parser) text(at *path) (string, error) {
 	p.next()
 	from := p.at

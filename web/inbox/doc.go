@@ -1,5 +1,5 @@
-// Package inbox serves pages on which people decide. The decisions of these
-// people are the results of waiting activities.
+// Package inbox serves pages on which people decide. The decisions are the
+// results of waiting activities.
 //
 // The activity posts a request in the function of async.Start:
 //
@@ -24,8 +24,8 @@
 // A person acts on a page after sign-in (Options.Identify), through the same
 // addresses with JSON, by a sealed link without sign-in (Inbox.Link), or
 // through an adapter that calls Inbox.Decide, for example for a chat system.
-// For all of these ways, one function decides what a person may do. GET and
-// HEAD never act.
+// For every way to act, one function decides what a person may do. GET and HEAD
+// never act.
 //
 // # Rules
 //

@@ -194,8 +194,8 @@ var (
 )
 
 // read returns the JSON of an answer for a submitted form. Names with an
-// underscore are the inbox's own fields. The type's decoder then checks this
-// JSON like any other JSON.
+// underscore are the inbox's own fields. The type's decoder then checks the
+// JSON of the answer like any other JSON.
 func (f *form) read(sent url.Values) (json.RawMessage, error) {
 	var problems problems
 	known := make(map[string]bool)

@@ -48,9 +48,9 @@ type Options struct {
 
 	// OnPost sends a message about a request to a person or a group, with an
 	// address for the decision. If Links is set and Lookup knows the person,
-	// this is a link that needs no sign-in. Otherwise the message has the
-	// address of the page. Post calls OnPost for each entry of Request.For. If
-	// OnPost returns an error, so does Post. The attempt then fails, and the
+	// the address is a link that needs no sign-in. Otherwise the message has
+	// the address of the page. Post calls OnPost for each entry of Request.For.
+	// If OnPost returns an error, so does Post. The attempt then fails, and the
 	// next one posts again and calls OnPost for those who got no message yet.
 	// OnPost may be called again for a person who got a message, if the process
 	// died in between. OnPost is also called once for the target of a

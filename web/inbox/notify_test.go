@@ -95,7 +95,7 @@ func TestOnPostDelegation(t *testing.T) {
 }
 
 // TestManyVoters: 1,000 people vote at once through two hubs. Exactly two of
-// these people decide, and the journal and the result name the same two.
+// the voters decide, and the journal and the result name the same two.
 func TestManyVoters(t *testing.T) {
 	const voters = 1000
 	r := newRig(t)

@@ -179,7 +179,7 @@ func TestIdentify(t *testing.T) {
 }
 
 // TestLinksAreOfOneKind: a link to a page opens no handler of package webhook,
-// which does not check the rules. A link to such a handler opens no page.
+// which does not check the rules. A link to a webhook handler opens no page.
 func TestLinksAreOfOneKind(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}})
@@ -260,8 +260,7 @@ func TestOnItsWay(t *testing.T) {
 	}
 }
 
-// TestOtherWays: the page of a round that was answered in another way says
-// this.
+// TestOtherWays: if a round was answered without the inbox, its page says so.
 func TestOtherWays(t *testing.T) {
 	r := newRig(t)
 	p := r.post(inbox.Request{Title: "Dinner", For: []string{"finance"}, Needs: 2})

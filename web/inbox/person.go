@@ -63,6 +63,6 @@ type Vote struct {
 // answer of each person, in the order of the journal, before the result is
 // accepted. The workflow and Temporal's history thus have the names. The fields
 // that SetDecided sets are not part of forms, and an answer that contains them
-// is refused. The JSON tags of these fields must have omitempty. The values
-// that SetDecided sets must depend only on the votes.
+// is refused. The JSON tags of the fields that SetDecided sets must have
+// omitempty. The values that SetDecided sets must depend only on the votes.
 type Decided interface{ SetDecided(by []Vote) }

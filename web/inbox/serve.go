@@ -70,8 +70,9 @@ func (x *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // byPerson reports whether, according to the browser, a person sent the form. A
 // scanner that runs scripts can submit a form, as a page of this site would. It
-// lacks the header Sec-Fetch-User, which Chromium and Firefox send and Safari does
-// not. Browsers send these headers only over HTTPS or to the same machine.
+// lacks the header Sec-Fetch-User, which Chromium and Firefox send and Safari
+// does not. Browsers send the Sec-Fetch headers only over HTTPS or to the same
+// machine.
 func byPerson(h http.Header) bool {
 	mode, agent := h.Get("Sec-Fetch-Mode"), h.Get("User-Agent")
 	switch {

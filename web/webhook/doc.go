@@ -31,10 +31,10 @@
 // is an RFC 9457 problem document with a stable code; [Status] has the table.
 // After a 503 the outcome is unknown: send the same answer again.
 //
-// A process that faces the internet should use a hub without a completer. Such
-// a process needs no credentials for Temporal, and accepts answers while
-// Temporal cannot be reached. Another process with the same store delivers the
-// answers.
+// A process that faces the internet should use a hub without a completer. A
+// process without a completer needs no credentials for Temporal, and accepts
+// answers while Temporal cannot be reached. Another process with the same store
+// delivers the answers.
 //
 // # Verifiers
 //

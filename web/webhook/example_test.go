@@ -64,7 +64,7 @@ func ExampleHandler() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	// The activity sends this link.
+	// The activity sends the link of its callback.
 	link, err := answers.Link(server.URL+"/answers", webhook.Claims{
 		ID: id, Allow: webhook.Look | webhook.Complete, Expires: time.Now().Add(7 * 24 * time.Hour), For: "ada@example.com",
 	})

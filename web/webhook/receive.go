@@ -53,9 +53,8 @@ type ReceiverOptions struct {
 	BodyTimeout time.Duration
 
 	// Wait is how long the function may take. The time covers the store, and
-	// then the delivery to Temporal. The function's context ends after that
-	// time. An answer that the store has accepted by then is valid. Defaults to
-	// 2 s.
+	// then the delivery to Temporal. The function's context ends after Wait. An
+	// answer that the store has accepted by then is valid. Defaults to 2 s.
 	Wait time.Duration
 
 	// Logger gets a line for each message at debug level, and a warning for
@@ -77,10 +76,10 @@ type ReceiverOptions struct {
 // Such senders repeat a message for days until they get a 2xx. Such senders
 // disable an address that answers 410 or 404, or that fails too often. Receive
 // therefore answers 204 for nil, ErrIgnore, async.ErrSettled,
-// async.ErrSuperseded and async.ErrClosed. After these errors, a repeat would
-// change nothing. Receive answers 401 for a bad signature, 413 for a body over
-// MaxBody, 405 for a method other than POST, and 503 for everything else.
-// Receive never answers 404 or 410.
+// async.ErrSuperseded and async.ErrClosed. After ErrIgnore or one of these
+// errors, a repeat would change nothing. Receive answers 401 for a bad
+// signature, 413 for a body over MaxBody, 405 for a method other than POST, and
+// 503 for everything else. Receive never answers 404 or 410.
 //
 // The context of f carries an idempotency key that consists of the message's ID
 // and the body's digest (see async.WithIdempotencyKey). The context does not
@@ -161,8 +160,8 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is the response to the sender. None of these statuses makes a sender
-// disable the address.
+// received is the response to the sender. None of the statuses in received
+// makes a sender disable the address.
 func received(err error) verdict {
 	v := verdictOf(err)
 	switch {

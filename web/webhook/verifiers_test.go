@@ -309,8 +309,8 @@ func wantVerdict(t *testing.T, m webhook.Message, err error, signed func() bool)
 }
 
 // TestStandardSignatureHasOneText: the last character of 32 bytes in base64 has
-// two unused bits. A signature with other values in these bits is refused, as
-// in the reference implementation.
+// two unused bits. A signature with other values in the unused bits is refused,
+// as in the reference implementation.
 func TestStandardSignatureHasOneText(t *testing.T) {
 	v, err := webhook.Standard(standardSecret)
 	if err != nil {

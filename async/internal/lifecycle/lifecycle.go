@@ -55,9 +55,9 @@ type Word struct {
 	Paused          bool
 	Started         int64  // start of the running attempt
 	LastMark        string // mark of the failure that ended the previous attempt
-	// These fields describe an activity that is not pending. Buffered: the
-	// history does not show its end yet. End is EndDelivered if the activity
-	// ended with the requested outcome.
+	// The following fields describe an activity that is not pending. Buffered:
+	// the history does not show its end yet. End is EndDelivered if the
+	// activity ended with the requested outcome.
 	Buffered bool
 	End      record.End
 

@@ -77,7 +77,7 @@ func adopt(r, now *record.Record) {
 	r.Deadline, r.HeartbeatTimeout = now.Deadline, now.HeartbeatTimeout
 	r.TaskQueue, r.ActivityType, r.WorkflowType = now.TaskQueue, now.ActivityType, now.WorkflowType
 	r.ResultType, r.Once, r.Labels = now.ResultType, now.Once, now.Labels
-	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // these signals belong to the earlier attempt
+	r.CancelRequested, r.Paused, r.ResetRequested = false, false, false // the signals belong to the earlier attempt
 	r.Pump, r.LastBeat, r.NextBeat, r.BeatTries = now.Pump, 0, 0, 0
 	r.NextQuestion, r.Questions = 0, 0
 	if len(now.TaskToken) == 0 { // the attempt was adopted by its IDs

@@ -69,7 +69,7 @@ func (p Policy) takeEarly(id string, r, now *record.Record) (Arrival, error) {
 // takeAnew begins a round for another activity.
 func (p Policy) takeAnew(id string, r, now *record.Record, remember bool) (Arrival, error) {
 	p.newRound(id, r, remember)
-	r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0 // these details belong to another job
+	r.Details, r.ServerDetailsDigest, r.BeatPendingSince, r.DetailsPendingSince = nil, nil, 0, 0 // the details belong to another job
 	rename(r, now)
 	return Arrival{Next: Run, Changed: true, Renamed: true}, nil
 }

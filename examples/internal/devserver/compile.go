@@ -54,7 +54,7 @@ func compile(ctx context.Context, root, pkg, output string, log io.Writer) error
 			other.WriteString(lines.Text() + "\n")
 		}
 	}
-	_, _ = io.Copy(io.Discard, stderr) // the rest, after a line that is too long
+	_, _ = io.Copy(io.Discard, stderr) // drops the rest after a line that is too long
 	err = cmd.Wait()
 	close(finished)
 	<-reported

@@ -15,8 +15,8 @@ func newRunner(t *testing.T, pace time.Duration) *Client {
 	return NewClient(s.URL)
 }
 
-// TestOneJobForEachKey starts a job three times, as a client does that does not
-// know whether the first call worked.
+// TestOneJobForEachKey starts a job three times. A client repeats the call if
+// it does not know whether the first call worked.
 func TestOneJobForEachKey(t *testing.T) {
 	t.Parallel()
 	c := newRunner(t, time.Hour)

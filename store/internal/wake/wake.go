@@ -55,7 +55,7 @@ type Bell struct {
 }
 
 // Watch returns a channel that receives signals until ctx ends or the bell is
-// closed. The channel is closed at that time.
+// closed. The channel is closed when ctx ends or the bell is closed.
 func (b *Bell) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

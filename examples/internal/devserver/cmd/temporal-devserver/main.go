@@ -6,8 +6,8 @@
 // Package devserver builds the program, runs it as a child process and ends it
 // by closing its standard input. The server thus never outlives the process
 // that started it. The server binds only 127.0.0.1, and prints "ready" and its
-// address when its namespaces can be used. After that, it collects its garbage
-// for each line that it reads, and prints "collected".
+// address when its namespaces can be used. After that line, the server collects
+// its garbage for each line that it reads, and prints "collected".
 //
 // It is built without the race detector. "go test -race ./..." leaves it out,
 // because it would compile the whole server for no use.
