@@ -29,9 +29,9 @@ type beater struct {
 	lookout      *lookout
 }
 
-// begin schedules the first beat at the end of the hand-off. From here on the
-// pump decides, and no longer the worker. heard is when Temporal last heard of
-// the attempt.
+// begin schedules the first beat at the end of the hand-off. After the
+// hand-off, the pump decides, and no longer the worker. heard is when Temporal
+// last heard of the attempt.
 func (b *beater) begin(e entry, heard, now time.Time) {
 	lifecycle.BeginBeats(e.rec, heard)
 	b.schedule(e, now)

@@ -307,8 +307,7 @@ func TestNoBeatAfterTheAnswer(t *testing.T) {
 	}
 }
 
-// The system that the probe asks about the job may answer the activity, and may
-// do so quickly.
+// The system that the probe asks about the job may quickly answer the activity.
 func TestNoBeatAfterTheProbeHasAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		job, beats := &prober{answer: alive}, new(everyBeat)

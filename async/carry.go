@@ -25,8 +25,8 @@ type carriage struct {
 
 // carry delivers an outcome that a caller has just settled. carry waits for the
 // delivery, at most for Options.DeliveryWait and until the caller's context
-// ends. The delivery continues after that. carry reports whether the caller
-// learns the end of the delivery.
+// ends. The delivery continues after the caller has left. carry reports whether
+// the caller learns the end of the delivery.
 func (d *deliverer) carry(ctx context.Context, e entry, probe bool) (delivered entry, known bool) {
 	c := &carriage{d: d, calls: context.WithoutCancel(ctx), entry: e, until: fromNano(e.rec.Delivery.Next), probe: probe, ended: make(chan struct{})}
 	wait := d.courier.wait

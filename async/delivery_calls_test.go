@@ -63,7 +63,7 @@ func TestCallsOfADelivery(t *testing.T) {
 			w, m := newMetered(t)
 			p := w.open(w.start(1, async.StartOptions{}))
 			m.want(t, "asking", 0, 0)
-			w.change(func(r *record.Record) { r.CancelRequested = true }) // a heartbeat learns of the request in this way
+			w.change(func(r *record.Record) { r.CancelRequested = true }) // a heartbeat sets the field in this way
 			wantNil(t, answer(t.Context(), w.open(p.ID())))
 			m.want(t, "delivery", 1, 0)
 			wantNil(t, answer(t.Context(), p))

@@ -126,8 +126,8 @@ func (h *health) note(w way, err error, begun, now time.Time) {
 }
 
 // failedBy reports whether a call failed because this hub cannot reach the
-// namespace or may not use it. A call that timed out does not count here,
-// because slow has already counted it.
+// namespace or may not use it. failedBy ignores a call that timed out, because
+// slow has already counted it.
 func failedBy(err error) (why cause, counts bool) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
@@ -294,8 +294,8 @@ func (h *health) refusedSince(namespace string) time.Time {
 	return time.Time{}
 }
 
-// behind reports whether the hub must let other hubs claim first. A hub must do
-// so if a breaker is open that had work recently.
+// behind reports whether the hub must let other hubs claim first. A hub must
+// wait for the others if a breaker is open that had work recently.
 func (h *health) behind(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

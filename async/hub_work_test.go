@@ -85,8 +85,8 @@ func (s *inHand) slowCall() {
 	s.done.Add(1)
 }
 
-// newInHand creates a world with n due entries. Each of them needs the given
-// time of application code, and three run at once.
+// newInHand creates a world with n due entries. Each entry needs the given time
+// of application code, and three run at once.
 func newInHand(t *testing.T, kind string, n int, takes time.Duration) (*world, *inHand) {
 	t.Helper()
 	s := &inHand{Store: store.NewMemory(), takes: takes}

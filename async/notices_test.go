@@ -153,8 +153,8 @@ func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 	}
 }
 
-// The same holds for signals of a round after which another one has begun. The
-// hook gets the reference that was remembered after the signal.
+// Signals of a round after which another one has begun are treated in the same
+// way. The hook gets the reference that was remembered after the signal.
 func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 	for name, mended := range map[string]bool{"it is taken": true, "it fails once more": false} {
 		t.Run(name, func(t *testing.T) {

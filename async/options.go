@@ -97,7 +97,7 @@ type Options struct {
 	BlobLimit int
 
 	// ClaimTime is how long a hub reserves an entry while it calls Temporal. If
-	// the hub dies, another hub takes the entry over after that time. A call to
+	// the hub dies, another hub takes the entry over after ClaimTime. A call to
 	// Temporal ends a second before the claim does. ClaimTime must be at least
 	// 2 s. Defaults to 10 s.
 	ClaimTime time.Duration
@@ -119,7 +119,7 @@ type Options struct {
 
 	// DeliveryWait is how long Complete, Fail, Reject and ReportCanceled wait
 	// for Temporal after the store has the outcome. A negative value means that
-	// the call does not wait. The delivery continues after that time and is
+	// the call does not wait. The delivery continues after DeliveryWait and is
 	// retried. While Temporal cannot be reached, no call waits. DeliveryWait
 	// must be at most 1 min. Defaults to 1 s.
 	DeliveryWait time.Duration

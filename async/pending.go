@@ -16,7 +16,7 @@ type Pending[T any] struct{ Callback }
 // Open returns the activity with this callback ID. Open returns a
 // [*TypeMismatchError] if the activity does not await a T, and ErrNotFound if
 // the ID is unknown. Open also opens an activity that is over: Info reports
-// this, and a repeat of the final outcome returns nil.
+// that the activity is over, and a repeat of the final outcome returns nil.
 func Open[T any](ctx context.Context, h *Hub, id string) (Pending[T], error) {
 	callback, ok := record.ParseCallbackID(id)
 	p, err := open[T](ctx, h, callback, ok)

@@ -92,8 +92,8 @@ func (w *simWorld) pop() {
 
 func (w *simWorld) frame() *simFrame { return w.frames[len(w.frames)-1] }
 
-// edge is the boundary between two steps of a process. Other operations run
-// here, and the process may die here.
+// edge is the boundary between two steps of a process. Other operations run at
+// this boundary, and the process may die at it.
 func (w *simWorld) edge() error {
 	w.align()
 	f := w.frame()

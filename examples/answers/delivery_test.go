@@ -181,8 +181,8 @@ func TestLostReplyToAFailureIsFoundByRun(t *testing.T) {
 	w.wantPending(run, 2)
 }
 
-// The same happens at the end of the activity: the event of the last attempt's
-// start contains the failure of the attempt before.
+// At the end of the activity, the event of the last attempt's start contains
+// the failure of the attempt before.
 func TestLostReplyToAFailureIsFoundInHistory(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

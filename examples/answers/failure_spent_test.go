@@ -51,8 +51,8 @@ func (c *takenThenDown) Complete(ctx context.Context, t completer.Target, o comp
 
 // Temporal accepted a failure, and the store became unreachable before this was
 // recorded. The following attempt also could not start, so Temporal's last
-// failure is a different one. The attempt after that asks again, and the
-// failure does not fail it.
+// failure is a different one. The third attempt asks again, and the failure
+// does not fail it.
 func TestFailureIsSpent(t *testing.T) {
 	s := &downStore{Store: store.NewMemory()}
 	hooks := newTellings()

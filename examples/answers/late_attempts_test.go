@@ -137,7 +137,7 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	}
 	hooks.none(t)
 	close(g.release)
-	q := w.next() // the request of the attempt after that one
+	q := w.next() // the request of a still later attempt
 	if q.ID() == p.ID() {
 		t.Error("the new round has the old callback ID")
 	}

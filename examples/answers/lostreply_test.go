@@ -138,8 +138,8 @@ func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
 	}
 }
 
-// The same holds if the failure is retried: it is the last failure of the
-// pending activity.
+// If the failure is retried, it is the last failure of the pending activity,
+// and Run finds it too.
 func TestLostReplyToALargeFailureIsFoundByRun(t *testing.T) {
 	t.Parallel()
 	t.Run("in a workflow", func(t *testing.T) {

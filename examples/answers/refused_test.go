@@ -18,8 +18,8 @@ import (
 )
 
 // slowly is the shortest delay before the next try after a refusal of the
-// answer itself. After a refusal of the hub there is no such delay, because
-// another hub may deliver.
+// answer itself. After a refusal of the hub, the next try can come sooner,
+// because another hub may deliver.
 const slowly = time.Minute
 
 // refusing is a gateway in front of the server. refusing refuses answers of

@@ -57,7 +57,7 @@ func (b *syncBuffer) String() string {
 const wrappedLog = "wraps the error that Start returns"
 
 // An interceptor that wraps errors fails a waiting activity. Start of the next
-// attempt logs this.
+// attempt logs an error that names the interceptor as the cause.
 func TestWrappedSentinelIsNoticed(t *testing.T) {
 	logs := new(syncBuffer)
 	w := newWorld(t, config{

@@ -37,7 +37,7 @@ func TestResultBetweenTwoStatesIsRetried(t *testing.T) {
 }
 
 // A failure is accepted in backoff, and the activity times out before the next
-// attempt. The failure ended no attempt, and the Over hook reports this.
+// attempt. The failure ended no attempt, and the Over hook is called.
 func TestFailureInBackOffExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
@@ -173,7 +173,7 @@ func TestStandaloneActivityWithAKey(t *testing.T) {
 			}
 			must(t, first.Terminate(w.Context(), client.TerminateActivityOptions{Reason: "a test"}))
 			second := w.StartActivity(o)
-			q := w.next() // the same holds if the first activity's answer was not delivered
+			q := w.next() // Start also sends a request if the first activity's answer was not delivered
 			if (q.ID() == p.ID()) == settled {
 				t.Errorf("the activities have the callback IDs %v and %v, want one, or two after an answer", p, q)
 			}

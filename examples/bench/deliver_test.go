@@ -28,8 +28,8 @@ import (
 
 // server runs the Temporal server as if it had a machine of its own: with half
 // of the processors, and with garbage collections only between the rounds. The
-// server writes the positions of its queues often. By default it does so every
-// 30 s, and until then each task takes longer.
+// server writes the positions of its queues often. By default the server writes
+// them every 30 s, and until then each task takes longer.
 var server = devtest.Shared{Options: devserver.Options{
 	Env: []string{fmt.Sprint("GOMAXPROCS=", max(1, runtime.NumCPU()/2)), "GOGC=off", "GOMEMLIMIT=2GiB"},
 	DynamicConfig: map[string]any{

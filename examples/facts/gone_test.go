@@ -37,7 +37,7 @@ func TestDeletedWorkflow(t *testing.T) {
 	}
 }
 
-// The same holds for a standalone activity.
+// Calls about a deleted standalone activity also get NotFound.
 func TestDeletedActivity(t *testing.T) {
 	t.Parallel()
 	for name, answered := range map[string]bool{"while it waits": false, "after its end": true} {

@@ -8,7 +8,7 @@ import (
 
 // The test completes with the wrong struct: CompleteActivity returns nil; the
 // workflow reads a zero value (Approved:false) as the answer. A nil pointer as
-// the result has the same effect.
+// the result also makes the workflow read a zero value.
 func TestWrongStructIsZero(t *testing.T) {
 	t.Parallel()
 	type weather struct{ Celsius float64 }

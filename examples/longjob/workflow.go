@@ -63,7 +63,7 @@ func (a *Activities) RunJob(ctx context.Context, name string) (Result, error) {
 		attempt := activity.GetInfo(ctx).Attempt
 		if id := p.Reference(); id != "" {
 			// An earlier attempt has started the job, and the job still runs.
-			// (StartOptions.Once would have the same effect.)
+			// (StartOptions.Once would also prevent a second job.)
 			a.say("%s, attempt %d: %s runs already", name, attempt, id)
 			return nil
 		}

@@ -26,7 +26,7 @@ func TestBoard(t *testing.T) {
 	board := newBoard(t)
 	seen := chromium.Examiner()
 
-	// Ada corrects a payment, with the mouse. Her first answer is misspelt.
+	// Ada corrects a payment, with the mouse. Ada's first answer is misspelt.
 	ada := chromium.Open(browser.Window{Width: 1200, Height: 900, NoScript: true})
 	ada.Go(board)
 	ada.Await("Temporal refuses the outcome")

@@ -13,8 +13,8 @@ import (
 )
 
 // newMetrics returns the observer of all hubs of the process, and the page that
-// Prometheus scrapes. Metrics contain no IDs, so the page has no sign-in here.
-// In production, keep the page off the public address.
+// Prometheus scrapes. Metrics contain no IDs, so the page of this example has
+// no sign-in. In production, keep the page off the public address.
 func newMetrics() (async.Observer, http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry))

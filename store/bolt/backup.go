@@ -16,8 +16,8 @@ import (
 //
 // Other calls may run during a Backup. While Backup writes, the store's file
 // may grow instead of reusing pages. A write that makes the file outgrow its
-// memory map waits for Backup, and so do all calls after it. Therefore write to
-// a fast disk, and copy from there.
+// memory map waits for Backup, and so do all calls after it. Therefore back up
+// to a fast disk, and copy the backup from that disk.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	return store.Wrap("backup", backend, "", s.backup(ctx, path))
 }

@@ -34,9 +34,9 @@ import (
 // hold all connections, such calls wait for each other forever.
 //
 // Under read committed, the default of PostgreSQL, a conflict shows the changes
-// that other transactions have committed, and the hub continues from there.
-// Under repeatable read and serializable, a conflict is PostgreSQL's error
-// 40001, which ends the transaction; run the transaction again.
+// that other transactions have committed. The hub then continues with these
+// changes. Under repeatable read and serializable, a conflict is PostgreSQL's
+// error 40001, which ends the transaction; run the transaction again.
 //
 // Claim of the returned store returns ErrInvalid: hubs claim through the store
 // itself. Close of the returned store ends neither the transaction nor the store.

@@ -31,13 +31,13 @@
 // # Durability
 //
 // The durability of an acknowledged Put depends on the persistence of the
-// server and on [Options.Ack]. [Store.Durability] describes the latter. With
-// appendfsync always, an acknowledged Put survives a loss of power. With
-// everysec, Redis's default, up to about two seconds of writes may be lost.
-// Without an append-only file, all writes since the last snapshot may be lost.
-// A failover loses the writes that the replica had not received. Set
-// [Ack.Replicas] to make each write wait for replicas. docs/operations.md has a
-// table.
+// server and on [Options.Ack]. [Store.Durability] describes the effect of
+// [Options.Ack]. With appendfsync always, an acknowledged Put survives a loss
+// of power. With everysec, Redis's default, up to about two seconds of writes
+// may be lost. Without an append-only file, all writes since the last snapshot
+// may be lost. A failover loses the writes that the replica had not received.
+// Set [Ack.Replicas] to make each write wait for replicas. docs/operations.md
+// has a table.
 //
 // # Caveats
 //

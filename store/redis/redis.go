@@ -65,7 +65,8 @@ type Ack struct {
 	// AOF makes a write wait until the append-only file of the master is on
 	// disk, whatever appendfsync is. AOF needs appendonly yes and the command
 	// WAITAOF, which every Valkey has, and Redis since 7.2. On an older server,
-	// Open returns ErrConfig; set appendfsync always there. Defaults to false.
+	// Open returns ErrConfig; set appendfsync always on such a server. Defaults
+	// to false.
 	AOF bool
 
 	// Timeout is the time to wait, in whole milliseconds. Timeout must be

@@ -181,8 +181,8 @@ func (c *checker) wantListed(listed map[string]store.Entry, entries []store.Entr
 }
 
 // listWritesInTheLoop inserts, replaces, claims and deletes within the loop. If
-// a store holds a lock or a read transaction there, it hangs. If a store pages
-// by position, it loses entries.
+// a store holds a lock or a read transaction during the loop, it hangs. If a
+// store pages by position, it loses entries.
 func listWritesInTheLoop(c *checker) {
 	s := c.open()
 	stay := numbered("stay-", 1000, func(int) time.Time { return never })

@@ -57,7 +57,7 @@ var verbs = map[string]verb{
 }
 
 // useful reports whether an action would change an entry. The entry's page
-// offers only such actions.
+// offers only actions that would change the entry.
 func (v verb) useful(i async.Info) bool {
 	switch v.action {
 	case Retry:

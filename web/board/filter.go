@@ -19,8 +19,8 @@ import (
 const (
 	// lookFor is the maximum time that a page spends in the store. maxLook is
 	// the maximum number of entries that it reads. A page makes no further call
-	// if one like its slowest would end later. If the page is not full by then, it
-	// has a link that continues.
+	// if a call as long as the slowest one would end too late. If the page is not
+	// full by then, it has a link that continues.
 	lookFor = 120 * time.Millisecond
 	maxLook = 10_000
 

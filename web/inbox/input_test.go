@@ -165,8 +165,8 @@ func TestVotes(t *testing.T) {
 }
 
 // TestVoteAfterCancellation: Temporal accepts an answer after a request for
-// cancellation. The inbox therefore accepts such an answer too, and the page
-// says that the answer is no longer wanted.
+// cancellation. The inbox therefore accepts an answer after a request for
+// cancellation too, and the page says that the answer is no longer wanted.
 func TestVoteAfterCancellation(t *testing.T) {
 	for _, way := range ways {
 		r := newRig(t)

@@ -201,7 +201,7 @@ const (
 // this attempt directly follows that attempt, Temporal's last failure is the
 // failure of that attempt. If other attempts lie between, or if a reset
 // renumbered them, the last failure proves nothing. The failure is then spent:
-// its purpose was another attempt that asks, and this attempt does so. A
+// its purpose was another attempt that asks, and this attempt asks. A
 // non-retryable failure was not accepted, because no attempt follows one that
 // was.
 func fateOf(r, now *record.Record, word *Word) fate {

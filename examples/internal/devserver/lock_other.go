@@ -4,7 +4,7 @@ package devserver
 
 import "context"
 
-// lock does nothing here. Processes that build at the same time do so
+// lock does nothing here. Processes that build at the same time build
 // independently, and the program of the last one stays.
 func lock(context.Context, string) (unlock func(), err error) {
 	return func() {}, nil
