@@ -253,7 +253,7 @@ func TestBeatNotFound(t *testing.T) {
 }
 
 // A hub does not use a token that a reset has given to another attempt. Before
-// the first beat, it checks which attempt runs.
+// the first beat, the hub checks which attempt runs.
 func TestNoFirstBeatForAnotherAttempt(t *testing.T) {
 	for name, describe := range map[string]func(*completer.Status){
 		"the next runs": func(s *completer.Status) { s.Started = s.Started.Add(time.Second) },

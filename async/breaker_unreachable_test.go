@@ -104,7 +104,7 @@ func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 		runHub(t, w.hub)
 		pass(5 * time.Minute)
 		// takes returns how long the hub takes for this number of answers of
-		// another namespace. The hub claims two of them at a time.
+		// another namespace. The hub claims two of the answers at a time.
 		started := 0
 		takes := func(n int) time.Duration {
 			before := len(w.completer.Completed())

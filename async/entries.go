@@ -31,7 +31,7 @@ func (s *entries) load(ctx context.Context, id string) (entry, error) {
 }
 
 // errConflict means that another process has written the entry. The caller must
-// read it and decide again.
+// read the entry and decide again.
 var errConflict = errors.New("async: the entry changed meanwhile")
 
 // save writes an entry with its record's due time, if no other process has

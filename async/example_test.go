@@ -159,7 +159,7 @@ func ExampleCallback_Remember() {
 	render := func(ctx context.Context, film string) error {
 		_, err := async.Start(ctx, office.hub, async.StartOptions{}, func(ctx context.Context, p async.Pending[async.None]) error {
 			if p.Reference() != "" {
-				return nil // an earlier attempt has submitted it
+				return nil // an earlier attempt has submitted the job
 			}
 			submitted++
 			return p.Remember(ctx, fmt.Sprint("job-", submitted))
@@ -202,7 +202,7 @@ func ExampleHub_List() {
 }
 
 // An interceptor that wraps every error would end the wait. If Interceptor is
-// the first one, it prevents that.
+// the first interceptor, the activity keeps waiting.
 func ExampleInterceptor() {
 	office := newOffice(async.Options{})
 	wrap := &wrapping{wrap: func(err error) error { return fmt.Errorf("activity failed: %w", err) }}

@@ -250,7 +250,7 @@ func TestWhichHeartbeatDetailsAreSent(t *testing.T) {
 			name: "no unsent ones of an earlier attempt before a failure, but the function's newer ones",
 			history: func(d *detailsWorld) {
 				d.attempt(1, nil)
-				d.heartbeat("10%") // no running hub sends it
+				d.heartbeat("10%") // no running hub sends the details
 				d.attempt(2, d.recorded("by the function"))
 				wantNil(d.t, d.p.Fail(d.t.Context(), errors.New("no")))
 				d.w.wantSent(1)

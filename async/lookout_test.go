@@ -13,7 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestNoObserverCostsNothing: a hub without an observer allocates nothing for it.
+// TestNoObserverCostsNothing: a hub without an observer allocates nothing for
+// observation.
 func TestNoObserverCostsNothing(t *testing.T) {
 	h, err := New(Options{Store: store.NewMemory(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

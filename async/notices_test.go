@@ -226,7 +226,7 @@ func TestSignalIsTakenWhileSomethingIsRemembered(t *testing.T) {
 }
 
 // A hook failed and waits for its backoff. Other writes to the entry do not
-// call it earlier.
+// call the hook earlier.
 func TestWritesHaveNoHookCalledBeforeItsTime(t *testing.T) {
 	const long = 10 * time.Minute
 	for name, during := range map[string]func(t *testing.T, w *world, s *server){

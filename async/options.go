@@ -23,12 +23,12 @@ const callMargin = time.Second
 
 // Options configures a [Hub].
 type Options struct {
-	// Store persists the entries. The hub does not close it. Required.
+	// Store persists the entries. The hub does not close its Store. Required.
 	Store store.Store
 
 	// Completer reports to Temporal; see [completer.New]. A hub without a
 	// Completer only settles outcomes. Another hub on the same store delivers
-	// them. Defaults to none.
+	// the outcomes. Defaults to none.
 	Completer completer.Completer
 
 	// DataConverter encodes results and details. DataConverter must be the

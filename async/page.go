@@ -46,7 +46,7 @@ type Page struct {
 // The store must implement store.Pager. The in-memory store, bolt and
 // PostgreSQL do; Redis does if the store was created with Options.Pages. With
 // another store, Page reads all entries through List if there are at most
-// Query.Look of them. Otherwise it returns an error that wraps
+// Query.Look of them. With more entries, Page returns an error that wraps
 // errors.ErrUnsupported. Page returns ErrInvalidArgument for a query that is
 // out of range.
 func (h *Hub) Page(ctx context.Context, q Query) (Page, error) {

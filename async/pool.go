@@ -303,7 +303,7 @@ func (p *pool) following(e entry, next following, until time.Time) func() {
 
 // renewed returns until when this hub has claimed an entry. Under Work, tasks
 // wait without a limit, and another hub may also have the entry by now. The
-// entry's version protects it from this hub's writes.
+// entry's version protects the entry from stale writes of this hub.
 func (p *pool) renewed(until time.Time) time.Time {
 	if p.patient {
 		return time.Now().Add(p.runner.claimTime)

@@ -66,7 +66,7 @@ func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Store = s })
 		stop := runHub(t, w.hub)
 		synctest.Wait()
-		const n = 300 // 64 of them are being written
+		const n = 300 // 64 of the deliveries are being written
 		queueFinished(t, w, n)
 		began := time.Now()
 		stop()
@@ -99,7 +99,7 @@ func TestOneRunEndsBeforeTheOtherHasWrittenAll(t *testing.T) {
 		w := newWorld(t, func(o *async.Options) { o.Store = s })
 		first, second := runHub(t, w.hub), runHub(t, w.hub)
 		synctest.Wait()
-		queueFinished(t, w, 300) // each Run has taken 64 of them
+		queueFinished(t, w, 300) // each Run has taken 64 of the deliveries
 		began := time.Now()
 		first()
 		if took := time.Since(began); took > 5*time.Second {

@@ -132,8 +132,8 @@ func TestDeliveriesAreWrittenDownSomeAtATime(t *testing.T) {
 	})
 }
 
-// More deliveries wait than are written at a time: Run drains them before it
-// ends.
+// More deliveries wait than are written at a time: Run drains the waiting
+// deliveries before it ends.
 func TestRunDrainsWhatIsToBeWrittenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newLateEnd(t)

@@ -20,7 +20,7 @@ const refreshWait = 500 * time.Millisecond
 // reaches Temporal. Info then has the signals that are in force, such as
 // CancelRequested, and the state of an activity that has ended without an
 // outcome is Closed. Refresh waits for Temporal for at most half a second.
-// Without Temporal's answer it returns the state in the store.
+// Without Temporal's answer, Refresh returns the state in the store.
 //
 // Errors: Refresh returns ErrSuperseded if the callback's round is over,
 // ErrNotFound, and errors of the store.

@@ -78,7 +78,7 @@ func (c *punctual) Describe(ctx context.Context, t completer.Target, _ string) (
 
 func (*punctual) Complete(context.Context, completer.Target, completer.Outcome) error { return nil }
 
-// TestScale heartbeats for many activities with two hubs. One of them dies
+// TestScale heartbeats for many activities with two hubs. One of the hubs dies
 // half-way, while it holds claims. There are 5,000 activities, or 100,000 with
 // LATCHKEY_SOAK.
 func TestScale(t *testing.T) {

@@ -201,7 +201,7 @@ func (w *simWorld) opAnswerKey() {
 }
 
 // dropped reports whether an outcome with this content ended without delivery.
-// The memory of its round ended with it.
+// The memory of its round ended with the outcome.
 func (w *simWorld) dropped(entry, says string) bool {
 	for _, m := range w.marks {
 		if m.entry == entry && m.says == says && w.round(m.callback).over {

@@ -48,7 +48,7 @@ func TestAnyCallHasRunRest(t *testing.T) {
 				runHub(t, w.hub)
 				pass(10 * time.Second)
 				wantNil(t, c.call(t.Context(), w, p))
-				pass(200 * time.Millisecond) // code that waited for a poll knows it now
+				pass(200 * time.Millisecond) // code that waited for a poll knows now that the hub pauses
 				before := claims.claims.Load()
 				pass(700 * time.Millisecond)
 				if n := claims.claims.Load() - before; (n == 0) != c.rests {

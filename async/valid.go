@@ -12,7 +12,8 @@ import (
 // checkRecord returns store.ErrCorrupt, with the reason, for a record that this
 // release could not have written. The rules rely on these checks. checkRecord
 // accepts values that a newer release may have added, such as an unknown state
-// or kind of outcome. The code that meets them leaves the entry unchanged.
+// or kind of outcome. The code that meets such values leaves the entry
+// unchanged.
 func checkRecord(r *record.Record) error {
 	if r.State != record.NoState && !lifecycle.Known(r.State) {
 		return nil

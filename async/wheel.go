@@ -6,9 +6,9 @@ import (
 )
 
 // wheel makes Run poll in time for entries that this process makes due before
-// the next poll. Without it, short heartbeat timeouts could not be kept. For
-// each of the next 64 spans, the wheel records whether an entry is due in it,
-// and not which one.
+// the next poll. Without the wheel, short heartbeat timeouts could not be kept.
+// For each of the next 64 spans, the wheel records whether an entry is due in
+// it, and not which one.
 type wheel struct {
 	span   time.Duration
 	spans  atomic.Uint64 // one bit for each span, by its number modulo 64

@@ -25,8 +25,9 @@ var private = map[string]string{
 	`so many`:                   "the number",
 }
 
-// puzzling are phrases that have confused readers of comments, with what to write
-// instead. No comment may contain them, in tests and examples either.
+// puzzling are phrases that have confused readers of comments, with what to
+// write instead. No comment may contain these phrases, not even in tests and
+// examples.
 var puzzling = map[string]string{
 	`what (came|comes|became|becomes) of`: "name the result: what happened to the answer, the result of the call",
 	`for ever`:                            "forever, or without a limit",

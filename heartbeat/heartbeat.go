@@ -63,7 +63,7 @@ type Beat struct {
 var ErrDead = errors.New("heartbeat: the external job is dead")
 
 // JobDead is the type of the application failure for ErrDead. Retry policies
-// and workflows can test for it.
+// and workflows can test for JobDead.
 const JobDead = "JobDead"
 
 // Pump decides when a waiting activity heartbeats, and with which details. The

@@ -144,7 +144,7 @@ func TestRelayedIsSentEarly(t *testing.T) {
 			}
 		}
 	}
-	// The regular beat is not postponed by it.
+	// Callback.Heartbeat does not postpone the regular beat.
 	for _, name := range []string{"KeepAlive", "Probe"} {
 		a := number(1, time.Minute)
 		regular := pumps[name].Next(a, last)

@@ -335,7 +335,7 @@ func (s *Sealed) Census(ctx context.Context) (map[string]int, error) {
 // Reseal seals all entries of other keys with the active key, and returns their
 // number. Other calls may run at the same time, in all processes. Reseal skips
 // entries that it cannot open, and returns the first of their errors. After an
-// error or an interruption, call it again.
+// error or an interruption, call Reseal again.
 //
 // If a hub works on an entry that Reseal writes, the hub gets a conflict and reads
 // the entry again, as after any other write.

@@ -18,8 +18,8 @@ import (
 // call unknown; retry with the same arguments.
 type Completer interface {
 	// Complete ends the target with the outcome. Nil means that Temporal has
-	// accepted it. ErrOver means that the attempt or the activity is over or
-	// unknown; the error does not say how it ended.
+	// accepted the outcome. ErrOver means that the attempt or the activity is
+	// over or unknown; the error does not say how it ended.
 	//
 	// Before a caller completes by ID, it must have called Describe: Temporal
 	// cannot distinguish an activity from a later one with the same ID in the

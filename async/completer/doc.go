@@ -23,7 +23,8 @@
 //
 // A library that takes a client.Client must take its client.Options too,
 // because the SDK's client reveals neither its namespace nor its converters.
-// Two fields matter if the application sets them: Namespace, and the converters
-// (DataConverter and FailureConverter). The client must be the SDK's own
-// client. New derives another client from it, and refuses a wrapper.
+// Two fields of the options matter if the application sets them: Namespace, and
+// the converters (DataConverter and FailureConverter). The client must be the
+// SDK's own client. New derives another client from the given one, and refuses
+// a wrapper.
 package completer

@@ -41,7 +41,7 @@ type sinceKey struct{}
 // SharedSince returns a context that allows Describe to share the answer to an
 // earlier question, if that question was sent at t or later. A hub that checks
 // many activities of one run thus makes few calls. Completers of other packages
-// may ignore it.
+// may ignore the context.
 func SharedSince(ctx context.Context, t time.Time) context.Context {
 	return context.WithValue(ctx, sinceKey{}, t)
 }

@@ -165,7 +165,7 @@ func causedBy(f *failurepb.Failure) *failurepb.Failure {
 }
 
 // scheduledEvent is the event that scheduled the activity. The events below
-// refer to it by its ID.
+// refer to the scheduled event by its ID.
 func scheduledEvent(id int64, activityID string, at time.Time) *historypb.HistoryEvent {
 	return &historypb.HistoryEvent{
 		EventId: id, EventTime: timestamppb.New(at), EventType: enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,

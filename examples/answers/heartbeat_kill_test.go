@@ -205,7 +205,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	for dies.heard() != "holding" {
 	}
 	for _, p := range all {
-		must(t, p.Heartbeat(w.Context(), "half")) // all of them are due at once
+		must(t, p.Heartbeat(w.Context(), "half")) // all activities are due at once
 	}
 	for held := map[string]bool{}; len(held) < activities; {
 		if id, is := strings.CutPrefix(dies.heard(), "held "); is {

@@ -48,8 +48,8 @@ func TestOpenKey(t *testing.T) {
 	wantErr(t, byID.Complete(w.Context(), Decision{}), async.ErrSettled)
 }
 
-// The answer arrives before its activity. Start delivers it and does not run
-// the function.
+// The answer arrives before its activity. Start delivers the answer and does
+// not run the function.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]client.Options{"plain": {}, "bound to the activity by a codec": sealing()} {

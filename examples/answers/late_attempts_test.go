@@ -104,10 +104,10 @@ func TestStartAgainWhenClosed(t *testing.T) {
 	}
 }
 
-// A reset in backoff makes the token of the first attempt valid again, for the next
-// attempt. An accepted failure of the first attempt has that token. Run does not
-// use it. The next attempt's Start asks again, because the server does not show
-// whether it has accepted the failure.
+// A reset in backoff makes the token of the first attempt valid again, for the
+// next attempt. An accepted failure of the first attempt has that token. Run
+// does not use the token of that failure. The next attempt's Start asks again,
+// because the server does not show whether it has accepted the failure.
 func TestRevivedTokenIsNotUsed(t *testing.T) {
 	hooks := newTellings()
 	g := newGate()

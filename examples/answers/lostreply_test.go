@@ -105,7 +105,7 @@ func retries(attempts int32) *temporal.RetryPolicy {
 }
 
 // A failure ends the activity, and the reply is lost: Run finds that this
-// failure ended it.
+// failure ended the activity.
 func TestLostReplyToALastFailureIsFoundByRun(t *testing.T) {
 	t.Parallel()
 	for name, c := range ends {
@@ -211,7 +211,8 @@ func TestLostReplyIsFoundPagesBack(t *testing.T) {
 	}
 }
 
-// The cancellation is accepted and its reply is lost. Run finds it in history.
+// The cancellation is accepted and its reply is lost. Run finds the
+// cancellation in history.
 func TestLostReplyToACancellation(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

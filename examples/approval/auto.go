@@ -14,7 +14,7 @@ import (
 
 // step is one answer in the story of -auto.
 type step struct {
-	who    string // a name; the ID is derived from it
+	who    string // a name; the ID is derived from the name
 	does   string // the text of the story for this step
 	link   bool   // the person uses the link of the mail, without sign-in
 	amount string // of the expense

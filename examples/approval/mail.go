@@ -29,7 +29,7 @@ func (m *Mails) Send(mail Mail) {
 }
 
 // OnPost is inbox.Options.OnPost. For a person, the link answers without
-// sign-in. For a group, it leads to a sign-in.
+// sign-in. For a group, the link leads to a sign-in.
 func (m *Mails) OnPost(_ context.Context, who string, r inbox.Request, link string) error {
 	m.Send(Mail{To: who, Subject: r.Title, Link: link})
 	return nil

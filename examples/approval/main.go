@@ -4,10 +4,10 @@
 //	go -C examples run ./approval -auto    # answers by itself and prints what happens
 //
 // A manager decides on an expense. Above €1,000, two people of finance decide.
-// The person who filed it never decides. The program starts a worker, a web
-// site and a Temporal server, or uses a running server: see the flag -server.
-// The program keeps its data in files. You can end it in any way and start it
-// again; the same expenses then wait under the same links.
+// The person who filed an expense never decides. The program starts a worker, a
+// web site and a Temporal server, or uses a running server: see the flag
+// -server. The program keeps its data in files. You can end it in any way and
+// start it again; the same expenses then wait under the same links.
 //
 // Read next: workflow.go has the activity that waits for people, rules.go
 // decides who decides, and serve.go connects the parts.

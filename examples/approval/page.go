@@ -17,7 +17,7 @@ import (
 var files embed.FS
 
 var (
-	header = template.Must(template.ParseFS(files, "header.html")) // the inbox uses it too
+	header = template.Must(template.ParseFS(files, "header.html")) // the inbox uses the header too
 	pages  = template.Must(template.ParseFS(files, "header.html", "pages.html"))
 )
 

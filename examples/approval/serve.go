@@ -26,7 +26,7 @@ import (
 )
 
 // serve starts all parts, and ends them in the opposite order. serve returns
-// when the context ends. With -auto, it returns when the story has ended.
+// when the context ends. With -auto, serve returns when the story has ended.
 func serve(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
 	closing := func(what string, end func() error) {
 		if e := end(); e != nil {

@@ -157,7 +157,8 @@ func (w *beats) measure(b *testing.B) {
 	b.ReportMetric(median(rates), "rate/s")
 }
 
-// bare sends beats with the SDK. Before each call it calls the given function.
+// bare sends beats with the SDK. Before each call, bare calls the given
+// function.
 func (w *beats) bare(b *testing.B, before func(ctx context.Context) error) time.Duration {
 	b.Helper()
 	var failed atomic.Pointer[error]

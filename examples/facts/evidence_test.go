@@ -47,7 +47,7 @@ func TestIdentityInHistory(t *testing.T) {
 		Namespace: r.Namespace, TaskToken: info.TaskToken, Identity: ours,
 	})
 	wantNil(t, "cancellation", err)
-	_ = run.Get(r.Context(), nil) // the workflow is cancelled by it
+	_ = run.Get(r.Context(), nil) // the cancellation of the activity cancels the workflow
 	if got := r.Event(run, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED).GetActivityTaskCanceledEventAttributes().GetIdentity(); got != ours {
 		t.Errorf("cancelled by %q, want %q", got, ours)
 	}

@@ -42,7 +42,7 @@ type outside struct {
 // question is the state of one question.
 type question struct {
 	id      string
-	times   int           // how often it was asked
+	times   int           // how often the question was asked
 	answer  Answer        // the answer, which is the same in each delivery
 	sent    int           // tries
 	waited  time.Duration // the time until the answer was accepted

@@ -42,7 +42,7 @@ func TestScrapes(t *testing.T) {
 type meter struct {
 	t       *testing.T
 	entries int
-	idle    time.Duration // how long it measures without scrapes
+	idle    time.Duration // how long the meter measures without scrapes
 	scrapes int           // at least, until the page has the number of entries
 	every   time.Duration
 }

@@ -20,7 +20,7 @@ func (w *world) work() (end func() int64) {
 	h := w.newHub(w.store, nowhere{})
 	var all sync.WaitGroup
 	var answers atomic.Int64
-	all.Go(func() { _ = h.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = h.Run(ctx) }) // Run ends with its context
 	for range workers {
 		all.Go(func() {
 			for ctx.Err() == nil {

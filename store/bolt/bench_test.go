@@ -182,9 +182,10 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// fill creates a store of n entries. One of them is due every millisecond from
-// at(0) on. Entries are due in the order of their IDs, as activities of one
-// kind are, or in random order, which is the worst case for a tree.
+// fill creates a store of n entries. One of the entries is due every
+// millisecond from at(0) on. Entries are due in the order of their IDs, as
+// activities of one kind are, or in random order, which is the worst case for a
+// tree.
 func fill(b *testing.B, n int, scattered bool) string {
 	s := benchStore(b, Options{NoSyncForTests: true})
 	order := mathrand.New(mathrand.NewPCG(1, 2)).Perm(n)

@@ -17,7 +17,8 @@ import (
 
 func init() { childKinds["full"] = fullChild }
 
-// TestFullDisk fills a file system of a megabyte. Only root can mount it.
+// TestFullDisk fills a file system of a megabyte. Only root can mount such a
+// file system.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

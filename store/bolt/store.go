@@ -39,7 +39,7 @@ type Store struct {
 	file *os.File // the database's own file, used to check pages
 	bell wake.Bell
 
-	// update is db.Update; tests replace it.
+	// update is db.Update; tests replace the function.
 	update func(func(*bbolt.Tx) error) error
 
 	shut sync.Once

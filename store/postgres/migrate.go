@@ -70,9 +70,9 @@ func (n names) step(version int) string {
 // Migrate creates or upgrades the store's tables in one transaction. Migrate
 // changes nothing if the tables already belong to this release. If the schema
 // in Options.Schema does not exist, Migrate creates it. The role needs CREATE
-// on the schema. To create the schema, it needs CREATE on the database. Several
-// processes may call Migrate at the same time. Migrate returns ErrSchema for
-// tables of a newer release.
+// on the schema. To create the schema, the role needs CREATE on the database.
+// Several processes may call Migrate at the same time. Migrate returns
+// ErrSchema for tables of a newer release.
 func Migrate(ctx context.Context, o Options) error {
 	if err := o.validate(); err != nil {
 		return openError(err)

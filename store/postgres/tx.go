@@ -19,9 +19,9 @@ import (
 // an answer in one transaction.
 //
 // ErrExists, ErrConflict and ErrNotFound leave the transaction usable, because
-// no statement has failed. ErrInvalid and ErrClosed also leave it usable. After
-// any other error, roll back. A context that ends within a call ends the
-// transaction too.
+// no statement has failed. ErrInvalid and ErrClosed also leave the transaction
+// usable. After any other error, roll back. A context that ends within a call
+// ends the transaction too.
 //
 // An entry that was written stays locked until the transaction ends, and other
 // writers of the entry wait. Therefore keep transactions short. If a

@@ -51,7 +51,7 @@ func TestWaitForReplicas(t *testing.T) {
 	}
 
 	// The timeout passes soon. The test that lets the replica run never reaches
-	// it.
+	// the timeout.
 	s = openStore(t, p.primary.client(t), redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: 10 * time.Millisecond}})
 	resume := p.pause(t)
 	_, err := s.Put(ctx, store.Entry{ID: "b", Due: at(1)})

@@ -59,8 +59,8 @@ type Vote struct {
 }
 
 // Decided is an optional interface of result types that record who decided.
-// Usually the pointer type implements it. SetDecided is called with the last
-// answer of each person, in the order of the journal, before the result is
+// Usually the pointer type implements Decided. SetDecided is called with the
+// last answer of each person, in the order of the journal, before the result is
 // accepted. The workflow and Temporal's history thus have the names. The fields
 // that SetDecided sets are not part of forms, and an answer that contains them
 // is refused. The JSON tags of the fields that SetDecided sets must have

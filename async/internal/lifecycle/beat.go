@@ -121,7 +121,7 @@ func (p Policy) Beaten(r *record.Record, before []byte, b Beat) NextBeat {
 }
 
 // BeatAgain schedules another try for a beat that was not sent, with backoff.
-// The try is early enough for one more after it.
+// The try is early enough for one more try after it.
 func BeatAgain(r *record.Record, now time.Time, jitter func(time.Duration) time.Duration) {
 	r.BeatTries++
 	r.NextBeat = now.Add(jitter(BeatRetry(r))).UnixNano()

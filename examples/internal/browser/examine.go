@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Examiner examines pages. LATCHKEY_SCREENSHOTS names a directory for pictures of
-// them. LATCHKEY_AXE names the file axe.min.js of axe-core, which then examines each
-// page too.
+// Examiner examines pages. LATCHKEY_SCREENSHOTS names a directory for pictures
+// of the pages. LATCHKEY_AXE names the file axe.min.js of axe-core, which then
+// examines each page too.
 type Examiner struct {
 	t         testing.TB
 	directory string

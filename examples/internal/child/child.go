@@ -51,7 +51,7 @@ type Process struct {
 // grace is the time in which a child must stop.
 const grace = 10 * time.Second
 
-// Start starts the process. The caller must end it with Kill or Stop.
+// Start starts the process. The caller must end the process with Kill or Stop.
 func Start(o Options) (*Process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *Process) Kill() {
 }
 
 // Stop asks the process to end, and kills it if it does not. After Kill, or
-// another Stop, it does nothing.
+// another Stop, Stop does nothing.
 func (p *Process) Stop() {
 	p.wanted.Store(true)
 	_ = p.stdin.Close() // fails only if the process has already ended

@@ -58,7 +58,7 @@ func build(ctx context.Context, log io.Writer) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if used(program) { // another process has built it
+	if used(program) { // another process has built the program
 		return program, nil
 	}
 	fresh := filepath.Join(dir, fmt.Sprintf("fresh-%d", os.Getpid()))

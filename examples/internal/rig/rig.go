@@ -27,8 +27,8 @@ const Activity = "Await"
 
 // Options configures a Rig.
 type Options struct {
-	// Client is connected to the server. Required. The test that created Client
-	// closes it.
+	// Client is connected to the server. Required. The test that created a
+	// Client closes it.
 	Client client.Client
 
 	// Namespace is the namespace with which Client was dialled. Defaults to
