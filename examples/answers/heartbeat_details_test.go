@@ -249,10 +249,13 @@ func TestDetailsOutliveATimeout(t *testing.T) {
 func TestDetailsOverTheLimitAreRefused(t *testing.T) {
 	finds, during := resuming("")
 	w := newWorld(t, config{during: during})
-	run := w.Start(awaitDecision, again(time.Minute)) // large details take time while other tests run
+	run := w.Start(awaitDecision, again(5*time.Minute)) // large details take time while other tests run
 	p := w.next()
 	wantFound(t, finds, found{attempt: 1})
-	runHub(t, w.another(beatingHub(nil)))
+	runHub(t, w.another(func(o *async.Options) {
+		beatingHub(nil)(o)
+		o.ClaimTime = time.Minute // and so do calls with them
+	}))
 	must(t, p.Heartbeat(w.Context(), "half"))
 	err := p.Heartbeat(w.Context(), strings.Repeat("x", 2<<20))
 	wantErr(t, err, async.ErrTooLarge)
