@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/async/internal/record"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -100,4 +101,37 @@ func TestConflictByKeyIsTriedAgain(t *testing.T) {
 	wantNil(t, p.Complete(t.Context(), Decision{}))
 	w.wantSent(1)
 	w.wantState(async.Closed)
+}
+
+// The reply to an accepted write is lost, and the round ends without the outcome.
+// The call then settles the next round of its key, with another mark: a mark
+// distinguishes an outcome from an equal one.
+func TestCallByKeyAfterItsRoundWasDropped(t *testing.T) {
+	f := &faulty{Store: store.NewMemory()}
+	w := newWorld(t, func(o *async.Options) { o.Store = f })
+	w.describes(completer.Status{End: completer.EndOther})
+	hub, err := async.New(async.Options{Store: f.Store, Completer: w.completer})
+	wantNil(t, err)
+	other := &world{t: t, store: f.Store, completer: w.completer, hub: hub}
+	other.mustKeyed(run("w", 0))
+	p := w.openKey(async.KeyOptions{Namespace: "default"})
+	var marks []string
+	f.put = func(ctx context.Context, e store.Entry) (uint64, error) {
+		r, err := async.DecodeRecord(e)
+		wantNil(t, err)
+		version, err := f.Store.Put(ctx, e)
+		if r.State != record.Settled {
+			return version, err
+		}
+		if marks = append(marks, r.Outcome.Mark); len(marks) == 1 {
+			other.mustKeyed(run("w", 1))
+			return 0, store.ErrConflict
+		}
+		return version, err
+	}
+	wantNil(t, p.Complete(t.Context(), Decision{}))
+	w.wantSent(1)
+	if len(marks) != 2 || marks[0] == marks[1] {
+		t.Errorf("the outcomes of two rounds have the marks %q, want two different marks", marks)
+	}
 }

@@ -23,10 +23,11 @@ type settlement struct {
 	d           *deliverer
 	to          handle
 	offer       offer
-	mark        string
 	idempotency string
 	note        callNote
 
+	mark    string // of the outcome in the round of secret: an outcome that was dropped with an earlier round has another mark
+	secret  []byte
 	tried   [][]byte                               // fingerprints of earlier tries: by business key, each round has its own
 	payload []byte                                 // the outcome, encoded
 	in      converter.ActivitySerializationContext // the context for which payload was encoded
@@ -56,7 +57,7 @@ func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *obser
 	if err != nil {
 		return err
 	}
-	s := settlement{d: d, to: to, offer: o, mark: newMark(o.kind), idempotency: idempotency, note: note, seen: seen}
+	s := settlement{d: d, to: to, offer: o, idempotency: idempotency, note: note, seen: seen}
 	for tries := range maxConflicts {
 		if err := s.try(ctx, tries); !errors.Is(err, errConflict) {
 			return err
@@ -79,6 +80,9 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 			latestOf(ctx).left(e)
 		}
 		return err
+	}
+	if s.mark == "" || !bytes.Equal(s.secret, e.rec.Secret) {
+		s.mark, s.secret, s.payload = newMark(s.offer.kind), e.rec.Secret, nil
 	}
 	if s.offer.kind == record.Cancellation {
 		if e, err = s.d.cancelRequested(ctx, e); err != nil {
