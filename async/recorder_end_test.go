@@ -59,7 +59,8 @@ func queueFinished(t *testing.T, w *world, n int) {
 }
 
 // A store that hangs delays the end of Run by at most a claim time, however
-// many records are left. Hubs find out about the rest when the claims expire.
+// many deliveries Run has still to record. Other hubs find out about those
+// deliveries when the claims expire.
 func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &hangingEnd{Store: store.NewMemory()}

@@ -76,8 +76,8 @@ func runHub(t *testing.T, h *async.Hub) {
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop(errStop)
-		// The test's context has ended before, because its cleanup functions
-		// run.
+		// The test's context ends before the cleanup functions of the test are
+		// called.
 		if err := <-ended; !errors.Is(err, errStop) && !errors.Is(err, context.Canceled) {
 			t.Errorf("Run returned %v, want the cause of its context's end", err)
 		}

@@ -141,7 +141,7 @@ func runCallbacks(ctx context.Context) error {
 	return nil
 }
 
-// offer is an answer to one asking.
+// offer is an answer to one request of an activity.
 type offer struct {
 	n, round        int
 	id, kind, value string

@@ -262,9 +262,9 @@ func TestContextOfTheElected(t *testing.T) {
 	})
 }
 
-// TestFaultFailsOnlyWhoMeetsIt: in a batch, one operation meets damage after it
-// and others have written.
-func TestFaultFailsOnlyWhoMeetsIt(t *testing.T) {
+// TestFaultFailsOneOperation: a batch has several operations that write. One of
+// them then finds damage and fails, and the others succeed.
+func TestFaultFailsOneOperation(t *testing.T) {
 	for name, fault := range map[string]func() error{
 		"panic": func() error { panic("as bbolt does") },
 		"error": func() error { return store.ErrCorrupt },
