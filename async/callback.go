@@ -13,11 +13,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Callback is a handle of one activity that waits for an external system. The
-// result type of a Callback is not known. Other SDKs call a Callback an async
-// activity handle. Callback is a small value, safe for concurrent use.
-// Accessors report the state at the time the callback was opened; methods act
-// on the current entry.
+// Callback is a handle of one activity that waits for an external system,
+// whatever its result type; [Pending] is the handle for a known type. Other
+// SDKs call a Callback an async activity handle. Callback is a small value,
+// safe for concurrent use. Accessors report the state at the time the callback
+// was opened; methods act on the current entry.
 //
 // The zero Callback returns ErrNotFound from every method.
 type Callback struct {

@@ -42,9 +42,9 @@
 // clear, unless the store is sealed.
 //
 // Do not use an activity ID twice in one run of a workflow. A delivery by ID
-// reaches any activity that has that ID. Latchkey checks the activity before it
-// answers by ID, but the workflow can continue between the check and the
-// answer.
+// reaches whichever activity has that ID at that time. Latchkey checks the
+// activity before it answers by ID, but the workflow can continue between the
+// check and the answer.
 //
 // After a workflow reset, an activity runs as a different activity in a new
 // run. The new activity asks again under a new callback ID.

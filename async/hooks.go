@@ -54,9 +54,9 @@ type Hooks struct {
 
 	// Refused is called if Temporal refuses an accepted outcome. If Temporal
 	// refuses the arguments of the call, the hook is called at once. If
-	// Temporal refuses the hub, the hook is called after about a minute in
-	// which no other hub has delivered the outcome. The hub continues to retry,
-	// and the hook is called again from time to time.
+	// Temporal refuses the hub, the hook is called after a minute, or a little
+	// more, in which no other hub has delivered the outcome. The hub continues
+	// to retry, and the hook is called again from time to time.
 	Refused func(ctx context.Context, c Callback, cause error) error
 }
 

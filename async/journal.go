@@ -128,16 +128,16 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 	}
 }
 
-// Decide adds a note to the journal. If f returns a result, Decide also
-// completes the activity with that result. Note and result are one write: after
-// a crash, either both are present or neither is. Decide reports whether the
-// round has its outcome.
+// Decide adds a note to the journal. If f returns done, Decide also completes
+// the activity with f's result. Note and result are one write: after a crash,
+// either both are present or neither is. Decide reports whether the round has
+// its outcome.
 //
-// f gets the journal with the new note in it, and returns a result when the
-// notes are sufficient for a decision. If f returns an error, Decide writes
-// nothing and returns the error. f must depend on the notes only. f runs again
-// whenever another process has written in between, so exactly one of any number
-// of callers completes the activity.
+// f gets the journal with the new note in it. It returns done, and the result,
+// when the notes are sufficient for a decision. If f returns an error, Decide
+// writes nothing and returns the error. f must depend on the notes only. f runs
+// again whenever another process has written in between, so exactly one of any
+// number of callers completes the activity.
 //
 // Decide recognizes repeats by the note, as [Callback.Note] does. A repeat of a
 // note that is in the journal of a decided round returns true and changes

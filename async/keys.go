@@ -20,8 +20,8 @@ type KeyOptions struct {
 	Namespace string
 
 	// Early is how long the store keeps a result for an activity that does not
-	// wait yet. Defaults to 0: After the duration of Early, OpenKey returns
-	// ErrNotFound.
+	// wait yet. Defaults to 0, which stores none: OpenKey then returns
+	// ErrNotFound before the activity exists.
 	Early time.Duration
 }
 

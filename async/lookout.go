@@ -162,8 +162,8 @@ func (l *lookout) begin(ctx context.Context, o Operation) (context.Context, obse
 	return ctx, observation{of: l, done: b.done, info: o.Info, carry: b.carry}
 }
 
-// carriable reports whether the values are small enough to be kept with a
-// round.
+// carriable reports whether the values can be kept with a round: they are valid
+// UTF-8 and small enough.
 func carriable(carry map[string]string) bool {
 	size := 0
 	for k, v := range carry {

@@ -104,9 +104,9 @@ type Options struct {
 
 	// StoreWait is how long Start waits for a store that is unavailable. Start
 	// never waits for more than half of the attempt's remaining time, and sends
-	// the attempt's heartbeats while it waits. After StoreWait, Start returns
-	// an error that Temporal retries. A negative value means that Start does
-	// not wait. StoreWait must be at most 1 h. Defaults to 30 s.
+	// the attempt's heartbeats while it waits. When the wait ends, Start
+	// returns an error that Temporal retries. A negative value means that Start
+	// does not wait. StoreWait must be at most 1 h. Defaults to 30 s.
 	StoreWait time.Duration
 
 	// WatchInterval is how often Run and Work ask Temporal whether a waiting

@@ -24,10 +24,10 @@ type Accepted[T any] struct {
 	Failure error
 }
 
-// Outcome returns the accepted outcome of the callback's round. Outcome is
-// decoded with the hub's converters and the context of the call. Outcome reads
-// the store. To learn whether Temporal has the outcome, open the callback again
-// and see Info.
+// Outcome returns the accepted outcome of the callback's round. Outcome decodes
+// it with the hub's converters and the context of the call. Outcome reads the
+// store. To learn whether Temporal has the outcome, open the callback again and
+// see Info.
 //
 // An outcome can be read until it is delivered and the Delivered hook, if there
 // is one, has returned nil. With [Options].KeepOutcomes, and after an end

@@ -28,9 +28,9 @@ type Page struct {
 	// Looked is the number of entries that the query examined.
 	Looked int
 
-	// Ordered reports whether these entries came in the order of their IDs. IDs
-	// are in the order in which the activities were scheduled, except for
-	// entries with a business key, whose IDs have no time.
+	// Ordered reports whether the examined entries came in the order of their
+	// IDs. IDs are in the order in which the activities were scheduled, except
+	// for entries with a business key, whose IDs have no time.
 	Ordered bool
 
 	// Skipped is the number of entries that could not be read. The skipped

@@ -75,7 +75,7 @@ func (r *recorder) run(ctx context.Context) (end func()) {
 		last := r.count(-1) == 0
 		close(stop)
 		all.Wait()
-		if last { // no delivery is offered any more, or another Run records it
+		if last { // no delivery is offered any more; if another Run is left, that one records the rest
 			r.drain(ctx)
 		}
 	}

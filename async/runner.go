@@ -54,8 +54,9 @@ const (
 	// lastPoll is the longest poll interval after failures of the store.
 	lastPoll = 30 * time.Second
 
-	// busyPoll is the shorter poll interval of a hub that has just found due
-	// entries. Without a pause, the hub would claim few entries at a time.
+	// busyPoll is how many times shorter the poll interval is for a hub that
+	// has just found due entries. Without a pause, the hub would claim few
+	// entries at a time.
 	busyPoll = 20
 )
 

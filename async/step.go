@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// triedBefore is the urgency of an answer that was tried before. A
+	// triedBefore is how long an answer that was tried before can wait. A
 	// namespace that cannot be reached must not delay heartbeats.
 	triedBefore = 30 * time.Second
 

@@ -161,8 +161,8 @@ func end(span trace.Span, d async.Done, ok bool) {
 	span.End()
 }
 
-// carry returns the context's span in the form in which it is kept for later
-// processes.
+// carry stores the context's span in the map, in the form in which it is kept
+// for later processes. Without a span, carry removes the key.
 func carry(ctx context.Context, to map[string]string, key string) {
 	if to == nil {
 		return

@@ -50,8 +50,7 @@ const (
 
 // TestSealGolden opens entries that earlier releases have sealed, and seals
 // them again to the same bytes. testdata/sealed-v1.txt has one entry per line:
-// TestSealGolden has the ID, sealed ID, body and sealed body. All except the
-// IDs are in hexadecimal.
+// ID, sealed ID, body and sealed body. All except the IDs are in hexadecimal.
 func TestSealGolden(t *testing.T) {
 	keys, err := newSeals(sealing("key-1"))
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 //
 // The additional data is everything before the nonce, and the sealed ID. Each
 // entry has its own key, so that random nonces do not come close to repeating
-// under one key: The key is HKDF-SHA256 of the named key with sealSalt, and
-// with len(name), name and the sealed ID as info.
+// under one key. The entry's key is HKDF-SHA256 of the named key with sealSalt,
+// and with len(name), name and the sealed ID as info.
 const (
 	sealFormat = 1
 	sealSalt   = "latchkey sealed entry 1"

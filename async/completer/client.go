@@ -41,8 +41,8 @@ type Client struct {
 //
 // Hubs that share a store should have clients for the same namespaces. A hub
 // leaves a namespace for which it has no client, or no permission, to other
-// hubs. A missing client costs the hub extra work for each entry of that
-// namespace. Applications that share no namespace should not share a store.
+// hubs. Such a namespace costs the hub extra work for each of its entries.
+// Applications that share no namespace should not share a store.
 //
 // The completer sends the hub's encoded outcome unchanged. The completer uses
 // clients of its own, which share the connections of the given clients; the
@@ -130,8 +130,8 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// The context has ended, so no request is sent. The call finds a client
-	// that cannot be used now, and not only when an answer is due.
+	// The context has ended, so no request is sent. A client from which no
+	// other can be derived is found now, and not only when an answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := n.client(ended); err != nil && !isEnded(err) {

@@ -12,9 +12,9 @@ import (
 // run at the same time. The answer contains all pending activities of the run.
 // A run can have thousands of them that hubs look up at once.
 //
-// A caller never gets the answer to a question that was sent before its own
-// call. An answer to an older question may lack a change that the caller
-// already knows. [SharedSince] allows it.
+// By default, a caller gets no answer to a question that was sent before its
+// own call. An answer to an older question may lack a change that the caller
+// already knows. [SharedSince] allows an older answer.
 type lookups struct {
 	mu     sync.Mutex
 	runs   map[run]*lookup

@@ -9,8 +9,8 @@
 // -server. The program keeps its data in files. You can end it in any way and
 // start it again; the same expenses then wait under the same links.
 //
-// Read next: workflow.go has the activity that waits for people, rules.go
-// decides who decides, and serve.go connects the parts.
+// Read next: workflow.go has the activity that waits for people, rules.go says
+// who decides, and serve.go connects the parts.
 package main
 
 import (

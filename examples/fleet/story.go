@@ -26,8 +26,8 @@ const (
 	total   = surveys * each
 )
 
-// errLate ends the example if it takes too long. errLate normally takes half a
-// minute.
+// errLate ends the example if it takes too long. The example normally takes
+// half a minute.
 var errLate = errors.New("the example has not ended within three minutes")
 
 // story is the program that starts, kills and checks the fleet.

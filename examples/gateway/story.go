@@ -35,7 +35,7 @@ import (
 
 const orders = 3
 
-// errLate ends the example if it takes too long. errLate normally takes a
+// errLate ends the example if it takes too long. The example normally takes a
 // quarter of a minute.
 var errLate = errors.New("the example has not ended within four minutes")
 

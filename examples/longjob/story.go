@@ -30,7 +30,7 @@ type story struct {
 	spawn func() (*child.Process, error)
 }
 
-// errLate ends the example if it takes too long. errLate normally takes a
+// errLate ends the example if it takes too long. The example normally takes a
 // quarter of a minute.
 var errLate = errors.New("the example has not ended within three minutes")
 

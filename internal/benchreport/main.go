@@ -87,7 +87,7 @@ func report(in io.Reader, out, rest io.Writer) (failed bool, err error) {
 	return failed, table(out, results)
 }
 
-// parse reads a line such as "BenchmarkAccept/bolt-2 1 0.93 x-bare".
+// parse reads a line such as "BenchmarkAccept/bolt-2  1  0.93 x-bare".
 func parse(line string) (r result, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 4 || len(fields)%2 != 0 || !strings.HasPrefix(line, "Benchmark") {

@@ -35,8 +35,8 @@ func (c *counted) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	}
 }
 
-// pagesReadWhatTheyMay: a page reads at most Query.Look entries of any number,
-// and all pages together have each entry once.
+// pagesReadWhatTheyMay: a page reads at most Query.Look entries, however many
+// there are, and all pages together have each entry once.
 func (w *world) pagesReadWhatTheyMay() {
 	w.t.Helper()
 	s := &counted{Store: w.store}

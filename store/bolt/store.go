@@ -21,7 +21,7 @@ const backend = "bolt"
 var ErrLocked = errors.New("store: the file is locked by another store")
 
 // ErrFormat means that a newer release has written the file, in a format that
-// this release does not know. The file does not change.
+// this release does not know. The file is left unchanged.
 var ErrFormat = errors.New("store: file format of a newer release")
 
 var (

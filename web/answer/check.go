@@ -22,9 +22,9 @@ const (
 )
 
 // schema is a JSON Schema with its checks. If the application has given the
-// schema, the library decides whether a body matches. The checker only finds
-// the places of problems, which the library does not report. An inferred schema
-// has few keywords, and checker knows all of them.
+// schema, the library decides whether a body matches. The checker finds the
+// places of problems, which the library does not report, and checks formats. An
+// inferred schema has few keywords, and checker knows all of them.
 type schema struct {
 	raw      json.RawMessage
 	root     *jsonschema.Schema

@@ -103,8 +103,8 @@ func (t Type) Complete(ctx context.Context, c async.Callback, mediaType string, 
 	return t.complete(ctx, c, value)
 }
 
-// Decide adds a note to the journal of c's round. If f returns a value, Decide
-// also completes the activity with that value: see async.Pending.Decide. The
+// Decide adds a note to the journal of c's round. If f returns done, Decide
+// also completes the activity with f's value: see async.Pending.Decide. The
 // value must be of the Go type, as Decode returns it.
 func (t Type) Decide(ctx context.Context, c async.Callback, n async.Note, f func(notes []async.Note) (value any, done bool, err error)) (done bool, err error) {
 	if t.decide == nil {

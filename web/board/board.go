@@ -73,8 +73,8 @@ type Board struct {
 }
 
 // New returns a board of the hub's store, or an error that names the wrong
-// option. The hub needs no completer. A board without a completer accepts
-// answers, and a hub of another process delivers them.
+// option. The hub needs no completer: without one, the board accepts answers,
+// and a hub of another process delivers them.
 func New(h *async.Hub, o Options) (*Board, error) {
 	switch {
 	case h == nil:

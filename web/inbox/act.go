@@ -109,8 +109,8 @@ func ownInput(sent url.Values) (input, error) {
 	return in, problems.err()
 }
 
-// act is the only function that changes the journal or the outcome. act returns
-// the journal after the action.
+// act is the only function that performs an action of a person. act returns the
+// journal after the action.
 func (x *Inbox) act(ctx context.Context, c async.Callback, p Person, in input) (j journal, err error) {
 	defer func() { x.logAction(ctx, c, p, in.do, err) }()
 	f, err := x.formOf(c)

@@ -275,7 +275,7 @@ func after(comment string) string {
 	return " " + comment
 }
 
-// remark returns a sentence about the result of a submitted form. A person who
+// remark sets the sentence about the result of a submitted form. A person who
 // answers after the decision sees the decision.
 func (v *requestView) remark(j *journal, p Person, s sent) {
 	if s.err == nil {

@@ -155,7 +155,7 @@ func checkOrigin(origin string) error {
 }
 
 // Link returns the address of a sealed link. base is the address at which the
-// handler is mounted, such as "https://example.com/answers". It needs
+// handler is mounted, such as "https://example.com/answers". Link needs
 // Options.Keys.
 func (w *Handler) Link(base string, c Claims) (string, error) {
 	if w.keys == nil {

@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	// The function of Receive returns ErrIgnore for a message that it does not
-	// want. The sender gets the same answer as after processing.
+	// ErrIgnore is the error that the function of Receive returns for a message
+	// that it does not want. The sender gets the same answer as after
+	// processing.
 	ErrIgnore = errors.New("webhook: the message is ignored")
 	// ErrSignature means that the signature of a message is missing, wrong, too
 	// old or from the future.
@@ -76,10 +77,10 @@ type ReceiverOptions struct {
 // Such senders repeat a message for days until they get a 2xx. Such senders
 // disable an address that answers 410 or 404, or that fails too often. Receive
 // therefore answers 204 for nil, ErrIgnore, async.ErrSettled,
-// async.ErrSuperseded and async.ErrClosed. After ErrIgnore or one of these
-// errors, a repeat would change nothing. Receive answers 401 for a bad
-// signature, 413 for a body over MaxBody, 405 for a method other than POST, and
-// 503 for everything else. Receive never answers 404 or 410.
+// async.ErrSuperseded and async.ErrClosed. A repeat would then change nothing.
+// Receive answers 401 for a bad signature, 413 for a body over MaxBody, 405 for
+// a method other than POST, and 503 for everything else. Receive never answers
+// 404 or 410.
 //
 // The context of f carries an idempotency key that consists of the message's ID
 // and the body's digest (see async.WithIdempotencyKey). The context does not

@@ -31,7 +31,7 @@ func (p Policy) newRound(id string, r *record.Record, remember bool) {
 	blank(r)
 }
 
-// blank returns the record of a round that begins.
+// blank resets the record for a round that begins.
 func blank(r *record.Record) {
 	r.State = record.Waiting
 	r.Outcome, r.Delivery = nil, nil

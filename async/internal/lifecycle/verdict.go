@@ -18,11 +18,11 @@ type Verdict struct {
 	OfHub bool          // the cause is the hub that tried, and not the outcome
 }
 
-// Delivered returns the verdict on an outcome that Temporal has accepted.
+// Delivered is the verdict on an outcome that Temporal has accepted.
 var Delivered = Verdict{End: record.EndDelivered}
 
-// NoAttempt returns the verdict on a failure whose attempt does not run. Start
-// of the next attempt decides about the failure.
+// NoAttempt is the verdict on a failure whose attempt does not run. Start of
+// the next attempt decides about the failure.
 var NoAttempt = Verdict{Class: "no attempt to fail"}
 
 // Ended judges the evidence of how an activity ended.

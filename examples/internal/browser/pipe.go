@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// pipe speaks the Chrome DevTools Protocol over two pipes: The protocol uses
+// pipe speaks the Chrome DevTools Protocol over two pipes. The protocol uses
 // JSON messages that end in a zero byte.
 type pipe struct {
 	out io.Writer
