@@ -236,7 +236,7 @@ func TestRefusedLookBeforeTheDetailsIsNoRefusalOfTheOutcome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := new(told)
+				o := new(hookCalls)
 				w, s := newBeatWorld(t, func(opts *async.Options) { opts.Hooks = o.hooks() })
 				p := w.open(w.startNow(1, 30*time.Second, async.StartOptions{}, nil))
 				wantNil(t, p.Heartbeat(t.Context(), "90%"))

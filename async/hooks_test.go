@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// told collects the arguments of the hooks' calls.
-type told struct {
+// hookCalls collects the arguments of the hooks' calls.
+type hookCalls struct {
 	mu    sync.Mutex
 	kinds []string
 	last  async.Callback
@@ -24,7 +24,7 @@ type told struct {
 	fail  func() error
 }
 
-func (o *told) hooks() async.Hooks {
+func (o *hookCalls) hooks() async.Hooks {
 	note := func(kind string, c async.Callback, why error) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -43,7 +43,7 @@ func (o *told) hooks() async.Hooks {
 	}
 }
 
-func (o *told) want(t *testing.T, kinds ...string) {
+func (o *hookCalls) want(t *testing.T, kinds ...string) {
 	t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -57,9 +57,9 @@ func (o *told) want(t *testing.T, kinds ...string) {
 	}
 }
 
-func hooked(t *testing.T) (*world, *told) {
+func hooked(t *testing.T) (*world, *hookCalls) {
 	t.Helper()
-	o := new(told)
+	o := new(hookCalls)
 	return newWorld(t, func(opts *async.Options) { opts.Hooks = o.hooks() }), o
 }
 

@@ -79,7 +79,7 @@ func TestHookThatFailsForEverHidesNothing(t *testing.T) {
 		for what, end := range map[string]func(*world, *server, async.Pending[Decision]){"delivered": complete, "over": timeOut, "refused": refuse} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					o, signal := new(told), &signalHook{fail: fail}
+					o, signal := new(hookCalls), &signalHook{fail: fail}
 					w, s := newBeatWorld(t, func(opts *async.Options) {
 						opts.Hooks = o.hooks()
 						signal.set(opts)

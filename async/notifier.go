@@ -42,7 +42,7 @@ func (n *notifier) notify(ctx context.Context, e entry) {
 	// A hook that returned nil stays recorded, even if another process wrote to
 	// the entry meanwhile.
 	_, err := n.entries.update(ctx, e, func(e entry) (entry, bool, error) {
-		n.rules.at(time.Now()).Told(e.rec, done, late, failure != nil)
+		n.rules.at(time.Now()).Notified(e.rec, done, late, failure != nil)
 		return e, lifecycle.Known(e.rec.State), nil
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errConflict) {

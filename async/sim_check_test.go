@@ -341,8 +341,8 @@ func (w *simWorld) closedNow(f *simFrame, id string, r *record.Record) {
 	}
 }
 
-// told is the set of all hooks.
-func (w *simWorld) told(p *simProc, c Callback, what string, why error) error {
+// hookCalled is what each hook of a process calls.
+func (w *simWorld) hookCalled(p *simProc, c Callback, what string, why error) error {
 	if p.dead {
 		return errSimCrashed
 	}

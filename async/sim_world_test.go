@@ -174,13 +174,13 @@ func (w *simWorld) newProc(i int) *simProc {
 		Logger: slog.New(slog.DiscardHandler),
 		Store:  &simStore{p}, Retention: simRetention, Pumps: map[string]heartbeat.Pump{"": simPump{}, simSilent: simSilentPump{}},
 		Hooks: Hooks{
-			Delivered: func(_ context.Context, c Callback) error { return w.told(p, c, "delivered", nil) },
-			Over:      func(_ context.Context, c Callback, why error) error { return w.told(p, c, "over", why) },
-			Refused:   func(_ context.Context, c Callback, why error) error { return w.told(p, c, "refused", why) },
+			Delivered: func(_ context.Context, c Callback) error { return w.hookCalled(p, c, "delivered", nil) },
+			Over:      func(_ context.Context, c Callback, why error) error { return w.hookCalled(p, c, "over", why) },
+			Refused:   func(_ context.Context, c Callback, why error) error { return w.hookCalled(p, c, "refused", why) },
 
-			CancelRequested: func(_ context.Context, c Callback) error { return w.told(p, c, "cancel_requested", nil) },
-			Paused:          func(_ context.Context, c Callback) error { return w.told(p, c, "paused", nil) },
-			Reset:           func(_ context.Context, c Callback) error { return w.told(p, c, "reset", nil) },
+			CancelRequested: func(_ context.Context, c Callback) error { return w.hookCalled(p, c, "cancel_requested", nil) },
+			Paused:          func(_ context.Context, c Callback) error { return w.hookCalled(p, c, "paused", nil) },
+			Reset:           func(_ context.Context, c Callback) error { return w.hookCalled(p, c, "reset", nil) },
 		},
 	}
 	// One process of the fleet only settles.

@@ -49,7 +49,7 @@ func beatingHub(c tellings) func(o *async.Options) {
 		o.Hooks = c.hooks()
 		signal := func(hook string) func(context.Context, async.Callback) error {
 			return func(_ context.Context, cb async.Callback) error {
-				c <- told{hook: hook, callback: cb}
+				c <- hookCall{hook: hook, callback: cb}
 				return nil
 			}
 		}

@@ -10,15 +10,15 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// told is a call of a hook.
-type told struct {
+// hookCall is a call of a hook.
+type hookCall struct {
 	hook     string
 	callback async.Callback
 	reason   error
 }
 
 // tellings records the calls of hooks.
-type tellings chan told
+type tellings chan hookCall
 
 func newTellings() tellings { return make(tellings, 1000) }
 
@@ -26,15 +26,15 @@ func newTellings() tellings { return make(tellings, 1000) }
 func (c tellings) hooks() async.Hooks {
 	return async.Hooks{
 		Delivered: func(_ context.Context, cb async.Callback) error {
-			c <- told{hook: "delivered", callback: cb}
+			c <- hookCall{hook: "delivered", callback: cb}
 			return nil
 		},
 		Over: func(_ context.Context, cb async.Callback, reason error) error {
-			c <- told{hook: "over", callback: cb, reason: reason}
+			c <- hookCall{hook: "over", callback: cb, reason: reason}
 			return nil
 		},
 		Refused: func(_ context.Context, cb async.Callback, cause error) error {
-			c <- told{hook: "refused", callback: cb, reason: cause}
+			c <- hookCall{hook: "refused", callback: cb, reason: cause}
 			return nil
 		},
 	}

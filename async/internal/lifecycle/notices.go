@@ -44,10 +44,10 @@ func (p Policy) HoldNotices(r *record.Record) bool {
 	return true
 }
 
-// Told records that the hooks of the given notices have returned nil. A notice
+// Notified records that the hooks of the given notices have returned nil. A notice
 // that delayed the notices behind it moves to the end. failed is whether a hook
 // must be called again.
-func (p Policy) Told(r *record.Record, done []*record.Notice, late *record.Notice, failed bool) {
+func (p Policy) Notified(r *record.Record, done []*record.Notice, late *record.Notice, failed bool) {
 	r.Notices = slices.DeleteFunc(slices.Clone(r.Notices), func(n *record.Notice) bool {
 		return slices.ContainsFunc(done, func(d *record.Notice) bool { return SameNotice(d, n) })
 	})

@@ -700,7 +700,7 @@ var table = map[string]func(c *row){
 	"a hook failed, Retry: called again at once": func(c *row) {
 		c.rec = settledOn(record.Result)
 		c.p.Close(c.rec, record.EndDelivered)
-		c.p.Told(c.rec, nil, nil, true)
+		c.p.Notified(c.rec, nil, nil, true)
 		if !Retry(c.rec, noon) || !Due(c.rec, time.Hour).Equal(noon) {
 			c.t.Errorf("it is due at %v, want it due now", Due(c.rec, time.Hour))
 		}
