@@ -24,7 +24,7 @@ const (
 	scanShare = 100
 
 	// statsChunk is the number of entries that a scan reads at a time.
-	statsChunk = 500
+	statsChunk = 1000
 )
 
 // ClassUnknownPump is the class in [Stats] of an entry that waits with a pump that
@@ -90,10 +90,11 @@ func (h *Hub) scan(ctx context.Context) (Stats, error) {
 		typ, class string
 	}
 	groups := make(map[group]*Group)
+	var counted countable
 	for stored, err := range h.everything(ctx) {
 		var e entry
 		if err == nil {
-			e, err = decodeEntry(stored)
+			e, err = counted.decode(stored)
 		}
 		switch {
 		case errors.Is(err, store.ErrCorrupt), errors.Is(err, errNewer):
