@@ -21,7 +21,7 @@ const (
 
 	// scanShare limits the cost of scans: a snapshot is kept for this multiple
 	// of the duration of its scan.
-	scanShare = 100
+	scanShare = 200
 
 	// statsChunk is the number of entries that a scan reads at a time.
 	statsChunk = 1000
@@ -63,7 +63,7 @@ type Group struct {
 
 // Stats returns the number of entries and the oldest one, by state, activity
 // type and class. Stats reads the whole store. Stats therefore returns the same
-// snapshot to all callers for [Options].StatsAge, or for a hundred times the
+// snapshot to all callers for [Options].StatsAge, or for two hundred times the
 // duration of the scan if that is longer. Callers without a fresh snapshot wait
 // for one scan, which ends when the last of them leaves.
 func (h *Hub) Stats(ctx context.Context) (Stats, error) {

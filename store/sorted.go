@@ -73,7 +73,7 @@ func (s *shard) after(id string, n int) ([]*item, error) {
 		return items[i:]
 	}
 	old, fresh := follow(s.sorted.old), follow(s.sorted.fresh)
-	var next []*item
+	next := make([]*item, 0, min(n, len(old)+len(fresh)))
 	for len(next) < n && len(old)+len(fresh) > 0 {
 		from := &old
 		if len(old) == 0 || len(fresh) > 0 && fresh[0].id < old[0].id {
@@ -112,7 +112,7 @@ func (m *memory) page(ctx context.Context, after string, n int) ([]Entry, error)
 		}
 	}
 	heap.Init(&heads)
-	var page []Entry
+	page := make([]Entry, 0, min(n, 1024))
 	for size := 0; len(heads) > 0 && len(page) < n && size < MaxClaim; {
 		h := heads[0]
 		e, err := h.shard.read(ctx, h.items[0])
