@@ -47,7 +47,7 @@ func TestChanges(t *testing.T) {
 	c := &call{world: world{out: &out}}
 	a, b := entry{ID: "a", State: "waiting"}, entry{ID: "b", State: "waiting"}
 	settled := entry{ID: "a", State: "settled", Class: "refused"}
-	if err := c.printChanges(map[string]entry{"a": a, "b": b}, map[string]entry{"a": settled, "c": {ID: "c"}}); err != nil {
+	if err := c.printChanges(poll{entries: map[string]entry{"a": a, "b": b}}, poll{entries: map[string]entry{"a": settled, "c": {ID: "c"}}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"changed  a  settled, refused", "new      c", "left     b"} {

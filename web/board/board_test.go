@@ -65,7 +65,7 @@ func TestLists(t *testing.T) {
 	}
 	r.page("/").wantPage(t, "attention", 200, "Temporal refuses the outcome")
 	r.get("/counts").want(t, "counts", 200, "")
-	r.page("/counts").wantPage(t, "counts", 200, "refused", "waiting", "closed")
+	r.page("/counts").wantPage(t, "counts", 200, "refused", "waiting", "ended")
 	if e := r.get("/entries/" + ended); e.End != "delivered" || !strings.Contains(e.Evidence, "Temporal has the outcome") {
 		t.Errorf("the ended entry's end is %q: %s", e.End, e.Evidence)
 	}
