@@ -70,7 +70,7 @@ func (b *Board) carryOut(ctx context.Context, r *http.Request, id string, o orde
 	if err != nil {
 		code = problemOf(err).Code
 	}
-	b.log.InfoContext(ctx, "board: action", "action", o.verb, "by", by, "entry", c.Info().ID, "code", code)
+	b.log.InfoContext(ctx, "board: action", append(about(c), "action", o.verb, "by", by, "code", code)...)
 	if errors.Is(err, async.ErrNotFound) {
 		return async.Callback{}, err
 	}
@@ -118,7 +118,7 @@ func (b *Board) act(ctx context.Context, v verb, c async.Callback, by string, o 
 	if !errors.Is(err, async.ErrJournalFull) {
 		return err
 	}
-	b.log.WarnContext(ctx, "board: the journal is full, so it does not have the reason of an action", "action", o.verb, "by", by, "entry", c.Info().ID)
+	b.log.WarnContext(ctx, "board: the journal is full, so it does not have the reason of an action", append(about(c), "action", o.verb, "by", by)...)
 	return v.do(b, ctx, c, o)
 }
 
