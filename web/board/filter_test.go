@@ -66,10 +66,14 @@ func TestEachFilter(t *testing.T) {
 		middle := adopt(async.Adopt[Decision](t.Context(), r.typedHub("Approve"), async.AdoptOptions{
 			Namespace: "people", WorkflowID: "expense-8", ActivityID: "6", Key: "order-8", Labels: map[string]string{"team": "red", "size": "small"},
 		}))
-		time.Sleep(48 * time.Hour)
+		time.Sleep(47 * time.Hour)
 		young := adopt(async.Adopt[Decision](t.Context(), r.typedHub("Approve"), async.AdoptOptions{
 			Namespace: "people", WorkflowID: "expense-9", ActivityID: "7", Labels: map[string]string{"team": "blue", "size": "big"},
 		}))
+		if got := r.ids("/all?age=3d"); got != "" {
+			t.Errorf("after 71 hours, age=3d selects %s", got)
+		}
+		time.Sleep(time.Hour)
 		all := map[string]bool{old: true, middle: true, young: true}
 		for _, x := range []struct {
 			filter string // parameter=value, with & between several

@@ -44,7 +44,7 @@ type entryView struct {
 
 	Outcome   string `json:"outcome,omitempty" jsonschema:"result, failure or cancellation: never its content"`
 	Delivered bool   `json:"delivered,omitempty"`
-	End       string `json:"end,omitempty" jsonschema:"delivered, expired, unknown, abandoned, type-mismatch or over"`
+	End       string `json:"end,omitempty" jsonschema:"delivered, expired, unknown, abandoned or over"`
 	Evidence  string `json:"evidence,omitempty" jsonschema:"for people: how the end is known"`
 
 	Pump             string   `json:"pump,omitempty"`
@@ -207,14 +207,14 @@ func evidence(i async.Info) (end, text string) {
 	switch {
 	case i.Delivered || i.End == nil:
 		return "delivered", "Temporal has the outcome. It confirmed the delivery, or the mark of this outcome is in its history."
+	case errors.Is(i.End, async.ErrExpired) && i.Early:
+		return "expired", "No activity with the business key came in time. The early result was dropped."
 	case errors.Is(i.End, async.ErrExpired):
 		return "expired", "Temporal's history says that the activity timed out."
 	case errors.Is(i.End, async.ErrUnknownEnd):
 		return "unknown", "Temporal no longer keeps the history, so how the activity ended is not known. The outcome may have reached it."
 	case errors.Is(i.End, async.ErrAbandoned):
 		return "abandoned", "An operator abandoned the entry. Temporal was not called."
-	case errors.Is(i.End, async.ErrTypeMismatch):
-		return "type-mismatch", "The early result is of another type than the activity awaits. It was dropped."
 	case errors.Is(i.End, completer.ErrOver):
 		return "over", "Temporal's history says that the activity ended in another way: it was cancelled or terminated, or something other than Latchkey completed it."
 	default:
