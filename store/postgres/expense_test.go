@@ -82,7 +82,13 @@ func newOffice(t testing.TB, p place, change ...func(*pgxpool.Config)) office {
 	t.Helper()
 	exec(t, "CREATE TABLE IF NOT EXISTS "+p.schema+".decisions (expense integer PRIMARY KEY, approved_by text NOT NULL)")
 	change = append(change, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = p.schema })
-	o := office{handle: open(t, p, change...), temporal: new(asynctest.Completer)}
+	return officeOn(t, open(t, p, change...))
+}
+
+// officeOn returns an office on a store, without the application's table.
+func officeOn(t testing.TB, s handle) office {
+	t.Helper()
+	o := office{handle: s, temporal: new(asynctest.Completer)}
 	var err error
 	if o.hub, err = async.New(async.Options{Store: o.Store, Completer: o.temporal}); err != nil {
 		t.Fatal(err)
@@ -104,6 +110,16 @@ func (o office) ask(t testing.TB, env *testsuite.TestActivityEnvironment, expens
 		t.Fatalf("the activity returned %v, want activity.ErrResultPending", err)
 	}
 	return id
+}
+
+// state returns the state of a callback, as another caller sees it.
+func (o office) state(t testing.TB, id string) async.State {
+	t.Helper()
+	p, err := async.Open[Decision](t.Context(), o.hub, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Info().State
 }
 
 func newEnvironment() *testsuite.TestActivityEnvironment {
@@ -133,13 +149,7 @@ func TestAnswerInTheApplicationsTransaction(t *testing.T) {
 	for name, decide := range decide {
 		expense++
 		id := o.ask(t, env, expense)
-		state := func() async.State {
-			p, err := async.Open[Decision](t.Context(), o.hub, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return p.Info().State
-		}
+		state := func() async.State { return o.state(t, id) }
 		x := &Expenses{DB: o.pool, Store: o.Store, Hub: o.hub}
 		if err := rolledBack(t.Context(), x, expense, id, Decision{By: "Ann"}); err != nil {
 			t.Errorf("%s, with a roll-back after Complete: got %v, want nil", name, err)

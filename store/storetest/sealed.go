@@ -28,7 +28,7 @@ func Sealed(h Harness) Harness {
 		return sealed{Sealed: s, inner: inner}
 	}
 	of := func(s store.Store) store.Store { return s.(sealed).inner }
-	out := Harness{Features: h.Features, Open: func(t *testing.T) store.Store { return wrap(t, h.Open(t)) }}
+	out := Harness{Features: h.Features, room: store.SealRoom, Open: func(t *testing.T) store.Store { return wrap(t, h.Open(t)) }}
 	out.Features.MaxBody = store.MaxBody
 	if limit := h.Features.MaxBody; limit > 0 {
 		out.Features.MaxBody = min(limit-store.SealRoom, store.MaxBody)

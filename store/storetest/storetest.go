@@ -81,6 +81,8 @@ type Harness struct {
 
 	// Corrupt damages the data of id in a way that the backend detects. Optional.
 	Corrupt func(t *testing.T, s store.Store, id string)
+
+	room int // bytes that sealing takes from the MaxBody of the backend
 }
 
 // SeedVariable is the environment variable with the seed of the random
@@ -126,6 +128,10 @@ func Run(t *testing.T, h Harness) {
 }
 
 func (h Harness) validate() error {
+	maxBody := h.Features.MaxBody
+	if maxBody != 0 {
+		maxBody += h.room
+	}
 	switch {
 	case h.Open == nil:
 		return errors.New("Harness.Open is nil: it is required, and returns a new and empty store")
@@ -133,8 +139,8 @@ func (h Harness) validate() error {
 		return errors.New("Harness.Reopen is nil: it is required with Features.Durable, and returns the data of a store that was closed")
 	case h.Features.Shared && h.Peer == nil:
 		return errors.New("Harness.Peer is nil: it is required with Features.Shared, and returns a second handle to a store's data")
-	case h.Features.MaxBody != 0 && (h.Features.MaxBody < minMaxBody || h.Features.MaxBody > store.MaxStored):
-		return fmt.Errorf("Features.MaxBody must be between 256 KiB and store.MaxStored, got %d bytes", h.Features.MaxBody)
+	case maxBody != 0 && (maxBody < minMaxBody || maxBody > store.MaxStored):
+		return fmt.Errorf("Features.MaxBody must be between 256 KiB and store.MaxStored, got %d bytes", maxBody)
 	case h.Lose != nil && !h.Features.Shared:
 		return errors.New("Harness.Lose is there without Features.Shared: it is required, since the suite writes through a peer before the caller gets the reply")
 	}

@@ -151,7 +151,7 @@ func TestBulk(t *testing.T) {
 		t.Error("the page repeats a callback ID")
 	}
 	b := r.do("POST", "/bulk", asJSON, `{"action":"abandon","why":"test data","rows":[{"id":"`+two+`"},{"id":"gone"}]}`)
-	if len(b.Results) != 2 || !b.Results[0].OK || b.Results[0].State != "closed" || b.Results[1].OK || b.Results[1].Code != "not-found" {
+	if len(b.Results) != 2 || !b.Results[0].OK || b.Results[0].State != "ended" || b.Results[1].OK || b.Results[1].Code != "not-found" {
 		t.Errorf("the results are %+v", b.Results)
 	}
 	for id, want := range map[string]async.State{one: async.Closed, two: async.Closed, three: async.Waiting} {

@@ -169,7 +169,7 @@ func (b *Board) showCounts(x *exchange) {
 	}
 	v := countsView{At: s.At.UTC(), Took: s.Took.Round(time.Millisecond).String(), Groups: []groupView{}, Unreadable: s.Unreadable}
 	for _, g := range s.Groups {
-		v.Groups = append(v.Groups, groupView{State: g.State.String(), ActivityType: g.ActivityType, Class: g.Class, Entries: g.Entries, Oldest: when(g.Oldest), Link: groupLink(g)})
+		v.Groups = append(v.Groups, groupView{State: stateName(g.State), ActivityType: g.ActivityType, Class: g.Class, Entries: g.Entries, Oldest: when(g.Oldest), Link: groupLink(g)})
 	}
 	if x.json {
 		x.replyJSON(http.StatusOK, v)
