@@ -206,7 +206,7 @@ func TestUnknownIDs(t *testing.T) {
 		c.ID():                          id[:8] + "…",
 		"AAAA" + keyed.Info().ID[4:]:    "?",
 		keyed.ID():                      "?",
-		id[1:] + "A":                    "?",
+		"1" + id[1:]:                    "?",
 		id[:31]:                         "?",
 		id[:31] + "/":                   "?",
 		"0" + strings.ToLower(id[1:]):   "?",

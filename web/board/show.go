@@ -37,14 +37,18 @@ func (b *Board) showList(x *exchange) {
 	}
 	now := time.Now()
 	v := listView{List: l.name, At: now.UTC(), Entries: []entryView{}, Next: found.next, Looked: found.looked, Skipped: found.skipped, Ordered: found.ordered}
+	ticks := false
 	for _, c := range found.callbacks {
-		v.Entries = append(v.Entries, viewOf(c, now))
+		e, i := viewOf(c, now), c.Info()
+		e.Bulk = verbs["retry"].useful(i) || verbs["abandon"].useful(i)
+		ticks = ticks || e.Bulk
+		v.Entries = append(v.Entries, e)
 	}
 	if x.json {
 		x.replyJSON(http.StatusOK, v)
 		return
 	}
-	p := listPage{page: x.page(l.title, address[1:]), List: l, View: v, Filter: f, Ticks: !f.watch && l.state != async.Closed && len(v.Entries) > 0}
+	p := listPage{page: x.page(l.title, address[1:]), List: l, View: v, Filter: f, Ticks: ticks && !f.watch}
 	if f.watch {
 		p.Refresh = 10
 	}

@@ -72,6 +72,7 @@ type entryView struct {
 	Journal []noteView      `json:"journal,omitempty" jsonschema:"of the round, oldest first; in the view of one entry"`
 	Actions []string        `json:"actions,omitempty" jsonschema:"that the caller may perform now; in the view of one entry"`
 	Schema  json.RawMessage `json:"resultSchema,omitempty" jsonschema:"JSON Schema of the result type; in the view of one entry"`
+	Bulk    bool            `json:"-"` // a bulk action would change the entry
 	Links   []link          `json:"links,omitempty" jsonschema:"to Temporal's UI; in the view of one entry"`
 }
 
