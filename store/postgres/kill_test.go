@@ -215,17 +215,16 @@ func claim(t *testing.T, s store.Store, n int) []store.Entry {
 	return got
 }
 
-// startChild returns a child with these variables in its environment, and the
-// lines that it prints until it is dead. startChild leaves out an incomplete
-// last line.
-func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan string) {
+// startChild returns a child, and the lines that it prints until it is dead.
+// startChild leaves out an incomplete last line.
+func startChild(t *testing.T, p place) (*osexec.Cmd, <-chan string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := osexec.CommandContext(t.Context(), exe)
-	cmd.Env = append(append(os.Environ(), childVariable+"="+p.with("&application_name="+p.schema)), env...)
+	cmd.Env = append(os.Environ(), childVariable+"="+p.with("&application_name="+p.schema))
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
