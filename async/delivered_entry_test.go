@@ -159,7 +159,9 @@ func TestOutcome(t *testing.T) {
 	})
 }
 
-// A record of the first release can be read, and shrinks when it is closed.
+// A record of the first release can be read, and shrinks when it is closed. The
+// entry is found by the ID that its activity has, and opens under the callback
+// ID that the first release gave out.
 func TestFirstReleasesRecordsShrink(t *testing.T) {
 	for _, name := range []string{"waiting", "settled"} {
 		t.Run(name, func(t *testing.T) {
@@ -171,9 +173,12 @@ func TestFirstReleasesRecordsShrink(t *testing.T) {
 			w := newWorld(t)
 			_, err = w.store.Put(t.Context(), store.Entry{ID: id, Due: time.Unix(1, 0), Body: body})
 			wantNil(t, err)
+			if _, r := w.stored(); async.EntryID(r) != id {
+				t.Errorf("the activity's entry has the ID %s now, and %s in the first release", async.EntryID(r), id)
+			}
+			p := w.open("01K83Q4CNRqb8flbpCttjkQ9-cT5zvbwJbgvWKX1vRDUnFCM8CTdkQ")
 			if name == "waiting" {
-				e, r := w.stored()
-				wantNil(t, w.open(async.CallbackID(e, r)).Complete(t.Context(), Decision{Approved: true, Reason: "of the first release"}))
+				wantNil(t, p.Complete(t.Context(), Decision{Approved: true, Reason: "of the first release"}))
 			} else {
 				w.change(func(r *record.Record) { r.Delivery.Next = time.Unix(1, 0).UnixNano() }) // due
 				w.work(w.hub)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
 )
 
 // Action is an action that a caller wants to perform. [Options].Authorize
@@ -113,7 +114,7 @@ func (b *Board) permit(ctx context.Context, r *http.Request, a Action, c async.C
 func (b *Board) ask(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error) {
 	defer func() {
 		if recover() != nil {
-			b.log.ErrorContext(ctx, "board: Options.Authorize panicked, and the caller was refused", "action", string(a))
+			b.log.ErrorContext(ctx, "board: Options.Authorize panicked, and the caller was refused", append(about(c), "action", string(a))...)
 			by, err = "", errForbidden
 		}
 	}()
@@ -127,13 +128,26 @@ func (b *Board) audited(ctx context.Context, by string, a Action, c async.Callba
 	}
 	defer func() {
 		if recover() != nil {
-			b.log.ErrorContext(ctx, "board: Options.Audit panicked, and the action was not performed", "action", string(a))
+			b.log.ErrorContext(ctx, "board: Options.Audit panicked, and the action was not performed", append(about(c), "action", string(a))...)
 			err = errAudit
 		}
 	}()
 	if err := b.audit(ctx, by, a, c, why); err != nil {
-		b.log.WarnContext(ctx, "board: Options.Audit returned an error, and the action was not performed", "action", string(a), "entry", c.Info().ID)
+		b.log.WarnContext(ctx, "board: Options.Audit returned an error, and the action was not performed", append(about(c), "action", string(a))...)
 		return errAudit
 	}
 	return nil
+}
+
+// about returns the fields of a log line about an entry, as far as they are
+// known. Package async uses the same fields.
+func about(c async.Callback) []any {
+	i := c.Info()
+	var fields []any
+	for _, f := range [][2]string{{"callback", store.ShortID(i.ID)}, {"activity_type", i.ActivityType}, {"workflow_id", i.WorkflowID}} {
+		if f[1] != "" {
+			fields = append(fields, f[0], f[1])
+		}
+	}
+	return fields
 }
