@@ -62,10 +62,13 @@ func observedAllocs(h *Hub) float64 {
 }
 
 // simObserver panics and returns wrong values, in a few of the simulation's
-// processes.
-type simObserver struct{ rng *simRand }
+// processes. Half of these hubs call it inline, the others in a goroutine.
+type simObserver struct {
+	rng    *simRand
+	blocks bool
+}
 
-func (simObserver) Blocks() bool { return false }
+func (s simObserver) Blocks() bool { return s.blocks }
 
 func (s simObserver) Begin(ctx context.Context, o Operation) (context.Context, func(Done)) {
 	if o.Carry != nil {

@@ -192,7 +192,7 @@ func (w *simWorld) newProc(i int) *simProc {
 		}
 	}
 	if w.made%2 == 0 {
-		o.Observer = simObserver{&simRand{uint64(w.made)}} // its actions change no result
+		o.Observer = simObserver{rng: &simRand{uint64(w.made)}, blocks: w.made%4 == 0} // its actions change no result
 	}
 	if w.broken.options != nil {
 		w.broken.options(&o)

@@ -60,18 +60,18 @@ func TestIntervals(t *testing.T) {
 		pump          heartbeat.Pump
 		timeout, want time.Duration
 	}{
-		"KeepAlive, a third":                   {keepAlive(0), 30 * time.Second, 10 * time.Second},
-		"KeepAlive, a minute":                  {keepAlive(0), time.Hour, time.Minute},
-		"KeepAlive, set":                       {keepAlive(5 * time.Second), time.Hour, 5 * time.Second},
-		"KeepAlive, set over a minute":         {keepAlive(5 * time.Minute), time.Hour, 5 * time.Minute},
-		"KeepAlive, set over a third":          {keepAlive(5 * time.Minute), time.Minute, 20 * time.Second},
-		"KeepAlive, the slow watch":            {keepAlive(10 * time.Minute), 0, 10 * time.Minute},
-		"Probe, a third":                       {probe(0), 30 * time.Second, 10 * time.Second},
-		"Probe, a minute":                      {probe(0), time.Hour, time.Minute},
-		"Probe, set":                           {probe(5 * time.Second), time.Hour, 5 * time.Second},
-		"Probe, set over a third":              {probe(5 * time.Minute), time.Minute, 20 * time.Second},
-		"Probe, no heartbeat timeout":          {probe(0), 0, time.Minute},
-		"Probe, no heartbeat timeout, but set": {probe(10 * time.Minute), 0, 10 * time.Minute},
+		"KeepAlive, a third":                   {pump: keepAlive(0), timeout: 30 * time.Second, want: 10 * time.Second},
+		"KeepAlive, a minute":                  {pump: keepAlive(0), timeout: time.Hour, want: time.Minute},
+		"KeepAlive, set":                       {pump: keepAlive(5 * time.Second), timeout: time.Hour, want: 5 * time.Second},
+		"KeepAlive, set over a minute":         {pump: keepAlive(5 * time.Minute), timeout: time.Hour, want: 5 * time.Minute},
+		"KeepAlive, set over a third":          {pump: keepAlive(5 * time.Minute), timeout: time.Minute, want: 20 * time.Second},
+		"KeepAlive, the slow watch":            {pump: keepAlive(10 * time.Minute), timeout: 0, want: 10 * time.Minute},
+		"Probe, a third":                       {pump: probe(0), timeout: 30 * time.Second, want: 10 * time.Second},
+		"Probe, a minute":                      {pump: probe(0), timeout: time.Hour, want: time.Minute},
+		"Probe, set":                           {pump: probe(5 * time.Second), timeout: time.Hour, want: 5 * time.Second},
+		"Probe, set over a third":              {pump: probe(5 * time.Minute), timeout: time.Minute, want: 20 * time.Second},
+		"Probe, no heartbeat timeout":          {pump: probe(0), timeout: 0, want: time.Minute},
+		"Probe, no heartbeat timeout, but set": {pump: probe(10 * time.Minute), timeout: 0, want: 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) { wantSpread(t, offsets(c.pump, c.timeout), c.want) })
 	}
@@ -164,12 +164,12 @@ func TestRelay(t *testing.T) {
 	for name, c := range map[string]struct {
 		min, timeout, brought, want time.Duration
 	}{
-		"defaults to a second":         {0, time.Minute, 0, time.Second},
-		"set":                          {5 * time.Second, time.Minute, 2 * time.Second, 5 * time.Second},
-		"set, long ago":                {5 * time.Second, time.Minute, 7 * time.Second, 7 * time.Second},
-		"a third of the timeout":       {time.Minute, 30 * time.Second, 0, 10 * time.Second},
-		"no heartbeat timeout":         {2 * time.Minute, 0, time.Second, 2 * time.Minute},
-		"below zero is as the default": {-time.Second, time.Minute, 0, time.Second},
+		"defaults to a second":         {min: 0, timeout: time.Minute, brought: 0, want: time.Second},
+		"set":                          {min: 5 * time.Second, timeout: time.Minute, brought: 2 * time.Second, want: 5 * time.Second},
+		"set, long ago":                {min: 5 * time.Second, timeout: time.Minute, brought: 7 * time.Second, want: 7 * time.Second},
+		"a third of the timeout":       {min: time.Minute, timeout: 30 * time.Second, brought: 0, want: 10 * time.Second},
+		"no heartbeat timeout":         {min: 2 * time.Minute, timeout: 0, brought: time.Second, want: 2 * time.Minute},
+		"below zero is as the default": {min: -time.Second, timeout: time.Minute, brought: 0, want: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := heartbeat.Relay(heartbeat.RelayOptions{MinInterval: c.min})

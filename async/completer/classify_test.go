@@ -29,22 +29,22 @@ func TestClassify(t *testing.T) {
 		as    func(error) bool // finds the cause
 	}{
 		// A NamespaceNotFound error has the gRPC code NotFound.
-		"namespace not found":  {serviceerror.NewNamespaceNotFound("default"), ErrRefused, is[*serviceerror.NamespaceNotFound]},
-		"not found":            {serviceerror.NewNotFound("activity"), ErrOver, is[*serviceerror.NotFound]},
-		"not found, wrapped":   {fmt.Errorf("client: %w", serviceerror.NewNotFound("activity")), ErrOver, is[*serviceerror.NotFound]},
-		"failed precondition":  {serviceerror.NewFailedPrecondition("over"), ErrOver, is[*serviceerror.FailedPrecondition]},
-		"namespace not active": {serviceerror.NewNamespaceNotActive("default", "a", "b"), nil, is[*serviceerror.NamespaceNotActive]}, // shares the gRPC code of other errors
-		"invalid argument":     {serviceerror.NewInvalidArgument("what"), ErrRefused, is[*serviceerror.InvalidArgument]},
-		"permission denied":    {serviceerror.NewPermissionDenied("no", "role"), ErrRefused, is[*serviceerror.PermissionDenied]},
-		"unimplemented":        {serviceerror.NewUnimplemented("what"), ErrRefused, is[*serviceerror.Unimplemented]},
-		"unavailable":          {serviceerror.NewUnavailable("away"), nil, is[*serviceerror.Unavailable]},
-		"resource exhausted":   {exhausted, nil, is[*serviceerror.ResourceExhausted]},
-		"deadline exceeded":    {serviceerror.NewDeadlineExceeded("late"), nil, is[*serviceerror.DeadlineExceeded]},
-		"canceled":             {serviceerror.NewCanceled("gone"), nil, is[*serviceerror.Canceled]},
-		"internal":             {serviceerror.NewInternal("oops"), nil, is[*serviceerror.Internal]},
-		"context's deadline":   {context.DeadlineExceeded, nil, nil},
-		"context's end":        {fmt.Errorf("dial: %w", context.Canceled), nil, nil},
-		"unknown":              {errors.New("what"), nil, nil},
+		"namespace not found":  {err: serviceerror.NewNamespaceNotFound("default"), class: ErrRefused, as: is[*serviceerror.NamespaceNotFound]},
+		"not found":            {err: serviceerror.NewNotFound("activity"), class: ErrOver, as: is[*serviceerror.NotFound]},
+		"not found, wrapped":   {err: fmt.Errorf("client: %w", serviceerror.NewNotFound("activity")), class: ErrOver, as: is[*serviceerror.NotFound]},
+		"failed precondition":  {err: serviceerror.NewFailedPrecondition("over"), class: ErrOver, as: is[*serviceerror.FailedPrecondition]},
+		"namespace not active": {err: serviceerror.NewNamespaceNotActive("default", "a", "b"), class: nil, as: is[*serviceerror.NamespaceNotActive]}, // shares the gRPC code of other errors
+		"invalid argument":     {err: serviceerror.NewInvalidArgument("what"), class: ErrRefused, as: is[*serviceerror.InvalidArgument]},
+		"permission denied":    {err: serviceerror.NewPermissionDenied("no", "role"), class: ErrRefused, as: is[*serviceerror.PermissionDenied]},
+		"unimplemented":        {err: serviceerror.NewUnimplemented("what"), class: ErrRefused, as: is[*serviceerror.Unimplemented]},
+		"unavailable":          {err: serviceerror.NewUnavailable("away"), class: nil, as: is[*serviceerror.Unavailable]},
+		"resource exhausted":   {err: exhausted, class: nil, as: is[*serviceerror.ResourceExhausted]},
+		"deadline exceeded":    {err: serviceerror.NewDeadlineExceeded("late"), class: nil, as: is[*serviceerror.DeadlineExceeded]},
+		"canceled":             {err: serviceerror.NewCanceled("gone"), class: nil, as: is[*serviceerror.Canceled]},
+		"internal":             {err: serviceerror.NewInternal("oops"), class: nil, as: is[*serviceerror.Internal]},
+		"context's deadline":   {err: context.DeadlineExceeded, class: nil, as: nil},
+		"context's end":        {err: fmt.Errorf("dial: %w", context.Canceled), class: nil, as: nil},
+		"unknown":              {err: errors.New("what"), class: nil, as: nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := classify(c.err)
@@ -126,12 +126,12 @@ func TestCancellationNobodyRequested(t *testing.T) {
 		err     error
 		want    bool
 	}{
-		"by token":           {saidTarget, canceled, unrequested, true},
-		"by ID":              {saidTarget.ByID(), canceled, unrequested, true},
-		"standalone":         {activity.ByID(), canceled, unrequested, true},
-		"a result":           {saidTarget, Outcome{Result: new(commonpb.Payloads), Mark: "r1"}, unrequested, false},
-		"a failure":          {saidTarget, Outcome{Failure: new(failurepb.Failure), Mark: "f1"}, unrequested, false},
-		"for another reason": {saidTarget, canceled, serviceerror.NewInvalidArgument("bad token"), false},
+		"by token":           {target: saidTarget, outcome: canceled, err: unrequested, want: true},
+		"by ID":              {target: saidTarget.ByID(), outcome: canceled, err: unrequested, want: true},
+		"standalone":         {target: activity.ByID(), outcome: canceled, err: unrequested, want: true},
+		"a result":           {target: saidTarget, outcome: Outcome{Result: new(commonpb.Payloads), Mark: "r1"}, err: unrequested, want: false},
+		"a failure":          {target: saidTarget, outcome: Outcome{Failure: new(failurepb.Failure), Mark: "f1"}, err: unrequested, want: false},
+		"for another reason": {target: saidTarget, outcome: canceled, err: serviceerror.NewInvalidArgument("bad token"), want: false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := completerOf(saidClient{err: c.err}).Complete(t.Context(), c.target, c.outcome)

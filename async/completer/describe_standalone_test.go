@@ -38,12 +38,12 @@ func TestStandalonePending(t *testing.T) {
 		state  enumspb.PendingActivityState
 		want   Status
 	}{
-		"running":                         {isRunning, enumspb.PENDING_ACTIVITY_STATE_STARTED, Status{Running: true, Started: saidAt(1)}},
-		"running, cancellation requested": {isRunning, enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, Status{Running: true, CancelRequested: true, Started: saidAt(1)}},
-		"running, to be paused":           {isRunning, enumspb.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED, Status{Running: true, Paused: true, Started: saidAt(1)}},
-		"in back-off":                     {isRunning, enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, Status{}},
-		"paused":                          {isPaused, enumspb.PENDING_ACTIVITY_STATE_PAUSED, Status{Paused: true}},
-		"in a state of a newer server":    {isRunning, 99, Status{}},
+		"running":                         {status: isRunning, state: enumspb.PENDING_ACTIVITY_STATE_STARTED, want: Status{Running: true, Started: saidAt(1)}},
+		"running, cancellation requested": {status: isRunning, state: enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED, want: Status{Running: true, CancelRequested: true, Started: saidAt(1)}},
+		"running, to be paused":           {status: isRunning, state: enumspb.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED, want: Status{Running: true, Paused: true, Started: saidAt(1)}},
+		"in back-off":                     {status: isRunning, state: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, want: Status{}},
+		"paused":                          {status: isPaused, state: enumspb.PENDING_ACTIVITY_STATE_PAUSED, want: Status{Paused: true}},
+		"in a state of a newer server":    {status: isRunning, state: 99, want: Status{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failure := causedBy(marked("f1"))
@@ -79,26 +79,26 @@ func TestStandaloneEvidence(t *testing.T) {
 		outcome *failurepb.Failure // nil if the server reports no end
 		want    End
 	}{
-		"completed by us":                       {"r1", info(completed, us, nil), nil, EndOurs},
-		"completed by another":                  {"r1", info(completed, others, nil), nil, EndOther},
-		"completed by us, with another outcome": {"f1", info(completed, us, nil), nil, EndOther},
-		"completed by us, asked for none":       {"", info(completed, us, nil), nil, EndOther},
-		"our failure was retried, then done":    {"f1", info(completed, others, marked("f1")), nil, EndOurs},
-		"failed by us":                          {"f1", info(failed, us, nil), marked("f1"), EndOurs},
-		"failed by us, wrapped by the server":   {"f1", info(failed, us, nil), causedBy(marked("f1")), EndOurs},
-		"failed by us, as the last failure":     {"f1", info(failed, us, marked("f1")), nil, EndOurs},
-		"failed by us, with an earlier outcome": {"f1", info(failed, us, marked("f0")), marked("f0"), EndOther},
-		"failed by another":                     {"f1", info(failed, us, new(failurepb.Failure)), new(failurepb.Failure), EndOther},
-		"failed by another, asked for none":     {"", info(failed, others, new(failurepb.Failure)), new(failurepb.Failure), EndOther},
-		"canceled, ours was a cancellation":     {"c1", info(canceled, others, nil), new(failurepb.Failure), EndOurs},
-		"canceled, ours was a result":           {"r1", info(canceled, us, nil), new(failurepb.Failure), EndOther},
-		"canceled, ours was a failure":          {"f1", info(canceled, us, nil), new(failurepb.Failure), EndOther},
-		"canceled, asked for none":              {"", info(canceled, us, nil), new(failurepb.Failure), EndOther},
-		"timed out":                             {"r1", info(timedOut, us, nil), new(failurepb.Failure), EndTimedOut},
-		"timed out after our failure":           {"f1", info(timedOut, us, nil), causedBy(marked("f1")), EndOurs},
-		"timed out after another's failure":     {"f1", info(timedOut, us, marked("f0")), causedBy(marked("f0")), EndTimedOut},
-		"terminated":                            {"r1", info(stopped, us, nil), new(failurepb.Failure), EndOther},
-		"terminated after our failure":          {"f1", info(stopped, us, marked("f1")), new(failurepb.Failure), EndOurs},
+		"completed by us":                       {mark: "r1", info: info(completed, us, nil), outcome: nil, want: EndOurs},
+		"completed by another":                  {mark: "r1", info: info(completed, others, nil), outcome: nil, want: EndOther},
+		"completed by us, with another outcome": {mark: "f1", info: info(completed, us, nil), outcome: nil, want: EndOther},
+		"completed by us, asked for none":       {mark: "", info: info(completed, us, nil), outcome: nil, want: EndOther},
+		"our failure was retried, then done":    {mark: "f1", info: info(completed, others, marked("f1")), outcome: nil, want: EndOurs},
+		"failed by us":                          {mark: "f1", info: info(failed, us, nil), outcome: marked("f1"), want: EndOurs},
+		"failed by us, wrapped by the server":   {mark: "f1", info: info(failed, us, nil), outcome: causedBy(marked("f1")), want: EndOurs},
+		"failed by us, as the last failure":     {mark: "f1", info: info(failed, us, marked("f1")), outcome: nil, want: EndOurs},
+		"failed by us, with an earlier outcome": {mark: "f1", info: info(failed, us, marked("f0")), outcome: marked("f0"), want: EndOther},
+		"failed by another":                     {mark: "f1", info: info(failed, us, new(failurepb.Failure)), outcome: new(failurepb.Failure), want: EndOther},
+		"failed by another, asked for none":     {mark: "", info: info(failed, others, new(failurepb.Failure)), outcome: new(failurepb.Failure), want: EndOther},
+		"canceled, ours was a cancellation":     {mark: "c1", info: info(canceled, others, nil), outcome: new(failurepb.Failure), want: EndOurs},
+		"canceled, ours was a result":           {mark: "r1", info: info(canceled, us, nil), outcome: new(failurepb.Failure), want: EndOther},
+		"canceled, ours was a failure":          {mark: "f1", info: info(canceled, us, nil), outcome: new(failurepb.Failure), want: EndOther},
+		"canceled, asked for none":              {mark: "", info: info(canceled, us, nil), outcome: new(failurepb.Failure), want: EndOther},
+		"timed out":                             {mark: "r1", info: info(timedOut, us, nil), outcome: new(failurepb.Failure), want: EndTimedOut},
+		"timed out after our failure":           {mark: "f1", info: info(timedOut, us, nil), outcome: causedBy(marked("f1")), want: EndOurs},
+		"timed out after another's failure":     {mark: "f1", info: info(timedOut, us, marked("f0")), outcome: causedBy(marked("f0")), want: EndTimedOut},
+		"terminated":                            {mark: "r1", info: info(stopped, us, nil), outcome: new(failurepb.Failure), want: EndOther},
+		"terminated after our failure":          {mark: "f1", info: info(stopped, us, marked("f1")), outcome: new(failurepb.Failure), want: EndOurs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o *activitypb.ActivityExecutionOutcome

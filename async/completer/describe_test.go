@@ -56,28 +56,28 @@ func TestEvidence(t *testing.T) {
 		close *historypb.HistoryEvent
 		want  End
 	}{
-		"completed by us":                        {"r", nil, completedEvent(5, us), EndOurs},
-		"completed by another":                   {"r", nil, completedEvent(5, others), EndOther},
-		"completed by us, with another outcome":  {"f", nil, completedEvent(5, us), EndOther},
-		"completed by us, asked for none":        {"", nil, completedEvent(5, us), EndOther},
-		"canceled by us":                         {"c", nil, canceledEvent(5, us), EndOurs},
-		"canceled by another":                    {"c", nil, canceledEvent(5, others), EndOther},
-		"canceled by us, with another outcome":   {"r", nil, canceledEvent(5, us), EndOther},
-		"failed by us":                           {"f", nil, failedEvent(5, marked("f"+ours)), EndOurs},
-		"failed by us, wrapped by the server":    {"f", nil, failedEvent(5, causedBy(marked("f"+ours))), EndOurs},
-		"failed by us, with an earlier outcome":  {"f", nil, failedEvent(5, marked("f-earlier")), EndOther},
-		"failed by another":                      {"f", nil, failedEvent(5, new(failurepb.Failure)), EndOther},
-		"failed by another, asked for none":      {"", nil, failedEvent(5, new(failurepb.Failure)), EndOther},
-		"failed with nothing":                    {"f", nil, failedEvent(5, none), EndOther},
-		"timed out":                              {"f", nil, timedOutEvent(5, new(failurepb.Failure)), EndTimedOut},
-		"timed out, asked for none":              {"", nil, timedOutEvent(5, new(failurepb.Failure)), EndTimedOut},
-		"timed out after our failure":            {"f", nil, timedOutEvent(5, causedBy(marked("f"+ours))), EndOurs},
-		"timed out after another's failure":      {"f", nil, timedOutEvent(5, causedBy(marked("f-other"))), EndTimedOut},
-		"our failure was retried, then done":     {"f", marked("f" + ours), completedEvent(5, others), EndOurs},
-		"our large one was retried, then failed": {"f", causedBy(marked("f" + ours)), failedEvent(5, none), EndOurs},
-		"our failure was retried, then late":     {"f", marked("f" + ours), timedOutEvent(5, none), EndOurs},
-		"another was retried, then done":         {"f", marked("f-other"), completedEvent(5, others), EndOther},
-		"another was retried, then done by us":   {"r", marked("f-other"), completedEvent(5, us), EndOurs},
+		"completed by us":                        {kind: "r", last: nil, close: completedEvent(5, us), want: EndOurs},
+		"completed by another":                   {kind: "r", last: nil, close: completedEvent(5, others), want: EndOther},
+		"completed by us, with another outcome":  {kind: "f", last: nil, close: completedEvent(5, us), want: EndOther},
+		"completed by us, asked for none":        {kind: "", last: nil, close: completedEvent(5, us), want: EndOther},
+		"canceled by us":                         {kind: "c", last: nil, close: canceledEvent(5, us), want: EndOurs},
+		"canceled by another":                    {kind: "c", last: nil, close: canceledEvent(5, others), want: EndOther},
+		"canceled by us, with another outcome":   {kind: "r", last: nil, close: canceledEvent(5, us), want: EndOther},
+		"failed by us":                           {kind: "f", last: nil, close: failedEvent(5, marked("f"+ours)), want: EndOurs},
+		"failed by us, wrapped by the server":    {kind: "f", last: nil, close: failedEvent(5, causedBy(marked("f"+ours))), want: EndOurs},
+		"failed by us, with an earlier outcome":  {kind: "f", last: nil, close: failedEvent(5, marked("f-earlier")), want: EndOther},
+		"failed by another":                      {kind: "f", last: nil, close: failedEvent(5, new(failurepb.Failure)), want: EndOther},
+		"failed by another, asked for none":      {kind: "", last: nil, close: failedEvent(5, new(failurepb.Failure)), want: EndOther},
+		"failed with nothing":                    {kind: "f", last: nil, close: failedEvent(5, none), want: EndOther},
+		"timed out":                              {kind: "f", last: nil, close: timedOutEvent(5, new(failurepb.Failure)), want: EndTimedOut},
+		"timed out, asked for none":              {kind: "", last: nil, close: timedOutEvent(5, new(failurepb.Failure)), want: EndTimedOut},
+		"timed out after our failure":            {kind: "f", last: nil, close: timedOutEvent(5, causedBy(marked("f"+ours))), want: EndOurs},
+		"timed out after another's failure":      {kind: "f", last: nil, close: timedOutEvent(5, causedBy(marked("f-other"))), want: EndTimedOut},
+		"our failure was retried, then done":     {kind: "f", last: marked("f" + ours), close: completedEvent(5, others), want: EndOurs},
+		"our large one was retried, then failed": {kind: "f", last: causedBy(marked("f" + ours)), close: failedEvent(5, none), want: EndOurs},
+		"our failure was retried, then late":     {kind: "f", last: marked("f" + ours), close: timedOutEvent(5, none), want: EndOurs},
+		"another was retried, then done":         {kind: "f", last: marked("f-other"), close: completedEvent(5, others), want: EndOther},
+		"another was retried, then done by us":   {kind: "r", last: marked("f-other"), close: completedEvent(5, us), want: EndOurs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mark := ""
@@ -129,15 +129,15 @@ func TestHistoryIsReadBackwards(t *testing.T) {
 		want   Status
 		tokens []string
 	}{
-		"on the newest page":                  {[][]*historypb.HistoryEvent{{end, begin}, older}, Status{End: EndOurs}, []string{""}},
-		"on two pages":                        {[][]*historypb.HistoryEvent{{end}, {begin}, older}, Status{End: EndOurs}, []string{"", "1"}},
-		"an empty page between":               {[][]*historypb.HistoryEvent{{end}, {}, {begin}, older, older}, Status{End: EndOurs}, []string{"", "1", "2"}},
-		"further back":                        {[][]*historypb.HistoryEvent{newer, newer, {end, begin}, older}, Status{End: EndOurs}, []string{"", "1", "2"}},
-		"not closed":                          {[][]*historypb.HistoryEvent{newer, {begin}, older}, Status{End: EndBuffered}, []string{"", "1"}},
-		"not scheduled":                       {[][]*historypb.HistoryEvent{newer, {end}, older}, Status{End: EndUnknown}, []string{"", "1", "2"}},
-		"nothing is left":                     {nil, Status{End: EndUnknown}, []string{""}},
-		"another at the same time":            {[][]*historypb.HistoryEvent{{completedEvent(8, others), scheduledEvent(8, "4", saidAt(0)), end}, {begin}}, Status{End: EndOurs}, []string{"", "1"}},
-		"an event with its ID, but not of it": {[][]*historypb.HistoryEvent{{startedEvent(8, marked("r-mark")), end, begin}, older}, Status{End: EndOurs}, []string{""}},
+		"on the newest page":                  {pages: [][]*historypb.HistoryEvent{{end, begin}, older}, want: Status{End: EndOurs}, tokens: []string{""}},
+		"on two pages":                        {pages: [][]*historypb.HistoryEvent{{end}, {begin}, older}, want: Status{End: EndOurs}, tokens: []string{"", "1"}},
+		"an empty page between":               {pages: [][]*historypb.HistoryEvent{{end}, {}, {begin}, older, older}, want: Status{End: EndOurs}, tokens: []string{"", "1", "2"}},
+		"further back":                        {pages: [][]*historypb.HistoryEvent{newer, newer, {end, begin}, older}, want: Status{End: EndOurs}, tokens: []string{"", "1", "2"}},
+		"not closed":                          {pages: [][]*historypb.HistoryEvent{newer, {begin}, older}, want: Status{End: EndBuffered}, tokens: []string{"", "1"}},
+		"not scheduled":                       {pages: [][]*historypb.HistoryEvent{newer, {end}, older}, want: Status{End: EndUnknown}, tokens: []string{"", "1", "2"}},
+		"nothing is left":                     {pages: nil, want: Status{End: EndUnknown}, tokens: []string{""}},
+		"another at the same time":            {pages: [][]*historypb.HistoryEvent{{completedEvent(8, others), scheduledEvent(8, "4", saidAt(0)), end}, {begin}}, want: Status{End: EndOurs}, tokens: []string{"", "1"}},
+		"an event with its ID, but not of it": {pages: [][]*historypb.HistoryEvent{{startedEvent(8, marked("r-mark")), end, begin}, older}, want: Status{End: EndOurs}, tokens: []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &said{workflow: running(), pages: c.pages}
@@ -163,12 +163,12 @@ func TestTwoActivitiesOfOneID(t *testing.T) {
 		want     Status
 		tokens   []string
 	}{
-		"the first, while the second runs":   {first, running(runs("5", 101)), newest(), Status{End: EndOurs}, []string{"", "1"}},
-		"the first, when both are over":      {first, running(), newest(completedEvent(10, others)), Status{End: EndOurs}, []string{"", "1"}},
-		"the second, when both are over":     {second, running(), newest(completedEvent(10, others)), Status{End: EndOther}, []string{""}},
-		"the second, which ended just now":   {second, running(), newest(), Status{End: EndBuffered}, []string{""}},
-		"the second, of which a reset began": {second, running(runs("5", 102)), newest(), Status{Pending: true, Running: true, Started: saidAt(102)}, []string{""}},
-		"the second, in back-off":            {second, running(waits(nil)), newest(), Status{Pending: true}, []string{""}},
+		"the first, while the second runs":   {target: first, workflow: running(runs("5", 101)), pages: newest(), want: Status{End: EndOurs}, tokens: []string{"", "1"}},
+		"the first, when both are over":      {target: first, workflow: running(), pages: newest(completedEvent(10, others)), want: Status{End: EndOurs}, tokens: []string{"", "1"}},
+		"the second, when both are over":     {target: second, workflow: running(), pages: newest(completedEvent(10, others)), want: Status{End: EndOther}, tokens: []string{""}},
+		"the second, which ended just now":   {target: second, workflow: running(), pages: newest(), want: Status{End: EndBuffered}, tokens: []string{""}},
+		"the second, of which a reset began": {target: second, workflow: running(runs("5", 102)), pages: newest(), want: Status{Pending: true, Running: true, Started: saidAt(102)}, tokens: []string{""}},
+		"the second, in back-off":            {target: second, workflow: running(waits(nil)), pages: newest(), want: Status{Pending: true}, tokens: []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &said{workflow: c.workflow, pages: c.pages}
@@ -195,16 +195,16 @@ func TestPending(t *testing.T) {
 		want     Status
 		pages    int
 	}{
-		"the attempt that is known": {saidTarget, running(runs("4", 1), runs("5", 1), runs("6", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
-		"with all there is": {saidTarget, running(full), Status{
+		"the attempt that is known": {target: saidTarget, workflow: running(runs("4", 1), runs("5", 1), runs("6", 1)), want: Status{Pending: true, Running: true, Started: saidAt(1)}, pages: 0},
+		"with all there is": {target: saidTarget, workflow: running(full), want: Status{
 			Pending: true, Running: true, CancelRequested: true, Paused: true, Started: saidAt(1),
 			LastMark: "f1", LastFailure: full.LastFailure, Details: full.HeartbeatDetails, LastHeartbeat: saidAt(2),
-		}, 0},
-		"of a workflow that is paused": {saidTarget, saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, runs("5", 1)), Status{Pending: true, Running: true, Started: saidAt(1)}, 0},
-		"a later attempt":              {saidTarget, running(runs("5", 2)), Status{Pending: true, Running: true, Started: saidAt(2)}, 1},
-		"in back-off":                  {saidTarget, running(waits(retried)), Status{Pending: true, LastMark: "f2", LastFailure: retried}, 1},
-		"of no known attempt":          {unknown, running(waits(nil)), Status{Pending: true}, 1},
-		"another's attempt":            {saidTarget, running(runs("4", 1)), Status{End: EndBuffered}, 1},
+		}, pages: 0},
+		"of a workflow that is paused": {target: saidTarget, workflow: saidWorkflow(enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, runs("5", 1)), want: Status{Pending: true, Running: true, Started: saidAt(1)}, pages: 0},
+		"a later attempt":              {target: saidTarget, workflow: running(runs("5", 2)), want: Status{Pending: true, Running: true, Started: saidAt(2)}, pages: 1},
+		"in back-off":                  {target: saidTarget, workflow: running(waits(retried)), want: Status{Pending: true, LastMark: "f2", LastFailure: retried}, pages: 1},
+		"of no known attempt":          {target: unknown, workflow: running(waits(nil)), want: Status{Pending: true}, pages: 1},
+		"another's attempt":            {target: saidTarget, workflow: running(runs("4", 1)), want: Status{End: EndBuffered}, pages: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &said{workflow: c.workflow, pages: history}
@@ -258,13 +258,13 @@ func TestLeftByATerminatedWorkflow(t *testing.T) {
 		workflow *workflowservice.DescribeWorkflowExecutionResponse
 		want     End
 	}{
-		"after our failure":             {"f1", terminated(waits(marked("f1"))), EndOurs},
-		"after our large failure":       {"f1", terminated(waits(causedBy(marked("f1")))), EndOurs},
-		"after another's failure":       {"f1", terminated(waits(marked("f2"))), EndOther},
-		"after none":                    {"f1", terminated(waits(nil)), EndOther},
-		"after none, asked for none":    {"", terminated(waits(nil)), EndOther},
-		"running":                       {"r1", terminated(runs("5", 1)), EndOther},
-		"another activity, our failure": {"f1", terminated(&workflowpb.PendingActivityInfo{ActivityId: "4", LastFailure: marked("f1")}), EndOther},
+		"after our failure":             {mark: "f1", workflow: terminated(waits(marked("f1"))), want: EndOurs},
+		"after our large failure":       {mark: "f1", workflow: terminated(waits(causedBy(marked("f1")))), want: EndOurs},
+		"after another's failure":       {mark: "f1", workflow: terminated(waits(marked("f2"))), want: EndOther},
+		"after none":                    {mark: "f1", workflow: terminated(waits(nil)), want: EndOther},
+		"after none, asked for none":    {mark: "", workflow: terminated(waits(nil)), want: EndOther},
+		"running":                       {mark: "r1", workflow: terminated(runs("5", 1)), want: EndOther},
+		"another activity, our failure": {mark: "f1", workflow: terminated(&workflowpb.PendingActivityInfo{ActivityId: "4", LastFailure: marked("f1")}), want: EndOther},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantDescribed(t, &said{workflow: c.workflow, pages: history}, saidTarget, c.mark, Status{End: c.want})
@@ -281,11 +281,11 @@ func TestDescribeErrors(t *testing.T) {
 		unknown bool
 		class   error
 	}{
-		"gone":                {serviceerror.NewNotFound("workflow"), true, nil},
-		"namespace not found": {serviceerror.NewNamespaceNotFound("default"), false, ErrRefused},
-		"permission denied":   {serviceerror.NewPermissionDenied("no", ""), false, ErrRefused},
-		"unavailable":         {serviceerror.NewUnavailable("away"), false, nil},
-		"late":                {context.DeadlineExceeded, false, nil},
+		"gone":                {err: serviceerror.NewNotFound("workflow"), unknown: true, class: nil},
+		"namespace not found": {err: serviceerror.NewNamespaceNotFound("default"), unknown: false, class: ErrRefused},
+		"permission denied":   {err: serviceerror.NewPermissionDenied("no", ""), unknown: false, class: ErrRefused},
+		"unavailable":         {err: serviceerror.NewUnavailable("away"), unknown: false, class: nil},
+		"late":                {err: context.DeadlineExceeded, unknown: false, class: nil},
 	} {
 		for where, s := range map[string]*said{
 			"describe":        {err: c.err},
