@@ -106,7 +106,7 @@ func filterFlags(f *flag.FlagSet, c *call) {
 	f.StringVar(&c.result, "result", "", "only this result `type`")
 	f.StringVar(&c.key, "key", "", "only this business `key`")
 	f.StringVar(&c.class, "class", "", "only this `class` of trouble, such as refused")
-	f.StringVar(&c.age, "age", "", "only in their state for at least so `long`: 90s, 10m, 2h, 3d")
+	f.StringVar(&c.age, "age", "", "only in their state for at least this `time`: 90s, 10m, 2h, 3d")
 	f.StringVar(&c.state, "state", "", "only this `state`: waiting, settled or ended")
 	f.Var(&c.labels, "label", "only with this label, as `name=value`; may be repeated")
 }
@@ -122,7 +122,7 @@ func listFlags(f *flag.FlagSet, c *call) {
 func tailFlags(f *flag.FlagSet, c *call) {
 	filterFlags(f, c)
 	f.StringVar(&c.interval, "interval", "5s", "the `time` between two looks, at least 1s")
-	f.IntVar(&c.polls, "polls", 0, "end after so many looks (default: never)")
+	f.IntVar(&c.polls, "polls", 0, "end after this `number` of looks (default: never)")
 }
 
 // run runs the program. run returns the exit code.
