@@ -119,6 +119,53 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// Each condition of a query selects the entry that has the value in its own
+// field, and no other condition does.
+func TestPageSelectsByField(t *testing.T) {
+	w := newWorld(t)
+	begin := func(namespace, workflow, typ, key string, labels map[string]string) string {
+		t.Helper()
+		info := attempt(1)
+		info.Namespace, info.WorkflowExecution.ID, info.ActivityType.Name, info.ActivityID = namespace, workflow, typ, "of "+workflow
+		err := async.StartAttempt(t.Context(), w.hub, info, async.StartOptions{Key: key, Labels: labels}, func(context.Context, async.Pending[Decision]) error { return nil })
+		if err != activity.ErrResultPending {
+			t.Fatalf("Start: %v", err)
+		}
+		return info.ActivityID
+	}
+	pay := begin("payments", "invoice-7", "Pay", "order-7", map[string]string{"team": "red", "size": "big"})
+	approve := begin("people", "expense-8", "Approve", "order-8", map[string]string{"team": "red", "size": "small"})
+	for name, x := range map[string]struct {
+		pay, approve string
+		query        func(value string) async.Query
+	}{
+		"Namespace":    {"payments", "people", func(v string) async.Query { return async.Query{Namespace: v} }},
+		"WorkflowID":   {"invoice-7", "expense-8", func(v string) async.Query { return async.Query{WorkflowID: v} }},
+		"ActivityType": {"Pay", "Approve", func(v string) async.Query { return async.Query{ActivityType: v} }},
+		"Key":          {"order-7", "order-8", func(v string) async.Query { return async.Query{Key: v} }},
+		"Labels":       {"big", "small", func(v string) async.Query { return async.Query{Labels: map[string]string{"team": "red", "size": v}} }},
+	} {
+		for value, want := range map[string]string{x.pay: pay, x.approve: approve} {
+			if ids, _ := w.pages(x.query(value)); len(ids) != 1 || ids[0] != want {
+				t.Errorf("%s %s selects %q, want the activity %q", name, value, ids, want)
+			}
+		}
+		for _, value := range []string{"payments", "invoice-7", "Pay", "order-7", "big", "red"} {
+			if ids, _ := w.pages(x.query(value)); len(ids) != 0 && value != x.pay {
+				t.Errorf("%s %s selects %q, want none", name, value, ids)
+			}
+		}
+	}
+	both := async.Query{Namespace: "people", WorkflowID: "expense-8", ActivityType: "Approve", Key: "order-8", State: async.Waiting, ResultType: must(async.TypeName[Decision]())}
+	if ids, _ := w.pages(both); len(ids) != 1 || ids[0] != approve {
+		t.Errorf("%+v selects %q, want %q", both, ids, approve)
+	}
+	both.Key = "order-7"
+	if ids, _ := w.pages(both); len(ids) != 0 {
+		t.Errorf("%+v selects %q, want none", both, ids)
+	}
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -51,6 +51,7 @@ func runBulk(ctx context.Context, c *call) error {
 		}
 	}
 	var first *failed
+	sent := 0 // IDs in earlier batches
 	for chunk := range slices.Chunk(ids, maxBulk) {
 		rows := make([]map[string]string, len(chunk))
 		for i, id := range chunk {
@@ -69,14 +70,18 @@ func runBulk(ctx context.Context, c *call) error {
 				return err
 			}
 		}
-		for _, l := range r.Results {
+		for n, l := range r.Results {
 			if !c.settings.json {
+				if l.ID == "?" { // the board does not repeat what may be a secret
+					l.ID = fmt.Sprintf("ID number %d", sent+n+1)
+				}
 				c.printLine(l)
 			}
 			if !l.OK && first == nil {
 				first = &failed{codeOfLine(l.Code)}
 			}
 		}
+		sent += len(chunk)
 	}
 	if first != nil {
 		return first

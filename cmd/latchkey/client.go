@@ -72,7 +72,7 @@ func codeOfStatus(status int) int {
 	}
 }
 
-// statuses are the HTTP statuses for the codes in the results of a bulk action.
+// codeOfLine returns the exit code for the code in a result of a bulk action.
 func codeOfLine(code string) int {
 	switch code {
 	case "sign-in", "forbidden", "nameless", "origin":
@@ -115,7 +115,7 @@ func (c *call) do(ctx context.Context, method, address string, body []byte) ([]b
 	if c.settings.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.settings.token)
 	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: c.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("the board can't be reached: %w", err)

@@ -69,7 +69,7 @@ func commands() []command {
 		{"show", "ID", "show one entry, with its journal and how its end is known", nil, runShow, exactly(1)},
 		{"stats", "", "count entries by state, activity type and class", nil, runStats, exactly(0)},
 		{"tail", "[attention|waiting|settled|ended|all]", "print what changes in a list, until interrupted", tailFlags, runTail, atMost(1)},
-		{"retry", "ID...|-", "make due now what hubs would retry later", whyFlags, runBulk, atLeast(1)},
+		{"retry", "ID...|-", "make hubs retry at once", whyFlags, runBulk, atLeast(1)},
 		{"abandon", "ID...|-", "end entries; nothing is delivered to Temporal", whyFlags, runBulk, atLeast(1)},
 		{"complete", "ID", "complete an activity with a result, which is JSON", completeFlags, runComplete, exactly(1)},
 		{"fail", "ID", "fail the attempt; Temporal retries the activity", failFlags, runFail, exactly(1)},
@@ -89,14 +89,14 @@ func whyFlags(f *flag.FlagSet, c *call) {
 func completeFlags(f *flag.FlagSet, c *call) {
 	whyFlags(f, c)
 	f.StringVar(&c.file, "f", "", "the `file` with the result, or - for standard input (required)")
-	f.StringVar(&c.round, "round", "", "the round that show has shown; another one is refused")
+	f.StringVar(&c.round, "round", "", "the `round` that show printed; if the entry has another round now, nothing is done")
 }
 
 func failFlags(f *flag.FlagSet, c *call) {
 	whyFlags(f, c)
 	f.StringVar(&c.message, "message", "", "what went wrong, for the `workflow` (required)")
 	f.StringVar(&c.kind, "type", "", "the `type` of Temporal's application failure")
-	f.StringVar(&c.round, "round", "", "the round that show has shown; another one is refused")
+	f.StringVar(&c.round, "round", "", "the `round` that show printed; if the entry has another round now, nothing is done")
 }
 
 func filterFlags(f *flag.FlagSet, c *call) {
@@ -106,7 +106,7 @@ func filterFlags(f *flag.FlagSet, c *call) {
 	f.StringVar(&c.result, "result", "", "only this result `type`")
 	f.StringVar(&c.key, "key", "", "only this business `key`")
 	f.StringVar(&c.class, "class", "", "only this `class` of trouble, such as refused")
-	f.StringVar(&c.age, "age", "", "only in their state for at least this `time`: 90s, 10m, 2h, 3d")
+	f.StringVar(&c.age, "age", "", "only in their state for at least this `duration`: 90s, 10m, 2h, 3d")
 	f.StringVar(&c.state, "state", "", "only this `state`: waiting, settled or ended")
 	f.Var(&c.labels, "label", "only with this label, as `name=value`; may be repeated")
 }
@@ -114,15 +114,15 @@ func filterFlags(f *flag.FlagSet, c *call) {
 func listFlags(f *flag.FlagSet, c *call) {
 	filterFlags(f, c)
 	f.IntVar(&c.limit, "limit", 0, "entries on a page, 1 to 500 (default 50)")
-	f.StringVar(&c.after, "after", "", "continue behind this `ID`, which the page before named")
+	f.StringVar(&c.after, "after", "", "continue after this `ID`, which list printed for the page before")
 	f.BoolVar(&c.all, "all", false, "all pages")
 	f.BoolVar(&c.quiet, "q", false, "print IDs only, for retry - and abandon -")
 }
 
 func tailFlags(f *flag.FlagSet, c *call) {
 	filterFlags(f, c)
-	f.StringVar(&c.interval, "interval", "5s", "the `time` between two looks, at least 1s")
-	f.IntVar(&c.polls, "polls", 0, "end after this `number` of looks (default: never)")
+	f.StringVar(&c.interval, "interval", "5s", "the `time` between two polls of the list, at least 1s")
+	f.IntVar(&c.polls, "polls", 0, "end after this `number` of polls (default: never)")
 }
 
 // run runs the program. run returns the exit code.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,16 +43,33 @@ type rig struct {
 	t        *testing.T
 	temporal *asynctest.Completer
 	hub      *async.Hub
+	handler  http.Handler
+	url      string // of the board
 	server   *httptest.Server
 	dir      string
 
-	mu     sync.Mutex
-	refuse func(a board.Action, c async.Callback) error
-	said   bytes.Buffer
-	secret []string
+	transport http.RoundTripper // of the command line
+	interrupt context.Context   // of the command line; nil: the test's context
+
+	mu       sync.Mutex
+	refuse   func(a board.Action, c async.Callback) error
+	nameless bool
+	said     bytes.Buffer
+	secret   []string
 }
 
 func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRigInMemory(t)
+	r.server = httptest.NewServer(r.handler)
+	t.Cleanup(r.server.Close)
+	r.url, r.transport = r.server.URL+"/ops", nil
+	return r
+}
+
+// newRigInMemory returns a rig whose connections are pipes, for a synctest
+// bubble.
+func newRigInMemory(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, temporal: new(asynctest.Completer), dir: t.TempDir(), secret: []string{token, secret}}
 	logger := slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -71,6 +89,9 @@ func newRig(t *testing.T) *rig {
 				return "", err
 			}
 		}
+		if r.nameless {
+			return "", nil
+		}
 		return "ada", nil
 	}})
 	if err != nil {
@@ -78,8 +99,7 @@ func newRig(t *testing.T) *rig {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/ops/", http.StripPrefix("/ops", b))
-	r.server = httptest.NewServer(mux)
-	t.Cleanup(r.server.Close)
+	r.handler, r.url, r.transport = mux, "http://localhost/ops", inMemory(t, mux)
 	t.Cleanup(func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -154,7 +174,7 @@ func (r *rig) latchkey(args ...string) result { r.t.Helper(); return r.with(nil,
 // with runs the program with additional environment variables and an input.
 func (r *rig) with(env map[string]string, in string, args ...string) result {
 	r.t.Helper()
-	all := map[string]string{"LATCHKEY_URL": r.server.URL + "/ops", "LATCHKEY_TOKEN": token, "HOME": r.dir}
+	all := map[string]string{"LATCHKEY_URL": r.url, "LATCHKEY_TOKEN": token, "HOME": r.dir}
 	maps.Copy(all, env)
 	return r.bare(all, in, args...)
 }
@@ -162,11 +182,19 @@ func (r *rig) with(env map[string]string, in string, args ...string) result {
 func (r *rig) bare(env map[string]string, in string, args ...string) result {
 	r.t.Helper()
 	var out, err bytes.Buffer
-	code := run(r.t.Context(), args, world{in: strings.NewReader(in), out: io.MultiWriter(&out, r), err: io.MultiWriter(&err, r), env: func(name string) (string, bool) {
+	code := run(r.ctx(), args, world{in: strings.NewReader(in), out: io.MultiWriter(&out, r), err: io.MultiWriter(&err, r), env: func(name string) (string, bool) {
 		v, ok := env[name]
 		return v, ok
-	}})
+	}, transport: r.transport})
 	return result{code, out.String(), err.String()}
+}
+
+// ctx returns the context of the program.
+func (r *rig) ctx() context.Context {
+	if r.interrupt != nil {
+		return r.interrupt
+	}
+	return r.t.Context()
 }
 
 func (x result) want(t *testing.T, what string, code int, texts ...string) {
@@ -193,5 +221,53 @@ func (r *rig) file(name, text string, mode os.FileMode) string {
 	}
 	return path
 }
+
+// inMemory returns a transport to a server of the handler. The connections are
+// pipes.
+func inMemory(t *testing.T, h http.Handler) http.RoundTripper {
+	t.Helper()
+	l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
+	s := &http.Server{Handler: h}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(l) }) // Close ends Serve
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		select {
+		case l.made <- theirs:
+			return ours, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = s.Close()
+		serving.Wait()
+	})
+	return transport
+}
+
+// pipes is a listener of pipes.
+type pipes struct {
+	made   chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.made:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 var errNo = errors.New("not on your shift")

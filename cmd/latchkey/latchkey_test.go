@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 )
@@ -40,6 +39,29 @@ func TestRead(t *testing.T) {
 	r.latchkey("tail", "all", "-polls", "1").want(t, "tail", 0, "new", waiting, refused)
 }
 
+// stats -o json prints the board's document.
+func TestStatsJSON(t *testing.T) {
+	r := newRigInMemory(t)
+	r.entry(async.StartOptions{})
+	r.refused()
+	x := r.latchkey("stats", "-o", "json")
+	x.want(t, "stats", 0)
+	var v struct {
+		At         time.Time
+		Unreadable *int
+		Groups     []struct {
+			State, ActivityType, Class string
+			Entries                    int
+		}
+	}
+	if err := json.Unmarshal([]byte(x.out), &v); err != nil {
+		t.Fatalf("%v: %s", err, x.out)
+	}
+	if len(v.Groups) != 2 || v.At.IsZero() || v.Unreadable == nil || v.Groups[0].State != "waiting" || v.Groups[0].Entries != 1 || v.Groups[0].ActivityType != "approve" || v.Groups[1].Class != "refused" {
+		t.Errorf("the counts are %+v", v)
+	}
+}
+
 // tail prints what changes.
 func TestChanges(t *testing.T) {
 	r := newRig(t)
@@ -47,7 +69,7 @@ func TestChanges(t *testing.T) {
 	c := &call{world: world{out: &out}}
 	a, b := entry{ID: "a", State: "waiting"}, entry{ID: "b", State: "waiting"}
 	settled := entry{ID: "a", State: "settled", Class: "refused"}
-	if err := c.printChanges(map[string]entry{"a": a, "b": b}, map[string]entry{"a": settled, "c": {ID: "c"}}); err != nil {
+	if err := c.printChanges(poll{entries: map[string]entry{"a": a, "b": b}}, poll{entries: map[string]entry{"a": settled, "c": {ID: "c"}}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"changed  a  settled, refused", "new      c", "left     b"} {
@@ -135,26 +157,6 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// A flag overrides the environment, and the environment overrides the file.
-func TestSettings(t *testing.T) {
-	r := newRig(t)
-	base := r.server.URL + "/ops"
-	file := r.file(".config/latchkey/config", "# of ada\nurl = "+base+"\ntoken = "+token+"\noutput = json\n", 0o600)
-	home := map[string]string{"HOME": r.dir}
-	r.bare(home, "", "list").want(t, "the user's file", 0, `"list":"attention"`)
-	r.bare(map[string]string{"HOME": r.dir, "LATCHKEY_OUTPUT": "table"}, "", "list").want(t, "environment before file", 0, "ID")
-	r.bare(map[string]string{"HOME": r.dir, "LATCHKEY_OUTPUT": "table"}, "", "list", "-o", "json").want(t, "flag before environment", 0, `"list":"attention"`)
-	r.bare(map[string]string{"LATCHKEY_CONFIG": file}, "", "list").want(t, "a file that the environment names", 0, `"list":"attention"`)
-	r.bare(map[string]string{"XDG_CONFIG_HOME": r.dir + "/.config"}, "", "list").want(t, "XDG_CONFIG_HOME", 0, `"list":"attention"`)
-	tokenFile := r.file("token", token+"\n", 0o600)
-	r.bare(map[string]string{"LATCHKEY_URL": base, "LATCHKEY_TOKEN_FILE": tokenFile}, "", "list").want(t, "a token file", 0, "ID")
-	r.bare(map[string]string{"LATCHKEY_URL": base, "LATCHKEY_TOKEN": "wrong"}, "", "list", "-token-file", tokenFile).want(t, "the flag before LATCHKEY_TOKEN", 0, "ID")
-	r.bare(nil, "", "list", "-config", r.file("open", "url = "+base+"\ntoken = "+token+"\n", 0o644)).want(t, "a token that others can read", 2, "chmod 600")
-	r.bare(nil, "", "list", "-config", r.file("odd", "color = red\n", 0o600)).want(t, "an unknown name", 2, "line 1")
-	r.bare(nil, "", "list", "-config", r.dir+"/none").want(t, "no such file", 2, "configuration file")
-	r.bare(nil, "", "list").want(t, "no address", 2, "LATCHKEY_URL")
-}
-
 // Characters that would move a terminal's cursor are printed as their codes.
 func TestTerminal(t *testing.T) {
 	r := newRig(t)
@@ -180,34 +182,5 @@ func TestRedirect(t *testing.T) {
 	r.latchkey("list", "-url", server.URL).want(t, "a redirect", 5, "redirects")
 	if sent != "" {
 		t.Error("the token was sent to another server")
-	}
-}
-
-// The shells can parse the completion scripts, and the scripts contain every
-// command.
-func TestCompletion(t *testing.T) {
-	r := newRig(t)
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		x := r.bare(nil, "", "completion", shell)
-		if x.code != 0 {
-			t.Fatalf("%s: %+v", shell, x)
-		}
-		for _, c := range commands() {
-			if !strings.Contains(x.out, c.name) {
-				t.Errorf("the script for %s lacks %s", shell, c.name)
-			}
-		}
-	}
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("NOT TESTED: bash is not installed")
-	}
-	for line, want := range map[string]string{"latchkey ": "abandon", "latchkey li": "list", "latchkey list se": "settled", "latchkey complete -": "-why"} {
-		words := strings.Split(line, " ")
-		script := r.bare(nil, "", "completion", "bash").out + "\nCOMP_WORDS=(" + strings.Join(words[:len(words)-1], " ") + " \"" + words[len(words)-1] + "\")\nCOMP_CWORD=" + string(rune('0'+len(words)-1)) + "\n_latchkey\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n"
-		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), bash, "-c", script).CombinedOutput()
-		if err != nil || !slices.Contains(strings.Fields(string(out)), want) {
-			t.Errorf("%q completes to %q (%v), want %s among them", line, out, err, want)
-		}
 	}
 }

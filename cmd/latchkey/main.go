@@ -17,6 +17,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -34,6 +35,8 @@ type world struct {
 	out, err io.Writer
 	env      func(name string) (string, bool)
 	terminal bool // whether out is a terminal
+
+	transport http.RoundTripper // nil: http.DefaultTransport
 }
 
 func isTerminal(f *os.File) bool {

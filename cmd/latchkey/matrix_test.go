@@ -17,6 +17,16 @@ import (
 // forbidden, hidden and sign-in.
 type way func(r *rig, id, verb string) string
 
+// always and viewOnly are what a decision means for each verb.
+func always(word string) func(string) string { return func(string) string { return word } }
+
+func viewOnly(verb string) string {
+	if verb == "show" {
+		return "allowed"
+	}
+	return "forbidden"
+}
+
 // TestMatrix checks that each decision of Authorize has the same result for
 // each action: on pages, as JSON and on the command line, for one entry and for
 // several.
@@ -24,30 +34,40 @@ func TestMatrix(t *testing.T) {
 	ways := map[string]way{"page": byPage, "JSON": byJSON, "command line": byCommand, "bulk page": byBulkPage, "bulk JSON": byBulkJSON}
 	verbs := map[string]board.Action{"show": board.View, "retry": board.Retry, "abandon": board.Abandon, "complete": board.Answer, "fail": board.Answer, "reject": board.Answer}
 	decisions := map[string]struct {
-		refuse func(entry bool, a, asked board.Action) error
-		want   func(verb string) string
+		refuse   func(entry bool, a, asked board.Action) error
+		want     func(verb string) string
+		nameless bool // Authorize returns no name
 	}{
-		"everything":    {func(bool, board.Action, board.Action) error { return nil }, func(string) string { return "allowed" }},
-		"nothing":       {func(bool, board.Action, board.Action) error { return errNo }, func(string) string { return "forbidden" }},
-		"not known":     {func(bool, board.Action, board.Action) error { return board.ErrSignIn }, func(string) string { return "sign-in" }},
-		"not the entry": {func(entry bool, _, _ board.Action) error { return map[bool]error{true: errNo}[entry] }, func(string) string { return "hidden" }},
-		"not the action": {func(_ bool, a, asked board.Action) error {
+		"everything":     {refuse: func(bool, board.Action, board.Action) error { return nil }, want: always("allowed")},
+		"nothing":        {refuse: func(bool, board.Action, board.Action) error { return errNo }, want: always("forbidden")},
+		"not known":      {refuse: func(bool, board.Action, board.Action) error { return board.ErrSignIn }, want: always("sign-in")},
+		"not the entry":  {refuse: func(entry bool, _, _ board.Action) error { return map[bool]error{true: errNo}[entry] }, want: always("hidden")},
+		"without a name": {refuse: func(bool, board.Action, board.Action) error { return nil }, want: viewOnly, nameless: true},
+		"a panic":        {refuse: func(bool, board.Action, board.Action) error { panic("of the application") }, want: always("forbidden")},
+		"a panic for the entry": {refuse: func(entry bool, _, _ board.Action) error {
+			if entry {
+				panic("of the application")
+			}
+			return nil
+		}, want: always("hidden")},
+		"a panic for the action": {refuse: func(_ bool, a, asked board.Action) error {
+			if a == asked && a != board.View {
+				panic("of the application")
+			}
+			return nil
+		}, want: viewOnly},
+		"not the action": {refuse: func(_ bool, a, asked board.Action) error {
 			if a == asked && a != board.View {
 				return errNo
 			}
 			return nil
-		}, func(verb string) string {
-			if verb == "show" {
-				return "allowed"
-			}
-			return "forbidden"
-		}},
-		"the action alone": {func(entry bool, a, asked board.Action) error {
+		}, want: viewOnly},
+		"the action alone": {refuse: func(entry bool, a, asked board.Action) error {
 			if entry && a != asked || entry && a == board.View {
 				return errNo
 			}
 			return nil
-		}, func(string) string { return "hidden" }},
+		}, want: always("hidden")},
 	}
 	cells := 0
 	r := newRig(t)
@@ -59,7 +79,7 @@ func TestMatrix(t *testing.T) {
 				}
 				cells++
 				r.mu.Lock()
-				r.refuse = nil
+				r.refuse, r.nameless = nil, false
 				r.mu.Unlock()
 				var id string
 				before := async.Waiting
@@ -69,6 +89,7 @@ func TestMatrix(t *testing.T) {
 					_, id = r.entry(async.StartOptions{})
 				}
 				r.mu.Lock()
+				r.nameless = d.nameless
 				r.refuse = func(a board.Action, c async.Callback) error { return d.refuse(c.ID() != "", a, action) }
 				r.mu.Unlock()
 				want := d.want(verb)
@@ -181,7 +202,7 @@ func word5(status int, text, ok string) string {
 		return "allowed"
 	case strings.Contains(text, "not-found"):
 		return "hidden"
-	case strings.Contains(text, "forbidden"):
+	case strings.Contains(text, "forbidden"), strings.Contains(text, "nameless"):
 		return "forbidden"
 	default:
 		return text

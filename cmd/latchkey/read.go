@@ -22,6 +22,7 @@ type page struct {
 	Next    string  `json:"next"`
 	Looked  int     `json:"looked"`
 	Skipped int     `json:"skipped"`
+	Ordered bool    `json:"ordered"`
 }
 
 // list returns the address and the parameters of the requested list.
@@ -51,6 +52,17 @@ func (c *call) list() (parts []string, query url.Values, err error) {
 	return parts, query, nil
 }
 
+// page reads a page of a list. page also returns the board's document.
+func (c *call) page(ctx context.Context, query url.Values, parts []string) (p page, b []byte, err error) {
+	if b, err = c.get(ctx, query, parts...); err != nil {
+		return page{}, nil, err
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return page{}, nil, fmt.Errorf("the board's list can't be read: %w", err)
+	}
+	return p, b, nil
+}
+
 func runList(ctx context.Context, c *call) error {
 	parts, query, err := c.list()
 	if err != nil {
@@ -59,13 +71,9 @@ func runList(ctx context.Context, c *call) error {
 	var rows [][]string
 	skipped, next := 0, ""
 	for {
-		b, err := c.get(ctx, query, parts...)
+		p, b, err := c.page(ctx, query, parts)
 		if err != nil {
 			return err
-		}
-		var p page
-		if err := json.Unmarshal(b, &p); err != nil {
-			return fmt.Errorf("the board's list can't be read: %w", err)
 		}
 		skipped, next = skipped+p.Skipped, p.Next
 		switch {
@@ -241,108 +249,6 @@ func runStats(ctx context.Context, c *call) error {
 	}
 	_, err = fmt.Fprintf(c.out, "snapshot of %s, took %s\n", s.At.Format(time.RFC3339), word(s.Took))
 	return err
-}
-
-// runTail prints the changes of a list. Errors of the board that may be
-// temporary are printed, and the request is repeated.
-func runTail(ctx context.Context, c *call) error {
-	every, err := time.ParseDuration(c.interval)
-	if err != nil || every < time.Second {
-		return usage("-interval must be at least 1s, got %q", clean(c.interval))
-	}
-	parts, query, err := c.list()
-	if err != nil {
-		return err
-	}
-	query.Set("limit", "500")
-	seen := make(map[string]entry)
-	for n := 1; ; n++ {
-		now, err := c.look(ctx, query, parts)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && codeOf(err) != exitUnavailable:
-			return err
-		case err != nil:
-			_, _ = fmt.Fprintf(c.err, "latchkey: %s\n", clean(err.Error()))
-		default:
-			if err := c.printChanges(seen, now); err != nil {
-				return err
-			}
-			seen = now
-		}
-		if n == c.polls {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(every):
-		}
-	}
-}
-
-// look reads the first page of a list.
-func (c *call) look(ctx context.Context, query url.Values, parts []string) (map[string]entry, error) {
-	b, err := c.get(ctx, query, parts...)
-	if err != nil {
-		return nil, err
-	}
-	var p page
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("the board's list can't be read: %w", err)
-	}
-	entries := make(map[string]entry)
-	for _, e := range p.Entries {
-		entries[e.ID] = e
-	}
-	return entries, nil
-}
-
-// printChanges prints a line for each entry that is new, has changed, or is
-// gone.
-func (c *call) printChanges(before, now map[string]entry) error {
-	print := func(change string, e entry) error {
-		if c.settings.json {
-			b, err := json.Marshal(map[string]any{"change": change, "at": time.Now().UTC(), "entry": e})
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.out, "%s\n", b)
-			return err
-		}
-		_, err := fmt.Fprintf(c.out, "%s  %-7s  %s  %s  %s  %s\n", time.Now().UTC().Format("15:04:05Z"), change, word(e.ID), word(e.happens()), word(e.ActivityType), word(e.subject()))
-		return err
-	}
-	for _, id := range sorted(now) {
-		old, known := before[id]
-		var err error
-		switch e := now[id]; {
-		case !known:
-			err = print("new", e)
-		case old.happens() != e.happens() || old.Round != e.Round:
-			err = print("changed", e)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, id := range sorted(before) {
-		if _, known := now[id]; !known {
-			if err := print("left", before[id]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func sorted(entries map[string]entry) (ids []string) {
-	for id := range entries {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // readAll reads a file for complete and the bulk actions.

@@ -131,7 +131,7 @@ func (f *fleet) redis() (url string, err error) {
 // work starts a worker in each namespace. The hub of a worker only hands
 // activities over; the running hub does the rest.
 func (f *fleet) work() error {
-	hub, err := f.newHub(map[string]heartbeat.Pump{"jobs": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})}, f.clients[open], f.clients[closed])
+	hub, err := f.newHub(jobs(), f.clients[open], f.clients[closed])
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,12 @@ func (f *fleet) work() error {
 		f.workers = append(f.workers, w)
 	}
 	return nil
+}
+
+// jobs returns the pump of the jobs. The first heartbeat is due after ten
+// seconds, so that a missing pump shows within little more than a minute.
+func jobs() map[string]heartbeat.Pump {
+	return map[string]heartbeat.Pump{"jobs": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: 10 * time.Second})}
 }
 
 func (f *fleet) newHub(pumps map[string]heartbeat.Pump, clients ...completer.Client) (*async.Hub, error) {
@@ -163,7 +169,7 @@ func (f *fleet) runHub(mended bool) (err error) {
 		f.hubs.Wait()
 	}
 	if mended {
-		f.hub, err = f.newHub(map[string]heartbeat.Pump{"jobs": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{})}, f.clients[open], f.clients[closed])
+		f.hub, err = f.newHub(jobs(), f.clients[open], f.clients[closed])
 	} else {
 		f.hub, err = f.newHub(nil, f.clients[open])
 	}

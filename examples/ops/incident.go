@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +59,21 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	if err := o.show(ctx, "list", "-class", "refused", "-limit", "3"); err != nil {
 		return err
 	}
-	story.Say("Jobs wait with a pump that the hub does not know.")
+	story.Say("Jobs wait with a pump that the hub does not know. After a minute, the board shows them as late.")
+	if err := o.atLeast(ctx, 1, "attention", "-class", "late", "-type", "RunJob"); err != nil {
+		return err
+	}
+	late, err := o.run(ctx, nil, "list", "attention", "-q", "-class", "late", "-type", "RunJob", "-limit", "1")
+	if err != nil {
+		return err
+	}
+	if err := o.show(ctx, "show", strings.TrimSpace(string(late))); err != nil {
+		return err
+	}
 	if err := o.show(ctx, "stats"); err != nil {
+		return err
+	}
+	if err := o.metric(ctx, "latchkey_entries{", `activity_type="RunJob"`, `class="unknown pump"`); err != nil {
 		return err
 	}
 
@@ -142,6 +158,46 @@ func (o operator) show(ctx context.Context, args ...string) error {
 	}
 	o.story.Say("$ latchkey %s\n  %s", strings.Join(args, " "), strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "\n  "))
 	return nil
+}
+
+// metric waits until the metrics page has a line with these texts, and prints
+// the line.
+func (o operator) metric(ctx context.Context, texts ...string) error {
+	address := o.fleet.address + "/metrics"
+	for {
+		page, err := read(ctx, address)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(page) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				o.story.Say("$ curl %s\n  %s", address, strings.TrimSpace(line))
+				return nil
+			}
+		}
+		o.story.Progress("the metrics have no line with " + strings.Join(texts, " and "))
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// read returns the page at an address.
+func read(ctx context.Context, address string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	page, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", address, response.Status)
+	}
+	return string(page), err
 }
 
 // count returns the number of entries in a list.

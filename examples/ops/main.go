@@ -5,8 +5,9 @@
 //	go -C examples run ./ops -auto    # plays an incident, and ends
 //
 // With -auto, Temporal goes away and comes back, a namespace refuses answers,
-// and a pump is missing. The example shows the board during each fault, and
-// repairs the fault with the command line (cmd/latchkey). The exit code is 0 if
+// and a pump is missing. The example shows the board during each fault, with
+// a line of the metrics, and repairs the fault with the command line
+// (cmd/latchkey). The exit code is 0 if
 // the board shows no trouble at the end. The example starts its own Temporal
 // server and a Redis (redis-server must be installed).
 //

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/latchkey-go/latchkey/async"
+	"github.com/latchkey-go/latchkey/store"
 	"github.com/latchkey-go/latchkey/web/answer"
 )
 
@@ -165,7 +166,7 @@ func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callb
 	l := line{ID: c.Info().ID, OK: true, Code: "ok", Detail: doneText[o.verb]}
 	if now, err := b.hub.Find(ctx, c.Info().ID); err == nil {
 		i := now.Info()
-		l.State = i.State.String()
+		l.State = stateName(i.State)
 		if verbs[o.verb].action == Answer && i.State == async.Settled {
 			l.Detail += " Temporal does not have it yet; running hubs deliver it."
 		}
@@ -173,14 +174,31 @@ func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callb
 	return l
 }
 
-// shown returns the part of an unknown ID that may be repeated, because the ID
-// may be a callback ID.
+// shown returns the part of an unknown ID that may be repeated. The ID may be a
+// callback ID or only its secret, so shown repeats nothing except a time at the
+// beginning. The ID of an entry with a business key has no time, and the length
+// of a secret.
 func shown(id string) string {
 	const show = 8
-	if len(id) <= show || !utf8.ValidString(id) {
+	if !startsWithTime(id) {
 		return "?"
 	}
-	return strings.ToValidUTF8(id[:show], "") + "…"
+	return id[:show] + "…"
+}
+
+const (
+	timeLen       = 10              // characters of the time at the beginning of an ID
+	entryIDLen    = timeLen + 22    // characters
+	callbackIDLen = entryIDLen + 22 // the entry's ID and the secret
+	timeDigits    = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
+)
+
+// startsWithTime reports whether a text has the form of an entry's ID, or of a
+// callback ID, that begins with a time. The first digit of the time is zero
+// until the year 3084.
+func startsWithTime(id string) bool {
+	return (len(id) == entryIDLen || len(id) == callbackIDLen) && id[0] == '0' &&
+		strings.Trim(id[:timeLen], timeDigits) == "" && store.CheckID(id) == nil
 }
 
 var doneText = map[string]string{

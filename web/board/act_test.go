@@ -144,14 +144,20 @@ func TestBulk(t *testing.T) {
 	_, one := r.entry(nil)
 	_, two := r.entry(nil)
 	callback, three := r.entry(nil)
+	over, ended := r.entry(nil)
+	if err := over.Abandon(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	r.page("/waiting").wantPage(t, "the rows", 200, `name="row" value="`+one+`.`, `name="why" required`)
+	r.page("/ended").wantNoTick(t, ended)
+	r.page("/all").wantNoTick(t, ended)
 	a := r.do("POST", "/bulk", asPage, form("action", "abandon", "why", "test data", "row", one+"."+r.get("/entries/"+one).Round, "row", callback.ID()+"."))
 	a.wantPage(t, "bulk", 200, "Done", "Not done", one)
 	if strings.Contains(a.body, callback.ID()[:20]) {
 		t.Error("the page repeats a callback ID")
 	}
 	b := r.do("POST", "/bulk", asJSON, `{"action":"abandon","why":"test data","rows":[{"id":"`+two+`"},{"id":"gone"}]}`)
-	if len(b.Results) != 2 || !b.Results[0].OK || b.Results[0].State != "closed" || b.Results[1].OK || b.Results[1].Code != "not-found" {
+	if len(b.Results) != 2 || !b.Results[0].OK || b.Results[0].State != "ended" || b.Results[1].OK || b.Results[1].Code != "not-found" {
 		t.Errorf("the results are %+v", b.Results)
 	}
 	for id, want := range map[string]async.State{one: async.Closed, two: async.Closed, three: async.Waiting} {
@@ -167,6 +173,14 @@ func TestBulk(t *testing.T) {
 	r.post("/bulk", "action", "abandon", "why", "x").wantPage(t, "nothing ticked", 422, "must be chosen")
 	if i := r.info(three); i.State != async.Waiting {
 		t.Errorf("the entry that was not ticked is %v", i.State)
+	}
+}
+
+// wantNoTick checks that a list shows an entry that cannot be selected.
+func (a response) wantNoTick(t *testing.T, id string) {
+	t.Helper()
+	if !strings.Contains(a.body, "entries/"+id) || strings.Contains(a.body, `value="`+id) {
+		t.Errorf("the list lacks %s, or can select it, although no bulk action would change it:\n%s", id, a.body)
 	}
 }
 

@@ -88,6 +88,9 @@ func readFilter(l list, raw string) (filter, error) {
 			if !utf8.ValidString(v) || len(v) > 1000 {
 				return filter{}, bad("The parameter %s must be UTF-8 of at most 1,000 bytes.", name)
 			}
+			if len(v) == callbackIDLen && startsWithTime(v) {
+				return filter{}, bad("The parameter %s has the form of a callback ID. Do not send callback IDs to the board.", name)
+			}
 			if err := f.set(l, name, v); err != nil {
 				return filter{}, err
 			}

@@ -20,14 +20,18 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// finding is a fake of Temporal that finds every activity to be adopted.
-type finding struct{ *asynctest.Completer }
+// finding is a fake of Temporal that finds every activity to be adopted. The
+// deadline of its attempt is the given time away.
+type finding struct {
+	*asynctest.Completer
+	deadline time.Duration
+}
 
-func (finding) Find(_ context.Context, t completer.Target) (completer.Found, error) {
+func (f finding) Find(_ context.Context, t completer.Target) (completer.Found, error) {
 	now := time.Now()
 	t.WorkflowType, t.ActivityType, t.TaskQueue, t.RunID = "Expense", "approve", "expenses", "run-1"
 	t.Scheduled, t.Started = now.Add(-time.Minute), now.Add(-time.Second)
-	return completer.Found{Target: t, Attempt: 1, HeartbeatTimeout: time.Minute, Deadline: now.Add(time.Hour), Status: completer.Status{Pending: true, Running: true, Started: t.Started}}, nil
+	return completer.Found{Target: t, Attempt: 1, HeartbeatTimeout: time.Minute, Deadline: now.Add(f.deadline), Status: completer.Status{Pending: true, Running: true, Started: t.Started}}, nil
 }
 
 // planted is an entry of an activity whose token, callback ID, heartbeat
@@ -60,7 +64,7 @@ func (r *rig) planted(h *async.Hub, name string) (p async.Pending[Decision], id 
 func TestNothingLeaks(t *testing.T) {
 	r := newRig(t)
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := asynctest.NewHub(t, async.Options{Store: r.store, Completer: finding{r.temporal}, Logger: logger})
+	h := asynctest.NewHub(t, async.Options{Store: r.store, Completer: finding{r.temporal, time.Hour}, Logger: logger})
 	refuses := func(context.Context, completer.Target, completer.Outcome) error {
 		return fmt.Errorf("%w: %s", completer.ErrRefused, "the token is not of the namespace")
 	}
@@ -131,5 +135,93 @@ func TestNothingLeaks(t *testing.T) {
 	look()
 	if r.said.Len() < 2*before || !strings.Contains(r.log.String(), "board: action") || len(r.secrets) < 8*5*4 {
 		t.Errorf("only %d bytes were said after %d, and %d secrets planted", r.said.Len(), before, len(r.secrets))
+	}
+}
+
+// A secret without its entry's ID is not repeated, not even in part: as a row,
+// as a path, or as the value of a filter. The only place of a filter's value is
+// the form and the links of the sender's own page.
+func TestSecretAlone(t *testing.T) {
+	r := newRig(t)
+	c, id := r.entry(nil)
+	keyed := start[Decision](r, async.StartOptions{Key: "order-7"})
+	for name, secret := range map[string]string{
+		"a secret":                       c.ID()[len(id):],
+		"a secret of a business key":     keyed.ID()[len(keyed.Info().ID):],
+		"two secrets":                    c.ID()[len(id):] + keyed.ID()[len(keyed.Info().ID):],
+		"a secret and ten characters":    c.ID()[len(id):] + "0000000000",
+		"a secret after another's start": "0000000000" + c.ID()[len(id):],
+		"a secret as an ID of a round":   keyed.Info().ID + c.ID()[len(id):],
+	} {
+		start := c.ID()[len(id):][:8]
+		if strings.Contains(name, "business") {
+			start = keyed.ID()[len(keyed.Info().ID):][:8]
+		}
+		said := func(what string, a response) {
+			t.Helper()
+			if a.status == 200 && !strings.Contains(what, "row") && !strings.Contains(what, "filter") {
+				t.Errorf("%s as %s: status 200", name, what)
+			}
+			var all strings.Builder
+			_ = a.header.Write(&all)
+			if strings.Contains(strings.ReplaceAll(all.String()+a.body, "<wbr>", ""), start) {
+				t.Errorf("%s as %s: the answer has %q:\n%s%s", name, what, start, all.String(), a.body)
+			}
+		}
+		for _, accept := range []string{asPage, asJSON} {
+			said("a row, "+accept, r.do("POST", "/bulk", accept, `{"action":"retry","why":"x","rows":[{"id":"`+secret+`"},{"id":"x","round":"`+secret+`"}]}`))
+			said("a row of a form, "+accept, r.do("POST", "/bulk", accept, form("action", "abandon", "why", "x", "row", secret+".", "row", "x."+secret)))
+			said("a path, "+accept, r.do("GET", "/entries/"+secret, accept, ""))
+			said("an unknown path, "+accept, r.do("GET", "/"+secret, accept, ""))
+			said("an action's path, "+accept, r.do("POST", "/entries/"+secret+"/abandon", accept, `{"why":"x"}`))
+			said("an entry's parameter, "+accept, r.do("GET", "/entries/"+id+"?x="+secret, accept, ""))
+			for _, parameter := range []string{"state", "namespace", "type", "result", "workflow", "key", "label", "class", "age", "after", "limit", "watch", "other"} {
+				for _, value := range []string{secret, "team=" + secret} {
+					a := r.do("GET", "/all?"+url.Values{parameter: {value}}.Encode(), accept, "")
+					if accept == asPage {
+						for _, own := range []string{`value="` + value + `"`, url.Values{parameter: {value}}.Encode()} {
+							a.body = strings.ReplaceAll(a.body, own, "")
+						}
+					}
+					said("a filter: "+parameter+", "+accept, a)
+				}
+			}
+		}
+		if log := r.log.String(); strings.Contains(log, start) {
+			t.Errorf("%s: the log has %q:\n%s", name, start, log)
+		}
+	}
+}
+
+// Of an unknown ID, a result repeats only a time. A filter refuses a callback
+// ID.
+func TestUnknownIDs(t *testing.T) {
+	r := newRig(t)
+	c, id := r.entry(nil)
+	keyed := start[Decision](r, async.StartOptions{Key: "order-7"})
+	other := id[:10] + strings.Repeat("A", 22)
+	for given, want := range map[string]string{
+		other:                           id[:8] + "…",
+		other + strings.Repeat("A", 22): id[:8] + "…",
+		c.ID():                          id[:8] + "…",
+		"AAAA" + keyed.Info().ID[4:]:    "?",
+		keyed.ID():                      "?",
+		"1" + id[1:]:                    "?",
+		id[:31]:                         "?",
+		id[:31] + "/":                   "?",
+		"0" + strings.ToLower(id[1:]):   "?",
+		"x":                             "?",
+		"":                              "?",
+	} {
+		a := r.do("POST", "/bulk", asJSON, `{"action":"retry","why":"x","rows":[{"id":"`+given+`"}]}`)
+		if len(a.Results) != 1 || a.Results[0].ID != want || a.Results[0].Code != "not-found" {
+			t.Errorf("the result for %q is %+v, want the ID %q", given, a.Results, want)
+		}
+	}
+	for _, parameter := range []string{"workflow", "key", "after", "class"} {
+		r.do("GET", "/all?"+parameter+"="+c.ID(), asJSON, "").want(t, parameter, 400, "filter")
+		if a := r.page("/all?" + parameter + "=" + c.ID()); a.status != 400 || !strings.Contains(a.body, "has the form of a callback ID") {
+			t.Errorf("%s: %d\n%s", parameter, a.status, a.body)
+		}
 	}
 }

@@ -86,7 +86,7 @@ func entryID() []any {
 func filterParameters() (list []any) {
 	about := map[string]string{
 		"state": "waiting, settled or ended", "type": "the activity type", "result": "the result type", "workflow": "the workflow's ID", "key": "the business key",
-		"label": "name=value; may be repeated", "class": "what goes wrong", "age": "in its state for at least so long: 90s, 10m, 2h, 3d", "after": "the field next of the page before",
+		"label": "name=value; may be repeated", "class": "what goes wrong", "age": "in its state for at least this duration: 90s, 10m, 2h, 3d", "after": "the field next of the page before",
 		"limit": "1 to 500; defaults to 50", "watch": "of pages", "namespace": "the namespace",
 	}
 	for _, name := range parameters {

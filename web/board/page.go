@@ -142,8 +142,8 @@ func (p entryPage) Times() []fact {
 		{"Next try to deliver", "", e.NextDelivery},
 		{"Next call of a hook", "", e.NextHook},
 		{"Needs a hub since", "", e.Late},
-		{"Next check by a hub", "", e.Due},
 		{"Ended", "", e.Ended},
+		{"Next check by a hub", "", e.Due},
 	})
 }
 

@@ -37,14 +37,18 @@ func (b *Board) showList(x *exchange) {
 	}
 	now := time.Now()
 	v := listView{List: l.name, At: now.UTC(), Entries: []entryView{}, Next: found.next, Looked: found.looked, Skipped: found.skipped, Ordered: found.ordered}
+	ticks := false
 	for _, c := range found.callbacks {
-		v.Entries = append(v.Entries, viewOf(c, now))
+		e, i := viewOf(c, now), c.Info()
+		e.Bulk = verbs["retry"].useful(i) || verbs["abandon"].useful(i)
+		ticks = ticks || e.Bulk
+		v.Entries = append(v.Entries, e)
 	}
 	if x.json {
 		x.replyJSON(http.StatusOK, v)
 		return
 	}
-	p := listPage{page: x.page(l.title, address[1:]), List: l, View: v, Filter: f, Ticks: !f.watch && l.state != async.Closed && len(v.Entries) > 0}
+	p := listPage{page: x.page(l.title, address[1:]), List: l, View: v, Filter: f, Ticks: ticks && !f.watch}
 	if f.watch {
 		p.Refresh = 10
 	}
@@ -169,7 +173,7 @@ func (b *Board) showCounts(x *exchange) {
 	}
 	v := countsView{At: s.At.UTC(), Took: s.Took.Round(time.Millisecond).String(), Groups: []groupView{}, Unreadable: s.Unreadable}
 	for _, g := range s.Groups {
-		v.Groups = append(v.Groups, groupView{State: g.State.String(), ActivityType: g.ActivityType, Class: g.Class, Entries: g.Entries, Oldest: when(g.Oldest), Link: groupLink(g)})
+		v.Groups = append(v.Groups, groupView{State: stateName(g.State), ActivityType: g.ActivityType, Class: g.Class, Entries: g.Entries, Oldest: when(g.Oldest), Link: groupLink(g)})
 	}
 	if x.json {
 		x.replyJSON(http.StatusOK, v)

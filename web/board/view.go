@@ -21,7 +21,7 @@ import (
 type entryView struct {
 	ID        string `json:"id" jsonschema:"of the entry: nothing can be answered with it"`
 	Round     string `json:"round" jsonschema:"changes when the activity asks again"`
-	State     string `json:"state" jsonschema:"waiting, settled or closed"`
+	State     string `json:"state" jsonschema:"waiting, settled or ended"`
 	Class     string `json:"class,omitempty" jsonschema:"what goes wrong, if something does"`
 	Attention string `json:"attention,omitempty" jsonschema:"for people: what goes wrong, and what to do"`
 
@@ -44,7 +44,7 @@ type entryView struct {
 
 	Outcome   string `json:"outcome,omitempty" jsonschema:"result, failure or cancellation: never its content"`
 	Delivered bool   `json:"delivered,omitempty"`
-	End       string `json:"end,omitempty" jsonschema:"delivered, expired, unknown, abandoned, type-mismatch or over"`
+	End       string `json:"end,omitempty" jsonschema:"delivered, expired, unknown, abandoned or over"`
 	Evidence  string `json:"evidence,omitempty" jsonschema:"for people: how the end is known"`
 
 	Pump             string   `json:"pump,omitempty"`
@@ -72,6 +72,7 @@ type entryView struct {
 	Journal []noteView      `json:"journal,omitempty" jsonschema:"of the round, oldest first; in the view of one entry"`
 	Actions []string        `json:"actions,omitempty" jsonschema:"that the caller may perform now; in the view of one entry"`
 	Schema  json.RawMessage `json:"resultSchema,omitempty" jsonschema:"JSON Schema of the result type; in the view of one entry"`
+	Bulk    bool            `json:"-"` // a bulk action would change the entry
 	Links   []link          `json:"links,omitempty" jsonschema:"to Temporal's UI; in the view of one entry"`
 }
 
@@ -99,7 +100,7 @@ func roundOf(c async.Callback) string {
 func viewOf(c async.Callback, now time.Time) entryView {
 	i := c.Info()
 	v := entryView{
-		ID: i.ID, Round: roundOf(c), State: i.State.String(), Class: classOf(i), Attention: attention(i, now),
+		ID: i.ID, Round: roundOf(c), State: stateName(i.State), Class: classOf(i), Attention: attention(i, now),
 		Namespace: i.Namespace, WorkflowID: i.WorkflowID, WorkflowType: i.WorkflowType, RunID: i.RunID,
 		ActivityID: i.ActivityID, ActivityType: i.ActivityType, ActivityRunID: i.ActivityRunID,
 		TaskQueue: i.TaskQueue, Attempt: i.Attempt, ResultType: i.ResultType,
@@ -115,6 +116,15 @@ func viewOf(c async.Callback, now time.Time) entryView {
 	}
 	v.End, v.Evidence = evidence(i)
 	return v
+}
+
+// stateName returns the board's name of a state, which is also a value of the
+// parameter state.
+func stateName(s async.State) string {
+	if s == async.Closed {
+		return "ended"
+	}
+	return s.String()
 }
 
 func when(t time.Time) *time.Time {
@@ -163,16 +173,31 @@ func attention(i async.Info, now time.Time) string {
 			return ""
 		}
 		return fmt.Sprintf("%d heartbeats have failed. If they go on failing, Temporal times the attempt out.", i.HeartbeatTries)
-	case class == "late" && i.State == async.Waiting:
-		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub that knows the pump %q.", span(now.Sub(i.Late)), i.Pump)
-	case class == "late" && i.Namespace == "": // an early result
-		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub.", span(now.Sub(i.Late)))
 	case class == "late":
-		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub with a completer that reaches the namespace %q.", span(now.Sub(i.Late)), i.Namespace)
+		return fmt.Sprintf("No hub has worked on the entry for %s. Start a hub%s.", span(now.Sub(i.Late)), hubFor(i))
 	case i.State == async.Settled && (i.Deliveries >= manyTries || now.Sub(i.Settled) >= longSettle):
-		return fmt.Sprintf("Temporal does not have the outcome after %s and %d tries (%s). Hubs go on trying.", span(now.Sub(i.Settled)), i.Deliveries, class)
+		return fmt.Sprintf("Temporal does not have the outcome after %s and %s (%s). Hubs go on trying.", span(now.Sub(i.Settled)), triesText(i.Deliveries), class)
 	}
 	return ""
+}
+
+// hubFor describes the hub that a late entry needs.
+func hubFor(i async.Info) string {
+	switch {
+	case i.State == async.Waiting && i.Pump != "":
+		return fmt.Sprintf(" that knows the pump %q", i.Pump)
+	case i.Early || i.State == async.Closed: // hubs expire and remove it without a call of Temporal
+		return " with a completer"
+	default:
+		return fmt.Sprintf(" with a completer that reaches the namespace %q", i.Namespace)
+	}
+}
+
+func triesText(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
 }
 
 // evidence returns how the activity ended, and how the hub knows this.
@@ -183,14 +208,14 @@ func evidence(i async.Info) (end, text string) {
 	switch {
 	case i.Delivered || i.End == nil:
 		return "delivered", "Temporal has the outcome. It confirmed the delivery, or the mark of this outcome is in its history."
+	case errors.Is(i.End, async.ErrExpired) && i.Early:
+		return "expired", "No activity with the business key came in time. The early result was dropped."
 	case errors.Is(i.End, async.ErrExpired):
 		return "expired", "Temporal's history says that the activity timed out."
 	case errors.Is(i.End, async.ErrUnknownEnd):
 		return "unknown", "Temporal no longer keeps the history, so how the activity ended is not known. The outcome may have reached it."
 	case errors.Is(i.End, async.ErrAbandoned):
 		return "abandoned", "An operator abandoned the entry. Temporal was not called."
-	case errors.Is(i.End, async.ErrTypeMismatch):
-		return "type-mismatch", "The early result is of another type than the activity awaits. It was dropped."
 	case errors.Is(i.End, completer.ErrOver):
 		return "over", "Temporal's history says that the activity ended in another way: it was cancelled or terminated, or something other than Latchkey completed it."
 	default:

@@ -290,6 +290,8 @@ func quoted(s string) string {
 func (t *Tab) Screenshot() []byte {
 	t.t.Helper()
 	var shot struct{ Data string }
+	t.call("Emulation.setScrollbarsHidden", map[string]any{"hidden": true}, nil) // otherwise, the picture lacks its right edge
+	defer t.call("Emulation.setScrollbarsHidden", map[string]any{"hidden": false}, nil)
 	t.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &shot)
 	b, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err != nil {

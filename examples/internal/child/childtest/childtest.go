@@ -91,6 +91,9 @@ func (p *Program) Await(text string) {
 	}
 }
 
+// Output returns what the program has printed so far.
+func (p *Program) Output() string { return p.out.String() }
+
 // Interrupt sends the signal of Ctrl-C.
 func (p *Program) Interrupt() {
 	p.t.Helper()
