@@ -53,6 +53,7 @@ bench: ## the figures of docs/performance.md as a table, in at most 20 minutes
 
 bench-stores: ## each call of each store, compared with the bare library
 	$(GO) test -run '^$$' -bench . ./store/...
+	$(GO) test -run '^$$' -bench '^BenchmarkSettledToDelivered$$' -benchtime 100x ./async
 	$(GO) -C store/postgres test -run '^$$' -bench . ./...
 
 scale: ## ten million entries in bolt and in Redis; hours, 15 GB of memory and of disk

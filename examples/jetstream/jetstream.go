@@ -26,6 +26,20 @@
 // one replica, the write survives the end of the server. The write survives a
 // loss of power only if the server has "sync_interval: always".
 //
+// # Damaged entries
+//
+// Each message has a checksum. For a damaged entry, Get, Put and Delete return
+// [store.ErrCorrupt] and change nothing. Other entries remain usable. An
+// operator removes a damaged entry by purging its subject. The subject is
+// "latchkey", the name of the stream, and the ID of the entry, where "="
+// replaces each dot of the ID:
+//
+//	nats stream subjects STREAM
+//	nats stream purge STREAM --subject=latchkey.STREAM.ID
+//
+// The activity of a removed entry can no longer be answered by its callback ID.
+// Processes need no restart.
+//
 // # Limits
 //
 // A body has at most about 1 MiB, NATS's default limit for messages: see

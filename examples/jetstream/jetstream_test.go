@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	natsjetstream "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/latchkey-go/latchkey/examples/jetstream"
 	"github.com/latchkey-go/latchkey/store"
@@ -108,6 +109,49 @@ func corrupt(t *testing.T, s *natsServer, stream, id string) {
 	m.Header.Set("Latchkey-Sum", "0")
 	if _, err := conn.RequestMsgWithContext(t.Context(), m); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDamagedEntryIsPurged removes a damaged entry as the package's
+// documentation says. Afterwards, the ID is free in each process.
+func TestDamagedEntryIsPurged(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	s := open(t, server, rand.Text())
+	defer s.Close()
+	e := store.Entry{ID: "an.entry", Due: time.UnixMilli(1)}
+	version, err := s.Put(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	corrupt(t, server, s.stream, "an=entry")
+	if err := s.Delete(t.Context(), e.ID, version); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("Delete of the damaged entry: got %v, want ErrCorrupt", err)
+	}
+	conn, err := nats.Connect(server.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := natsjetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), s.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), natsjetstream.WithPurgeSubject("latchkey."+s.stream+".an=entry")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), e.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get after the purge: got %v, want ErrNotFound", err)
+	}
+	if got, err := s.Claim(t.Context(), time.UnixMilli(5), time.UnixMilli(9), 5); err != nil || len(got) != 0 {
+		t.Errorf("Claim after the purge: got %v and %v, want nothing", got, err)
+	}
+	if _, err := s.Put(t.Context(), e); err != nil {
+		t.Errorf("insert after the purge: got %v, want nil", err)
 	}
 }
 

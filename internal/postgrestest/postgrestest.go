@@ -11,6 +11,7 @@
 package postgrestest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -89,6 +90,9 @@ func start() (*Server, error) {
 // newest one.
 func programs() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err != nil { // other programs may have no link
+			return "", err
+		}
 		return filepath.Dir(path) + string(filepath.Separator), nil
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
@@ -177,6 +181,19 @@ func (s *Server) Crash(tb testing.TB) {
 	if err := s.run(); err != nil {
 		tb.Fatalf("postgres, started again: %v", err)
 	}
+}
+
+// Dump returns the output of pg_dump for a schema, as text.
+func (s *Server) Dump(tb testing.TB, schema string) []byte {
+	tb.Helper()
+	cmd := s.command("pg_dump", "--schema="+schema, "--dbname="+s.URL(""))
+	var failure bytes.Buffer
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	if err != nil {
+		tb.Fatalf("pg_dump: %v\n%s", err, failure.String())
+	}
+	return out
 }
 
 // URL returns the URL of the server's database, for its superuser, with these

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/latchkey-go/latchkey/internal/rotation"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -28,6 +29,7 @@ import (
 const childVariable = "LATCHKEY_BOLT_CHILD"
 
 func TestMain(m *testing.M) {
+	rotation.Main()
 	kind, path, ok := strings.Cut(os.Getenv(childVariable), ":")
 	if !ok {
 		os.Exit(m.Run())

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/latchkey-go/latchkey/internal/planted"
 	"github.com/latchkey-go/latchkey/store"
 	"github.com/latchkey-go/latchkey/store/storetest"
 	"go.etcd.io/bbolt"
@@ -57,29 +58,32 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(harnessWith(Options{NoSyncForTests: true})))
 }
 
-// The file of a sealed store contains no readable part of an entry.
+// TestSealedFileShowsNothing searches a file for what hubs keep in it. The file
+// of a sealed store has no readable part of it, also of deleted entries. The
+// file of another store has all of it.
 func TestSealedFileShowsNothing(t *testing.T) {
-	const secret = "PLANTED-SECRET"
-	path := newPath(t)
-	inner := open(t, path)
-	s, err := store.Seal(t.Context(), inner, store.SealOptions{
-		IDKey: bytes.Repeat([]byte{1}, 32), Keys: map[string][]byte{"key-1": bytes.Repeat([]byte{2}, 32)}, Active: "key-1",
-	})
-	must(t, err)
-	put(t, inner, store.Entry{ID: "plain", Body: []byte("seen-" + secret)})
-	for i := range 50 {
-		id := fmt.Sprintf("%s-%d", secret, i)
-		version, err := s.Put(t.Context(), store.Entry{ID: id, Due: at(1), Body: []byte("body " + secret)})
-		must(t, err)
-		if i%2 == 0 {
-			must(t, s.Delete(t.Context(), id, version))
+	for _, sealed := range []bool{true, false} {
+		path := newPath(t)
+		s := store.Store(open(t, path))
+		if sealed {
+			var err error
+			s, err = store.Seal(t.Context(), s, store.SealOptions{
+				IDKey: bytes.Repeat([]byte{1}, 32), Keys: map[string][]byte{"key-1": bytes.Repeat([]byte{2}, 32)}, Active: "key-1",
+			})
+			must(t, err)
 		}
-	}
-	must(t, s.Close())
-	content, err := os.ReadFile(path)
-	must(t, err)
-	if seen, planted := bytes.Count(content, []byte("seen-"+secret)), bytes.Count(content, []byte(secret)); seen == 0 || planted != seen {
-		t.Errorf("the file has the secret %d times, %d of them in the entry that isn't sealed, want it there and nowhere else", planted, seen)
+		secrets := planted.In(t, s)
+		secrets["deleted body"] = []byte("PLANTED-BODY")
+		for i := range 50 {
+			e := put(t, s, store.Entry{ID: fmt.Sprint("deleted-", i), Due: at(1), Body: secrets["deleted body"]})
+			if i%2 == 0 {
+				must(t, s.Delete(t.Context(), e.ID, e.Version))
+			}
+		}
+		must(t, s.Close())
+		content, err := os.ReadFile(path)
+		must(t, err)
+		secrets.Check(t, content, sealed)
 	}
 }
 

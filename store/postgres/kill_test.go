@@ -14,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
 )
 
@@ -215,17 +212,16 @@ func claim(t *testing.T, s store.Store, n int) []store.Entry {
 	return got
 }
 
-// startChild returns a child with these variables in its environment, and the
-// lines that it prints until it is dead. startChild leaves out an incomplete
-// last line.
-func startChild(t *testing.T, p place, env ...string) (*osexec.Cmd, <-chan string) {
+// startChild returns a child, and the lines that it prints until it is dead.
+// startChild leaves out an incomplete last line.
+func startChild(t *testing.T, p place) (*osexec.Cmd, <-chan string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := osexec.CommandContext(t.Context(), exe)
-	cmd.Env = append(append(os.Environ(), childVariable+"="+p.with("&application_name="+p.schema)), env...)
+	cmd.Env = append(os.Environ(), childVariable+"="+p.with("&application_name="+p.schema))
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -259,85 +255,4 @@ func waitForNobody(t *testing.T, p place) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// TestServerCrash crashes the server while clients write. The clients'
-// acknowledged writes are present after the recovery, and the store continues.
-func TestServerCrash(t *testing.T) {
-	t.Parallel()
-	s := postgrestest.Start(t)
-	pool, err := pgxpool.New(t.Context(), s.URL(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := open(t, placeAt(t, pool, s.URL("")))
-	pool.Close()
-	const writers, crashes, before = 4, 2, 100
-	acknowledged := make([]store.Entry, writers)
-	for w := range acknowledged {
-		acknowledged[w] = put(t, db, store.Entry{ID: fmt.Sprintf("entry-%d", w), Due: at(0), Body: []byte("0")})
-	}
-	for range crashes {
-		begun := make(chan struct{}, before)
-		var wg sync.WaitGroup
-		unsure := make([]string, writers) // the bodies of writes with an unknown result
-		for w := range writers {
-			wg.Go(func() {
-				for n := 1; ; n++ {
-					e := acknowledged[w]
-					e.Body = fmt.Append(e.Body[:len(e.Body):len(e.Body)], ".", n)
-					if len(e.Body) > 400 {
-						e.Body = fmt.Append(nil, n)
-					}
-					var err error
-					if e.Version, err = db.Put(t.Context(), e); err != nil {
-						unsure[w] = string(e.Body)
-						for range before {
-							select {
-							case begun <- struct{}{}:
-							default:
-							}
-						}
-						return
-					}
-					acknowledged[w] = e
-					select {
-					case begun <- struct{}{}:
-					default:
-					}
-				}
-			})
-		}
-		for range before {
-			<-begun
-		}
-		s.Crash(t)
-		wg.Wait()
-		for w, e := range acknowledged {
-			got, err := again(t, db, e.ID)
-			switch {
-			case err != nil:
-				t.Fatalf("Get after the crash: got %v, want the entry", err)
-			case string(got.Body) == unsure[w]: // the write took place, and its result was lost
-			case got.Version != e.Version || string(got.Body) != string(e.Body):
-				t.Errorf("Get of %s after the crash: got version %d, body %q, want %d, %q or %q", e.ID, got.Version, got.Body, e.Version, e.Body, unsure[w])
-			}
-			acknowledged[w] = got
-		}
-	}
-	got, err := db.Claim(t.Context(), at(0), at(1), writers)
-	if err != nil || len(got) != writers {
-		t.Errorf("Claim after the crashes: got %d entries and %v, want %d", len(got), err, writers)
-	}
-}
-
-// again reads an entry. Connections from before the crash fail once each.
-func again(t *testing.T, s handle, id string) (e store.Entry, err error) {
-	t.Helper()
-	for range 100 {
-		if e, err = s.Get(t.Context(), id); err == nil || errors.Is(err, store.ErrNotFound) {
-			break
-		}
-	}
-	return e, err
 }

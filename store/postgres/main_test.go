@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/latchkey-go/latchkey/internal/rotation"
 )
 
 // TestMain runs the tests, or the main function of one of their child
 // processes.
 func TestMain(m *testing.M) {
-	if role := os.Getenv(rotateVariable); role != "" {
-		fmt.Fprintln(os.Stderr, rotateChild(os.Getenv(childVariable), role))
-		os.Exit(1)
-	}
+	rotation.Main()
 	if url := os.Getenv(childVariable); url != "" {
 		fmt.Fprintln(os.Stderr, child(url))
 		os.Exit(1)

@@ -35,6 +35,28 @@ func TestMigratesAtOnce(t *testing.T) {
 	put(t, s, store.Entry{ID: "entry"})
 }
 
+// TestMigratesBehindPgBouncer makes several processes create the schema and the
+// tables through PgBouncer in transaction mode, at the same time.
+func TestMigratesBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	o := postgres.Options{URL: server.Server(t).Bouncer(t).URL(""), Schema: newSchema()}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := postgres.Migrate(t.Context(), o); err != nil {
+				t.Errorf("Migrate behind PgBouncer: got %v, want nil", err)
+			}
+		})
+	}
+	wg.Wait()
+	s, err := postgres.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put(t, s, store.Entry{ID: "entry"})
+}
+
 // TestMigrationsAsSQL creates the tables with the printed SQL, as a migration
 // tool does: in a schema that the SQL names, and in the tool's search path.
 func TestMigrationsAsSQL(t *testing.T) {

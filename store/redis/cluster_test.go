@@ -74,7 +74,8 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
 	t.Run("Conformance", func(t *testing.T) {
-		storetest.Run(t, rig{connect: func(t *testing.T, line *cut) goredis.UniversalClient { return c.client(t, line) }}.harness())
+		connect := func(t *testing.T, line *cut) goredis.UniversalClient { return c.client(t, line) }
+		storetest.Run(t, rig{connect: connect, pages: true}.harness())
 	})
 	c.empty(t)
 	t.Run("ScriptsForgotten", func(t *testing.T) { testForgottenOnCluster(t, c) })

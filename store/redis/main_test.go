@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/latchkey-go/latchkey/internal/rotation"
 )
 
 // silent drops go-redis's messages about connections that tests break.
@@ -15,6 +17,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func TestMain(m *testing.M) {
 	goredis.SetLogger(silent{})
+	rotation.Main()
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(runRole(role))
 	}

@@ -1,0 +1,16 @@
+//go:build unix
+
+package bolt
+
+import (
+	"testing"
+
+	"github.com/latchkey-go/latchkey/internal/rotation"
+)
+
+// TestRotationBesideKills changes the key of a file while one process writes
+// and reseals. The process is killed at random, and another one opens the file.
+func TestRotationBesideKills(t *testing.T) {
+	t.Parallel()
+	rotation.Test{URL: "bolt://" + newPath(t), Alone: true}.Run(t)
+}
