@@ -75,11 +75,11 @@ func (c Callback) fail(ctx context.Context, err error, retryable bool) error {
 	}
 	enc, encErr := c.hub.encoder.in(ctx)
 	if encErr != nil {
-		return encErr
+		return c.hub.deliverer.refuse(ctx, c.handle, record.Failure, encErr)
 	}
 	o, err := enc.failed(err, retryable)
 	if err != nil {
-		return err
+		return c.hub.deliverer.refuse(ctx, c.handle, record.Failure, err)
 	}
 	return c.hub.deliverer.settle(ctx, c.handle, o)
 }
@@ -100,13 +100,13 @@ func (c Callback) reportCanceled(ctx context.Context, details []any) error {
 	if c.hub == nil {
 		return errZero
 	}
+	var o offer
 	enc, err := c.hub.encoder.in(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		o, err = enc.cancellation(details)
 	}
-	o, err := enc.cancellation(details)
 	if err != nil {
-		return err
+		return c.hub.deliverer.refuse(ctx, c.handle, record.Cancellation, err)
 	}
 	return c.hub.deliverer.settle(ctx, c.handle, o)
 }

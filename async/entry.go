@@ -25,21 +25,31 @@ type entry struct {
 }
 
 func decodeEntry(e store.Entry) (entry, error) {
-	if len(e.Body) == 0 {
-		return entry{}, fmt.Errorf("%w: an empty body", store.ErrCorrupt)
-	}
-	if e.Body[0] != record.Format {
-		return entry{}, fmt.Errorf("%w: body format %d", errNewer, e.Body[0])
+	if err := checkFormat(e.Body); err != nil {
+		return entry{}, err
 	}
 	rec := new(record.Record)
 	if err := proto.Unmarshal(e.Body[1:], rec); err != nil {
-		// An error of protobuf can contain the bytes that it read.
-		return entry{}, fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
+		return entry{}, errNoRecord
 	}
 	if err := checkRecord(rec); err != nil {
 		return entry{}, err
 	}
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: rec}, nil
+}
+
+// errNoRecord replaces an error of protobuf, which can contain the bytes that it
+// read.
+var errNoRecord = fmt.Errorf("%w: the body is no record", store.ErrCorrupt)
+
+func checkFormat(body []byte) error {
+	if len(body) == 0 {
+		return fmt.Errorf("%w: an empty body", store.ErrCorrupt)
+	}
+	if body[0] != record.Format {
+		return fmt.Errorf("%w: body format %d", errNewer, body[0])
+	}
+	return nil
 }
 
 func (e entry) encode() (store.Entry, error) {

@@ -27,6 +27,22 @@ func DecodeRecord(e store.Entry) (*record.Record, error) {
 	return d.rec, err
 }
 
+// Counted returns the group of an entry and its time, from the fields that a
+// count decodes, and from all fields.
+func Counted(h *Hub, e store.Entry) (counted, full Group, countedErr, fullErr error) {
+	of := func(e entry, err error) (Group, error) {
+		if err != nil {
+			return Group{}, err
+		}
+		return Group{State(e.rec.State), e.rec.ActivityType, h.classOf(e, time.Now()), 1, lifecycle.StateSince(e.rec)}, nil
+	}
+	c := countable{kept: []byte("from the entry before")}
+	c.rec.Labels, c.rec.Paused, c.rec.Early = map[string]string{"a": "b"}, true, true
+	counted, countedErr = of(c.decode(e))
+	full, fullErr = of(decodeEntry(e))
+	return counted, full, countedErr, fullErr
+}
+
 // EncodeRecord encodes a record into its entry.
 func EncodeRecord(e store.Entry, r *record.Record) (store.Entry, error) {
 	return entry{id: e.ID, version: e.Version, due: e.Due, rec: r}.encode()

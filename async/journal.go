@@ -240,11 +240,11 @@ func runDecision[T any](r *record.Record, f func([]Note) (T, bool, error)) (resu
 func (p Pending[T]) settleOn(ctx context.Context, e entry, result T, idempotency string) ([]byte, error) {
 	o, err := p.offer(ctx, result)
 	if err != nil {
-		return nil, err
+		return nil, p.hub.deliverer.refuse(ctx, p.handle, record.Result, err)
 	}
 	out := &record.Outcome{Kind: o.kind, Mark: newMark(o.kind), Fingerprint: o.fingerprintFor(e, p.handle, idempotency)}
 	if out.Payload, err = o.encode(e.rec, out.Mark); err != nil {
-		return nil, err
+		return nil, p.hub.deliverer.refuse(ctx, p.handle, record.Result, err)
 	}
 	ctx, seen := p.hub.lookout.observeSettle(ctx, e, o.kind)
 	seen.keep(e.rec)

@@ -74,6 +74,8 @@ func TestObserverSeesEachOperation(t *testing.T) {
 		wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 		wantNil(t, p.Complete(t.Context(), Decision{Approved: true}))
 		wantErr(t, p.Complete(t.Context(), Decision{}), async.ErrSettled)
+		wantErr(t, p.Fail(t.Context(), nil), async.ErrInvalidFailure)
+		wantErr(t, p.ReportCanceled(t.Context(), func() {}), async.ErrInvalidResult)
 		w.completer.CompleteFunc = nil
 		time.Sleep(time.Minute)
 		_, err := w.hub.Work(t.Context())
@@ -89,7 +91,7 @@ func TestObserverSeesEachOperation(t *testing.T) {
 				t.Errorf("accepted after %v in state %v, want 72 h and settled", s.Lag, s.Done.Info.State)
 			}
 		}
-		if got := strings.Join(verdicts, ", "); got != "result accepted, result repeat, result settled" {
+		if got := strings.Join(verdicts, ", "); got != "result accepted, result repeat, result settled, failure refused, cancellation refused" {
 			t.Errorf("verdicts: %s", got)
 		}
 		ds := r.of(async.OpDeliver)

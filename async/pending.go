@@ -80,7 +80,7 @@ func (p Pending[T]) complete(ctx context.Context, result T) error {
 	}
 	o, err := p.offer(ctx, result)
 	if err != nil {
-		return err
+		return p.hub.deliverer.refuse(ctx, p.handle, record.Result, err)
 	}
 	return p.hub.deliverer.settle(ctx, p.handle, o)
 }

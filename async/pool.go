@@ -79,6 +79,9 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		}
 		patience.Stop()
 	}
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err // a hub that stops is not counted as a claim that failed
+	}
 	until := time.Now().Add(p.runner.claimTime)
 	if !p.patient {
 		now = p.runner.claimsUntil(now)

@@ -47,6 +47,13 @@ func (d *deliverer) settle(ctx context.Context, to handle, o offer) error {
 	return err
 }
 
+// refuse observes an outcome that cannot be offered, and returns its error.
+func (d *deliverer) refuse(ctx context.Context, to handle, kind record.Kind, err error) error {
+	_, seen := d.lookout.observeSettle(ctx, to.entry, kind)
+	seen.end(Done{Class: verdictClass(err)})
+	return err
+}
+
 // offered is settle. offered ends seen if the outcome is accepted.
 func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *observation) error {
 	idempotency, err := idempotencyKeyOf(ctx)

@@ -21,10 +21,10 @@ const (
 
 	// scanShare limits the cost of scans: a snapshot is kept for this multiple
 	// of the duration of its scan.
-	scanShare = 100
+	scanShare = 200
 
 	// statsChunk is the number of entries that a scan reads at a time.
-	statsChunk = 500
+	statsChunk = 1000
 )
 
 // ClassUnknownPump is the class in [Stats] of an entry that waits with a pump that
@@ -63,7 +63,7 @@ type Group struct {
 
 // Stats returns the number of entries and the oldest one, by state, activity
 // type and class. Stats reads the whole store. Stats therefore returns the same
-// snapshot to all callers for [Options].StatsAge, or for a hundred times the
+// snapshot to all callers for [Options].StatsAge, or for two hundred times the
 // duration of the scan if that is longer. Callers without a fresh snapshot wait
 // for one scan, which ends when the last of them leaves.
 func (h *Hub) Stats(ctx context.Context) (Stats, error) {
@@ -90,10 +90,11 @@ func (h *Hub) scan(ctx context.Context) (Stats, error) {
 		typ, class string
 	}
 	groups := make(map[group]*Group)
+	var counted countable
 	for stored, err := range h.everything(ctx) {
 		var e entry
 		if err == nil {
-			e, err = decodeEntry(stored)
+			e, err = counted.decode(stored)
 		}
 		switch {
 		case errors.Is(err, store.ErrCorrupt), errors.Is(err, errNewer):

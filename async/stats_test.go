@@ -132,13 +132,13 @@ func TestStatsAreSharedAndDated(t *testing.T) {
 		s.hold = func(context.Context) error { time.Sleep(2 * time.Second); return nil }
 		time.Sleep(time.Minute)
 		ask(1)
-		time.Sleep(6 * time.Minute)
+		time.Sleep(13 * time.Minute)
 		if ask(1); s.scans.Load() != 3 {
-			t.Errorf("there were %d scans 6 minutes after one of 4 s, want 3", s.scans.Load())
+			t.Errorf("there were %d scans 13 minutes after one of 4 s, want 3", s.scans.Load())
 		}
 		time.Sleep(time.Minute)
 		if ask(1); s.scans.Load() != 4 {
-			t.Errorf("there were %d scans 7 minutes after one of 4 s, want 4", s.scans.Load())
+			t.Errorf("there were %d scans 14 minutes after one of 4 s, want 4", s.scans.Load())
 		}
 	})
 }

@@ -1,103 +1,32 @@
 package otel_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"go.temporal.io/sdk/activity"
-	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
-	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
+	"go.temporal.io/api/serviceerror"
 
 	"github.com/latchkey-go/latchkey/async"
-	"github.com/latchkey-go/latchkey/async/asynctest"
-	"github.com/latchkey-go/latchkey/otel"
+	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Decision is the result type of the activity.
-type Decision struct{ Approved bool }
-
-// process is a process with a hub and an OpenTelemetry SDK of its own.
-type process struct {
-	t      *testing.T
-	hub    *async.Hub
-	spans  *tracetest.InMemoryExporter
-	tracer *sdktrace.TracerProvider
-	reader *metric.ManualReader
-}
-
-func newProcess(t *testing.T, shared store.Store, delivers bool) *process {
-	t.Helper()
-	p := &process{t: t, spans: tracetest.NewInMemoryExporter(), reader: metric.NewManualReader()}
-	p.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(p.spans))
-	observer, err := otel.New(otel.Options{TracerProvider: p.tracer, MeterProvider: metric.NewMeterProvider(metric.WithReader(p.reader))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := async.Options{Store: shared, Observer: observer}
-	if delivers {
-		o.Completer = new(asynctest.Completer)
-	}
-	if p.hub, err = async.New(o); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// run runs an activity that calls Start, under SDK contrib's tracing, and
-// returns the callback ID.
-func (p *process) run(own bool) (id string) {
-	p.t.Helper()
-	tracer, err := temporalotel.NewTracer(temporalotel.TracerOptions{Tracer: p.tracer.Tracer("temporal")})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if own {
-		tracer = otel.Tracer(tracer)
-	}
-	var suite testsuite.WorkflowTestSuite
-	env := suite.NewTestActivityEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{interceptor.NewTracingInterceptor(tracer)}})
-	approve := func(ctx context.Context) (Decision, error) {
-		return async.Start(ctx, p.hub, async.StartOptions{}, func(_ context.Context, pending async.Pending[Decision]) error {
-			id = pending.ID()
-			return nil
-		})
-	}
-	env.RegisterActivityWithOptions(approve, activity.RegisterOptions{Name: "Approve"})
-	if _, err := env.ExecuteActivity("Approve"); !errors.Is(err, activity.ErrResultPending) {
-		p.t.Fatalf("the activity returned %v", err)
-	}
-	return id
-}
-
-func (p *process) span(name string) tracetest.SpanStub {
-	p.t.Helper()
-	var names []string
-	for _, s := range p.spans.GetSpans() {
-		if s.Name == name {
-			return s
-		}
-		names = append(names, s.Name)
-	}
-	p.t.Fatalf("there is no span %s among %v", name, names)
-	return tracetest.SpanStub{}
-}
-
 // TestTraceAcrossDaysAndProcesses follows one answer through three processes.
+// If the environment variable LATCHKEY_TRACE names a file, the test writes the
+// spans to it as JSON:
+//
+//	LATCHKEY_TRACE=/tmp/trace.json go -C otel test . -run TestTraceAcross -count=1
 func TestTraceAcrossDaysAndProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := store.NewMemory()
@@ -154,11 +83,184 @@ func TestTraceAcrossDaysAndProcesses(t *testing.T) {
 				}
 			}
 		}
+		work.wantNoOpenSpan(2)
+		web.wantNoOpenSpan(2)
+		deliver.wantNoOpenSpan(1)
+		if file := os.Getenv("LATCHKEY_TRACE"); file != "" {
+			writeTrace(t, file, map[string]*process{"worker": work, "web": web, "deliverer": deliver})
+		}
 		wait := web.histogram("latchkey.wait")
 		if len(wait) != 1 || wait[0].Count != 1 || wait[0].Sum != (72*time.Hour).Seconds() {
 			t.Errorf("latchkey.wait is %+v, want 72 h once", wait)
 		}
 	})
+}
+
+// writeTrace writes the spans of several processes as JSON, in the order in
+// which they began.
+func writeTrace(t *testing.T, file string, processes map[string]*process) {
+	t.Helper()
+	type link struct {
+		Name    string `json:"name"`
+		TraceID string `json:"trace_id"`
+		SpanID  string `json:"span_id"`
+	}
+	type span struct {
+		Process    string            `json:"process"`
+		Name       string            `json:"name"`
+		TraceID    string            `json:"trace_id"`
+		SpanID     string            `json:"span_id"`
+		Parent     string            `json:"parent,omitempty"`
+		Start      time.Time         `json:"start"`
+		End        time.Time         `json:"end"`
+		Status     string            `json:"status"`
+		Attributes map[string]string `json:"attributes"`
+		Links      []link            `json:"links,omitempty"`
+	}
+	var all []span
+	for name, p := range processes {
+		for _, s := range p.spans.GetSpans() {
+			one := span{
+				Process: name, Name: s.Name, TraceID: s.SpanContext.TraceID().String(), SpanID: s.SpanContext.SpanID().String(),
+				Start: s.StartTime.UTC(), End: s.EndTime.UTC(), Status: s.Status.Code.String(), Attributes: make(map[string]string),
+			}
+			if s.Parent.IsValid() {
+				one.Parent = s.Parent.SpanID().String()
+			}
+			for _, a := range s.Attributes {
+				one.Attributes[string(a.Key)] = a.Value.String()
+			}
+			for _, l := range s.Links {
+				to := link{TraceID: l.SpanContext.TraceID().String(), SpanID: l.SpanContext.SpanID().String()}
+				for _, a := range l.Attributes {
+					to.Name = a.Value.String()
+				}
+				one.Links = append(one.Links, to)
+			}
+			all = append(all, one)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b span) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Parent, b.Parent))
+	})
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err == nil {
+		err = os.WriteFile(file, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSpansOfTrouble checks the spans of operations that do not succeed: which
+// of them are errors, and that each ends.
+func TestSpansOfTrouble(t *testing.T) {
+	const text = "s3cret of the application"
+	answered := func(p *process, id string) async.Pending[Decision] {
+		p.t.Helper()
+		pending, err := async.Open[Decision](p.t.Context(), p.hub, id)
+		if err == nil {
+			err = pending.Complete(p.t.Context(), Decision{Approved: true})
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return pending
+	}
+	for name, c := range map[string]struct {
+		do   func(p *process)
+		want []string
+	}{
+		"failed delivery": {
+			do: func(p *process) {
+				p.temporal.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+					if len(p.ended("latchkey.deliver")) == 0 {
+						return serviceerror.NewInternal(text)
+					}
+					return nil
+				}
+				answered(p, p.run(true))
+				time.Sleep(time.Minute)
+				if _, err := p.hub.Work(p.t.Context()); err != nil {
+					p.t.Error(err)
+				}
+			},
+			want: []string{"latchkey.handoff asked Unset", "latchkey.settle accepted Unset", "latchkey.deliver unavailable Error", "latchkey.deliver delivered Unset"},
+		},
+		"refused delivery": {
+			do: func(p *process) {
+				p.temporal.CompleteFunc = func(context.Context, completer.Target, completer.Outcome) error {
+					return fmt.Errorf("%w: %s", completer.ErrRefused, text)
+				}
+				answered(p, p.run(true))
+			},
+			want: []string{"latchkey.handoff asked Unset", "latchkey.settle accepted Unset", "latchkey.deliver refused Error"},
+		},
+		"refused answer": {
+			do: func(p *process) {
+				pending := answered(p, p.run(true))
+				if err := pending.Complete(p.t.Context(), Decision{}); !errors.Is(err, async.ErrSettled) {
+					p.t.Errorf("another answer: %v", err)
+				}
+				if err := pending.Fail(p.t.Context(), nil); !errors.Is(err, async.ErrInvalidFailure) {
+					p.t.Errorf("a failure without an error: %v", err)
+				}
+			},
+			want: []string{"latchkey.handoff asked Unset", "latchkey.settle accepted Unset", "latchkey.deliver delivered Unset", "latchkey.settle settled Unset", "latchkey.settle refused Unset"},
+		},
+		"failed function": {
+			do: func(p *process) {
+				if _, err := p.runWith(true, func() error { return errors.New(text) }); err == nil {
+					p.t.Error("the activity returned no error")
+				}
+			},
+			want: []string{"latchkey.handoff failed Error"},
+		},
+		"panicking function": {
+			do: func(p *process) {
+				if _, err := p.runWith(true, func() error { panic(text) }); err == nil {
+					p.t.Error("the activity returned no error")
+				}
+			},
+			want: []string{"latchkey.handoff panicked Error"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newProcess(t, store.NewMemory(), true)
+				c.do(p)
+				var got []string
+				for _, s := range p.ended("latchkey.") {
+					class := ""
+					for _, a := range s.Attributes {
+						if a.Key == "latchkey.class" {
+							class = a.Value.String()
+						}
+					}
+					got = append(got, fmt.Sprint(s.Name, " ", class, " ", s.Status.Code))
+					if strings.Contains(fmt.Sprintf("%+v", s), text) {
+						t.Errorf("%s shows the text of an error", s.Name)
+					}
+				}
+				slices.Sort(got)
+				slices.Sort(c.want)
+				if !slices.Equal(got, c.want) {
+					t.Errorf("the spans are %q, want %q", got, c.want)
+				}
+				p.wantNoOpenSpan(len(c.want) + 1) // and that of the activity
+			})
+		})
+	}
+}
+
+// ended returns the spans whose names have this prefix.
+func (p *process) ended(prefix string) (all []tracetest.SpanStub) {
+	for _, s := range p.spans.GetSpans() {
+		if strings.HasPrefix(s.Name, prefix) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // TestContribMarksErrResultPending shows why Tracer is needed.
@@ -168,90 +270,4 @@ func TestContribMarksErrResultPending(t *testing.T) {
 	if act := p.span("RunActivity:Approve"); act.Status.Code != codes.Error {
 		t.Error("SDK contrib no longer marks the span of an activity that waits as an error: Tracer can go")
 	}
-}
-
-// histogram returns the data points of a histogram.
-func (p *process) histogram(name string) []metricdata.HistogramDataPoint[float64] {
-	p.t.Helper()
-	for _, m := range p.collect() {
-		if m.Name == name {
-			return m.Data.(metricdata.Histogram[float64]).DataPoints
-		}
-	}
-	return nil
-}
-
-func (p *process) collect() (all []metricdata.Metrics) {
-	p.t.Helper()
-	var data metricdata.ResourceMetrics
-	if err := p.reader.Collect(p.t.Context(), &data); err != nil {
-		p.t.Fatal(err)
-	}
-	for _, scope := range data.ScopeMetrics {
-		all = append(all, scope.Metrics...)
-	}
-	return all
-}
-
-// TestMetricsHaveNoIDs checks every attribute of every instrument, and the
-// buckets of people's time.
-func TestMetricsHaveNoIDs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newProcess(t, store.NewMemory(), true)
-		id := p.run(true)
-		time.Sleep(time.Hour)
-		pending, err := async.Open[Decision](t.Context(), p.hub, id)
-		if err == nil {
-			err = pending.Complete(t.Context(), Decision{})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		info := pending.Info()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		_ = p.hub.Run(ctx) // the gauges need a running hub
-		found := make(map[string]bool)
-		for _, m := range p.collect() {
-			found[m.Name] = true
-			var sets []attribute.Set
-			switch d := m.Data.(type) {
-			case metricdata.Sum[int64]:
-				for _, point := range d.DataPoints {
-					sets = append(sets, point.Attributes)
-				}
-			case metricdata.Gauge[int64]:
-				for _, point := range d.DataPoints {
-					sets = append(sets, point.Attributes)
-				}
-			case metricdata.Gauge[float64]:
-				for _, point := range d.DataPoints {
-					sets = append(sets, point.Attributes)
-				}
-			case metricdata.Histogram[float64]:
-				for _, point := range d.DataPoints {
-					sets = append(sets, point.Attributes)
-					if b := point.Bounds; m.Name == "latchkey.wait" && (b[0] != 1 || b[len(b)-1] != (30*24*time.Hour).Seconds()) {
-						t.Errorf("the buckets of %s are %v, want 1 s to 30 d", m.Name, b)
-					}
-				}
-			default:
-				t.Errorf("%s has data of type %T", m.Name, d)
-			}
-			for _, set := range sets {
-				for _, a := range set.ToSlice() {
-					for _, no := range []string{id, info.ID, info.WorkflowID, info.RunID, info.ActivityID} {
-						if no != "" && a.Value.String() == no {
-							t.Errorf("%s has an ID as %s", m.Name, a.Key)
-						}
-					}
-				}
-			}
-		}
-		for _, want := range []string{"latchkey.asked", "latchkey.answers", "latchkey.wait", "latchkey.outbox", "latchkey.total", "latchkey.delivery.tries", "latchkey.claims", "latchkey.store", "latchkey.entries", "latchkey.oldest", "latchkey.unreadable"} {
-			if !found[want] {
-				t.Errorf("there is no %s among %s", want, fmt.Sprint(found))
-			}
-		}
-	})
 }

@@ -58,10 +58,12 @@ type shard struct {
 type item struct {
 	id      string
 	body    string
-	version uint64
-	due     int64 // Unix milliseconds, or never
-	at      int   // index in queue; -1 while not queued
+	version uint64 // 0 for an item that has left the shard
+	due     int64  // Unix milliseconds, or never
+	at      int    // index in queue; -1 while not queued
 }
+
+func (it *item) gone() bool { return it.version == 0 }
 
 func (it *item) entry() Entry {
 	e := Entry{ID: it.id, Version: it.version, Body: []byte(it.body)}
@@ -179,6 +181,7 @@ func (m *memory) delete(ctx context.Context, id string, version uint64) error {
 	}
 	s.requeue(it, never)
 	delete(s.items, id)
+	it.version = 0
 	s.sorted.removed(len(s.items))
 	return nil
 }
@@ -299,7 +302,7 @@ func (s *shard) read(ctx context.Context, it *item) (Entry, error) {
 	if s.closed {
 		return Entry{}, ErrClosed
 	}
-	if s.items[it.id] != it {
+	if it.gone() {
 		return Entry{}, nil
 	}
 	return it.entry(), nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"slices"
 )
@@ -47,7 +48,7 @@ func (x *sorted) refresh(items map[string]*item) {
 		}
 		slices.SortFunc(x.old, byItemID)
 	case len(x.fresh)+x.gone > len(x.old)/8+64:
-		all := slices.DeleteFunc(slices.Concat(x.old, x.fresh), func(it *item) bool { return items[it.id] != it })
+		all := slices.DeleteFunc(slices.Concat(x.old, x.fresh), (*item).gone)
 		slices.SortFunc(all, byItemID)
 		*x = sorted{used: true, old: all}
 	case x.ready < len(x.fresh):
@@ -72,7 +73,7 @@ func (s *shard) after(id string, n int) ([]*item, error) {
 		return items[i:]
 	}
 	old, fresh := follow(s.sorted.old), follow(s.sorted.fresh)
-	var next []*item
+	next := make([]*item, 0, min(n, len(old)+len(fresh)))
 	for len(next) < n && len(old)+len(fresh) > 0 {
 		from := &old
 		if len(old) == 0 || len(fresh) > 0 && fresh[0].id < old[0].id {
@@ -80,7 +81,7 @@ func (s *shard) after(id string, n int) ([]*item, error) {
 		}
 		it := (*from)[0]
 		*from = (*from)[1:]
-		if s.items[it.id] == it {
+		if !it.gone() {
 			next = append(next, it)
 		}
 	}
@@ -101,35 +102,20 @@ func (m *memory) page(ctx context.Context, after string, n int) ([]Entry, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// Each shard returns a chunk of items at a time.
-	chunk := n/memoryShards*2 + 8
-	heads := make([][]*item, memoryShards)
-	last := make([]string, memoryShards)
-	done := make([]bool, memoryShards)
-	for i := range last {
-		last[i] = after
+	heads := make(heads, 0, memoryShards)
+	for i := range m.shards {
+		h := &head{shard: &m.shards[i], last: after, chunk: n/memoryShards + 4}
+		if more, err := h.next(); err != nil {
+			return nil, err
+		} else if more {
+			heads = append(heads, h)
+		}
 	}
-	var page []Entry
-	for size := 0; len(page) < n && size < MaxClaim; {
-		first := -1
-		for i := range m.shards {
-			if len(heads[i]) == 0 && !done[i] {
-				items, err := m.shards[i].after(last[i], chunk)
-				if err != nil {
-					return nil, err
-				}
-				heads[i], done[i] = items, len(items) < chunk
-			}
-			if len(heads[i]) > 0 && (first < 0 || heads[i][0].id < heads[first][0].id) {
-				first = i
-			}
-		}
-		if first < 0 {
-			break
-		}
-		it := heads[first][0]
-		heads[first], last[first] = heads[first][1:], it.id
-		e, err := m.shards[first].read(ctx, it)
+	heap.Init(&heads)
+	page := make([]Entry, 0, min(n, 1024))
+	for size := 0; len(heads) > 0 && len(page) < n && size < MaxClaim; {
+		h := heads[0]
+		e, err := h.shard.read(ctx, h.items[0])
 		if err != nil {
 			return nil, err
 		}
@@ -137,8 +123,57 @@ func (m *memory) page(ctx context.Context, after string, n int) ([]Entry, error)
 			page = append(page, e)
 			size += len(e.Body)
 		}
+		h.items = h.items[1:]
+		switch more, err := h.next(); {
+		case err != nil:
+			return nil, err
+		case more:
+			heap.Fix(&heads, 0)
+		default:
+			heap.Pop(&heads)
+		}
 	}
 	return page, nil
+}
+
+// head contains the next items of a shard, which it reads in chunks.
+type head struct {
+	shard *shard
+	items []*item
+	last  string // ID of the last item that was read
+	chunk int
+	done  bool // the shard has no items after last
+}
+
+// next reads another chunk if there are no items left, and reports whether
+// there is an item.
+func (h *head) next() (bool, error) {
+	if len(h.items) == 0 && !h.done {
+		items, err := h.shard.after(h.last, h.chunk)
+		if err != nil {
+			return false, err
+		}
+		h.items, h.done = items, len(items) < h.chunk
+		if len(items) > 0 {
+			h.last = items[len(items)-1].id
+		}
+	}
+	return len(h.items) > 0, nil
+}
+
+// heads is a heap. The head whose next item has the lowest ID is the first.
+type heads []*head
+
+func (h heads) Len() int           { return len(h) }
+func (h heads) Less(i, j int) bool { return h[i].items[0].id < h[j].items[0].id }
+func (h heads) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *heads) Push(x any)        { *h = append(*h, x.(*head)) }
+func (h *heads) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
 }
 
 // Count implements [Counter].

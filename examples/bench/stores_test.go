@@ -31,6 +31,13 @@ var kinds = []struct {
 			url:   url + "?pages=true",
 			floor: func(b *testing.B) func(context.Context) error { return bareRedis(b, client) },
 			size:  func(b *testing.B) int64 { return redisSize(b, client) },
+			sync: func(b *testing.B, each bool) {
+				mode := "no"
+				if each {
+					mode = "always"
+				}
+				must(b, client.ConfigSet(b.Context(), "appendfsync", mode).Err())
+			},
 		}
 	}, 2000},
 	{"postgres", func(b *testing.B) place {
@@ -49,6 +56,7 @@ type place struct {
 	url   string
 	floor func(b *testing.B) func(ctx context.Context) error // a bare read and a bare write on the same server; nil if it is not measured
 	size  func(b *testing.B) int64                           // bytes in use
+	sync  func(b *testing.B, each bool)                      // sets whether each write is synced; nil if the store cannot be filled faster
 }
 
 func openStore(b *testing.B, url string) store.Store {
