@@ -39,8 +39,8 @@ var puzzling = map[string]string{
 	`under way`:                           "running, or being sent",
 }
 
-// TestPlainEnglish: the documentation, comments, errors and log messages do not
-// contain these words.
+// TestPlainEnglish: the documentation, comments, errors, log messages, texts of
+// flags, pages and alert rules do not contain these words.
 func TestPlainEnglish(t *testing.T) {
 	instead := maps.Clone(private)
 	maps.Copy(instead, puzzling)
@@ -53,10 +53,10 @@ func TestPlainEnglish(t *testing.T) {
 			t.Errorf("%s: %q in %q", place, word, strings.Join(strings.Fields(text), " "))
 		}
 	}
-	for _, pattern := range []string{"../*.md", "*.md"} {
+	for _, pattern := range []string{"../*.md", "*.md", "observability/alerts.yml", "../web/*/templates/*.html"} {
 		pages, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || len(pages) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(pages), err)
 		}
 		for _, page := range pages {
 			text, err := os.ReadFile(page)
@@ -121,8 +121,8 @@ func checkFile(path string, check func(place, text string)) error {
 	return nil
 }
 
-// isMessage reports whether a call creates an error or a log message.
+// isMessage reports whether a call creates an error, a log message or a flag.
 func isMessage(call *ast.CallExpr) bool {
 	f, ok := call.Fun.(*ast.SelectorExpr)
-	return ok && slices.Contains([]string{"New", "Errorf", "Error", "Warn", "Info", "Debug", "ErrorContext", "WarnContext", "InfoContext", "DebugContext", "LogAttrs"}, f.Sel.Name)
+	return ok && slices.Contains([]string{"StringVar", "IntVar", "BoolVar", "DurationVar", "Func", "BoolFunc", "Var", "New", "Errorf", "Error", "Warn", "Info", "Debug", "ErrorContext", "WarnContext", "InfoContext", "DebugContext", "LogAttrs"}, f.Sel.Name)
 }

@@ -6,7 +6,8 @@
 //
 // The package is a module of its own and imports only the API packages of
 // OpenTelemetry. The application chooses the SDK, its exporters and its
-// sampler.
+// sampler. The module needs Temporal's Go SDK 1.50.0 or newer, which is a newer
+// version than the root module needs.
 //
 // # Metrics
 //

@@ -135,7 +135,7 @@ func run(ctx context.Context, args []string, w world) int {
 	case errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case errors.As(err, &asked):
-		_, _ = fmt.Fprintf(w.err, "latchkey: %s\nRun \"latchkey help\" for the use.\n", asked.text)
+		_, _ = fmt.Fprintf(w.err, "latchkey: %s\nRun \"latchkey help\" for usage.\n", asked.text)
 		return exitUsage
 	}
 	if text := err.Error(); text != "" {
@@ -207,7 +207,7 @@ func cmp(s, otherwise string) string {
 }
 
 func help(w io.Writer) {
-	_, _ = fmt.Fprint(w, "latchkey lists the entries of a Latchkey board, and acts on them.\n\nUse: latchkey COMMAND [FLAGS] [ARGUMENTS]\n\n")
+	_, _ = fmt.Fprint(w, "latchkey lists the entries of a Latchkey board, and acts on them.\n\nUsage: latchkey COMMAND [FLAGS] [ARGUMENTS]\n\n")
 	for _, c := range commands() {
 		_, _ = fmt.Fprintf(w, "  %-10s %s\n", c.name, c.about)
 	}
@@ -216,12 +216,12 @@ func help(w io.Writer) {
 
   -url URL           the address of the board            LATCHKEY_URL
   -token-file FILE   a file with the bearer token        LATCHKEY_TOKEN_FILE
-  -o table|json      the form of the output              LATCHKEY_OUTPUT
-  -timeout TIME      for a request, 30s by default       LATCHKEY_TIMEOUT
+  -o table|json      the format of the output            LATCHKEY_OUTPUT
+  -timeout TIME      of a request, 30s by default        LATCHKEY_TIMEOUT
   -config FILE       a file of lines "name = value"      LATCHKEY_CONFIG
 
-A flag comes before the environment, and that before the file. The token may also
-be in LATCHKEY_TOKEN, or in the file as "token".
+A flag overrides the environment, and the environment overrides the file. The
+token can also be in LATCHKEY_TOKEN, or in the file as "token".
 
 Exit codes: 0 done, 1 unavailable or unknown (repeat it), 2 wrong use, 3 not
 allowed, 4 no such entry, 5 refused.
@@ -229,7 +229,7 @@ allowed, 4 no such entry, 5 refused.
 }
 
 func helpOf(w io.Writer, c command, f *flag.FlagSet) {
-	_, _ = fmt.Fprintf(w, "latchkey %s: %s.\n\nUse: latchkey %s [FLAGS] %s\n\n", c.name, c.about, c.name, c.args)
+	_, _ = fmt.Fprintf(w, "latchkey %s: %s.\n\nUsage: latchkey %s [FLAGS] %s\n\n", c.name, c.about, c.name, c.args)
 	f.SetOutput(w)
 	f.PrintDefaults()
 }

@@ -29,8 +29,8 @@ type settings struct {
 func (s *settings) flags(f *flag.FlagSet) {
 	f.StringVar(&s.url, "url", "", "the address of the board, `https://…`")
 	f.StringVar(&s.tokenFile, "token-file", "", "a `file` with the bearer token")
-	f.StringVar(&s.output, "o", "", "the `form` of the output: table or json")
-	f.StringVar(&s.timeoutText, "timeout", "", "the `time` that a request may take (default 30s)")
+	f.StringVar(&s.output, "o", "", "the `format` of the output: table or json")
+	f.StringVar(&s.timeoutText, "timeout", "", "the `time` that a request can take (default 30s)")
 	f.StringVar(&s.config, "config", "", "a `file` of lines \"name = value\"")
 }
 

@@ -28,8 +28,9 @@
 //
 // # Damaged entries
 //
-// Each message has a checksum. For a damaged entry, Get, Put and Delete return
-// [store.ErrCorrupt] and change nothing. Other entries remain usable. An
+// Each message has a checksum. Get returns [store.ErrCorrupt] for a damaged
+// entry, and other entries remain usable. Put and Delete work only at the
+// sequence number of the damaged message, which Get does not return. An
 // operator removes a damaged entry by purging its subject. The subject is
 // "latchkey", the name of the stream, and the ID of the entry, where "="
 // replaces each dot of the ID:

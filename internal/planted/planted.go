@@ -1,5 +1,5 @@
-// Package planted puts what must stay secret into a store, the way hubs do, and
-// searches a dump of the store for it.
+// Package planted stores secrets through a hub, and searches a dump of the store
+// for them.
 package planted
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Secrets are what an attacker could answer an activity with, and an answer, by
-// name.
+// Secrets are the data with which an attacker could answer an activity, and an
+// accepted answer, by name.
 type Secrets map[string][]byte
 
 // answer is the result type. Its text is the planted answer.

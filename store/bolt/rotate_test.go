@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/internal/rotation"
 )
 
-// TestRotationBesideKills changes the key of a file while one process writes
+// TestRotationDuringKills changes the key of a file while one process writes
 // and reseals. The process is killed at random, and another one opens the file.
-func TestRotationBesideKills(t *testing.T) {
+func TestRotationDuringKills(t *testing.T) {
 	t.Parallel()
 	rotation.Test{URL: "bolt://" + newPath(t), Alone: true}.Run(t)
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.temporal.io/sdk/converter"
@@ -120,27 +121,45 @@ func rolledBack(ctx context.Context, x *Expenses, expense int, id string, d Deci
 }
 
 // TestRowAndAnswerAgree makes processes answer expenses in transactions with a
-// row each. A third of the transactions are rolled back, and the processes are
-// killed at random. In the end, each expense has either a row and an equal
-// answer, or neither.
+// row each, while a hub delivers. A third of the transactions are rolled back,
+// and the processes are killed at random. Each answer is delivered once, and
+// only when its row is there. In the end, each expense has either a row and an
+// equal answer, or neither.
 func TestRowAndAnswerAgree(t *testing.T) {
 	t.Parallel()
-	expenses, kills := 150, 6
+	expenses, kills := 1000, 6
 	if os.Getenv("LATCHKEY_SOAK") == "1" {
-		expenses, kills = 1000, 40
+		expenses, kills = 5000, 40
 	}
 	o := newOffice(t, newPlace(t))
 	exec(t, "CREATE TABLE "+o.place.schema+".expenses (expense integer PRIMARY KEY, callback text NOT NULL)")
-	env := newEnvironment()
-	for expense := range expenses {
-		id := o.ask(t, env, expense)
-		exec(t, "INSERT INTO "+o.place.schema+".expenses VALUES ($1, $2)", expense, id)
+	asked := make([][]any, expenses)
+	var asking sync.WaitGroup
+	const asks = 16 // at once, because the server groups commits
+	for first := range asks {
+		asking.Go(func() {
+			env := newEnvironment()
+			for expense := first; expense < expenses; expense += asks {
+				asked[expense] = []any{expense, o.ask(t, env, expense)}
+			}
+		})
 	}
-	var wg sync.WaitGroup
+	asking.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	if _, err := o.pool.CopyFrom(t.Context(), pgx.Identifier{"expenses"}, []string{"expense", "callback"}, pgx.CopyFromRows(asked)); err != nil {
+		t.Fatal(err)
+	}
+	d := deliveries{t: t, o: o, answers: make(map[int]string)}
+	o.temporal.CompleteFunc = d.complete
+	ctx, stop := context.WithCancel(t.Context())
+	var running, wg sync.WaitGroup
+	running.Go(func() { _ = o.hub.Run(ctx) })
 	for range 2 { // number of processes at a time
 		wg.Go(func() {
 			for n := range kills/2 + 1 {
-				lines := 1 + rand.IntN(expenses)
+				lines := 1 + rand.IntN(expenses/2)
 				if last := n == kills/2; last {
 					lines = expenses + 1
 				}
@@ -149,26 +168,16 @@ func TestRowAndAnswerAgree(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	during := d.number()
+	stop()
+	running.Wait()
+	if _, err := o.hub.Work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 
-	rows := make(map[int]string)
-	found, err := o.pool.Query(t.Context(), "SELECT expense, approved_by FROM decisions")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for found.Next() {
-		var expense int
-		var by string
-		if err := found.Scan(&expense, &by); err != nil {
-			t.Fatal(err)
-		}
-		rows[expense] = by
-	}
-	if err := found.Err(); err != nil {
-		t.Fatal(err)
-	}
-	answers := deliver(t, o)
+	rows := d.rows(t.Context())
 	for expense := range expenses {
-		row, answer := rows[expense], answers[expense]
+		row, answer := rows[expense], d.answers[expense]
 		switch {
 		case row != answer:
 			t.Errorf("expense %d: the row says %q and the answer %q, want the same", expense, row, answer)
@@ -176,32 +185,65 @@ func TestRowAndAnswerAgree(t *testing.T) {
 			t.Errorf("expense %d: got the row %q, want one unless it was rolled back", expense, row)
 		}
 	}
+	t.Logf("%d answers, %d of them delivered before the last kill", d.number(), during)
 }
 
-// deliver delivers the settled answers, and returns who decided, by expense.
-func deliver(t *testing.T, o office) map[int]string {
-	t.Helper()
-	answers := make(map[int]string)
-	var mu sync.Mutex
-	o.temporal.CompleteFunc = func(_ context.Context, _ completer.Target, out completer.Outcome) error {
-		mu.Lock()
-		defer mu.Unlock()
-		var d Decision
-		if err := converter.GetDefaultDataConverter().FromPayloads(out.Result, &d); err != nil {
-			t.Errorf("an outcome was delivered that is no Decision: %v", err)
-			return nil
-		}
-		var expense int
-		if _, err := fmt.Sscan(d.By, &expense); err != nil || answers[expense] != "" {
-			t.Errorf("delivered: got %q after %q, want each expense once", d.By, answers[expense])
-		}
-		answers[expense] = d.By
+// deliveries are the delivered answers.
+type deliveries struct {
+	t       *testing.T
+	o       office
+	mu      sync.Mutex
+	answers map[int]string // who decided, by expense
+}
+
+func (d *deliveries) complete(ctx context.Context, _ completer.Target, out completer.Outcome) error {
+	var decision Decision
+	if err := converter.GetDefaultDataConverter().FromPayloads(out.Result, &decision); err != nil {
+		d.t.Errorf("an outcome was delivered that is no Decision: %v", err)
 		return nil
 	}
-	if _, err := o.hub.Work(t.Context()); err != nil {
-		t.Fatal(err)
+	var expense int
+	_, err := fmt.Sscan(decision.By, &expense)
+	d.mu.Lock()
+	if err != nil || d.answers[expense] != "" {
+		d.t.Errorf("delivered: got %q after %q, want each expense once", decision.By, d.answers[expense])
 	}
-	return answers
+	d.answers[expense] = decision.By
+	d.mu.Unlock()
+	row := ""
+	err = d.o.pool.QueryRow(context.WithoutCancel(ctx), "SELECT approved_by FROM decisions WHERE expense = $1", expense).Scan(&row)
+	if err != nil || row != decision.By {
+		d.t.Errorf("delivered: got %q when the row says %q, %v, want the same", decision.By, row, err)
+	}
+	return nil
+}
+
+func (d *deliveries) number() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.answers)
+}
+
+// rows returns who decided according to the application's rows, by expense.
+func (d *deliveries) rows(ctx context.Context) map[int]string {
+	d.t.Helper()
+	rows := make(map[int]string)
+	found, err := d.o.pool.Query(ctx, "SELECT expense, approved_by FROM decisions")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for found.Next() {
+		var expense int
+		var by string
+		if err := found.Scan(&expense, &by); err != nil {
+			d.t.Fatal(err)
+		}
+		rows[expense] = by
+	}
+	if err := found.Err(); err != nil {
+		d.t.Fatal(err)
+	}
+	return rows
 }
 
 // answerAndDie runs a child, and kills it after it has printed this many lines,

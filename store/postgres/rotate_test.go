@@ -19,9 +19,9 @@ func sealWith(active string, names ...string) store.SealOptions {
 	return o
 }
 
-// TestRotationBesideKills changes the key of a store while one process writes
+// TestRotationDuringKills changes the key of a store while one process writes
 // and another reseals. Both are killed at random.
-func TestRotationBesideKills(t *testing.T) {
+func TestRotationDuringKills(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	rotation.Test{

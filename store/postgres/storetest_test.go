@@ -68,10 +68,10 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(harness(true, newPlace)))
 }
 
-// TestSealedDumpShowsNothing searches dumps for what hubs keep in the store:
-// the table in binary form, and the output of pg_dump, which has bodies in
-// hexadecimal. The dump of a sealed store has no readable part of it. The dump
-// of another store has all of it.
+// TestSealedDumpShowsNothing searches dumps for secrets that hubs store: the
+// table in binary form, and the output of pg_dump, which has bodies in
+// hexadecimal. The dumps of a sealed store have none of them. The dumps of
+// another store have all of them.
 func TestSealedDumpShowsNothing(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

@@ -121,9 +121,9 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(durable(t).harness()))
 }
 
-// TestSealedSnapshotShowsNothing searches a snapshot for what hubs keep in the
-// store. The snapshot of a sealed store has no readable part of it. The
-// snapshot of another store has all of it.
+// TestSealedSnapshotShowsNothing searches snapshots for secrets that hubs store.
+// The snapshot of a sealed store has none of them. The snapshot of another
+// store has all of them.
 func TestSealedSnapshotShowsNothing(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

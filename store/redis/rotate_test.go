@@ -9,9 +9,9 @@ import (
 	"github.com/latchkey-go/latchkey/internal/rotation"
 )
 
-// TestRotationBesideKills changes the key of a store while one process writes
+// TestRotationDuringKills changes the key of a store while one process writes
 // and another reseals. Both are killed at random.
-func TestRotationBesideKills(t *testing.T) {
+func TestRotationDuringKills(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	quiet := func(t *testing.T) {

@@ -89,9 +89,8 @@ func TestKeys(t *testing.T) {
 
 var update = flag.Bool("update", false, "add a golden link of this release to testdata/links.json")
 
-// TestGoldenLinks opens the links of all releases, because old links must still
-// work. Used gets the name of the key of each link that opens, and of no other.
-// It may panic.
+// TestKeysUsed: Used gets the name of the key of each link that opens, and of no
+// other. Used may panic.
 func TestKeysUsed(t *testing.T) {
 	k := newKeys("2026-b", "2026-a")
 	old := newKeys("2026-a")
@@ -118,6 +117,8 @@ func TestKeysUsed(t *testing.T) {
 	}
 }
 
+// TestGoldenLinks opens the links of all releases, because old links must still
+// work.
 func TestGoldenLinks(t *testing.T) {
 	type golden struct {
 		Since, Token string
