@@ -11,17 +11,32 @@ import (
 )
 
 // TestPages opens every page of the board in four windows: light and dark, wide
-// and narrow. See browser.Examiner for pictures of the pages.
+// and narrow. Each window has a browser of its own, so that the time limit of
+// the browser is that of one window. See browser.Examiner for pictures of the
+// pages.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	chromium := browser.Start(t)
+	for name, window := range map[string]browser.Window{
+		"light-1200": {Width: 1200, Height: 900}, "dark-1200": {Width: 1200, Height: 900, Dark: true},
+		"light-390": {Width: 390, Height: 844}, "dark-390": {Width: 390, Height: 844, Dark: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			window.NoScript = true
+			chromium := browser.Start(t)
+			openPages(t, chromium.Open(window), chromium.Examiner(), name)
+		})
+	}
+}
+
+// openPages opens every page in a window.
+func openPages(t *testing.T, tab *browser.Tab, seen browser.Examiner, window string) {
+	t.Helper()
 	board := newBoard(t)
-	seen := chromium.Examiner()
 	waiting, settled := entryIDs(t, board+"waiting"), entryIDs(t, board+"settled")
 	ended := waiting[0]
 	post(t, board+"entries/"+ended+"/abandon", url.Values{"why": {"The order was cancelled by the customer."}})
 	post(t, board+"entries/"+settled[0]+"/retry", url.Values{"why": {"The permission is back."}})
-	pages := []struct{ name, path, text string }{
+	for _, page := range []struct{ name, path, text string }{
 		{"attention", "", "Temporal refuses the outcome"},
 		{"waiting", "waiting", "Waiting</h1>"},
 		{"waiting-watched", "waiting?watch=1", "Refreshes every 10 seconds"},
@@ -39,39 +54,31 @@ func TestPages(t *testing.T) {
 		{"entry-ended", "entries/" + ended, "How the end is known"},
 		{"problem", "entries/none", "not-found"},
 		{"problem-filter", "all?age=old", "The parameter age"},
-	}
-	for name, window := range map[string]browser.Window{
-		"light-1200": {Width: 1200, Height: 900}, "dark-1200": {Width: 1200, Height: 900, Dark: true},
-		"light-390": {Width: 390, Height: 844}, "dark-390": {Width: 390, Height: 844, Dark: true},
 	} {
-		window.NoScript = true
-		tab := chromium.Open(window)
-		for _, page := range pages {
-			tab.Go(board + page.path)
-			tab.Await(page.text)
-			seen.Page(tab, page.name+"-"+name)
-		}
-		// Results: of several entries, and of an answer that is refused.
-		tab.Go(board + "settled")
-		tab.Await("Chosen entries")
-		tab.Click(`input[value^="` + settled[1] + `"]`)
-		tab.Click(`input[value^="` + settled[2] + `"]`)
-		tab.Click(`.bulk input[name="why"]`)
-		tab.Type("The permission is back.")
-		tab.Click(`button[value="retry"]`)
-		tab.Await("Due now.")
-		seen.Page(tab, "results-"+name)
-		tab.Go(board + "entries/" + waiting[1])
-		tab.Await("Actions</h2>")
-		tab.Click(`details.act summary`)
-		tab.Click(`textarea[name="result"]`)
-		tab.Type(`{"aproved": true}`)
-		tab.Click(`form[action$="/complete"] input[name="why"]`)
-		tab.Type("by telephone")
-		tab.Click(`form[action$="/complete"] button`)
-		tab.Await("Not done.")
-		seen.Page(tab, "refused-"+name)
+		tab.Go(board + page.path)
+		tab.Await(page.text)
+		seen.Page(tab, page.name+"-"+window)
 	}
+	// Results: of several entries, and of an answer that is refused.
+	tab.Go(board + "settled")
+	tab.Await("Chosen entries")
+	tab.Click(`input[value^="` + settled[1] + `"]`)
+	tab.Click(`input[value^="` + settled[2] + `"]`)
+	tab.Click(`.bulk input[name="why"]`)
+	tab.Type("The permission is back.")
+	tab.Click(`button[value="retry"]`)
+	tab.Await("Due now.")
+	seen.Page(tab, "results-"+window)
+	tab.Go(board + "entries/" + waiting[1])
+	tab.Await("Actions</h2>")
+	tab.Click(`details.act summary`)
+	tab.Click(`textarea[name="result"]`)
+	tab.Type(`{"aproved": true}`)
+	tab.Click(`form[action$="/complete"] input[name="why"]`)
+	tab.Type("by telephone")
+	tab.Click(`form[action$="/complete"] button`)
+	tab.Await("Not done.")
+	seen.Page(tab, "refused-"+window)
 }
 
 // entryIDs returns the IDs of the entries in a list.

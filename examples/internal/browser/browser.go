@@ -114,6 +114,7 @@ func (b *Browser) Open(w Window) *Tab {
 		scheme = "dark"
 	}
 	t.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	t.call("Emulation.setScrollbarsHidden", map[string]any{"hidden": true}, nil) // a scroll bar would hide the right edge of a picture
 	t.runScripts(!t.silent)
 	t.call("Page.enable", nil, nil)
 	return t
@@ -290,8 +291,6 @@ func quoted(s string) string {
 func (t *Tab) Screenshot() []byte {
 	t.t.Helper()
 	var shot struct{ Data string }
-	t.call("Emulation.setScrollbarsHidden", map[string]any{"hidden": true}, nil) // otherwise, the picture lacks its right edge
-	defer t.call("Emulation.setScrollbarsHidden", map[string]any{"hidden": false}, nil)
 	t.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &shot)
 	b, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err != nil {
