@@ -32,8 +32,8 @@ check: ## formatting, vet, staticcheck, go fix, tidy modules, other systems
 		( cd $$m && $(GO) vet ./... && $(GO) fix -diff ./... && $(GO) mod tidy -diff && \
 		  $(GO) tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... ) || exit 1; done
 	@cd tools && $(GO) mod tidy -diff
-	@for os in windows darwin; do for m in . store/postgres; do echo "vet $$m for $$os"; \
-		( cd $$m && GOOS=$$os CGO_ENABLED=0 $(GO) vet ./... ) || exit 1; done; done
+	@for os in windows darwin; do for m in . otel store/postgres; do echo "build and vet $$m for $$os"; \
+		( cd $$m && export GOOS=$$os CGO_ENABLED=0 && $(GO) build ./... && $(GO) vet ./... ) || exit 1; done; done
 
 AXE = 4.14.1
 axe: ## examine the pages of examples/approval and of examples/ops in chromium with axe-core, which npm downloads

@@ -89,7 +89,7 @@ func BenchmarkDeliver(b *testing.B) {
 // turns is the number of rounds of each contestant. The result of a single
 // round varies by about 12 %. Most of a round's time is the server's, which
 // starts the workflows.
-const turns = 9
+const turns = 6
 
 // answerers is the number of callers that answer at once.
 const answerers = 64

@@ -103,7 +103,7 @@ func TestEachFilter(t *testing.T) {
 			{"state=waiting&type=Approve&key=order-8&namespace=people&result=expenses.Decision&workflow=expense-8&age=1d&label=team%3Dred", []string{middle}},
 		} {
 			got := make(map[string]bool)
-			for _, id := range strings.Fields(r.ids("/all?" + x.filter)) {
+			for id := range strings.FieldsSeq(r.ids("/all?" + x.filter)) {
 				got[id] = true
 			}
 			if len(got) != len(x.want) {
