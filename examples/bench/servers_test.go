@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	goredis "github.com/redis/go-redis/v9"
@@ -59,6 +60,20 @@ func redisSize(b *testing.B, c *goredis.Client) int64 {
 	}
 	b.Fatal("INFO memory has no used_memory")
 	return 0
+}
+
+// waitForRewrite returns when Redis does not rewrite its file of commands, which
+// takes a processor and slows down writes.
+func waitForRewrite(b *testing.B, c *goredis.Client) {
+	b.Helper()
+	for {
+		info, err := c.Info(b.Context(), "persistence").Result()
+		must(b, err)
+		if strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "aof_rewrite_scheduled:0") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func postgresPool(b *testing.B, url string) *pgxpool.Pool {

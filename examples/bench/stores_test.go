@@ -37,6 +37,7 @@ var kinds = []struct {
 					mode = "always"
 				}
 				must(b, client.ConfigSet(b.Context(), "appendfsync", mode).Err())
+				waitForRewrite(b, client)
 			},
 		}
 	}, 2000},
