@@ -64,7 +64,7 @@ func decode(typ answer.Type, mediaType, body string) (any, []string) {
 func TestBodies(t *testing.T) {
 	typ := mustFor[Decision](t, answer.TypeOptions{})
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
-	const names = "is unknown: the names are approved, by, cents, extra, lines, proof, until, weight"
+	const names = "is unknown; the known names are approved, by, cents, extra, lines, proof, until, weight"
 	for _, c := range []struct{ name, body, want string }{
 		{"good", `{"approved":true}`, ""},
 		{"good with all", `{"approved":true,"by":"Ann","cents":1,"until":"2026-11-30T09:30:00Z","proof":"aGk=","lines":[{"count":1}],"extra":{"a":[1]}}`, ""},
@@ -240,7 +240,7 @@ func TestVersions(t *testing.T) {
 		{old, `{"a":1}`, ""},
 		{optional, `{"a":1}`, ""},
 		{optional, `{"a":1,"b":2}`, ""},
-		{old, `{"a":1,"b":2}`, "/b is unknown: the names are a"},
+		{old, `{"a":1,"b":2}`, "/b is unknown; the known names are a"},
 		{required, `{"a":1}`, "/b is required"},
 	} {
 		if _, got := decode(c.typ, "application/json", c.body); strings.Join(got, "\n") != c.want {

@@ -156,7 +156,7 @@ func (c *checker) unknown(allowed []string, name string, at *path) {
 		c.note(at, "is unknown")
 		return
 	}
-	c.note(at, "is unknown: the names are %s", strings.Join(allowed, ", "))
+	c.note(at, "is unknown; the known names are %s", strings.Join(allowed, ", "))
 }
 
 func (c *checker) array(s *jsonschema.Schema, v []any, at *path) {

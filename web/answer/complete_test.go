@@ -89,7 +89,7 @@ func TestCompleteNoneAndMessages(t *testing.T) {
 	typ := mustFor[*commonpb.WorkflowExecution](t, answer.TypeOptions{})
 	c := open(t, h, start[*commonpb.WorkflowExecution](t, h))
 	_, got := decode(typ, "application/json", `{"workflowId":"w","runid":"r"}`)
-	if want := "/runid is unknown: the names are runId, workflowId"; len(got) != 1 || got[0] != want {
+	if want := "/runid is unknown; the known names are runId, workflowId"; len(got) != 1 || got[0] != want {
 		t.Errorf("a misspelt name: %q, want %q", got, want)
 	}
 	if err := typ.Complete(t.Context(), c, "application/json", []byte(`{"workflowId":"w","run_id":"r"}`)); err != nil {
@@ -117,7 +117,7 @@ func ExampleFor() {
 	// Output:
 	// {"type":"object","properties":{"approved":{"type":"boolean"},"by":{"type":"string","description":"who decided"}},"$schema":"https://json-schema.org/draft/2020-12/schema","required":["approved","by"],"additionalProperties":false}
 	// /approved is required
-	// /aproved is unknown: the names are approved, by
+	// /aproved is unknown; the known names are approved, by
 	// /by must be string
 }
 

@@ -102,7 +102,7 @@ func messageNames(d protoreflect.MessageDescriptor, v any, at *path, problems *[
 		switch {
 		case strings.HasPrefix(name, "[") && d.ExtensionRanges().Len() > 0:
 		case f == nil && len(*problems) < maxProblems:
-			*problems = append(*problems, &Invalid{Pointer: here.pointer(), Detail: "is unknown: the names are " + messageFields(fields)})
+			*problems = append(*problems, &Invalid{Pointer: here.pointer(), Detail: "is unknown; the known names are " + messageFields(fields)})
 		case f == nil || f.IsMap() && f.MapValue().Message() == nil || !f.IsMap() && f.Message() == nil:
 		case f.IsMap():
 			if entries, ok := member.(map[string]any); ok {

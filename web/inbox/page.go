@@ -202,7 +202,7 @@ func (v *requestView) describe(j *journal, i async.Info, f *form) {
 			say("The workflow has asked to cancel this request: an answer is no longer wanted, and may have no effect.")
 		}
 		if i.Paused {
-			say("The activity is paused. An answer is taken all the same.")
+			say("The activity is paused. An answer is accepted nevertheless.")
 		}
 	case settled && done && i.Outcome == "result":
 		say("Decided on %s.", when(i.Settled))
