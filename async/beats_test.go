@@ -33,7 +33,7 @@ func relaying(o *async.Options) {
 
 const (
 	// longestPoll is the longest delay of an idle hub. longestIdlePoll is that
-	// delay if the store sends signals and sent none for a minute.
+	// delay if the store supports signals, and has sent none for a minute.
 	longestPoll     = 1250 * time.Millisecond
 	longestIdlePoll = 12500 * time.Millisecond
 )

@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// digestOf returns a digest that distinguishes heartbeat details from others,
-// or nil if there are no details.
+// digestOf returns a digest by which heartbeat details can be compared, or nil
+// if there are no details.
 func digestOf(details *commonpb.Payloads) []byte {
 	if len(details.GetPayloads()) == 0 {
 		return nil

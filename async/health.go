@@ -14,7 +14,7 @@ import (
 
 const (
 	// restAfter is how long a hub claims nothing after the server has reported
-	// exhausted resources. The SDK's own retries come in addition.
+	// exhausted resources. The SDK also retries the failed call on its own.
 	restAfter = time.Second
 
 	// strikes is the number of consecutive failed calls that open a breaker.

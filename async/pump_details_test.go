@@ -76,7 +76,7 @@ func TestCoalescing(t *testing.T) {
 				if len(beats) < 3 || len(beats) > 6 {
 					t.Errorf("40 calls in 4 s were sent in %d beats, want one a second", len(beats))
 				}
-				// A hub that has polled a moment ago polls again 10 ms later.
+				// A hub that has just polled waits 10 ms before it polls again.
 				if took := beats[0].at.Sub(began); took > 10*time.Millisecond || beats[0].details != "0" {
 					t.Errorf("the first was sent %v after it came, want 10ms at most", took)
 				}

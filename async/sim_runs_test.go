@@ -112,8 +112,8 @@ func (w *simWorld) opAnswerAndGoOn() {
 }
 
 // opFailUnheard makes the external system fail an attempt, and loses the reply.
-// Mostly, attempts follow that no process hears of, before one that calls
-// Start.
+// Usually more attempts fail, of which no process learns, before an attempt
+// calls Start.
 func (w *simWorld) opFailUnheard() {
 	if len(w.asks) == 0 {
 		return

@@ -62,7 +62,6 @@ func waiting(b *testing.B, n int) (perEntry, size float64, goroutines int) {
 	if w.hub, err = async.New(async.Options{Store: w.store, Completer: new(asynctest.Completer)}); err != nil {
 		b.Fatal(err)
 	}
-	// The loop stores the body that Start writes, for each of n IDs.
 	if err := startOne(b, w.hub); err != nil {
 		b.Fatal(err)
 	}
@@ -73,6 +72,7 @@ func waiting(b *testing.B, n int) (perEntry, size float64, goroutines int) {
 		}
 		body = e.Body
 	}
+	// Each of n entries gets the body that Start wrote.
 	for i := range n {
 		e := store.Entry{ID: fmt.Sprintf("%032d", i), Due: time.Now().Add(time.Hour), Body: body}
 		if _, err := s.Put(b.Context(), e); err != nil {

@@ -41,7 +41,8 @@ func TestWheelKnowsWhatIsNoted(t *testing.T) {
 	}
 }
 
-// A span ends at a fixed time, whenever within the span note or left is called.
+// A span ends at a fixed time. It does not matter when in the span note or left
+// is called.
 func TestWheelWithinASpan(t *testing.T) {
 	s := wheel{span: tenth}
 	s.note(at(3).Add(30*time.Millisecond), at(0).Add(99*time.Millisecond))

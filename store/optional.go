@@ -51,9 +51,9 @@ type Counter interface {
 // reason. A hub also polls, so a lost signal costs the time until its next
 // poll.
 type Notifier interface {
-	// Watch returns a channel that receives a signal soon after a write makes
-	// an entry due within WatchAhead of the writer's clock. The write is a Put
-	// or a Claim through any handle to the data. A Put that makes an entry due
+	// Watch returns a channel of signals. A signal follows soon after a write
+	// whose Due is at most WatchAhead later than the writer's clock. The write
+	// is a Put or a Claim through any handle to the data. A Put that makes an entry due
 	// at once always sends a signal. Other writes send at most one signal a
 	// second.
 	//

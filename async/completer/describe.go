@@ -133,8 +133,8 @@ type ending struct {
 	retried string
 }
 
-// history reads backwards to the event that scheduled the target. history
-// returns whether that event exists, and how the activity closed, if it has
+// history reads the events of the workflow backwards, up to the event that
+// scheduled the target. history returns whether that event exists, and how the activity closed, if it has
 // closed.
 func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExecution) (found bool, closing *ending, err error) {
 	closed := make(map[int64]*ending) // keyed by the ID of the scheduled event

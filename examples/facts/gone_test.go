@@ -8,8 +8,9 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// No call knows a run that was deleted, for example after its retention.
-// Describe, history and answers get NotFound, as for an activity that is over.
+// Temporal returns NotFound for a run that was deleted, for example after its
+// retention: to Describe, to requests for its history, and to answers. Temporal
+// returns the same for an activity that is over.
 // The deletion terminates an open run.
 func TestDeletedWorkflow(t *testing.T) {
 	t.Parallel()

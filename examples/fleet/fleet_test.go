@@ -40,7 +40,7 @@ func TestProgram(t *testing.T) {
 	childtest.Quiet(t, log)
 }
 
-// TestInterrupt ends the program in the middle of its story.
+// TestInterrupt interrupts the program while it runs.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	needRedis(t)

@@ -44,7 +44,8 @@ type Decision struct {
 
 func (Decision) ResultType() string { return "kill.Decision" }
 
-// SetDecided is called with the votes before the decision is accepted.
+// SetDecided stores the votes. The inbox calls SetDecided before it accepts the
+// decision.
 func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 
 const (

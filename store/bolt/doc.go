@@ -8,8 +8,8 @@
 //
 //	s, err := store.Open(ctx, "bolt:///var/lib/app/latchkey.db?lock_timeout=5s&mode=0640")
 //
-// The URL of a relative path is bolt:latchkey.db; the path is relative to the
-// working directory at the time of the call. In a path, escape % ? and # as
+// A relative path has a URL such as bolt:latchkey.db. Open resolves the path
+// against the current working directory. In a path, escape % ? and # as
 // %25, %3F and %23. The parameters are those of [Options]: lock_timeout, a
 // duration, and mode, the octal permissions of a new file. Open returns an
 // error for other parameters.

@@ -95,8 +95,8 @@ func testResharding(t *testing.T, c cluster) {
 		writers = append(writers, w)
 		wg.Go(func() {
 			for n := 1; ctx.Err() == nil; n++ {
-				// The context does not end a write, so that no result is
-				// unknown.
+				// Writes do not use ctx: canceling it would leave the result of
+				// a write unknown.
 				if err := w.step(t.Context(), n); err != nil {
 					t.Errorf("beside resharding: %v", err)
 					return

@@ -167,9 +167,9 @@ func withHeartbeats(r *rig, tries int) string {
 	return r.worked(h, id, func(i async.Info) int { return i.HeartbeatTries }, tries)
 }
 
-// waitingFor returns an entry that has become late just now. The deadline of
-// its attempt is the given time away. Without a pump, the entry has no
-// heartbeats.
+// waitingFor returns a function that adopts an activity, waits until its
+// heartbeat or its deadline is due, and returns its ID. The deadline of its
+// attempt is the given time away. Without a pump, the entry has no heartbeats.
 func waitingFor(pump string, deadline time.Duration) func(r *rig, _ int) string {
 	return func(r *rig, _ int) string {
 		o := async.AdoptOptions{Pump: pump}

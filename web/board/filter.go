@@ -48,7 +48,7 @@ var lists = map[string]list{
 	"all":     {"All", "all", "Every entry of the store.", 0, false},
 }
 
-// filter is the selection in the parameters of a list's address.
+// filter is the selection that the parameters of a URL describe.
 type filter struct {
 	query  async.Query
 	class  string

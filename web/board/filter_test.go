@@ -121,7 +121,7 @@ func TestEachFilter(t *testing.T) {
 				}
 			}
 		}
-		// No filter takes the value of another field.
+		// Each filter matches only its own field.
 		values := map[string]string{"type": "Pay", "workflow": "invoice-7", "key": "order-7", "namespace": "payments", "result": "expenses.Receipt"}
 		for name := range values {
 			for other, value := range values {

@@ -239,7 +239,7 @@ func (b *Board) journal(c async.Callback) (list []noteView) {
 	return list
 }
 
-// links lead to Temporal's UI.
+// links returns the entry's links to Temporal's UI.
 func (b *Board) links(i async.Info) (list []link) {
 	if b.temporal == nil || i.Namespace == "" {
 		return nil

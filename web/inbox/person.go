@@ -36,7 +36,7 @@ func (p Person) String() string {
 	}
 }
 
-// label names the person in a sentence.
+// label returns the person's name for use in a sentence.
 func (p Person) label() string {
 	if p.Link || p.Name == "" {
 		return p.String()

@@ -15,9 +15,9 @@ import (
 )
 
 var (
-	// ErrIgnore is the error that the function of Receive returns for a message
-	// that it does not want. The sender gets the same answer as after
-	// processing.
+	// ErrIgnore makes Receive ignore a message. Return ErrIgnore from the
+	// function that is passed to Receive. The sender gets the same answer as
+	// for a message that was processed.
 	ErrIgnore = errors.New("webhook: the message is ignored")
 	// ErrSignature means that the signature of a message is missing, wrong, too
 	// old or from the future.

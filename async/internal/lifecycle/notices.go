@@ -62,8 +62,8 @@ func (p Policy) Notified(r *record.Record, done []*record.Notice, late *record.N
 	}
 }
 
-// SameNotice reports whether two notices are about the same event. Only one of
-// the two notices may have the reference yet.
+// SameNotice reports whether two notices are about the same event. SameNotice
+// ignores Reference, because it may be set in only one of them.
 func SameNotice(a, b *record.Notice) bool {
 	return a.Kind == b.Kind && a.Reason == b.Reason && a.Outcome == b.Outcome && bytes.Equal(a.Secret, b.Secret)
 }
