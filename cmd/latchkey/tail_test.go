@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -32,18 +33,19 @@ func TestTail(t *testing.T) {
 		one, oneID := r.entry(async.StartOptions{})
 		time.Sleep(time.Millisecond) // another time is another activity
 		_, twoID := r.entry(async.StartOptions{})
-		var threeID string
+		three := make(chan string, 1)
 		time.AfterFunc(1500*time.Millisecond, func() { // between the two polls
 			if err := one.Abandon(t.Context()); err != nil {
 				t.Error(err)
 			}
-			_, threeID = r.entry(async.StartOptions{})
+			_, id := r.entry(async.StartOptions{})
+			three <- id
 		})
 		x := r.latchkey("tail", "all", "-interval", "2s", "-polls", "2")
 		x.want(t, "tail", 0, "ended, abandoned")
 		want := []string{"new " + oneID, "new " + twoID}
 		slices.Sort(want)
-		want = append(want, "changed "+oneID, "new "+threeID)
+		want = append(want, "changed "+oneID, "new "+<-three)
 		got := lines(x.out)
 		slices.Sort(want[2:]) // changes come in the order of the IDs
 		if len(got) == 4 {
@@ -150,13 +152,23 @@ func TestTailInterrupted(t *testing.T) {
 
 // paged is a board with one list of numbered entries.
 type paged struct {
+	mu        sync.Mutex
 	entries   []int
 	size      int // number of entries that a page looks at
 	unordered bool
 	pages     int // served pages
 }
 
+// change changes the list between two polls.
+func (p *paged) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
 func (p *paged) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.pages++
 	from := 0
 	if after := q.URL.Query().Get("after"); after != "" {
@@ -204,16 +216,18 @@ func TestTailFollowsPages(t *testing.T) {
 				b := &paged{entries: x.before, size: 10, unordered: x.unordered}
 				r.transport = inMemory(t, b)
 				first := len(lines(r.latchkey("tail", "all", "-polls", "1").out))
-				b.pages = 0
-				time.AfterFunc(time.Second, func() { b.entries = x.after })
+				b.change(func() { b.pages = 0 })
+				time.AfterFunc(time.Second, func() { b.change(func() { b.entries = x.after }) })
 				out := r.latchkey("tail", "all", "-polls", "2")
 				out.want(t, "tail", 0, x.text)
 				if got := lines(out.out); !slices.Equal(got[first:], x.want) {
 					t.Errorf("after the change: %q, want %q", got[first:], x.want)
 				}
-				if b.pages != x.pages {
-					t.Errorf("%d pages were read, want %d", b.pages, x.pages)
-				}
+				b.change(func() {
+					if b.pages != x.pages {
+						t.Errorf("%d pages were read, want %d", b.pages, x.pages)
+					}
+				})
 				if x.text == "" && out.err != "" {
 					t.Errorf("a warning: %s", out.err)
 				}
@@ -229,8 +243,9 @@ func TestTailRemembers(t *testing.T) {
 		r := newRigInMemory(t)
 		b := &paged{entries: []int{5, 150, 151}, size: 10}
 		r.transport = inMemory(t, b)
-		time.AfterFunc(time.Second, func() { b.size = 5 })                                 // the second poll reads 100 places
-		time.AfterFunc(6*time.Second, func() { b.entries, b.size = []int{5, 8, 151}, 10 }) // the third poll reads all
+		// The second poll reads 100 places, and the third one reads all.
+		time.AfterFunc(time.Second, func() { b.change(func() { b.size = 5 }) })
+		time.AfterFunc(6*time.Second, func() { b.change(func() { b.entries, b.size = []int{5, 8, 151}, 10 }) })
 		x := r.latchkey("tail", "all", "-polls", "3")
 		x.want(t, "tail", 0, "too long for tail")
 		if got := lines(x.out); !slices.Equal(got, []string{"new e0005", "new e0150", "new e0151", "new e0008", "left e0150"}) {
