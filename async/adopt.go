@@ -14,8 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// AdoptOptions says which activity [Adopt] registers. Set TaskToken, or WorkflowID
-// and ActivityID, or ActivityID alone for a standalone activity, or both.
+// AdoptOptions names the activity that [Adopt] registers. Set TaskToken, or
+// WorkflowID and ActivityID, or ActivityID alone for a standalone activity, or
+// both.
 type AdoptOptions struct {
 	// Namespace is the namespace of the activity. Required.
 	Namespace string
@@ -40,11 +41,10 @@ type AdoptOptions struct {
 	Pump   string
 }
 
-// Adopt registers an activity that already waits and that did not call Start.
-// Before the application used Latchkey, a worker in any language handed the
-// activity out by its task token or its IDs. From then on, the returned
-// callback ID answers the activity, as if Start had been called. See
-// docs/migrating.md.
+// Adopt registers an activity that already waits and that did not call Start. A
+// worker in any language has handed the activity out by its task token or its
+// IDs, without Latchkey. After Adopt, the callback ID of the returned Pending
+// answers the activity, as if Start had been called. See docs/migrating.md.
 //
 // Adopt asks Temporal about the activity. The hub therefore needs a completer
 // that implements completer.Finder, such as the completer that completer.New

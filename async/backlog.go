@@ -126,15 +126,15 @@ func (b *backlog) probes(due func(w way) bool) (found [2][]parked) {
 	return found
 }
 
-// recalledFirst returns how many places are for recalled entries before the hub
-// claims others. recalledFirst returns half of the room, and at least one place
-// if there is room: Run does not pause while recalled entries are left, so with
-// no place for them it would loop without progress.
+// recalledFirst returns how many places the hub gives to recalled entries
+// before it claims new ones. recalledFirst returns half of the room, and at
+// least one place if there is room: Run does not pause while recalled entries
+// are left, so with no place for them it would loop without progress.
 func recalledFirst(room int) int { return (room + 1) / 2 }
 
 // resume works on remembered entries, as far as there is room. While a breaker
-// is open, it takes one entry as a probe; when the breaker has closed, it takes
-// all of its entries.
+// is open, resume takes one of its entries as a probe. When the breaker has
+// closed, resume takes all of its entries.
 func (p *pool) resume() {
 	now := time.Now()
 	until := now.Add(p.runner.claimTime)

@@ -61,8 +61,8 @@ func (b *beater) beatFailed(ctx context.Context, e entry, what string, err error
 	b.troubles.beat.happened(ctx, append(fields(e.id, e.rec, OpBeat, classFailed, err), slog.String("why", what), slog.Int("tries", int(e.rec.BeatTries)+1))...)
 }
 
-// send sends a heartbeat with the pump's details, or otherwise with the newest
-// known details. did is the state of the heartbeat so far.
+// send sends a heartbeat with the pump's details. If the pump gave none, send
+// uses the newest known details. did is the state of the heartbeat so far.
 func (b *beater) send(ctx context.Context, e entry, said answer, did lifecycle.Beat) lifecycle.Beat {
 	r := e.rec
 	did.Details = r.Details

@@ -30,8 +30,8 @@ type beater struct {
 }
 
 // begin schedules the first beat at the end of the hand-off. After the
-// hand-off, the pump decides, and no longer the worker. heard is when Temporal
-// last heard of the attempt.
+// hand-off, the pump instead of the worker decides when to beat. heard is when
+// Temporal last heard of the attempt.
 func (b *beater) begin(e entry, heard, now time.Time) {
 	lifecycle.BeginBeats(e.rec, heard)
 	b.schedule(e, now)

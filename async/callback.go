@@ -13,11 +13,11 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Callback is a handle of one activity that waits for an external system,
-// whatever its result type; [Pending] is the handle for a known type. Other
-// SDKs call a Callback an async activity handle. Callback is a small value,
-// safe for concurrent use. Accessors report the state at the time the callback
-// was opened; methods act on the current entry.
+// Callback is a handle of one activity that waits for an external system. The
+// result type of the activity does not matter; [Pending] is the handle for a
+// known type. Other SDKs call a Callback an async activity handle. Callback is
+// a small value, safe for concurrent use. Accessors report the state at the
+// time the callback was opened; methods act on the current entry.
 //
 // The zero Callback returns ErrNotFound from every method.
 type Callback struct {
@@ -53,12 +53,12 @@ func (c Callback) LogValue() slog.Value { return slog.StringValue(shortID(c.entr
 // non-retryable temporal.ApplicationError, the activity ends.
 //
 // Nil means that the failure is stored and that a hub will deliver it. See
-// [Pending.Complete] for repeats and for errors. A nil error,
-// activity.ErrResultPending and an error that cannot be encoded are
-// ErrInvalidFailure. A failure over the blob limit is cut (stack traces, then
-// details, then messages) and keeps its retryability. If a cancellation is
-// among the causes, Latchkey sends a failure of type "Canceled"; the SDK's own
-// client would send a cancellation, which Temporal refuses.
+// [Pending.Complete] for repeats and for errors. Fail returns ErrInvalidFailure
+// if err is nil, is activity.ErrResultPending or cannot be encoded. A failure
+// over the blob limit is cut (stack traces, then details, then messages) and
+// keeps its retryability. If a cancellation is among the causes of err,
+// Latchkey sends a failure of type "Canceled"; the SDK's own client would send
+// a cancellation, which Temporal refuses.
 func (c Callback) Fail(ctx context.Context, err error) error {
 	return failed("fail", c.entryID(), c.fail(ctx, err, true))
 }
@@ -211,7 +211,7 @@ type Info struct {
 	HeartbeatTimeout time.Duration // zero: none
 	HeartbeatTries   int           // failed heartbeats since LastBeat
 	Hooks            []string      // hooks that have not returned nil yet: "Delivered", "Over", …
-	HookTries        int           // in vain
+	HookTries        int           // failed calls of hooks
 	NextHook         time.Time
 	Asked            time.Time // when the function of the round was about to run for the first time
 	Since            time.Time // when the entry entered its state

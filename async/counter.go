@@ -50,8 +50,8 @@ func (l *lookout) counting(op Op, detail string, r *record.Record) observation {
 	return o
 }
 
-// count ends a counted operation. The sink belongs to the application and may
-// panic.
+// count ends a counted operation. The counter calls the application's metrics
+// sink, which may panic.
 func (o *observation) count(class string, n int, lag time.Duration) {
 	c := o.counted
 	o.counted.op = ""

@@ -8,7 +8,7 @@ import (
 
 // deadline is a context that ends at a given time. Unlike a context of
 // context.WithDeadline, it has no timer until code waits for its end. Most
-// calls end before that, and a timer costs as much as a small call.
+// calls end before any code waits, and a timer costs as much as a small call.
 type deadline struct {
 	context.Context // its parent
 	at              time.Time

@@ -90,7 +90,7 @@ func (d *deliverer) attempt(ctx context.Context, e entry, o completer.Outcome, a
 		err := d.passOn(early, e.rec, as)
 		stop()
 		if err != nil && e.rec.Delivery.GetTries() == 0 {
-			return e, undelivered(err) // it tries the details once; an outcome does not wait for its details
+			return e, undelivered(err) // only the first try needs the details to be sent
 		}
 	}
 	begun := time.Now()
@@ -126,7 +126,8 @@ func (d *deliverer) logVerdict(ctx context.Context, e entry, o completer.Outcome
 func (d *deliverer) report(ctx context.Context, e entry, o completer.Outcome, as role) (entry, verdict) {
 	r := e.rec
 	if o.Failure != nil && as != bySettler && as != byResolver {
-		// A process that has died since may have delivered the outcome before.
+		// A process that has died in the meantime may have delivered the
+		// outcome.
 		word, err := d.word(ctx, r, o.Mark)
 		if err != nil {
 			return e, undelivered(err)

@@ -39,7 +39,7 @@ type offer struct {
 }
 
 // serializationContext returns the serialization context that the workers use
-// for the same activity. A codec may bind a payload to the serialization
+// for the record's activity. A codec may bind a payload to the serialization
 // context.
 func serializationContext(r *record.Record) converter.ActivitySerializationContext {
 	return converter.ActivitySerializationContext{
@@ -160,9 +160,9 @@ func isResultPending(err error) bool {
 }
 
 // in returns the encoder for one call. Converters that implement ContextAware
-// get the context of the call, as in the SDK's own client. The SDK has an
-// interface only for data converters. A failure converter has the same method,
-// which returns a failure converter.
+// get the context of the call, as in the SDK's own client. The SDK has such an
+// interface only for data converters. The WithContext method of a failure
+// converter returns a failure converter.
 func (e encoder) in(ctx context.Context) (encoder, error) {
 	data, err := guarded("the data converter's WithContext", func() (converter.DataConverter, error) {
 		if aware, is := e.data.(workflow.ContextAware); is {

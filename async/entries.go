@@ -37,8 +37,8 @@ var errConflict = errors.New("async: the entry changed meanwhile")
 // save writes an entry with its record's due time, if no other process has
 // written it since it was read. save returns the entry with its new version.
 // After another write, save returns errConflict. If a driver repeats a write,
-// the store can report a conflict with its own first try. Therefore save
-// compares the bodies before it returns a conflict.
+// the store can report a conflict with the driver's own first try. Therefore
+// save compares the bodies before it returns a conflict.
 func (s *entries) save(ctx context.Context, e entry) (entry, error) {
 	if lifecycle.TrimNotices(e.rec) {
 		s.log.ErrorContext(ctx, "async: a callback has too many notices that no hook has taken, and the oldest is dropped", anys(fields(e.id, e.rec, OpNotify, "dropped", nil))...)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// toFailure converts. The SDK's converter panics if details or attributes
-// cannot be encoded.
+// toFailure converts an error to a failure. If details or attributes cannot be
+// encoded, the SDK's converter panics and toFailure returns an error.
 func toFailure(c converter.FailureConverter, err error) (*failurepb.Failure, error) {
 	return guarded("the failure converter or its codec", func() (*failurepb.Failure, error) {
 		f := copyOf(c.ErrorToFailure(err))

@@ -12,8 +12,8 @@ import (
 // Find returns the callback of an entry by its [Info].ID. Find is for
 // operators' tools. Unlike the entry's ID, the returned callback authorizes an
 // answer, so only code that has authorized the caller should have it.
-// ErrNotFound means that the store has no such entry, or that the ID is not the
-// ID of an entry.
+// ErrNotFound means that the store has no such entry, or that entryID does not
+// have the form of an entry's ID.
 func (h *Hub) Find(ctx context.Context, entryID string) (Callback, error) {
 	c, err := h.find(ctx, entryID)
 	if len(entryID) != record.EntryIDLen {

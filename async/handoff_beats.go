@@ -23,13 +23,13 @@ const shortest = 3
 const longestGap = time.Minute
 
 // beatMeanwhile sends heartbeats from the worker while the function runs, or
-// while Start waits for the store. The beats end when the worker dies: Temporal
-// notices within the heartbeat timeout if a worker is killed before it has sent
-// the request, although the wait may last for days.
+// while Start waits for the store. The beats end when the worker dies. If the
+// worker is killed before it has sent the request, Temporal thus notices within
+// the heartbeat timeout, and not after a wait of days.
 //
 // heard is when Temporal last heard of the attempt. reads is whether the store
 // can be read. The returned function stops the beats and waits for the current
-// one. It returns when Temporal last heard of the attempt.
+// one. Its result is the time at which Temporal last heard of the attempt.
 func (s *starter) beatMeanwhile(ctx context.Context, e entry, heard time.Time, reads bool) (stop func() (heard time.Time)) {
 	timeout := time.Duration(e.rec.HeartbeatTimeout)
 	if timeout == 0 {
@@ -99,9 +99,9 @@ func (k handoffBeats) run(ctx context.Context, heard, last time.Time) time.Time 
 // beat sends a beat, unless the function has sent one since seen. While Start
 // waits for the store, no function runs, and every beat is sent.
 //
-// beat returns when Temporal got the heartbeat before this one, and whether
-// beat sent one. beat also returns whether the beats can end although the
-// function runs, because there is no attempt left to keep alive.
+// beat returns the time at which Temporal got the previous heartbeat, and
+// whether beat sent one. beat also returns whether the beats can end although
+// the function runs, because there is no attempt left to keep alive.
 func (k handoffBeats) beat(ctx context.Context, ask describer, seen time.Time, ours bool) (last time.Time, sent, over bool) {
 	s, e := k.starter, k.e
 	now := e

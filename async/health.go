@@ -22,9 +22,9 @@ const (
 
 	// slowCall is how long a call may take before it counts as failed. A slow
 	// call does not count if another call to its namespace has succeeded since
-	// it began. If Temporal takes longer than half of that time for a call, the
-	// next calls may take twice Temporal's time, at most slowestCall: a slow
-	// server is not unreachable.
+	// it began. If Temporal takes longer than half of slowCall for a call, the
+	// next calls may take twice as long as that call, at most slowestCall. A
+	// slow server is not unreachable.
 	slowCall    = time.Second
 	slowestCall = 6 * time.Second
 
@@ -93,7 +93,7 @@ type breaker struct {
 	pause    time.Duration
 }
 
-// of returns a breaker. The caller of of holds mu.
+// of returns a breaker. The caller holds mu.
 func (h *health) of(w way) *breaker {
 	b := h.breakers[w]
 	if b == nil {
@@ -294,8 +294,8 @@ func (h *health) refusedSince(namespace string) time.Time {
 	return time.Time{}
 }
 
-// behind reports whether the hub must let other hubs claim first. A hub must
-// wait for the others if a breaker is open that had work recently.
+// behind reports whether the hub must let other hubs claim first. It must if a
+// breaker is open and the hub recently had work for that breaker.
 func (h *health) behind(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -59,13 +59,17 @@ func (h *Hub) ready(ctx context.Context) error {
 	return err
 }
 
-// Healthy returns nil if this hub works: Run is running and has claimed within
-// three poll intervals (10 s each while it relies on the signals of the store,
-// or within ClaimTime, for which calls may have all slots), the store takes
-// answers, and no circuit breaker to Temporal is open. Otherwise the error
-// names everything that is wrong. Use Healthy for alerts. If a failed probe
-// takes the process out of service, use Ready for the probe. A hub that cannot
-// reach Temporal can still accept answers.
+// Healthy returns nil if this hub works:
+//
+//   - Run is running, and has claimed within three poll intervals or within
+//     ClaimTime, whichever is longer. A poll interval is 10 s while Run relies
+//     on the signals of the store. Calls may have all slots for ClaimTime.
+//   - The store accepts answers.
+//   - No circuit breaker to Temporal is open.
+//
+// Otherwise the error names everything that is wrong. Use Healthy for alerts.
+// If a failed probe takes the process out of service, use Ready for the probe.
+// A hub that cannot reach Temporal can still accept answers.
 func (h *Hub) Healthy(ctx context.Context) error {
 	now := time.Now()
 	return failed("healthy", "", errors.Join(h.pulse.err(now, max(healthyClaims*h.settings.pollInterval, h.settings.claimTime)), h.ready(ctx), h.health.err(now)))

@@ -11,8 +11,8 @@ import (
 // All are optional.
 //
 // A running hub calls each hook at least once for each event that a hub with
-// that hook has learned of. Give all hubs of a store the same hooks. A hub
-// retries a hook that returns an error, panics or outlives its context, with
+// that hook has learned of. Give all hubs of a store the same hooks. If a hook
+// returns an error, panics or outlives its context, the hub retries it with
 // backoff. A hub retries the hook of a signal (CancelRequested, Paused, Reset)
 // only until the round ends. Hooks may run concurrently. The context of a hook
 // ends within ClaimTime. A hook that does not return delays only the other

@@ -17,11 +17,11 @@ import (
 // of hubs, in any number of processes, may share a store. The methods of a Hub
 // may be called concurrently. A Hub needs no closing.
 //
-// While Run, Work or Start runs, a hub has goroutines of its own. While Stats
-// scans the store, it has one, which ends with its last caller. Each delivery
-// whose caller no longer waits also has one. Concurrency limits the number of
-// deliveries. Each delivery ends within ClaimTime, and Run and Work wait for
-// the deliveries.
+// While Run, Work or Start runs, a hub has goroutines of its own. A scan of
+// Stats has one goroutine, which ends when the last caller of Stats leaves.
+// Each delivery whose caller no longer waits also has one goroutine.
+// Concurrency limits the number of deliveries. Each delivery ends within
+// ClaimTime, and Run and Work wait for the deliveries.
 type Hub struct {
 	settings  settings
 	completer completer.Completer // the completer behind the throttle; nil if the hub only settles
@@ -159,7 +159,7 @@ func (h *Hub) open(ctx context.Context, id record.CallbackID, ok bool) (Callback
 	return Callback{h, handle{id: &id, entry: e}}, nil
 }
 
-// errUnknown is the same error for an unknown ID and for a wrong secret.
+// errUnknown is the error both for an unknown ID and for a wrong secret.
 var errUnknown = fmt.Errorf("%w: it is not in this store, or its retention is over", ErrNotFound)
 
 // List yields a callback for each entry of the store, including ended entries,

@@ -35,7 +35,7 @@ func (c Callback) inspect(i *Info, now time.Time) {
 	i.Class = lifecycle.Class(r, retention, now)
 }
 
-// hookName is the name of the field in [Hooks].
+// hookName returns the name of the hook's field in [Hooks].
 func hookName(kind record.NoticeKind) string {
 	switch kind {
 	case record.NoticeDelivered:

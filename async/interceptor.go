@@ -11,9 +11,9 @@ import (
 )
 
 // Interceptor returns an interceptor that keeps [activity.ErrResultPending]
-// bare. The SDK compares an activity's error with ==. An interceptor that wraps
-// every error of an activity therefore turns a waiting activity into a failed
-// one, and each attempt asks again.
+// unwrapped. The SDK compares an activity's error with ==. An interceptor that
+// wraps every error of an activity therefore turns a waiting activity into a
+// failed one, and each attempt asks again.
 //
 // Put the interceptor first in worker.Options.Interceptors: the first
 // interceptor wraps all others. Interceptors of the client wrap those of the

@@ -133,7 +133,7 @@ func addNote(r *record.Record, n *record.Note, dated bool) (added bool, err erro
 // either both are present or neither is. Decide reports whether the round has
 // its outcome.
 //
-// f gets the journal with the new note in it. It returns done, and the result,
+// f gets the journal with the new note in it. f returns done and the result
 // when the notes are sufficient for a decision. If f returns an error, Decide
 // writes nothing and returns the error. f must depend on the notes only. f runs
 // again whenever another process has written in between, so exactly one of any

@@ -106,9 +106,9 @@ type idempotencyKey struct{}
 // WithIdempotencyKey returns a context that carries an idempotency key. Two
 // outcomes of the same kind and with the same key count as the same answer,
 // whatever their values: the second is accepted as a repeat. With a callback
-// that was opened by business key, the key also distinguishes the repeat of an
-// answer to an earlier round from an answer to the current one. The key has at
-// most 1 KiB.
+// that was opened by business key, the idempotency key also distinguishes the
+// repeat of an answer to an earlier round from an answer to the current round.
+// An idempotency key has at most 1 KiB.
 func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, idempotencyKey{}, key)
 }

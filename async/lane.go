@@ -23,7 +23,7 @@ func newLane(n int) *lane {
 // do calls f when a slot is free. do returns false if no slot becomes free
 // within patience, or before stop is closed. With zero patience, do waits
 // without a limit. A slow call gives up its slot after laneSlow and continues,
-// so that others can begin.
+// so that other calls can begin.
 func (l *lane) do(stop <-chan struct{}, patience time.Duration, f func()) bool {
 	var enough <-chan time.Time
 	if patience > 0 {

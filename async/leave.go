@@ -17,19 +17,19 @@ const (
 	maxLeave         = 10 * time.Second
 	maxLeaveQuestion = 5 * time.Minute
 
-	// strangeFor is how long a hub claims after the other hubs once it has met
+	// strangeFor is how long a hub lets other hubs claim first once it has met
 	// an unknown pump.
 	strangeFor = time.Minute
 )
 
-// lag is how long an entry must be due before a hub that claims after the
-// others claims it. Every other hub polls at least once in that time.
+// lag returns how long an entry must be due before a hub that lets other hubs
+// claim first claims it. Every other hub polls at least once in that time.
 func (r *runner) lag() time.Duration { return r.pollInterval + r.pollInterval/2 }
 
 // claimsUntil returns the time up to which a hub claims due entries. A claim
 // cannot choose among the due entries. A claim also takes entries for which
 // this hub can do nothing, and briefly keeps them from other hubs. A hub
-// therefore claims after the others if a breaker is open, if all its calls
+// therefore lets other hubs claim first if a breaker is open, if all its calls
 // hang, or if it has met an unknown pump.
 func (r *runner) claimsUntil(now time.Time) time.Time {
 	if r.health.behind(now) || r.stalled.Load() || r.strange.lately(now) {
@@ -43,9 +43,9 @@ type strange struct{ at atomic.Int64 }
 
 func (s *strange) met(now time.Time) { s.at.Store(now.UnixNano()) }
 
-// lately reports whether the hub met such a pump within the last minute. Hubs
-// that know the pump send its beats first, and this hub then no longer meets
-// the pump. The time is therefore longer than the usual time between two
+// lately reports whether the hub met an unknown pump within the last minute.
+// Hubs that know the pump send its beats first, and this hub then no longer
+// meets the pump. The time is therefore longer than the usual time between two
 // heartbeats.
 func (s *strange) lately(now time.Time) bool {
 	at := s.at.Load()

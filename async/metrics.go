@@ -50,7 +50,7 @@ type tags struct{ op, state, activityType, resultType, kind, verdict, class, hoo
 func (m *metrics) Blocks() bool { return false }
 
 // series contains the instruments that were used, by name and tags. series
-// creates each instrument once, because this is slow.
+// creates each instrument only once, because creation is slow.
 type series[T any] struct {
 	mu   sync.Mutex // guards additions
 	made atomic.Pointer[map[seriesKey]T]

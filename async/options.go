@@ -32,18 +32,17 @@ type Options struct {
 	Completer completer.Completer
 
 	// DataConverter encodes results and details. DataConverter must be the
-	// workers' own. New refuses a DataConverter that differs from the one of a
-	// [completer.Converting]. DataConverter defaults to the converter of a
-	// [completer.Converting], otherwise to the SDK's.
+	// converter of the workers. If Completer is a [completer.Converting], New
+	// refuses a different DataConverter, and the default is the completer's
+	// converter. Otherwise DataConverter defaults to the SDK's.
 	//
 	// A converter that implements workflow.ContextAware gets the context of
 	// each call of Complete, ReportCanceled, Heartbeat or Start. For the
 	// details of a pump it gets the context of Beat.
 	DataConverter converter.DataConverter
 
-	// FailureConverter encodes failures, as DataConverter does results.
-	// FailureConverter defaults to the converter of a [completer.Converting],
-	// otherwise to the SDK's.
+	// FailureConverter encodes failures. The check and the default are as for
+	// DataConverter.
 	//
 	// The SDK has no interface for a failure converter that uses contexts. If
 	// the failure converter has a method WithContext(context.Context)
@@ -55,8 +54,8 @@ type Options struct {
 	// store the same pumps. A hub that meets an unknown pump leaves the
 	// heartbeats of that activity to other hubs and logs an error. For the next
 	// minute it claims every entry one and a half PollIntervals late, after the
-	// other hubs. The name "" is heartbeat.KeepAlive unless set. Pumps defaults
-	// to a map with only this pump.
+	// other hubs. The pump named "" is heartbeat.KeepAlive unless Pumps sets
+	// it. Pumps defaults to a map with only this pump.
 	Pumps map[string]heartbeat.Pump
 
 	// Retention is how long an entry is kept after its end to answer repeats.
@@ -73,9 +72,9 @@ type Options struct {
 	// Hooks are called when something happens to a callback. Defaults to none.
 	Hooks Hooks
 
-	// Concurrency is the maximum number of entries that Run and Work handle at a
-	// time. The same number of calls of hooks, and of each pump, may run in
-	// addition. Defaults to 64.
+	// Concurrency is the maximum number of entries that Run and Work handle at
+	// a time. Concurrency calls of hooks, and as many of each pump, may run at
+	// the same time. Defaults to 64.
 	Concurrency int
 
 	// Rate is this hub's maximum number of calls to Temporal per second.

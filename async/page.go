@@ -15,7 +15,7 @@ import (
 const pageChunk = 256
 
 // Page is a part of the entries that a [Query] selects. A page may be empty and
-// have a Next. The query has then examined the maximum number of entries.
+// still have a Next, if the query has examined the maximum number of entries.
 type Page struct {
 	// Callbacks are the callbacks of the selected entries. The callbacks can
 	// answer, like those of List.
@@ -40,8 +40,9 @@ type Page struct {
 }
 
 // Page returns a page of the selected entries. Query.Look limits the work of
-// Page, however many entries the store has. Entries that exist while all pages
-// are read come exactly once; other entries may be missing.
+// Page, however many entries the store has. An entry that exists while all
+// pages are read comes exactly once. An entry that is created or removed
+// meanwhile may be missing.
 //
 // The store must implement store.Pager. The in-memory store, bolt and
 // PostgreSQL do; Redis does if the store was created with Options.Pages. With

@@ -57,7 +57,7 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 //   - ErrSettled: another outcome was accepted before.
 //   - ErrSuperseded: this round is over, and another one waits.
 //   - ErrClosed: the activity is over without this result.
-//   - ErrNotFound: nothing is known under the callback ID.
+//   - ErrNotFound: no callback has this ID.
 //
 // Any other error leaves the outcome unknown; retry with the same value.
 //

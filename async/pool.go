@@ -15,7 +15,7 @@ const (
 	// pump is asked.
 	quickPump = 10 * time.Millisecond
 
-	// stuckPool is how long no call begins before waiting answers are
+	// stuckPool is the time without a new call after which waiting answers are
 	// postponed.
 	stuckPool = 250 * time.Millisecond
 
@@ -80,7 +80,7 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 		patience.Stop()
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, 0, err // a hub that stops is not counted as a claim that failed
+		return 0, 0, err // the hub stops, which does not count as a failed claim
 	}
 	until := time.Now().Add(p.runner.claimTime)
 	if !p.patient {
@@ -104,8 +104,9 @@ func (p *pool) claim(ctx context.Context, now time.Time) (n, asked int, err erro
 	return len(entries), asked, err
 }
 
-// leaves reports whether it has handled an entry without a slot. The entry is
-// left while the breaker is open, or queued behind older entries of the backlog.
+// leaves handles an entry that needs no slot now, and reports whether it did.
+// The entry is left to other hubs while the breaker is open, or queued behind
+// older entries of the backlog.
 func (p *pool) leaves(e entry, until time.Time) bool {
 	n, since := e.needs(time.Now())
 	switch {
@@ -161,8 +162,8 @@ func (p *pool) shed() {
 // takeRoom takes room for an entry while its pump is asked. The room is free
 // again when the pump has answered, or after quickPump, so that a slow pump
 // takes no room from other entries. Without this limit, claims would be faster
-// than quick pumps, and their lanes would overflow. Under Work, where lanes
-// refuse no call, the entry keeps its room until the answer.
+// than quick pumps, and the pumps' lanes would overflow. Under Work, where
+// lanes refuse no call, the entry keeps its room until the answer.
 func (p *pool) takeRoom() (answered func()) {
 	p.mu.Lock()
 	p.asking++

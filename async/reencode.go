@@ -14,8 +14,8 @@ import (
 var errUnreadable = fmt.Errorf("%w: the outcome can't be read", store.ErrCorrupt)
 
 // rebind encodes stored payloads again for another activity, because a codec
-// may have bound them to the first one. rebind decodes and encodes only the
-// codec's layer, and does not convert values.
+// may have bound them to the first activity. rebind decodes and encodes only
+// the codec's layer, and does not convert values.
 func (e encoder) rebind(stored []byte, from, to *converter.ActivitySerializationContext) ([]byte, error) {
 	ps := new(commonpb.Payloads)
 	if proto.Unmarshal(stored, ps) != nil {

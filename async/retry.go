@@ -9,10 +9,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Retry makes the calls that hubs would retry later due now: the delivery of an
-// accepted outcome, and hooks that have failed. A running hub then tries at
-// once. Call Retry when the cause of the failures is gone. While no hub can
-// reach Temporal for the namespace, Retry has no effect.
+// Retry ends the backoff of the delivery of an accepted outcome, and of hooks
+// that have failed. A running hub then tries at once. Call Retry when the cause
+// of the failures is gone. While no hub can reach Temporal for the namespace,
+// Retry has no effect.
 //
 // Retry returns nil if the outcome was delivered, and ErrNoOutcome if no
 // outcome was accepted. Retry returns ErrNotFound for an early result whose

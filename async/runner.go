@@ -71,7 +71,7 @@ func (h *Hub) Work(ctx context.Context) (n int, err error) {
 	return h.runner.work(ctx)
 }
 
-// run is Run.
+// run implements Run.
 func (r *runner) run(ctx context.Context) error {
 	wakeups := newWakeups(r.entries.store)
 	defer wakeups.calls.Wait() // last: Watch ends with ctx
@@ -146,7 +146,7 @@ func (r *runner) idle(ctx context.Context, most time.Duration, signals <-chan st
 	return false, false
 }
 
-// work is Work.
+// work implements Work.
 func (r *runner) work(ctx context.Context) (n int, err error) {
 	pool := r.newPool(ctx)
 	pool.patient = true

@@ -54,7 +54,7 @@ func (d *deliverer) refuse(ctx context.Context, to handle, kind record.Kind, err
 	return err
 }
 
-// offered is settle. offered ends seen if the outcome is accepted.
+// offered implements settle. offered ends seen if the outcome is accepted.
 func (d *deliverer) offered(ctx context.Context, to handle, o offer, seen *observation) error {
 	idempotency, err := idempotencyKeyOf(ctx)
 	if err != nil {
@@ -113,8 +113,8 @@ func (s *settlement) try(ctx context.Context, tries int) error {
 }
 
 // read returns the entry on which the outcome is settled, and the handle's
-// round if that is over. By key, read creates an entry for a result that
-// arrives before its activity.
+// round if that is over. If the callback was opened by key, read creates an
+// entry for a result that arrives before its activity.
 func (s *settlement) read(ctx context.Context, tries int) (entry, *record.Round, error) {
 	e, before, err := s.to.readFor(ctx, s.d.entries, s.offer, tries)
 	if !errors.Is(err, ErrNotFound) || s.to.key == nil || s.to.key.options.Early == 0 {
@@ -189,7 +189,7 @@ func (d *deliverer) accept(ctx context.Context, to handle, e entry, o offer, out
 	if e.rec.Early {
 		unclaim(&e, now.Add(to.key.options.Early))
 	} else if d.completer != nil {
-		// To settle an entry also claims it: the hub that accepts the outcome
+		// Settling an entry also claims it: the hub that accepts the outcome
 		// delivers it, unless its breaker is open.
 		if admitted, probe = d.health.admits(way{e.rec.Namespace, anAnswer}, now); !admitted {
 			unclaim(&e, now)

@@ -49,7 +49,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 		return errZero
 	}
 	if len(details) == 1 && details[0] == nil {
-		details = nil // the SDK does the same
+		details = nil // the SDK also sends no details for a single nil
 	}
 	enc, err := c.hub.encoder.in(ctx)
 	if err != nil {

@@ -21,9 +21,9 @@ type StartOptions struct {
 	// key over. A business key has at most 1 KiB. Defaults to none.
 	Key string
 
-	// Once runs the function once for each round instead of once for each
-	// attempt. A later attempt does not run the function if an earlier one has
-	// returned nil, or if a reference is remembered. Defaults to false.
+	// Once makes Start run the function once for each round instead of once for
+	// each attempt. A later attempt does not run the function if an earlier one
+	// has returned nil, or if a reference is remembered. Defaults to false.
 	Once bool
 
 	// Labels are shown to operators. Labels must not contain secrets. All

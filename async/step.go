@@ -105,8 +105,7 @@ func (r *runner) putOff(ctx context.Context, e entry, soon time.Duration) (entry
 	return r.entries.save(ctx, e)
 }
 
-// giveBack makes an entry due again that this hub has claimed and can no longer
-// handle.
+// giveBack makes a claimed entry due again if this hub can no longer handle it.
 func (r *runner) giveBack(ctx context.Context, c claimed) {
 	if c.err != nil {
 		return

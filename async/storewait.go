@@ -80,10 +80,11 @@ func (w *storeWait) afterwards(ctx context.Context, heard time.Time) *storeWait 
 	return w
 }
 
-// entries returns a part that reads and writes through w.
+// entries returns the entries of the store, which are read and written through
+// w.
 func (w *storeWait) entries() *entries { return &w.stored }
 
-// Get repeats Get.
+// Get repeats the store's Get.
 func (w *storeWait) Get(ctx context.Context, id string) (e store.Entry, err error) {
 	err = w.do(ctx, func(ctx context.Context) (err error) {
 		e, err = w.Store.Get(ctx, id)
@@ -92,8 +93,8 @@ func (w *storeWait) Get(ctx context.Context, id string) (e store.Entry, err erro
 	return e, err
 }
 
-// Put repeats Put. After a lost reply, Put meets its own write, which entries
-// recognizes by its body.
+// Put repeats the store's Put. After a lost reply, the store reports a conflict
+// with the first try, and entries recognizes that by the body.
 func (w *storeWait) Put(ctx context.Context, e store.Entry) (version uint64, err error) {
 	err = w.do(ctx, func(ctx context.Context) (err error) {
 		version, err = w.Store.Put(ctx, e)

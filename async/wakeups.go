@@ -25,9 +25,9 @@ const (
 	apart = 10 * time.Millisecond
 )
 
-// wakeups handles the signals of a store.Notifier. With signals, Run polls
-// less, and claims at once what another process has made due. A lost signal
-// only costs the time until the next poll.
+// wakeups handles the signals of a store.Notifier. With signals, Run polls less
+// often, and claims at once the entries that another process has made due. A
+// lost signal only costs the time until the next poll.
 type wakeups struct {
 	store   store.Notifier  // nil if the store sends no signals
 	signals <-chan struct{} // nil while the store is not watched

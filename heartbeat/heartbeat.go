@@ -67,9 +67,9 @@ var ErrDead = errors.New("heartbeat: the external job is dead")
 const JobDead = "JobDead"
 
 // Pump decides when a waiting activity heartbeats, and with which details. The
-// process that has claimed the activity's entry calls the Pump, so a Pump must
-// not keep state about an activity. The methods of a Pump must be safe for
-// concurrent use.
+// process that has claimed the activity's entry calls the Pump. This can be
+// another process each time, so a Pump must not keep state about an activity.
+// The methods of a Pump must be safe for concurrent use.
 //
 // A Pump may also implement [Asker].
 type Pump interface {

@@ -8,9 +8,9 @@ import (
 // KeepAliveOptions configures [KeepAlive].
 type KeepAliveOptions struct {
 	// Interval is the time between two heartbeats, at most a third of the
-	// heartbeat timeout. If Interval is set, KeepAlive also heartbeats without
-	// a heartbeat timeout, to learn of cancellation. Defaults to a third of the
-	// heartbeat timeout, at most a minute. Without a heartbeat timeout, the
+	// heartbeat timeout. If Interval is set, an activity without a heartbeat
+	// timeout heartbeats too, to learn of cancellation. Defaults to a third of
+	// the heartbeat timeout, at most a minute. Without a heartbeat timeout, the
 	// default is no heartbeats.
 	Interval time.Duration
 }
@@ -21,7 +21,7 @@ type KeepAliveOptions struct {
 // pause, reset and the end.
 //
 // Heartbeats are up to a fifth of the interval early, so that activities that
-// began together do not stay together.
+// began together do not heartbeat together.
 func KeepAlive(o KeepAliveOptions) Pump { return keepAlive{o} }
 
 type keepAlive struct{ o KeepAliveOptions }

@@ -36,8 +36,8 @@ type Call struct {
 // outcome of an attempt. Completer returns completer.ErrOver for a second
 // outcome, and for every outcome of an activity that it has seen completed, as
 // a server does. (The SDK's own test environment accepts a second outcome
-// silently.) If a function field is set, its answer decides about all other
-// calls, and Completer remembers an outcome that the function accepts.
+// silently.) Every other call returns the result of its function field, if that
+// is set. Completer remembers an outcome that the function accepts.
 //
 // The zero Completer is ready to use and safe for concurrent use. The function
 // fields must not change after the first call. Completer calls its function
@@ -52,7 +52,7 @@ type Completer struct {
 }
 
 // call is an outcome that was accepted, or for which CompleteFunc is being
-// called. Completer accepts no other outcome at the same time.
+// called. Meanwhile, Completer refuses every other outcome of the same target.
 type call struct {
 	Call
 	taken bool

@@ -18,7 +18,7 @@ import (
 )
 
 // EnvCompleter returns a completer that delivers to the SDK's test environment
-// of a workflow. A second outcome, and an outcome for a workflow that is over,
+// for workflows. A second outcome, and an outcome for a workflow that is over,
 // get completer.ErrOver, as from a server. The environment itself would ignore
 // such outcomes.
 //
@@ -45,7 +45,7 @@ import (
 //     that the activity's function returns is retried.
 //   - A waiting activity never times out, with or without heartbeats.
 //   - If the workflow cancels an activity, the workflow continues at once. The
-//     external system sees the same as with a server. The request for
+//     external system sees what it would see with a server: the request for
 //     cancellation shows in heartbeats, and a cancellation or a result is
 //     accepted. EnvCompleter learns of the request because it registers the
 //     environment's listener for cancelled activities. A test that sets its own

@@ -30,19 +30,20 @@ type Client struct {
 	Client client.Client
 
 	// Options are the options with which Client was dialled: namespace,
-	// converters, external storage, identity. The completer applies its
-	// plugins' ConfigureClient to a copy. Defaults to the SDK's defaults.
+	// converters, external storage, identity. The completer applies
+	// ConfigureClient of the Plugins to a copy of the Options. Defaults to the
+	// SDK's defaults.
 	Options client.Options
 }
 
-// New returns the Completer that reports to Temporal through one client for
-// each namespace. New makes no call to Temporal. All clients must have the same
+// New returns a Completer that reports to Temporal through one client for each
+// namespace. New makes no call to Temporal. All clients must have the same
 // converters, because a hub encodes an outcome once.
 //
 // Hubs that share a store should have clients for the same namespaces. A hub
 // leaves a namespace for which it has no client, or no permission, to other
-// hubs. Such a namespace costs the hub extra work for each of its entries.
-// Applications that share no namespace should not share a store.
+// hubs. Such a namespace costs the hub extra work for each entry of the
+// namespace. Applications that share no namespace should not share a store.
 //
 // The completer sends the hub's encoded outcome unchanged. The completer uses
 // clients of its own, which share the connections of the given clients; the
@@ -130,8 +131,9 @@ func newNamespaceClient(c Client) (*namespaceClient, converter.DataConverter, co
 	o.Plugins, o.Interceptors = nil, nil
 	n := &namespaceClient{namespace: o.Namespace, base: c.Client, options: o}
 
-	// The context has ended, so no request is sent. A client from which no
-	// other can be derived is found now, and not only when an answer is due.
+	// The context has ended, so no request is sent. If no other client can be
+	// derived from this one, the application learns it now and not when an
+	// answer is due.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := n.client(ended); err != nil && !isEnded(err) {

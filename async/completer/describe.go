@@ -134,8 +134,8 @@ type ending struct {
 }
 
 // history reads the events of the workflow backwards, up to the event that
-// scheduled the target. history returns whether that event exists, and how the activity closed, if it has
-// closed.
+// scheduled the target. history returns whether that event exists, and how the
+// activity closed if it has closed.
 func (d describer) history(ctx context.Context, execution *commonpb.WorkflowExecution) (found bool, closing *ending, err error) {
 	closed := make(map[int64]*ending) // keyed by the ID of the scheduled event
 	retried := make(map[int64]string)
@@ -254,7 +254,7 @@ func standaloneStatus(info *activitypb.ActivityExecutionInfo) Status {
 	case enumspb.PENDING_ACTIVITY_STATE_PAUSED:
 		s.Paused = true
 	}
-	// In backoff the field still belongs to the previous attempt.
+	// In backoff, LastStartedTime still belongs to the previous attempt.
 	if s.Running {
 		s.Started = asTime(info.GetLastStartedTime())
 	}

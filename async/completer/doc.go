@@ -23,8 +23,7 @@
 //
 // A library that takes a client.Client must take its client.Options too,
 // because the SDK's client reveals neither its namespace nor its converters.
-// Two fields of the options matter if the application sets them: Namespace, and
-// the converters (DataConverter and FailureConverter). The client must be the
-// SDK's own client. New derives another client from the given one, and refuses
-// a wrapper.
+// These options matter if the application sets them: Namespace, DataConverter
+// and FailureConverter. The client must be the SDK's own client. New derives
+// another client from the given one, and refuses a wrapper.
 package completer

@@ -40,8 +40,8 @@ var (
 	ErrUnknownStatus = errors.New("completer: this release of Latchkey does not know the status")
 )
 
-// classify wraps an error of the server in the error that tells the caller its
-// meaning.
+// classify wraps an error of the server in the error of this package that has
+// the same meaning for callers.
 func classify(err error) error {
 	if err == nil {
 		return nil

@@ -19,7 +19,7 @@ import (
 // that Start did not hand over, so that async.Adopt can register the activity.
 type Finder interface {
 	// Find returns the activity that t names. t has a task token, or Namespace,
-	// WorkflowID, RunID and ActivityID; for a standalone activity it has
+	// WorkflowID, RunID and ActivityID; for a standalone activity, t has
 	// Namespace, ActivityID and ActivityRunID. Without RunID, Find looks in the
 	// current run.
 	//
@@ -32,8 +32,7 @@ type Finder interface {
 
 // Found is an activity whose attempt is running.
 type Found struct {
-	// Target has all fields except the token, which it has only if the caller
-	// gave it.
+	// Target has all fields. It has the token only if the caller gave one.
 	Target           Target
 	Attempt          int32
 	HeartbeatTimeout time.Duration
@@ -67,7 +66,7 @@ func (cc *clientCompleter) Find(ctx context.Context, t Target) (Found, error) {
 }
 
 // token contains the names that Find reads from a task token. Find then
-// compares these names with Temporal's answer. A token value gives no
+// compares these names with Temporal's answer. A value in a token grants no
 // permission.
 type token struct {
 	given                         bool
@@ -223,7 +222,7 @@ func deadline(t Target, startToClose time.Duration, expires time.Time) time.Time
 }
 
 // scheduled returns the event that scheduled a pending activity: the last such
-// event with its ID.
+// event with the activity's ID.
 func (f finder) scheduled(ctx context.Context, t Target) (*historypb.HistoryEvent, error) {
 	request := &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
 		Namespace: t.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: t.WorkflowID, RunId: t.RunID}, MaximumPageSize: historyPage,

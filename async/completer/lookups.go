@@ -10,7 +10,7 @@ import (
 
 // lookups shares the answer about one run between callers that ask about the
 // run at the same time. The answer contains all pending activities of the run.
-// A run can have thousands of them that hubs look up at once.
+// Hubs may look up thousands of activities of a run at once.
 //
 // By default, a caller gets no answer to a question that was sent before its
 // own call. An answer to an older question may lack a change that the caller

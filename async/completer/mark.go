@@ -8,8 +8,8 @@ import (
 
 // sourcePrefix is the beginning of Failure.Source in every failure that
 // Latchkey sends. The mark behind the prefix identifies the failure. A retried
-// failure leaves no event in history; it is only the last failure of the
-// pending activity.
+// failure leaves no event in history. Temporal shows it only as the last
+// failure of the pending activity.
 const sourcePrefix = "latchkey:"
 
 // FailureSource returns the Source of a failure with this mark.

@@ -8,7 +8,7 @@ type Next int
 const (
 	// Nothing: the function has already run, or there is nothing to do.
 	Nothing Next = iota
-	// Run the function.
+	// Run: run the function.
 	Run
 	// Deliver: deliver the outcome of the record.
 	Deliver
@@ -99,9 +99,10 @@ func (p Policy) arriveWaiting(id string, r, now *record.Record) (Arrival, error)
 	return Arrival{Next: Run, Changed: true}, nil
 }
 
-// arriveClosed: a delivered failure ended the attempt that got it. If the
-// record says that the activity ended without its outcome, the record is wrong,
-// because another attempt has arrived.
+// arriveClosed handles an attempt that arrives at a closed record. A delivered
+// failure ended the attempt that got it. If the record says that the activity
+// ended without the record's outcome, the record is wrong, because another
+// attempt has arrived.
 func (p Policy) arriveClosed(id string, r, now *record.Record, word *Word) (Arrival, error) {
 	failed := r.End == record.EndDelivered && r.Outcome.GetKind() == record.Failure
 	switch {
@@ -115,8 +116,8 @@ func (p Policy) arriveClosed(id string, r, now *record.Record, word *Word) (Arri
 	return p.arriveSettled(id, r, now, word)
 }
 
-// dropType: a result of another type is dropped, unless it has already been
-// delivered.
+// dropType drops a result of a type that the attempt does not await, unless the
+// result has already been delivered.
 func (p Policy) dropType(id string, r, now *record.Record, word *Word) (Arrival, error) {
 	if word != nil && word.Ours(r.Outcome.Mark) {
 		p.Close(r, record.EndDelivered)
@@ -201,9 +202,8 @@ const (
 // this attempt directly follows that attempt, Temporal's last failure is the
 // failure of that attempt. If other attempts lie between, or if a reset
 // renumbered them, the last failure proves nothing. The failure is then spent:
-// its purpose was another attempt that asks, and this attempt asks. A
-// non-retryable failure was not accepted, because no attempt follows one that
-// was.
+// its purpose was another attempt that asks, and this attempt asks. Temporal
+// has not accepted a non-retryable failure if another attempt arrives.
 func fateOf(r, now *record.Record, word *Word) fate {
 	switch {
 	case word == nil || !word.Pending:
@@ -222,8 +222,8 @@ func fateOf(r, now *record.Record, word *Word) fate {
 }
 
 // Outrun records that attempt numbers no longer show which attempt followed the
-// attempt of the record's failure. A reset has renumbered it, or a later
-// attempt began and failed because the fate of the failure could not be
+// attempt of the record's failure. Either a reset has renumbered the attempt,
+// or a later attempt failed because the fate of the failure could not be
 // resolved. Outrun reports whether the record changed.
 func Outrun(r *record.Record) bool {
 	if r.Outcome == nil || r.Outcome.Outrun {

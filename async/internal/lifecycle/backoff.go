@@ -10,12 +10,12 @@ import (
 const (
 	FirstDelivery = time.Second
 	LastDelivery  = 5 * time.Minute
-	// LastDeliveryOfHub is the maximum if the hub that tried is the cause.
-	// Another hub must then find the answer due, and this hub too when its
-	// breaker closes.
+	// LastDeliveryOfHub is the maximum if the delivery failed because of the
+	// hub that tried. Another hub must then find the answer due, and so must
+	// this hub when its breaker closes.
 	LastDeliveryOfHub = 8 * time.Second
-	// RefusedAfter is how long other hubs have time to deliver an answer before
-	// it is reported as refused.
+	// RefusedAfter is how long other hubs have to deliver an answer before it
+	// is reported as refused.
 	RefusedAfter    = time.Minute
 	RefusedDelivery = 5 * time.Minute // this delay is for causes that an operator must remove first
 

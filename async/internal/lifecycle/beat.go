@@ -11,7 +11,7 @@ import (
 type BeatResult int
 
 const (
-	// BeatSent: Temporal has it.
+	// BeatSent: Temporal has the heartbeat.
 	BeatSent BeatResult = iota
 	// BeatSkipped: the pump wants no beat now.
 	BeatSkipped
@@ -65,7 +65,7 @@ func BeatConcerns(r, about *record.Record) bool {
 }
 
 // StillBeats reports whether a heartbeat is still needed after the pump was
-// asked. about is the same record as it was read before.
+// asked. about is the record as it was before that.
 func StillBeats(r, about *record.Record) bool {
 	return r.State == record.Waiting && r.Started == about.Started && r.TokenLostStarted != r.Started
 }
@@ -120,7 +120,7 @@ func (p Policy) Beaten(r *record.Record, before []byte, b Beat) NextBeat {
 	return AskPump
 }
 
-// BeatAgain schedules another try for a beat that was not sent, with backoff.
+// BeatAgain schedules, with backoff, another try for a beat that was not sent.
 // The try is early enough for one more try after it.
 func BeatAgain(r *record.Record, now time.Time, jitter func(time.Duration) time.Duration) {
 	r.BeatTries++
@@ -147,13 +147,13 @@ func BeginBeats(r *record.Record, heard time.Time) {
 // LeaveBeat returns how long a hub leaves a beat to the hubs that know its
 // pump.
 //
-//   - At first it is short, so that they have time left, but at least least, which
-//     is more than two polls of this hub: it would otherwise claim the entry each
-//     time.
-//   - If no hub has sent the beat so far, it is as long as the beat is late: a pump
-//     that no hub knows must not keep the store busy.
+//   - At first the time is short, so that those hubs have time left. It is
+//     never shorter than least, which is more than two polls of this hub.
+//     Otherwise this hub would claim the entry at each poll.
+//   - While no hub sends the beat, the time grows with the lateness of the
+//     beat. A pump that no hub knows must not keep the store busy.
 //
-// It does not count as a try, because the pump was not asked.
+// To leave a beat does not count as a try, because the pump was not asked.
 func LeaveBeat(r *record.Record, least time.Duration, now time.Time) time.Duration {
 	first, last := least, max(least, LastBeatRetry)
 	if timeout := time.Duration(r.HeartbeatTimeout); timeout > 0 && now.Before(Lapses(r)) {

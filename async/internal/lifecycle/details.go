@@ -63,7 +63,8 @@ func BeforeOutcome(r *record.Record, settled bool, w *Word) Passing {
 	}
 }
 
-// PassedOn records that Temporal has the record's details, by their digest.
+// PassedOn records that Temporal has the record's details. digest is their
+// digest.
 func PassedOn(r *record.Record, digest []byte) {
 	r.BeatPendingSince, r.DetailsPendingSince, r.ServerDetailsDigest = 0, 0, digest
 }

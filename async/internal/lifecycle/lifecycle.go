@@ -24,7 +24,7 @@ type Policy struct {
 	Listens   Kinds         // the kinds of notices that have a hook
 	CanAsk    bool          // Temporal can be asked, and outcomes can be delivered
 	Watch     time.Duration // the time between two checks of a waiting activity; 0: no checks
-	// RefusedSince is since when Temporal refuses this hub's answers, or zero
+	// RefusedSince is when Temporal began to refuse this hub's answers, or zero
 	// if it does not refuse them.
 	RefusedSince time.Time
 
@@ -105,7 +105,7 @@ var (
 func Known(s record.State) bool { return s >= record.Waiting && s <= record.Closed }
 
 // SameActivity reports whether two records belong to one activity. Records with
-// the same business key may belong to different ones.
+// the same business key may belong to different activities.
 func SameActivity(a, b *record.Record) bool {
 	return a.WorkflowId == b.WorkflowId && a.RunId == b.RunId && a.ActivityId == b.ActivityId &&
 		a.ActivityRunId == b.ActivityRunId && a.Scheduled == b.Scheduled

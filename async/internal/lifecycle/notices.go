@@ -79,7 +79,8 @@ func StandsFor(r *record.Record, n *record.Notice) bool {
 	return r.State != record.Closed && bytes.Equal(r.Secret, n.Secret)
 }
 
-// withdrawOver drops the notice that the round ended without a delivery.
+// withdrawOver drops the notice which says that the round ended without a
+// delivery.
 func withdrawOver(r *record.Record) {
 	r.Notices = slices.DeleteFunc(r.Notices, func(n *record.Notice) bool {
 		return n.Kind == record.NoticeOver && bytes.Equal(n.Secret, r.Secret)

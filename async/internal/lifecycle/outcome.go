@@ -11,7 +11,7 @@ import (
 type Answer int
 
 const (
-	// Accept: the outcome settles.
+	// Accept: the outcome settles the round.
 	Accept Answer = iota
 	// Repeat: the same outcome was accepted before, and nothing changes.
 	Repeat

@@ -6,10 +6,10 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// Retry makes the calls that hubs retry with backoff due now: the delivery of
-// an accepted outcome, and hooks that have failed. Retry reports whether there
-// are any. An early result is not delivered before its activity arrives, so
-// Retry does not change its time.
+// Retry ends the backoff of the delivery of an accepted outcome, and of hooks
+// that have failed. Retry reports whether there was a call to make due. An
+// early result is not delivered before its activity arrives, so Retry does not
+// change its time.
 func Retry(r *record.Record, now time.Time) bool {
 	retried := false
 	if r.State == record.Settled && !r.Early {

@@ -12,12 +12,12 @@ import (
 // the outcome's kind and fingerprint.
 //
 //   - The task token goes: an attempt that comes later brings its own.
-//   - Heartbeat details go where no attempt follows. After a retryable failure
-//     the next attempt resumes from those that no beat has sent.
+//   - Heartbeat details go if no attempt follows. After a retryable failure
+//     they stay: the next attempt resumes from details that no beat has sent.
 //   - The payload goes once the outcome is delivered and the Delivered hook, if
 //     there is one, has returned nil. An outcome that was not delivered keeps
 //     its payload, since the activity may turn out not to be over.
-//   - What an observer has kept goes when no hook is to be called any more.
+//   - The observer's values go when no hook is left to call.
 func Shrink(r *record.Record, keepOutcomes bool) {
 	if r.State != record.Closed {
 		return

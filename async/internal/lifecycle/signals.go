@@ -2,7 +2,7 @@ package lifecycle
 
 import "github.com/latchkey-go/latchkey/async/internal/record"
 
-// Signals is Temporal's reply to a heartbeat. Several may stand.
+// Signals is Temporal's reply to a heartbeat. Several signals may be set.
 type Signals struct{ CancelRequested, Paused, Reset bool }
 
 // Signals returns the signals in Describe's answer. Describe does not report a

@@ -51,8 +51,8 @@ func (p Policy) takeOver(id string, r, now *record.Record, said Words) (Arrival,
 	}
 }
 
-// takeEarly: an early result belongs to the first activity that arrives and
-// awaits its type.
+// takeEarly handles an activity that arrives at the entry of an early result.
+// The first such activity gets the result if it awaits the result's type.
 func (p Policy) takeEarly(id string, r, now *record.Record) (Arrival, error) {
 	switch {
 	case r.State != record.Settled:
@@ -74,7 +74,8 @@ func (p Policy) takeAnew(id string, r, now *record.Record, remember bool) (Arriv
 	return Arrival{Next: Run, Changed: true, Renamed: true}, nil
 }
 
-// takeWaiting: the round continues under the same callback ID.
+// takeWaiting continues the round for another activity, under the same callback
+// ID.
 func (p Policy) takeWaiting(id string, r, now *record.Record) (Arrival, error) {
 	if r.ResultType != now.ResultType {
 		return p.takeAnew(id, r, now, false)
@@ -88,8 +89,9 @@ func (p Policy) takeWaiting(id string, r, now *record.Record) (Arrival, error) {
 	return Arrival{Next: Run, Changed: true, Renamed: true}, nil
 }
 
-// takeSettled: an outcome belongs to the activity for which it was accepted.
-// Temporal's evidence shows what happened to the outcome.
+// takeSettled handles another activity if the record has an outcome. The
+// outcome belongs to the activity for which it was accepted. Temporal's
+// evidence shows what happened to the outcome.
 func (p Policy) takeSettled(id string, r, now *record.Record, word Word) (Arrival, error) {
 	switch {
 	case word.Buffered:

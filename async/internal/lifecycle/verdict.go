@@ -99,8 +99,8 @@ func (p Policy) Conclude(r *record.Record, v Verdict) {
 	}
 }
 
-// ReportRefusal schedules the hook Refused while Temporal refuses this hub, if
-// no other hub has delivered the answer for RefusedAfter. ReportRefusal repeats
+// ReportRefusal schedules the hook Refused if Temporal refuses this hub and no
+// other hub has delivered the answer within RefusedAfter. ReportRefusal repeats
 // this from time to time. ReportRefusal reports whether the record changed.
 func (p Policy) ReportRefusal(r *record.Record) bool {
 	reported := r.Delivery.GetRefusalReported()

@@ -78,7 +78,7 @@ func (c CallbackID) Secret() []byte { return c.secret[:] }
 // String returns a text that reveals no part of the ID.
 func (c CallbackID) String() string { return "a callback ID" }
 
-// GoString is String.
+// GoString returns String.
 func (c CallbackID) GoString() string { return c.String() }
 
 // Digest returns the digest of the callback ID of an ended round.

@@ -57,8 +57,8 @@ func nanos(n int64) string {
 }
 
 // digest hashes fields so that two different lists of fields have different
-// inputs. The first field names the form, and the length of each field precedes
-// it.
+// inputs. The first field names the kind of the list, and the length of each
+// field precedes the field.
 func digest(fields ...string) []byte {
 	h := sha256.New()
 	var n [8]byte

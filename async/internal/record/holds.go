@@ -23,8 +23,8 @@ const (
 // does not stop at a match. A wrong secret thus costs the same time for every
 // entry.
 //
-// sure is false if the body is damaged or has another format; a decoder tells
-// which.
+// sure is false if the body is damaged or has another format; decode the body
+// to learn which.
 func (c CallbackID) Holds(body []byte) (holds, sure bool) {
 	if len(body) == 0 || body[0] != Format {
 		return false, false
