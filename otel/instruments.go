@@ -14,8 +14,9 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Histogram buckets, in seconds. For people's time they range from one second
-// to 30 days; for calls, from a millisecond to a minute.
+// Histogram buckets, in seconds. The buckets for the time that people take
+// range from one second to 30 days. Those for calls range from a millisecond to
+// a minute.
 var (
 	peopleBuckets = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 4 * 86400, 7 * 86400, 14 * 86400, 30 * 86400}
 	callBuckets   = []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}

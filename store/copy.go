@@ -13,8 +13,8 @@ import (
 // sealing, and to change backends.
 //
 // Copy can be repeated: an entry that dst has with the same content counts as
-// copied. Copy skips entries that it cannot read, and entries that dst has with
-// other content or does not accept, and returns the first of their errors. Any
+// copied. Copy skips entries that it cannot read, that dst does not accept, or
+// that dst has with other content. Copy returns the first of their errors. Any
 // other error ends the copy.
 func Copy(ctx context.Context, dst, src Store) (int, error) {
 	n := 0

@@ -59,7 +59,7 @@ func (q queue) up(i int) {
 	}
 }
 
-// down reports whether the item moved.
+// down moves the item at i down to its place, and reports whether it moved.
 func (q queue) down(i int) bool {
 	start := i
 	for {

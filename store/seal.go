@@ -37,7 +37,7 @@ type SealOptions struct {
 type Sealed struct {
 	inner Store
 	seals *seals
-	pager Pager // the Pager of the inner store, or nil; the next two fields are similar
+	pager Pager // inner if it is a Pager, or nil; count and watch follow the same rule
 	count Counter
 	watch Notifier
 }
@@ -52,8 +52,8 @@ var (
 
 // Seal returns a store that encrypts the bodies and hides the IDs of all
 // entries in s. s must be empty, or have been sealed with the same IDKey.
-// An attacker cannot answer with a dump of s; docs/security.md lists the
-// information in it. Closing the sealed store closes s.
+// With a dump of s, an attacker cannot answer. docs/security.md lists the
+// information in a dump. Closing the sealed store closes s.
 //
 // Every process must have all keys before one of them makes a new key active.
 // To change keys, first add the new key to all processes, and then make it
@@ -62,8 +62,8 @@ var (
 //
 // Seal writes one entry, the canary. Seal returns ErrKey if s was sealed with
 // another IDKey, or with another key of the same name. Seal returns ErrInvalid
-// if the options are invalid, and if s has entries that are not sealed: use
-// Copy to copy these to an empty sealed store.
+// if the options are invalid, or if s has entries that are not sealed. Use Copy
+// to copy such entries to an empty sealed store.
 //
 // A body has at most MaxBody bytes. The sealed store supports the optional
 // interfaces that s supports. The pages are in the order of the sealed IDs.
@@ -97,8 +97,9 @@ func newSealed(inner Store, keys *seals) *Sealed {
 	return s
 }
 
-// Over returns a store with the keys of s on inner. inner is another handle to
-// the data of s, such as a transaction of store/postgres:
+// Over returns a store that seals the entries of inner with the keys of s.
+// inner is another handle to the data of s, such as a transaction of
+// store/postgres:
 //
 //	hub.With(sealed.Over(s.Tx(tx)))
 //
@@ -332,10 +333,10 @@ func (s *Sealed) Census(ctx context.Context) (map[string]int, error) {
 	return census, nil
 }
 
-// Reseal seals all entries of other keys with the active key, and returns their
-// number. Other calls may run at the same time, in all processes. Reseal skips
-// entries that it cannot open, and returns the first of their errors. After an
-// error or an interruption, call Reseal again.
+// Reseal seals, with the active key, all entries that another key has sealed,
+// and returns their number. Other calls may run at the same time, in all
+// processes. Reseal skips entries that it cannot open, and returns the first of
+// their errors. After an error or an interruption, call Reseal again.
 //
 // If a hub works on an entry that Reseal writes, the hub gets a conflict and reads
 // the entry again, as after any other write.

@@ -14,7 +14,7 @@ import (
 
 // The format of a sealed entry. The ID of a sealed entry is 22 characters of
 // HMAC-SHA256 over the entry's own ID. If the own ID begins with a time, the
-// time precedes the HMAC. Its body is
+// time precedes the HMAC. The body of a sealed entry is
 //
 //	1 | len(name) (1) | name | nonce (12) | AES-256-GCM of len(ID) (1), ID, body
 //

@@ -33,12 +33,12 @@ func (x *sorted) removed(left int) {
 		return
 	}
 	if x.gone++; x.gone > left+64 {
-		*x = sorted{} // frees the items that are gone; the next page builds it again
+		*x = sorted{} // frees the items that are gone; the next page builds the list again
 	}
 }
 
 // refresh sorts old and fresh. refresh rebuilds old when fresh has grown to an
-// eighth of it, so the work for each insert is constant on average.
+// eighth of old, so the work for each insert is constant on average.
 func (x *sorted) refresh(items map[string]*item) {
 	switch {
 	case !x.used:
@@ -199,7 +199,7 @@ func (m *memory) count(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Watch implements [Notifier]. All handles are in this process.
+// Watch implements [Notifier]. All signals come from writes of this process.
 func (m *memory) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if m.shards[0].isClosed() {
 		return nil, Wrap("watch", memoryName, "", cmp.Or(ctx.Err(), ErrClosed))

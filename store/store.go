@@ -14,9 +14,9 @@
 //
 // # Encrypt a store
 //
-// [Seal] returns a store that encrypts the entries of another store. [Copy] copies
-// the entries of one store to another, to begin or to stop sealing and to change
-// backends.
+// [Seal] returns a store that encrypts the entries of another store. [Copy]
+// copies the entries of one store to another, to begin or to stop sealing, or
+// to change backends.
 //
 // # Write a backend
 //
@@ -95,8 +95,8 @@ type Entry struct {
 //
 // A method whose context has ended before the call writes nothing and returns
 // the context's error. If the context ends during the call, the method returns
-// what it would have returned anyway, or an error for which errors.Is finds the
-// context's error. In the second case a write may or may not have taken place.
+// its normal result, or an error for which errors.Is finds the context's error.
+// In the second case a write may or may not have taken place.
 //
 // # Unacknowledged writes
 //
@@ -109,7 +109,7 @@ type Entry struct {
 // A driver may send a write again by itself within the call. The second try may
 // then meet the first and return ErrExists or ErrConflict, so callers must
 // compare the Body before they believe these errors. The second try must not
-// undo writes of other callers in between.
+// undo writes that other callers made between the two tries.
 //
 // # Damaged entries
 //

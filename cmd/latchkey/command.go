@@ -62,7 +62,7 @@ func (e *usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// commands are the commands of the program.
+// commands returns the commands of the program.
 func commands() []command {
 	return []command{
 		{"list", "[attention|waiting|settled|ended|all]", "list entries; attention unless another list is named", listFlags, runList, atMost(1)},

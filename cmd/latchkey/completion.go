@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// completions are the completion scripts by shell. The scripts complete
+// completions returns the completion scripts by shell. The scripts complete
 // commands, flags, lists, and the IDs of entries, which they get from the
 // board.
 func completions() map[string]func() string {
 	return map[string]func() string{"bash": bash, "zsh": zsh, "fish": fish}
 }
 
-// names are the flags of a command.
+// names returns the flags of a command.
 func (c command) names() (list []string) {
 	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -27,7 +27,7 @@ func (c command) names() (list []string) {
 	return list
 }
 
-// words are the known arguments of a command, and whether it accepts IDs.
+// words returns the known arguments of a command, and whether it accepts IDs.
 func (c command) words() (list string, ids bool) {
 	switch {
 	case strings.HasPrefix(c.args, "["), c.name == "completion":

@@ -26,7 +26,7 @@ func clean(s string) string {
 	return b.String()
 }
 
-// word is clean text on one line.
+// word returns clean text on one line.
 func word(s string) string { return strings.ReplaceAll(clean(s), "\n", "\\n") }
 
 // entry has the fields of an entry that tables show.

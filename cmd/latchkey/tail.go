@@ -90,8 +90,8 @@ func (c *call) poll(ctx context.Context, query url.Values, parts []string) (poll
 	return now, nil
 }
 
-// after returns the poll with the entries of the poll before whose places it
-// has not read.
+// after returns p with those entries of the earlier poll, before, whose places
+// p has not read.
 func (p poll) after(before poll) poll {
 	for id, e := range before.entries {
 		if _, known := p.entries[id]; !known && !p.covers(id) {

@@ -10,9 +10,9 @@ import (
 )
 
 // Backup writes the state of the store at one moment into a new file at path, which
-// [Open] can open. The file appears complete and synced, or not at all, with the
-// permissions of the store's own file. Backup returns an error if path exists, and
-// leaves it unchanged.
+// [Open] can open. The file appears complete and synced, or not at all. The
+// file has the permissions of the store's own file. If path exists, Backup
+// leaves it unchanged and returns an error.
 //
 // Other calls may run during a Backup. While Backup writes, the store's file
 // may grow instead of reusing pages. A write that makes the file outgrow its

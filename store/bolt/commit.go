@@ -24,9 +24,9 @@ type operation struct {
 	ctx  context.Context
 	size int // about the number of bytes that it writes
 
-	// run checks everything before it writes anything, so that after its error
-	// the transaction remains usable for others. run may run again after a
-	// rollback.
+	// run checks everything before it writes anything. If run fails, the
+	// transaction therefore remains usable for other operations. run may run
+	// again after a rollback.
 	run func(*txn) error
 
 	wake    chan bool // capacity 1: true to lead, false when err is set
@@ -38,10 +38,11 @@ type operation struct {
 }
 
 // write runs an operation in a transaction that is on the disk when write
-// returns nil. If no call commits, the caller becomes the leader and commits
-// for all calls in the queue, including its own. It then passes the lead to the
-// first call that has queued since. So a single caller commits at once, many
-// callers share one commit, and a leader makes only one commit.
+// returns nil. If no other call leads, the caller becomes the leader and
+// commits for the calls in the queue, including its own. The leader then passes
+// the lead to the first call that is left in the queue. So a single caller
+// commits at once, many callers share one commit, and a leader makes only one
+// commit.
 func (s *Store) write(ctx context.Context, size int, run func(*txn) error) error {
 	op := &operation{ctx: ctx, size: size, run: run, wake: make(chan bool, 1)}
 	s.mu.Lock()
@@ -201,7 +202,7 @@ func (s *Store) transact(fn func(*txn) error) (err error, fault bool) {
 	})
 	// A transaction that has ended has no ID. If the transaction still has an
 	// ID, bbolt met the damage again during the rollback, or the transaction
-	// never began. In both cases the lock of its writers remains held.
+	// never began. In both cases bbolt's lock for writers remains held.
 	if escaped && (tx == nil || tx.ID() >= 0) {
 		s.setWrecked(err)
 	}

@@ -34,7 +34,7 @@
 // [store.ErrCorrupt], and the other entries remain usable. A damaged entry can
 // neither be replaced nor deleted, because its version is not known; restore a
 // backup. No damage causes a panic or a fault outside of this package. Only
-// [Store.Check] finds this damage:
+// [Store.Check] finds the following damage:
 //
 //   - damage in entries that no call reads;
 //   - a changed key: the entry is not found under its ID, and only List returns

@@ -101,7 +101,8 @@ func openPath(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 }
 
-// tryOpen returns bbolt's ErrTimeout if the file is locked.
+// tryOpen tries once to open the file. tryOpen returns bbolt's ErrTimeout if
+// the file is locked.
 func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -152,8 +153,8 @@ func tryOpen(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// confirm checks a file again under its lock after it was found damaged without the
-// lock. The damage may have been an unfinished write of another process.
+// confirm checks again, under the lock, a file that was found damaged without
+// the lock. The damage may have been an unfinished write of another process.
 func confirm(path string, found error) error {
 	var file *os.File
 	err, _ := guard(path, func() error {

@@ -66,8 +66,8 @@ func damage(err error) error {
 	return err
 }
 
-// sqlState returns PostgreSQL's code of an error, or "". The errors of pgx and of
-// lib/pq have this method.
+// sqlState returns PostgreSQL's code of an error, or "". The errors of pgx and
+// of lib/pq have the method SQLState.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[interface {
 		error
@@ -79,8 +79,8 @@ func sqlState(err error) string {
 }
 
 const (
-	// maxRetries is how often a statement that the server has rolled back is
-	// sent again.
+	// maxRetries is the maximum number of retries of a statement that the
+	// server has rolled back.
 	maxRetries = 30
 	// maxPause is the longest pause before such a retry.
 	maxPause = 20 * time.Millisecond

@@ -1,7 +1,7 @@
 // Package postgres stores Latchkey's entries in PostgreSQL 13 or newer. Any
 // number of processes can share the store, and an application can write an
 // answer in the same transaction as its own rows. The package is a module of
-// its own, on github.com/jackc/pgx/v5.
+// its own, and uses github.com/jackc/pgx/v5.
 //
 //	if err := postgres.Migrate(ctx, postgres.Options{Pool: pool}); err != nil { … }
 //	s, err := postgres.Open(ctx, postgres.Options{Pool: pool})
@@ -42,11 +42,10 @@
 //
 // # Cost
 //
-// Get and Put take one round trip. Claim also takes one round trip. A claim
-// reads the head of an index, and writes nothing if nothing is due. If other
-// transactions have locked all due entries, Claim waits for one of them, and
-// checks again every half second. Delete takes a second round trip if the entry
-// has another version or is gone.
+// Get, Put and Claim take one round trip each. A claim reads the head of an index,
+// and writes nothing if nothing is due. If other transactions have locked all
+// due entries, Claim waits for one of them, and checks again every half second.
+// Delete takes a second round trip if the entry has another version or is gone.
 //
 // # Wake-ups, pages and counts
 //

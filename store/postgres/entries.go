@@ -31,8 +31,8 @@ func (s entries) get(ctx context.Context, id string) (store.Entry, error) {
 }
 
 // put writes an entry in one statement, with or without a NOTIFY. If another
-// transaction has locked the row, the statement waits for its end and compares the
-// version again.
+// transaction has locked the row, the statement waits until that transaction
+// ends, and then compares the version again.
 func (s entries) put(ctx context.Context, e store.Entry, notify bool) (uint64, error) {
 	version := newVersion()
 	var due *int64 // NULL is never
@@ -53,7 +53,8 @@ func (s entries) put(ctx context.Context, e store.Entry, notify bool) (uint64, e
 	return uint64(version), nil
 }
 
-// delete uses a second statement if the first one finds nothing to delete.
+// delete removes the entry at a version. delete uses a second statement if the
+// first one finds nothing to delete.
 func (s entries) delete(ctx context.Context, id string, version uint64) error {
 	deleted, err := s.conn.exec(ctx, s.sql.delete, id, int64(version))
 	if err != nil || deleted > 0 {
@@ -121,16 +122,16 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 func corrupt(op, id string) error { return store.Wrap(op, backend, id, store.ErrCorrupt) }
 
 // newVersion returns a version that no entry has had. The version comes from
-// the system's random source. A generator in this process would repeat itself
-// in a copy of its machine.
+// the system's random source. With a generator in the process, copies of a
+// machine would draw the same versions.
 func newVersion() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
 }
 
-// sum also covers the ID, so that the checksum of a body does not match another
-// entry.
+// sum returns the checksum of an entry's ID and body. Because of the ID, the
+// checksum does not match another entry with the same body.
 func sum(e store.Entry) int32 {
 	return int32(crc32.Update(crc32.ChecksumIEEE([]byte(e.ID)), crc32.IEEETable, e.Body))
 }

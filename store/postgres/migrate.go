@@ -44,7 +44,7 @@ type Migration struct {
 // prefix, for a migration tool. Each step records its version, so that Open and
 // Migrate know which steps were run. The arguments have the limits and the
 // defaults of [Options]. But with an empty schema, the names are unqualified,
-// for the search path of the tool.
+// and the search path of the tool applies.
 func Migrations(schema, tablePrefix string) ([]Migration, error) {
 	if err := checkNames(schema, tablePrefix); err != nil {
 		return nil, openError(err)

@@ -13,7 +13,7 @@ type statements struct {
 	channel string // of NOTIFY
 
 	get, insert, replace, delete, exists string
-	insertDue, replaceDue, notify        string // the same two statements, with a NOTIFY
+	insertDue, replaceDue, notify        string // insert and replace with a NOTIFY, and the NOTIFY alone
 	claim, wait, page, count             string
 }
 

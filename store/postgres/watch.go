@@ -29,7 +29,7 @@ var errPooler = fmt.Errorf("%w: a pooler between the store and the server would 
 
 // Watch implements [store.Notifier] with LISTEN, on a connection that does not
 // belong to the pool. If the connection fails, Watch connects again with
-// backoff, and sends a signal because others may have been lost. Behind
+// backoff, and sends a signal because earlier ones may have been lost. Behind
 // PgBouncer and other poolers, Watch returns errors.ErrUnsupported, and hubs
 // poll.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
@@ -135,7 +135,8 @@ func (s *Store) listenAgain(ctx context.Context) *pgx.Conn {
 	}
 }
 
-// signal never blocks: a signal that was not received yet is enough.
+// signal sends a signal without blocking. While an earlier signal waits to be
+// received, no second one is needed.
 func signal(signals chan<- struct{}) {
 	select {
 	case signals <- struct{}{}:

@@ -35,7 +35,8 @@ func (s *Store) claim(ctx context.Context, now, until time.Time, n int) ([]store
 	}
 	defer s.calls.Done()
 	// In a round, other processes may have been faster, or damaged entries may
-	// have been deferred. The next round then finds the other entries.
+	// have been deferred. The next round then finds the entries that are still
+	// due.
 	var claimed []store.Entry
 	var damaged error
 	for more := true; more && len(claimed) == 0; {
@@ -193,5 +194,5 @@ func (s *Store) evalAll(ctx context.Context, sc *redis.Script, n int, call func(
 // version that it had before.
 type freshVersions int
 
-// MarshalBinary is called by go-redis.
+// MarshalBinary returns n new versions. go-redis calls it for each send.
 func (n freshVersions) MarshalBinary() ([]byte, error) { return drawVersions(int(n)), nil }

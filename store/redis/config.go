@@ -177,8 +177,8 @@ func (s *Store) checkLayout(ctx context.Context) error {
 	return nil
 }
 
-// Durability describes the acknowledgements for which Put waits, in addition to
-// the persistence of the server.
+// Durability describes how durable a write is when Put returns nil, depending
+// on Options.Ack.
 func (s *Store) Durability() string {
 	replicas := strconv.Itoa(s.ack.Replicas) + " replicas"
 	if s.ack.Replicas == 1 {

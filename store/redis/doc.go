@@ -19,11 +19,11 @@
 // one sorted set, prefix{shard}:due, with all its entries by due time; the
 // score of an entry that is never due is +inf. The braces make a shard one hash
 // slot, so that a Lua script changes an entry and its place in the set
-// together. The key "prefix meta" contains the number of shards, which is fixed
-// when the store is created. With Options.Pages (pages=true in a URL), which is
-// also fixed, each shard has a second sorted set, prefix{shard}:ids, with its
-// IDs in order. The store publishes signals for [Store.Watch] on the channel
-// "prefix wake".
+// together. The key prefix + "meta" contains the number of shards, which is
+// fixed when the store is created. With Options.Pages (pages=true in a URL),
+// which is also fixed, each shard has a second sorted set, prefix{shard}:ids,
+// with its IDs in order. The store publishes signals for [Store.Watch] on the
+// channel prefix + "wake".
 //
 // Get, Put and Delete take one round trip. Claim takes one round trip if
 // nothing is due, and otherwise two for each node.

@@ -12,10 +12,10 @@ import (
 // refers a command to another node, each follows the reference and issues the
 // command again.
 //
-// The cluster client's pipeline is not used. go-redis 9.23 can then run a
-// command on two nodes, if a node refers it to another one while the pipeline's
-// first command is retried. A node refers commands to another one while slots
-// move.
+// each does not use the cluster client's pipeline. With that pipeline, go-redis
+// 9.23 can run a command on two nodes, if a node refers the command to another
+// node while the pipeline's first command is retried. Nodes refer commands
+// while slots move.
 func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) string, do func(c redis.Cmdable, i int) C) []C {
 	cmds := make([]C, n)
 	run := func(node redis.UniversalClient, indexes []int) {

@@ -275,8 +275,8 @@ func isReply(err error) bool {
 }
 
 // drawVersions returns n random versions of eight bytes each. The versions come
-// from the system's random source. Copies of a machine would share a generator
-// in the process.
+// from the system's random source. With a generator in the process, copies of a
+// machine would draw the same versions.
 func drawVersions(n int) []byte {
 	b := make([]byte, 8*n)
 	for {

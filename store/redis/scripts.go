@@ -109,9 +109,9 @@ return 'OK'`)
 
 // claimScript takes the oldest due entries of one shard, and sets their due
 // time to until. claimScript defers damaged entries too, so that they do not
-// delay others. claimScript leaves entries unchanged that are not on this node
-// because their slot is moving to another node: EXISTS over two keys fails for
-// them, and a command on one key would answer that they do not exist.
+// delay others. claimScript does not change entries that are not on this node
+// because their slot is moving. For such entries, EXISTS over two keys fails,
+// and a command on one key would answer that they do not exist.
 //
 // KEYS[1] -> prefix{shard}:due
 // ARGV[1] -> now in Unix milliseconds
@@ -128,7 +128,8 @@ return 'OK'`)
 // taken its ID, its new version and its old value. Returns the error TRYAGAIN
 // if nothing could be taken because the slot is moving.
 //
-// Cost: O(log n + k log n) for k entries, 3 commands for each and 2 in all.
+// Cost: O(log n + k log n) for k entries, 3 commands for each entry, 2 for the
+// script, and one more for a signal.
 var claimScript = redis.NewScript(`
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', '0', ARGV[4])
 local room = tonumber(ARGV[5])

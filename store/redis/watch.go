@@ -15,8 +15,9 @@ const subscribing = 5 * time.Second
 
 func (s *Store) channelName() string { return s.prefix + "wake" }
 
-// channel returns the channel for the signal of a write that makes an entry due
-// at that time. channel returns the empty string if the write needs no signal.
+// channel returns the channel on which to signal a write that makes an entry
+// due at that time. channel returns the empty string if the write needs no
+// signal.
 func (s *Store) channel(due time.Time) string {
 	if s.signals.Signals(due, time.Now()) {
 		return s.channelName()
@@ -30,10 +31,10 @@ type watcher struct {
 	signals chan struct{}
 }
 
-// Watch implements [store.Notifier]. Watch subscribes to the channel "prefix
-// wake" on a connection of its own. The user needs the rights to subscribe and
+// Watch implements [store.Notifier]. Watch subscribes to the channel prefix +
+// "wake" on a connection of its own. The user needs the rights to subscribe and
 // to publish on this channel. If the connection fails, go-redis connects again,
-// and Watch sends a signal because others may have been lost.
+// and Watch sends a signal because earlier ones may have been lost.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	c, err := s.watch(ctx)
 	return c, wrap(ctx, "watch", "", err)

@@ -115,7 +115,7 @@ func (c *checker) large(salt byte) []byte {
 	return bytes.Repeat(pattern, c.maxBody()/len(pattern)+1)[:c.maxBody()]
 }
 
-// maxBody is the largest size of a body that the store must accept.
+// maxBody returns the largest size of a body that the store must accept.
 func (c *checker) maxBody() int { return cmp.Or(c.features.MaxBody, store.MaxStored) }
 
 // ownershipChecks check that a store and its callers share no memory.

@@ -191,8 +191,9 @@ func claimsLoseNoUpdate(c *checker) {
 }
 
 // claimsMissNothing claims the only entry while another caller writes to it.
-// Every write leaves the entry due. A claim begins only after a write has
-// returned that began after the last claim. No claim may therefore be empty.
+// Every write leaves the entry due. Each claim begins after a write has
+// returned, and that write began after the previous claim. No claim may
+// therefore be empty.
 func claimsMissNothing(c *checker) {
 	const claims = 40
 	s := c.open()
@@ -306,8 +307,8 @@ func (c *checker) raceInserts(handles ...store.Store) {
 	}
 }
 
-// readersSeeWholeEntries writes a body and a Due with the same number. The body
-// is long enough that a half-written one could be seen.
+// readersSeeWholeEntries writes bodies and Dues; those of one Put contain the
+// same number. The body is long enough that a half-written one could be seen.
 func readersSeeWholeEntries(c *checker) {
 	s := c.open()
 	const last = 60

@@ -111,10 +111,9 @@ func drainChecks() []check {
 }
 
 // nothingStarves keeps more entries due than each claim returns. New entries
-// arrive, and half of the claimed ones are due again at once. In the end, the
-// entries that are older than all of these must be claimed. An entry that is
-// older than most of them must be claimed too. The first entry has the given
-// body.
+// arrive, and the first entry of each claim is due again at once. In the end,
+// the three entries that are older than all others must have been claimed. The
+// oldest one has the given body.
 func (c *checker) nothingStarves(body string) {
 	c.t.to.Helper()
 	s := c.open()

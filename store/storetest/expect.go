@@ -38,7 +38,8 @@ func (c *checker) put(s store.Store, e store.Entry) store.Entry {
 	return stored
 }
 
-// put is for goroutines that may not end the check.
+// put stores e and returns the stored entry, or an error. It is for goroutines
+// that may not end the check.
 func put(ctx context.Context, s store.Store, e store.Entry) (store.Entry, error) {
 	version, err := s.Put(ctx, e)
 	switch {

@@ -43,8 +43,9 @@ func Fuzz(f *testing.F, h Harness) {
 	})
 }
 
-// fuzzSeeds are the first programs of the fuzzer. Each operation occurs in one
-// of them together with the others, so that the fuzzer can vary all of them.
+// fuzzSeeds returns the first programs of the fuzzer. Each operation occurs in
+// one of them together with the others, so that the fuzzer can vary all of
+// them.
 func fuzzSeeds() [][]byte {
 	const (
 		insert, put, putOld, del, delOld, claim, get, list = 0, 2, 6, 7, 8, 9, 12, 15

@@ -108,8 +108,8 @@ func lostChecks() []check {
 	return checks
 }
 
-// lose makes a call through s whose reply is lost, and returns the result of
-// the call. lose runs meanwhile before the call returns.
+// lose makes a call through s, loses the reply, and returns the result of the
+// call. lose runs meanwhile before the call returns.
 func (c *checker) lose(s store.Store, meanwhile func() error, call func() error) error {
 	c.t.to.Helper()
 	called := make(chan error, 1)

@@ -149,8 +149,8 @@ func (m *machine) step() {
 
 func (m *machine) id() string { return modelIDs[m.next()%len(modelIDs)] }
 
-// due returns a time soon, or never. Few of the times in the model are far
-// apart, so that a claim's now often equals one of them.
+// due returns a time shortly after at(0), or never. The times in the model are
+// close together, so that a claim's now often equals one of them.
 func (m *machine) due() time.Time {
 	b := m.next()
 	if b%8 == 0 {

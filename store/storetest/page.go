@@ -68,8 +68,8 @@ func (c *checker) page(s store.Store, after string, n int) []store.Entry {
 	return page
 }
 
-// pages reads pages of n entries from after up to the empty page, at most most
-// of them.
+// pages reads pages of n entries that follow after, until a page is empty. If
+// none of the first most pages is empty, the check fails.
 func (c *checker) pages(s store.Store, after string, n, most int) []store.Entry {
 	c.t.to.Helper()
 	var all []store.Entry

@@ -67,8 +67,9 @@ type sealed struct {
 }
 
 // kept returns the ID that an entry has in the inner store. The result is the
-// ID of the inner entry with the same version and due time. Entries with equal
-// version and due time cannot be distinguished; tests with one entry have none.
+// ID of the inner entry with the same version and due time. kept cannot
+// distinguish entries with the same version and due time. A test with one entry
+// has no such entries.
 func (s sealed) kept(t *testing.T, e store.Entry) string {
 	t.Helper()
 	for k, err := range s.inner.List(t.Context()) {

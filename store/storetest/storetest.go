@@ -34,8 +34,9 @@ type Features struct {
 	MaxBody int
 
 	// Pager, Counter and Notifier mean that the store supports the optional
-	// interface of that name in package store. A store that has the method but
-	// does not support it returns errors.ErrUnsupported.
+	// interface of that name in package store. If a store has the method of an
+	// interface that it does not support, the method returns
+	// errors.ErrUnsupported.
 	Pager, Counter, Notifier bool
 }
 
@@ -66,12 +67,12 @@ type Harness struct {
 	Break func(t *testing.T, s store.Store)
 
 	// Lose loses the reply to the next write through s. The write takes place,
-	// and meanwhile is called. After meanwhile, the caller of the write gets an
-	// error, or the result of the backend's second try. A reply to a read that
-	// comes before the write, such as the first half of a claim, is not lost.
-	// The suite uses s again immediately afterwards. Any goroutine may call
-	// meanwhile, which uses another handle. Lose is for backends with a server.
-	// Optional; requires Features.Shared.
+	// and then the function meanwhile is called. After that, the caller of the
+	// write gets an error, or the result of the backend's second try. A reply
+	// to a read that comes before the write, such as the first half of a claim,
+	// is not lost. The suite uses s again immediately afterwards. Any goroutine
+	// may call meanwhile. It uses another handle. Lose is for backends with a
+	// server. Optional; requires Features.Shared.
 	Lose func(t *testing.T, s store.Store, meanwhile func())
 
 	// Flap cuts the connections of s during its next call: after the request

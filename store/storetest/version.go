@@ -34,8 +34,8 @@ func versionChecks() []check {
 				var given versions
 				c.wantNew(&given, c.insert(s, "entry", "the same", at(0)))
 				for i := range 8 {
-					// the Due that the previous claim has set, so that every
-					// claim after the first one changes only the version
+					// now is the Due that the previous claim has set, so the
+					// entry is due again
 					got := c.claim(s, at(i*10), at(i*10+10), 1)
 					if len(got) != 1 {
 						c.fatalf("Claim of an entry that is due: got %d entries, want 1", len(got))

@@ -42,7 +42,7 @@ func newSchema(s *jsonschema.Schema) (schema, error) {
 	if err != nil {
 		return schema{}, err
 	}
-	// Properties with these names only cost time.
+	// Properties with these names match too, which costs only time.
 	formats := bytes.Contains(raw, []byte(`"format"`)) || bytes.Contains(raw, []byte(`"contentEncoding"`))
 	return schema{raw: raw, root: s, resolved: resolved, formats: formats}, nil
 }

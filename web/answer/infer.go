@@ -21,7 +21,8 @@ var (
 	jsonReader = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// wellKnown are types whose JSON differs from their Go structure.
+// wellKnown returns the schemas of types whose JSON differs from their Go
+// structure.
 func wellKnown() map[reflect.Type]*jsonschema.Schema {
 	return map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[time.Time]():       {Type: "string", Format: "date-time"},

@@ -102,7 +102,8 @@ func (p *parser) value(at *path, depth int) (any, error) {
 	}
 }
 
-// tooDeep has no pointer, because the pointer would be as deep.
+// tooDeep returns the problem of a body that is nested too deeply. The problem
+// has no pointer, because the pointer would be as deep.
 func tooDeep() *Invalid { return whole(fmt.Sprintf("is nested deeper than %d", maxDepth)) }
 
 func (p *parser) object(at *path, depth int) (any, error) {

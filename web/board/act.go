@@ -176,8 +176,8 @@ func (b *Board) lineOf(ctx context.Context, given string, o order, c async.Callb
 
 // shown returns the part of an unknown ID that may be repeated. The ID may be a
 // callback ID or only its secret, so shown repeats nothing except a time at the
-// beginning. The ID of an entry with a business key has no time, and the length
-// of a secret.
+// beginning. The ID of an entry with a business key has no time, and is as long
+// as a secret.
 func shown(id string) string {
 	const show = 8
 	if !startsWithTime(id) {

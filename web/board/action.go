@@ -95,9 +95,9 @@ func decide(a Action, entry bool, by string, view, act error) error {
 	return nil
 }
 
-// permit is the only caller of Authorize: for pages, JSON and the command line,
-// and for one entry or several. The zero Callback stands for the board as a
-// whole.
+// permit returns the caller's name if Authorize allows the action. Pages, JSON
+// and the command line all use permit, for one entry and for several. The zero
+// Callback stands for the board as a whole.
 func (b *Board) permit(ctx context.Context, r *http.Request, a Action, c async.Callback) (by string, err error) {
 	by, view := b.ask(ctx, r, View, c)
 	var act error

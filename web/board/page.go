@@ -194,9 +194,9 @@ func (x *exchange) render(status int, name string, data any) {
 	x.reply(status, "text/html; charset=utf-8", body.Bytes())
 }
 
-// words is a name with places where a narrow page may break it: between the
-// words of CamelCase, and after punctuation. Browsers break the text elsewhere
-// only if a part does not fit.
+// words returns a name with places where a narrow page may break it: between
+// the words of CamelCase, and after punctuation. Browsers break the text
+// elsewhere only if a part does not fit.
 func words(name string) template.HTML {
 	var b strings.Builder
 	last := rune(0)

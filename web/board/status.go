@@ -41,8 +41,8 @@ type bodyProblem struct {
 	Detail  string `json:"detail"`
 }
 
-// verdicts are the board's own errors, and errors with a different meaning for
-// operators. webhook.Status has the other errors.
+// verdicts are the board's own errors, and errors whose meaning for operators
+// differs from that in webhook.Status. webhook.Status has all other errors.
 var verdicts = []struct {
 	err    error
 	status int

@@ -90,7 +90,8 @@ type link struct {
 	URL   string `json:"url"`
 }
 
-// roundOf identifies the round of a callback. It authorizes nothing.
+// roundOf returns a name for the round of a callback. The name authorizes
+// nothing.
 func roundOf(c async.Callback) string {
 	sum := sha256.Sum256([]byte("latchkey board round\x00" + c.ID()))
 	return hex.EncodeToString(sum[:6])

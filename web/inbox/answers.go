@@ -18,7 +18,7 @@ func (f *form) show(body json.RawMessage) (facts []Fact) {
 	return facts
 }
 
-// values returns an answer in the form of a submitted form.
+// values returns an answer as the values of a submitted form.
 func (f *form) values(body json.RawMessage) url.Values {
 	sent := make(url.Values)
 	members := f.members(body)

@@ -34,8 +34,8 @@ type Request struct {
 	// Text says more. Text has at most 4,000 characters, without HTML.
 	Text string `json:"text,omitempty"`
 
-	// Facts are shown as a table, at most 32. Put text of users into the values
-	// of facts: a value may contain any text.
+	// Facts are the rows of a table, at most 32. Put text of users into the
+	// values of facts: a value may contain any text.
 	Facts []Fact `json:"facts,omitempty"`
 
 	// For lists the people and groups who are asked. Required, unless

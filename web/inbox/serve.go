@@ -28,7 +28,7 @@ var guarding = http.Header{
 	"X-Robots-Tag":            {"noindex, nofollow"},
 }
 
-// routes contains the routes in the doc comment of Inbox. A GET route also
+// routes returns the routes in the doc comment of Inbox. A GET route also
 // serves HEAD.
 func (x *Inbox) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -69,10 +69,10 @@ func (x *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // byPerson reports whether, according to the browser, a person sent the form. A
-// scanner that runs scripts can submit a form, as a page of this site would. It
-// lacks the header Sec-Fetch-User, which Chromium and Firefox send and Safari
-// does not. Browsers send the Sec-Fetch headers only over HTTPS or to the same
-// machine.
+// scanner that runs scripts can submit a form, as a page of this site would.
+// The scanner's request lacks the header Sec-Fetch-User. Chromium and Firefox
+// send this header, and Safari does not. Browsers send the Sec-Fetch headers
+// only over HTTPS or to the same machine.
 func byPerson(h http.Header) bool {
 	mode, agent := h.Get("Sec-Fetch-Mode"), h.Get("User-Agent")
 	switch {

@@ -24,8 +24,8 @@ func hides(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// visible replaces such characters by their codes, so that pages can show any
-// text.
+// visible replaces the characters that hides reports with their codes, so that
+// pages can show any text.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, hides) && utf8.ValidString(s) {
 		return s

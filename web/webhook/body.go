@@ -83,6 +83,6 @@ func idempotencyKey(h http.Header) (string, error) {
 
 var errIdempotencyKey = errors.New("webhook: the header Idempotency-Key must appear once and have at most 255 printable ASCII characters")
 
-// bound binds an idempotency key to a body: the same key with another body is
-// another answer.
+// bound returns an idempotency key that is bound to a body: the same key with
+// another body is another answer.
 func bound(key string, body []byte) string { return strconv.Quote(key) + " " + digest(body) }

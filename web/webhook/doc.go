@@ -15,9 +15,9 @@
 //
 // Without [Options].Keys, the token of an address is the callback ID. With Keys,
 // the token is a sealed link, which has an expiry, a set of allowed actions and
-// an addressee. Without the key, a link can be
-// neither read nor changed, and a callback ID alone opens nothing. Send links
-// to people; keep callback IDs between services.
+// an addressee. A link can be neither read nor changed without the key. With
+// Keys, a callback ID alone opens nothing. Send links to people; keep callback
+// IDs between services.
 //
 // Mail scanners and link previews open links, and some run scripts and submit
 // forms. GET and HEAD never act. Every POST that acts needs a body of type

@@ -101,8 +101,8 @@ func componentName(taken object, name string) string {
 	return name
 }
 
-// component gives a schema with references an ID of its own, so that the
-// references still resolve within it.
+// component adds an ID to a schema that has references, so that the references
+// still resolve within the schema.
 func component(schema json.RawMessage, name string) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if !strings.Contains(string(schema), `"$ref"`) || json.Unmarshal(schema, &fields) != nil || fields["$id"] != nil {
@@ -149,7 +149,7 @@ func problemSchema() object {
 	}
 }
 
-// codes are all codes of problem documents.
+// codes returns all codes of problem documents.
 func codes() []string {
 	list := []string{unavailable.code, largeBody.code, "method", "origin", "unknown-type", "idempotency-key"}
 	for _, v := range verdicts {

@@ -47,8 +47,8 @@ func write(w http.ResponseWriter, v verdict, list []bodyProblem) {
 	})
 }
 
-// reply writes a response. The headers prevent that a response is cached,
-// sniffed or shown as a page.
+// reply writes a response. The headers prevent browsers from caching or
+// sniffing a response, or showing it as a page.
 func reply(w http.ResponseWriter, status int, mediaType string, body any) {
 	b, err := json.Marshal(body)
 	if err != nil { // cannot fail, because it consists of strings, numbers and times

@@ -161,8 +161,8 @@ func (x *receiver) receive(w http.ResponseWriter, r *http.Request) error {
 	return x.f(async.WithIdempotencyKey(ctx, bound(m.ID, body)), m, body)
 }
 
-// received is the response to the sender. None of the statuses in received
-// makes a sender disable the address.
+// received returns the response to the sender for a result of the function.
+// None of its statuses makes a sender disable the address.
 func received(err error) verdict {
 	v := verdictOf(err)
 	switch {

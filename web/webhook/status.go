@@ -49,9 +49,9 @@ var (
 	largeBody   = verdict{nil, http.StatusRequestEntityTooLarge, "body-too-large", false, "The body is larger than is accepted here."}
 )
 
-// Status returns the HTTP status of an error of Latchkey's, and its stable
-// code. Status is for handlers of one callback's address. For senders that send
-// all their messages to one address, see Receive.
+// Status returns the HTTP status and the stable code for an error of Latchkey.
+// Status is for handlers of one callback's address. For senders that send all
+// their messages to one address, see Receive.
 //
 //	nil                               200 ok
 //	a signal of Heartbeat             200 ok

@@ -195,7 +195,7 @@ func (v verifier) Verify(h http.Header, body []byte, now time.Time) (Message, er
 	return m, nil
 }
 
-// textSecrets are secrets that are used without decoding.
+// textSecrets returns the keys for secrets that are used without decoding.
 func textSecrets(of string, secrets []string) ([][]byte, error) {
 	if len(secrets) == 0 || len(secrets) > maxSignatures {
 		return nil, fmt.Errorf("webhook: %s takes 1 to %d secrets, got %d", of, maxSignatures, len(secrets))

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Ahead is how far ahead of its due time a write is signaled.
+// Ahead limits the signals: a write that makes an entry due later than Ahead
+// from now is not signaled.
 const Ahead = time.Minute
 
 // quiet is the least time between two signals for entries that are not due yet.
@@ -28,8 +29,8 @@ type Rule struct {
 	last atomic.Int64 // Unix nanoseconds of the last signal for a later time
 }
 
-// Signals reports whether a write must be signaled that makes an entry due at
-// due. now is the time by the caller's clock. The zero time is never due.
+// Signals reports whether a write that makes an entry due at due must be
+// signaled. now is the time by the caller's clock. The zero time is never due.
 func (r *Rule) Signals(due, now time.Time) bool {
 	wait := due.Sub(now)
 	switch {
@@ -51,11 +52,11 @@ type Bell struct {
 
 	mu       sync.Mutex
 	closed   bool
-	watchers map[chan struct{}]func() bool // the function forgets the context
+	watchers map[chan struct{}]func() bool // the function stops context.AfterFunc
 }
 
-// Watch returns a channel that receives signals until ctx ends or the bell is
-// closed. The channel is closed when ctx ends or the bell is closed.
+// Watch returns a channel that receives signals. The channel is closed when ctx
+// ends or the bell is closed.
 func (b *Bell) Watch(ctx context.Context) (<-chan struct{}, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

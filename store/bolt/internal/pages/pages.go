@@ -189,10 +189,10 @@ func (l *Layout) readFree(id uint64) error {
 	return nil
 }
 
-// CheckTrees checks that every page is in exactly one tree and that none of
-// them is free. CheckTrees reads the branch pages, which are about one in a
-// hundred. With leaves, CheckTrees also reads the leaf pages, and checks that
-// all keys are in order.
+// CheckTrees checks that no page is in use twice, and that no page in use is
+// free. CheckTrees reads the branch pages, which are about one in a hundred.
+// With leaves, CheckTrees also reads the leaf pages, and checks that all keys
+// are in order.
 func (l *Layout) CheckTrees(leaves bool) error {
 	l.seen = make([]uint64, l.Pages/64+1)
 	root, err := l.page(l.Root)
