@@ -99,12 +99,12 @@ func drainChecks() []check {
 		},
 		{
 			name: "Claim/NothingStarves",
-			says: "No due entry waits behind younger ones for ever.",
+			says: "No due entry waits behind younger ones forever.",
 			run:  func(c *checker) { c.nothingStarves("body") },
 		},
 		{
 			name: "Claim/LargeOnesDontStarve",
-			says: "No due entry waits behind younger ones for ever, however large it is.",
+			says: "No due entry waits behind younger ones forever, however large it is.",
 			run:  func(c *checker) { c.nothingStarves(string(c.large(1))) },
 		},
 	}
