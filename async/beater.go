@@ -47,8 +47,9 @@ func begun(r *record.Record, now time.Time) time.Time {
 	return now
 }
 
-// schedule makes the next beat due at the time that the pump returns. If this
-// hub does not know the pump, the beat is due at once, for another hub.
+// schedule asks the pump for the time of the next beat, and makes the beat due
+// at that time. If this hub does not know the pump, the beat is due at once, for
+// another hub.
 func (b *beater) schedule(e entry, now time.Time) {
 	next, known := b.next(e, now)
 	if !known {

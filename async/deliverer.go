@@ -27,8 +27,8 @@ type deliverer struct {
 	lookout   *lookout
 }
 
-// verdict is the conclusion from a try to deliver, and the error of the last
-// call.
+// verdict is the result of one try to deliver an outcome, with the error of the
+// last call.
 type verdict struct {
 	lifecycle.Verdict
 	err error

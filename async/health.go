@@ -28,8 +28,9 @@ const (
 	slowCall    = time.Second
 	slowestCall = 6 * time.Second
 
-	// firstProbe, lastProbe and lastRefusedProbe limit the time between two
-	// probes while the breaker of a namespace is open.
+	// The time between two probes of a namespace with an open breaker begins at
+	// firstProbe, and doubles up to lastProbe. If Temporal refuses the hub, it
+	// doubles up to lastRefusedProbe.
 	firstProbe       = time.Second
 	lastProbe        = 5 * time.Second
 	lastRefusedProbe = 30 * time.Second

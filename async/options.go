@@ -110,8 +110,8 @@ type Options struct {
 
 	// WatchInterval is how often Run and Work ask Temporal whether a waiting
 	// activity that does not heartbeat still exists. The Over hook learns of a
-	// terminated workflow within that time. Activities of one run share a call;
-	// a million runs cost 278 calls a second at the default. Must be between 1
+	// terminated workflow within that time. Activities of one workflow run share
+	// a call. A million runs cost 278 calls a second at the default. Must be between 1
 	// s and 8,760 h. With a negative value, hubs ask only at deadlines.
 	// Defaults to 1 h.
 	WatchInterval time.Duration

@@ -57,7 +57,7 @@ func (c Callback) heartbeat(ctx context.Context, details []any) error {
 	}
 	var now time.Time
 	e, err := c.update(ctx, func(e entry) (_ entry, _ bool, err error) {
-		now = time.Now() // the time at which the entry was read: details that the function recorded earlier are older
+		now = time.Now() // after the entry was read, so that these details are newer than those in the entry
 		switch e.rec.State {
 		case record.Waiting:
 		case record.Settled:

@@ -103,7 +103,8 @@ func newSealed(inner Store, keys *seals) *Sealed {
 //
 //	hub.With(sealed.Over(s.Tx(tx)))
 //
-// Unlike [Seal], Over reads nothing and checks nothing. Over panics if inner is
+// Unlike [Seal], Over does not read the store, so it does not check that the
+// keys match. Over panics if inner is
 // nil. Closing the returned store closes inner.
 func (s *Sealed) Over(inner Store) *Sealed {
 	if inner == nil {

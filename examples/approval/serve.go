@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 	"github.com/latchkey-go/latchkey/examples/internal/devserver"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt" // supports bolt: URLs of the store
+	_ "github.com/latchkey-go/latchkey/store/bolt" // registers the scheme "bolt" for store.Open
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/inbox"
 	"github.com/latchkey-go/latchkey/web/webhook"

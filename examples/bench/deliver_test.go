@@ -198,7 +198,7 @@ func (w *world) await(ctx workflow.Context, activity string) (Decision, error) {
 	return d, err
 }
 
-// bare answers with the SDK and the task token.
+// bare measures a round of n answers that the SDK sends with task tokens.
 func (w *world) bare(b *testing.B, n int) lap {
 	return w.bareBeside(b, n, func(context.Context) error { return nil })
 }

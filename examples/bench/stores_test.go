@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/redistest"
 	"github.com/latchkey-go/latchkey/internal/postgrestest"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt"     // supports bolt: URLs of a store
-	_ "github.com/latchkey-go/latchkey/store/postgres" // supports postgres: URLs of a store
-	_ "github.com/latchkey-go/latchkey/store/redis"    // supports redis: URLs of a store
+	_ "github.com/latchkey-go/latchkey/store/bolt"     // registers the scheme "bolt" for store.Open
+	_ "github.com/latchkey-go/latchkey/store/postgres" // registers the scheme "postgres" for store.Open
+	_ "github.com/latchkey-go/latchkey/store/redis"    // registers the scheme "redis" for store.Open
 )
 
 // kinds are the measured stores. All stores except memory sync each write.

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-go/latchkey/examples/longjob/jobs"
 	"github.com/latchkey-go/latchkey/heartbeat"
 	"github.com/latchkey-go/latchkey/store"
-	_ "github.com/latchkey-go/latchkey/store/bolt" // supports bolt: URLs of the store
+	_ "github.com/latchkey-go/latchkey/store/bolt" // registers the scheme "bolt" for store.Open
 )
 
 const (

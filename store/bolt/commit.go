@@ -9,8 +9,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Limits of a transaction. The limits bound the memory of a commit, and the
-// time that the next operation waits for it.
+// maxBatch and maxBatchBytes limit the calls and the bytes in one transaction.
+// The limits bound the memory of a commit, and the time that the next operation
+// waits for it.
 const (
 	maxBatch      = 512
 	maxBatchBytes = 8 << 20

@@ -57,7 +57,7 @@ type pointedJSON struct {
 	Detail  string `json:"detail"`
 }
 
-// wantsJSON reports whether the caller is a program.
+// wantsJSON reports whether the request has a JSON body, or accepts JSON.
 func wantsJSON(r *http.Request) bool {
 	return isJSONBody(r) || strings.Contains(r.Header.Get("Accept"), "application/json")
 }

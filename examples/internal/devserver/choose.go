@@ -27,7 +27,8 @@ const ServerUsage = "Temporal `server` to use: auto, cli (temporal server start-
 const serverVariable = "LATCHKEY_SERVER"
 
 // Connect returns the options for dialling a server. Options.Server chooses the
-// server, and Connect starts it unless it is already running. The caller must
+// server. Connect starts a server for CLI and Built, which Auto may choose, and
+// never starts one at a given address. The caller must
 // call stop when it no longer needs the server. A server that was already
 // running keeps running.
 func Connect(ctx context.Context, o Options) (options client.Options, stop func() error, err error) {
