@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/internal/instruments"
 )
 
 // TestInstruments plays a run in which every instrument of Metrics is used, and
@@ -145,42 +144,5 @@ func playInstruments(t *testing.T, wrap func(async.Observer) async.Observer) (*s
 // docs/observability.md: the same instruments, with the same tags.
 func compareWithPage(t *testing.T, series []string) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/observability.md")
-	wantNil(t, err)
-	used := make(map[string]map[string]bool)
-	for _, name := range series {
-		name, tags, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
-		if used[name] == nil {
-			used[name] = make(map[string]bool)
-		}
-		for tag := range strings.SplitSeq(tags, ",") {
-			if key, _, ok := strings.Cut(tag, "="); ok {
-				used[name][key] = true
-			}
-		}
-	}
-	rows := regexp.MustCompile("(?m)^\\| `(latchkey[a-z.]+)` \\| (?:counter|gauge|timer)[^|]*\\| ([^|]*) \\|").FindAllStringSubmatch(string(page), -1)
-	documented := make(map[string]bool)
-	for _, row := range rows {
-		name := row[1]
-		documented[name] = true
-		if slices.Contains(otherInstruments, name) {
-			continue
-		}
-		want := regexp.MustCompile("[a-z_]+").FindAllString(strings.ReplaceAll(row[2], "none", ""), -1)
-		slices.Sort(want)
-		if got := slices.Sorted(maps.Keys(used[name])); used[name] == nil {
-			t.Errorf("the run has no %s", name)
-		} else if !slices.Equal(got, want) {
-			t.Errorf("%s has the tags %q, and %q in docs/observability.md", name, got, want)
-		}
-	}
-	for name := range used {
-		if !documented[name] {
-			t.Errorf("%s is not in docs/observability.md", name)
-		}
-	}
-	if len(documented) < 23 {
-		t.Errorf("docs/observability.md has %d instruments, want at least 23", len(documented))
-	}
+	instruments.Compare(t, "../docs/observability.md", slices.Values(series), func(name, _ string) bool { return slices.Contains(otherInstruments, name) })
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/completer"
+	"github.com/latchkey-go/latchkey/internal/instruments"
 	"github.com/latchkey-go/latchkey/otel"
 	"github.com/latchkey-go/latchkey/store"
 )
@@ -243,44 +242,5 @@ func (p *process) points() map[string]int64 {
 // docs/observability.md: the same instruments, with the same tags.
 func compareWithPage(t *testing.T, points map[string]int64) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/observability.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := make(map[string]map[string]bool)
-	for series := range points {
-		name, tags, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
-		if used[name] == nil {
-			used[name] = make(map[string]bool)
-		}
-		for tag := range strings.SplitSeq(tags, ",") {
-			if key, _, ok := strings.Cut(tag, "="); ok {
-				used[name][key] = true
-			}
-		}
-	}
-	rows := regexp.MustCompile("(?m)^\\| `(latchkey[a-z.]+)` \\| (?:counter|gauge|timer)[^|]*\\| ([^|]*) \\| (.*) \\|$").FindAllStringSubmatch(string(page), -1)
-	documented := make(map[string]bool)
-	for _, row := range rows {
-		name := row[1]
-		documented[name] = true
-		if strings.Contains(row[3], "(`async.Metrics`)") {
-			continue
-		}
-		want := regexp.MustCompile("[a-z_]+").FindAllString(strings.ReplaceAll(row[2], "none", ""), -1)
-		slices.Sort(want)
-		if got := slices.Sorted(maps.Keys(used[name])); used[name] == nil {
-			t.Errorf("the run has no %s", name)
-		} else if !slices.Equal(got, want) {
-			t.Errorf("%s has the tags %q, and %q in docs/observability.md", name, got, want)
-		}
-	}
-	for name := range used {
-		if !documented[name] {
-			t.Errorf("%s is not in docs/observability.md", name)
-		}
-	}
-	if len(documented) < 23 {
-		t.Errorf("docs/observability.md has %d instruments, want at least 23", len(documented))
-	}
+	instruments.Compare(t, "../docs/observability.md", maps.Keys(points), func(_, meaning string) bool { return strings.Contains(meaning, "(`async.Metrics`)") })
 }
