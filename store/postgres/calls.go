@@ -53,9 +53,25 @@ func call[T any](ctx context.Context, c *calls, op, id string, invalid error, f 
 		if err = c.begin(); err == nil {
 			defer c.count.Done()
 			result, err = f()
+			err = endedError(ctx, err)
 		}
 	}
 	return result, store.Wrap(op, backend, id, damage(err))
+}
+
+// endedError adds the error of ctx to an error of pgx or of the server, if ctx
+// has ended. pgx ends a call by a deadline on its connection. Therefore a call
+// whose context ended can fail with a network timeout.
+func endedError(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+		return err
+	}
+	for _, answer := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrClosed, store.ErrCorrupt, store.ErrInvalid} {
+		if errors.Is(err, answer) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }
 
 // damage adds ErrCorrupt to the errors that PostgreSQL returns for damaged files.

@@ -112,6 +112,9 @@ type lines struct {
 	conns []net.Conn
 	flaps bool   // the next request is sent, and then all connections end
 	lost  func() // if set, the next reply is lost and this function is called
+
+	halted   func()        // if set, the next write calls this function and waits for a deadline
+	deadline chan struct{} // closed when the connection of that write has a deadline
 }
 
 func (l *lines) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -163,12 +166,39 @@ func (l *lines) loseReply(meanwhile func()) {
 	l.lost = meanwhile
 }
 
+// halt calls end in the next write. The write then waits until its connection
+// has a deadline, and continues.
+func (l *lines) halt(end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.halted, l.deadline = end, make(chan struct{})
+}
+
 type lossy struct {
 	net.Conn
 	lines *lines
 }
 
+func (l lossy) SetDeadline(t time.Time) error {
+	err := l.Conn.SetDeadline(t)
+	l.lines.mu.Lock()
+	defer l.lines.mu.Unlock()
+	if l.lines.deadline != nil && !t.IsZero() {
+		close(l.lines.deadline)
+		l.lines.deadline = nil
+	}
+	return err
+}
+
 func (l lossy) Write(b []byte) (int, error) {
+	l.lines.mu.Lock()
+	halted, deadline := l.lines.halted, l.lines.deadline
+	l.lines.halted = nil
+	l.lines.mu.Unlock()
+	if halted != nil {
+		halted()
+		<-deadline
+	}
 	n, err := l.Conn.Write(b)
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()
