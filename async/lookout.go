@@ -35,6 +35,7 @@ type lookout struct {
 // observation is an observed operation. The zero observation is not observed.
 type observation struct {
 	of    *lookout
+	op    Op
 	done  func(Done)
 	info  Info
 	carry map[string]string // the values that the observer wants to keep; nil: unchanged
@@ -159,7 +160,7 @@ func (l *lookout) begin(ctx context.Context, o Operation) (context.Context, obse
 	if b.ctx != nil && b.ctx != given {
 		ctx = observedContext{ctx, b.ctx}
 	}
-	return ctx, observation{of: l, done: b.done, info: o.Info, carry: b.carry}
+	return ctx, observation{of: l, op: o.Op, done: b.done, info: o.Info, carry: b.carry}
 }
 
 // carriable reports whether the values can be kept with a round: they are valid
@@ -202,7 +203,7 @@ func (o *observation) finish(d Done) {
 		d.Info = o.info
 	}
 	if _, err := callObserver(o.of, func() struct{} { done(d); return struct{}{} }); err != nil {
-		o.of.complain(context.Background(), "", err)
+		o.of.complain(context.Background(), o.op, err)
 	}
 }
 

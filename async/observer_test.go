@@ -298,6 +298,9 @@ func TestBadObserversChangeNothing(t *testing.T) {
 					if strings.Contains(w.logs.String(), secretText) {
 						t.Error("the log repeats what the observer panicked with")
 					}
+					if strings.Contains(w.logs.String(), `op=""`) {
+						t.Error("a log line about the observer does not name the operation")
+					}
 					time.Sleep(48 * time.Hour) // the hanging calls return
 				})
 			})
