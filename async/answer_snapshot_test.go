@@ -22,7 +22,8 @@ func newGets(t *testing.T) (w *world, gets *int) {
 	return newWorld(t, func(o *async.Options) { o.Store = f }), gets
 }
 
-// An answer is settled on the entry that Open read.
+// TestAnswerReadsOnce: a hub settles an answer on the entry that Open read, and
+// does not read the entry again.
 func TestAnswerReadsOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		gets   int
@@ -30,7 +31,8 @@ func TestAnswerReadsOnce(t *testing.T) {
 	}{
 		"result":  {1, func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{Approved: true}) }},
 		"failure": {1, func(p async.Pending[Decision]) error { return p.Fail(t.Context(), errors.New("no")) }},
-		// The entry may contain a cancellation that was requested after Open.
+		// ReportCanceled reads the entry again, because cancellation may have
+		// been requested after Open.
 		"cancellation": {2, func(p async.Pending[Decision]) error { return p.ReportCanceled(t.Context()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,8 +58,8 @@ func TestAnswerReadsOnce(t *testing.T) {
 	}
 }
 
-// If the entry has changed since Open, the hub reads it again, and the new
-// state decides.
+// If the entry has changed since Open, the hub reads the entry again. The new
+// state then decides the result of the call.
 func TestAnswerOnAnOldSnapshot(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(t *testing.T, w *world, id string)
@@ -107,7 +109,8 @@ func TestAnswerOnAnOldSnapshot(t *testing.T) {
 	}
 }
 
-// A callback that was settled at Open may have ended since.
+// If Open read a settled entry that has ended since, a repeat returns how the
+// entry ended.
 func TestRepeatOnAnOldSnapshot(t *testing.T) {
 	w, _ := newGets(t)
 	w.completer.CompleteFunc = unavailable

@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// Recalled entries get half of the room. If there is any room, recalled entries
-// get at least one place, and never more than the room.
+// Recalled entries get half of the room. If there is any room, they get at
+// least one place, and never more places than there are.
 func TestRoomForRecalledEntries(t *testing.T) {
 	for room, want := range map[int]int{0: 0, 1: 1, 2: 1, 3: 2, 8: 4, 64: 32} {
 		if got := async.RecalledFirst(room); got != want {

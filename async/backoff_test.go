@@ -19,8 +19,8 @@ func TestBackOff(t *testing.T) {
 		most      time.Duration
 	}{
 		"no heartbeat timeout": {0, 5 * time.Minute},
-		// The attempt ends at its heartbeat timeout, because no hub heartbeats
-		// for it any more.
+		// After the answer no hub heartbeats, so the attempt ends at its
+		// heartbeat timeout.
 		"a third of the heartbeat timeout": {30 * time.Second, 10 * time.Second},
 		"a short heartbeat timeout":        {2 * time.Second, time.Second},
 		"a long heartbeat timeout":         {time.Hour, 5 * time.Minute},
@@ -68,8 +68,8 @@ func TestBackOff(t *testing.T) {
 }
 
 // wantBackOff checks that the callback was tried n times, and returns the time
-// until the next try. The time until the next try doubles from one second, give
-// or take a quarter.
+// until the next try. This time doubles from one second, give or take a
+// quarter.
 func wantBackOff(t *testing.T, w *world, id string, n int, most time.Duration) time.Duration {
 	t.Helper()
 	i := w.open(id).Info()

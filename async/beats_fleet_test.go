@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// startAnswered starts n activities without a heartbeat timeout, numbered from
-// first, whose answers wait for delivery.
+// startAnswered starts n activities, numbered from first, without a heartbeat
+// timeout. Their answers wait for delivery.
 func (w *world) startAnswered(first, n int) {
 	w.t.Helper()
 	settler, err := async.New(async.Options{Store: w.store})
@@ -35,7 +35,8 @@ func (w *world) startAnswered(first, n int) {
 	}
 }
 
-// wantKept checks that all of these activities got their heartbeats until now.
+// wantKept checks that none of n activities, numbered from first, missed its
+// heartbeat timeout between began and now.
 func wantKept(t *testing.T, s *server, first, n int, began time.Time, timeout time.Duration) {
 	t.Helper()
 	last := make(map[string]time.Time)
@@ -60,8 +61,7 @@ func wantKept(t *testing.T, s *server, first, n int, began time.Time, timeout ti
 	}
 }
 
-// hangs is a server that does not answer a call that delivers an outcome, until
-// the caller gives up.
+// hangs is a CompleteFunc that does not return until its caller gives up.
 func hangs(ctx context.Context, _ completer.Target, _ completer.Outcome) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -106,8 +106,8 @@ func TestAnswersTakeThreeSlotsOfFour(t *testing.T) {
 					mu.Unlock()
 					return err
 				}
-				// The number of answers is the number that is claimed at once,
-				// and the answers are the oldest entries.
+				// The answers are the oldest entries, and there are as many
+				// as a hub claims at once.
 				w.startAnswered(1000, c.concurrency)
 				for n := range c.concurrency {
 					w.startOther(n, 30*time.Second, async.StartOptions{})
@@ -234,7 +234,7 @@ func TestUnknownPumpWritesSeldom(t *testing.T) {
 }
 
 // A hub dies before it sends the first beat of an attempt. Another hub sends
-// the beat in time, counted from when Temporal last heard of the attempt.
+// the beat before the heartbeat timeout, which began with the attempt.
 func TestFailOverOfTheFirstBeat(t *testing.T) {
 	for range 20 { // each round has its own jitter
 		synctest.Test(t, func(t *testing.T) {
@@ -277,8 +277,8 @@ func (c *everyBeat) set(o *async.Options) {
 	c.Completer, o.Completer = o.Completer.(*asynctest.Completer), c
 }
 
-// If the activity is answered while its pump is asked, no beat follows. The
-// duration and the answer of the pump do not matter.
+// If the activity is answered while its pump is asked, no beat follows, however
+// long the pump takes and whatever it returns.
 func TestNoBeatAfterTheAnswer(t *testing.T) {
 	for name, says := range map[string]any{"with details": "alive", "without": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestNoBeatAfterTheAnswer(t *testing.T) {
 	}
 }
 
-// The system that the probe asks about the job may quickly answer the activity.
+// No beat follows if the system that the probe asks answers the activity.
 func TestNoBeatAfterTheProbeHasAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		job, beats := &prober{answer: alive}, new(everyBeat)
@@ -382,8 +382,8 @@ func TestFirstBeatByTheSlowerClock(t *testing.T) {
 	}
 }
 
-// Timeouts below a poll interval are kept by the process that has scheduled the
-// beats.
+// The process that schedules the beats keeps heartbeat timeouts as short as a
+// poll interval.
 func TestShortHeartbeatTimeouts(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
 		t.Run(timeout.String(), func(t *testing.T) {

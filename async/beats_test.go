@@ -22,7 +22,8 @@ func pumps(named map[string]heartbeat.Pump) func(*async.Options) {
 	return func(o *async.Options) { o.Pumps = named }
 }
 
-// says is a pump that returns a fixed decision at every interval.
+// probing returns the option that makes a probe with this interval the default
+// pump.
 func probing(interval time.Duration, ask func(ctx context.Context, a heartbeat.Activity) (any, error)) func(*async.Options) {
 	return pumps(map[string]heartbeat.Pump{"": heartbeat.Probe(ask, heartbeat.ProbeOptions{Interval: interval})})
 }

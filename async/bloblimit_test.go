@@ -27,8 +27,8 @@ func (s small) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return s.Store.Put(ctx, e)
 }
 
-// The limit follows the largest body of the store, and New refuses a limit that
-// does not fit.
+// The largest body that the store accepts limits BlobLimit, and also its
+// default. New refuses a BlobLimit that does not fit.
 func TestBlobLimitFollowsTheStore(t *testing.T) {
 	for _, c := range []struct {
 		body, asked int
@@ -51,7 +51,7 @@ func TestBlobLimitFollowsTheStore(t *testing.T) {
 }
 
 // The largest result and the largest details fit into an entry of a store with
-// small bodies. A larger result is ErrTooLarge.
+// small bodies. For a larger result, Complete returns ErrTooLarge.
 func TestLargestEntryOfASmallStore(t *testing.T) {
 	for _, body := range []int{256 << 10, 1 << 20, 4 << 20} {
 		w := newWorld(t, func(o *async.Options) { o.Store = small{o.Store, body} })

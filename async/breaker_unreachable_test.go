@@ -64,9 +64,10 @@ func TestHubWithoutTemporalHarmsNoOther(t *testing.T) {
 		pass(10 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		// The entry that the hub holds when it finds out may be late, and one
-		// of ten thousand may be late afterwards, because the hub has to probe
-		// some. Without leaving entries to the other hub, 1,800 are late.
+		// The entry that the hub holds when it first fails may be late.
+		// Afterwards one of ten thousand may be late, because the hub has to
+		// use some as probes. If the hub did not leave entries to the other
+		// hub, 1,800 would be late.
 		if late > 5 || len(last) != activities {
 			t.Errorf("%d beats came after the heartbeat timeout, and %d of %d activities had any: a hub that reaches nothing holds them up", late, len(last), activities)
 		}
@@ -103,7 +104,7 @@ func TestNamespaceWithNothingToDoDelaysNobody(t *testing.T) {
 		}
 		runHub(t, w.hub)
 		pass(5 * time.Minute)
-		// takes returns how long the hub takes for this number of answers of
+		// takes returns how long the hub takes to deliver n answers in
 		// another namespace. The hub claims two of the answers at a time.
 		started := 0
 		takes := func(n int) time.Duration {

@@ -30,7 +30,7 @@ func ofTenant(ctx context.Context, name string) context.Context {
 
 // tenantConverter marks each payload with the tenant of the context and with
 // the workflow of the serialization context. The order of the marks is the
-// order in which the converter got the two.
+// order in which the converter got the two contexts.
 type tenantConverter struct {
 	converter.DataConverter
 	key string
@@ -71,8 +71,7 @@ func (c tenantConverter) ToPayloads(vs ...any) (*commonpb.Payloads, error) {
 	return ps, err
 }
 
-// tenantFailures is the failure converter that belongs to such a data
-// converter.
+// tenantFailures is the failure converter that belongs to a tenantConverter.
 type tenantFailures struct {
 	converter.FailureConverter
 	data tenantConverter

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// The cases are the rows of NotFound in the state table. The answer to Describe
-// then decides.
+// The cases are the rows of NotFound in the state table. After NotFound, the
+// answer to Describe decides what happens to the outcome.
 func TestNotFound(t *testing.T) {
 	result := func(p async.Pending[Decision]) error { return p.Complete(t.Context(), Decision{}) }
 	failure := func(p async.Pending[Decision]) error {

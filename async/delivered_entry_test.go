@@ -159,9 +159,9 @@ func TestOutcome(t *testing.T) {
 	})
 }
 
-// A record of the first release can be read, and shrinks when it is closed. The
-// entry is found by the ID that its activity has, and opens under the callback
-// ID that the first release gave out.
+// A record of the first release can be read, and shrinks when it is closed.
+// This release derives the same entry ID from its activity, and opens the entry
+// under the callback ID of the first release.
 func TestFirstReleasesRecordsShrink(t *testing.T) {
 	for _, name := range []string{"waiting", "settled"} {
 		t.Run(name, func(t *testing.T) {

@@ -35,8 +35,8 @@ type Verdict struct{ Approved bool }
 
 func (Verdict) ResultType() string { return "example.com/shop/expenses.Decision" }
 
-// An activity may wait since before its result type was renamed. The activity
-// can still be answered if the new type returns the old name.
+// An activity may have been waiting since before its result type was renamed.
+// The activity can still be answered if the new type returns the old name.
 func ExampleOpen_renamedType() {
 	ctx := context.Background()
 	office := newOffice(async.Options{})

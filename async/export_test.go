@@ -27,8 +27,8 @@ func DecodeRecord(e store.Entry) (*record.Record, error) {
 	return d.rec, err
 }
 
-// Counted returns the group of an entry and its time, from the fields that a
-// count decodes, and from all fields.
+// Counted returns the group of one entry. counted comes from the fields that a
+// count decodes, and full from all fields.
 func Counted(h *Hub, e store.Entry) (counted, full Group, countedErr, fullErr error) {
 	of := func(e entry, err error) (Group, error) {
 		if err != nil {

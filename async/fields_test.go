@@ -15,8 +15,8 @@ import (
 )
 
 // TestLogFields checks one log line of each operation that logs a line about an
-// entry. The lines have the same set of fields, as far as the hub could read the
-// entry.
+// entry. All these lines have the same fields, unless the hub could not read
+// the entry.
 func TestLogFields(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	waits := func(w *world) string { return w.startNow(1, 30*time.Second, async.StartOptions{}, nil) }

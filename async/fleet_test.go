@@ -22,7 +22,7 @@ import (
 )
 
 // distant is a store whose calls take a millisecond. A call takes effect after
-// half a millisecond. It counts the calls of a fleet of hubs.
+// half a millisecond. distant counts the calls of a fleet of hubs.
 type distant struct {
 	store.Store
 	claims, empty, contended, claimed, writes, conflicts atomic.Int64
@@ -30,7 +30,7 @@ type distant struct {
 	mu    sync.Mutex
 	due   map[string]time.Time // by entry
 	taken time.Time            // when a claim last found entries
-	since time.Time            // since when the first of these entries was due
+	since time.Time            // when the first of these entries became due
 }
 
 const half = 500 * time.Microsecond
@@ -138,7 +138,7 @@ func TestFleet(t *testing.T) {
 			fleet = append(fleet, member{leave, die})
 		}
 		for range lasts / (15 * time.Second) {
-			time.Sleep(15 * time.Second) // this time is longer than the claims of the hub that died the round before
+			time.Sleep(15 * time.Second) // longer than the claims of the hub that died in the round before
 			fleet[0].leave()
 			fleet[1].die()
 			fleet = fleet[2:]

@@ -169,7 +169,8 @@ func TestDeadJobWithoutText(t *testing.T) {
 	})
 }
 
-// A hook whose error cannot be read is retried, as after any error.
+// A hook whose error cannot be read is retried like a hook with any other
+// error.
 func TestHookErrorsThatPanic(t *testing.T) {
 	for name, bad := range map[string]error{"Error": mute{}, "Is": puzzled{}} {
 		t.Run(name, func(t *testing.T) {

@@ -245,7 +245,8 @@ func TestNoStartBeatsWithoutAHeartbeatTimeout(t *testing.T) {
 }
 
 // A hub without a completer sends beats through the worker's client. In this
-// test there is no client: the hub logs this and otherwise works.
+// test there is no client: the hub logs that it has no completer, and otherwise
+// works.
 func TestStartBeatsWithoutACompleter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) { o.Completer = nil })

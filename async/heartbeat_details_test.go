@@ -323,7 +323,7 @@ var (
 )
 
 // heartbeatInBothAttempts makes the external system send details in two
-// attempts. Temporal's clock differs by ahead.
+// attempts. Temporal's clock is fast by ahead.
 func (d *detailsWorld) heartbeatInBothAttempts(ahead time.Duration) {
 	d.s.describe = func(s *completer.Status) {
 		if !s.LastHeartbeat.IsZero() {

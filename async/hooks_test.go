@@ -84,7 +84,7 @@ func TestDeliveredIsTold(t *testing.T) {
 }
 
 // A round ends and the next one begins before a hook was called for the first
-// round.
+// round. The hook then gets the callback of the first round.
 func TestDeliveredOfAnOlderRoundIsTold(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w, o := hooked(t)
@@ -154,9 +154,9 @@ func TestOverHookIsCalled(t *testing.T) {
 	})
 }
 
-// An activity seemed to have ended without the outcome, but was not over. With
-// the same type, the outcome is delivered later. With another type, the call of
-// the hook remains valid.
+// An activity seemed to have ended without the outcome, but was not over. If
+// the next attempt awaits the same type, the outcome is delivered, and the hook
+// Over is not called. If it awaits another type, the hook Over is called.
 func TestOverIsWithdrawnWhereItWasNot(t *testing.T) {
 	for name, same := range map[string]bool{"same type": true, "another type": false} {
 		t.Run(name, func(t *testing.T) {

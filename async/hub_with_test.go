@@ -43,8 +43,8 @@ func TestHubWithSettlesOnly(t *testing.T) {
 	})
 }
 
-// TestHubWithKnowsNoCancellation: ReportCanceled uses only the store's
-// knowledge of a request.
+// TestHubWithKnowsNoCancellation: on a hub from With, ReportCanceled does not
+// ask Temporal whether cancellation was requested.
 func TestHubWithKnowsNoCancellation(t *testing.T) {
 	in(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -60,14 +60,14 @@ func TestWorkBeatsForAll(t *testing.T) {
 	}
 }
 
-// inHand counts the entries that a hub has claimed and not finished, and
-// measures how long it takes for each.
+// inHand is a store that counts the entries that a hub has claimed and not
+// finished, and the hub's goroutines.
 type inHand struct {
 	store.Store
 	claimed, done  atomic.Int64
 	most, routines atomic.Int64
 	before         int           // goroutines
-	takes          time.Duration // a call
+	takes          time.Duration // duration of a slowCall
 }
 
 func (s *inHand) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
@@ -76,8 +76,7 @@ func (s *inHand) Claim(ctx context.Context, now, until time.Time, n int) ([]stor
 	return es, err
 }
 
-// slowCall is application code that takes a while for each entry, and ends with
-// its context.
+// slowCall is application code that takes the time s.takes for an entry.
 func (s *inHand) slowCall() {
 	time.Sleep(s.takes)
 	s.most.Store(max(s.most.Load(), s.claimed.Load()-s.done.Load()))
@@ -85,8 +84,8 @@ func (s *inHand) slowCall() {
 	s.done.Add(1)
 }
 
-// newInHand creates a world with n due entries. Each entry needs the given time
-// of application code, and three run at once.
+// newInHand creates a world with n due entries and a hub with three slots. Each
+// entry needs a call of application code that takes the given time.
 func newInHand(t *testing.T, kind string, n int, takes time.Duration) (*world, *inHand) {
 	t.Helper()
 	s := &inHand{Store: store.NewMemory(), takes: takes}

@@ -37,7 +37,8 @@ func testInstruments(t *testing.T, wrap func(async.Observer) async.Observer) {
 		s, fake := playInstruments(t, wrap)
 		typ, _ := async.TypeName[Decision]()
 		sent, failed := len(fake.taken()), fake.made()-len(fake.taken())
-		// Exactly these series; the number is -1 if the jitter of the run decides it.
+		// The run makes exactly these series. A number is -1 if the jitter of
+		// the run decides it.
 		counters := map[string]int64{
 			"latchkey.asked{activity_type=Approve,class=asked,result_type=" + typ + "}":                    1,
 			"latchkey.answers{activity_type=Approve,kind=result,result_type=" + typ + ",verdict=accepted}": 1,

@@ -90,8 +90,8 @@ func TestInterceptorKeepsOtherErrors(t *testing.T) {
 	}
 }
 
-// If a function fails after Start has handed over an earlier activity, the
-// interceptor keeps its error.
+// If the function that Start calls fails, the interceptor keeps the function's
+// error.
 func TestInterceptorKeepsTheFunctionsError(t *testing.T) {
 	w := newWorld(t)
 	err := execute(func(ctx context.Context) (Decision, error) {

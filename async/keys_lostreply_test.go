@@ -58,7 +58,7 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 					wantNil(t, err)
 					lost = true
 					if c.early {
-						other.mustKeyed(run("w", 0)) // delivers it
+						other.mustKeyed(run("w", 0)) // delivers the early result
 					} else {
 						time.Sleep(11 * time.Second) // the claim has expired
 						other.work(hub)
@@ -84,7 +84,8 @@ func TestOneCallByKeySettlesOneRound(t *testing.T) {
 	}
 }
 
-// An outcome that was not accepted is offered again, to the current round.
+// If the write of an outcome conflicts, the call offers the outcome again, to
+// the current round.
 func TestConflictByKeyIsTriedAgain(t *testing.T) {
 	f := &faulty{Store: store.NewMemory()}
 	w := newWorld(t, func(o *async.Options) { o.Store = f })

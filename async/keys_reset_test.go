@@ -34,8 +34,8 @@ func (w *world) describesRuns(runs map[string]completer.Status) {
 }
 
 // A run that a reset has begun takes over the key by the rules for later runs.
-// The activity of the new run may have the same scheduled time as the old
-// run's, or an earlier one.
+// Its activity may have the same scheduled time as the activity of the old run,
+// or an earlier time.
 func TestResetRunTakesTheKeyOver(t *testing.T) {
 	complete := func(w *world, id string) {
 		wantNil(w.t, w.open(id).Complete(w.t.Context(), Decision{Approved: true}))
@@ -93,9 +93,9 @@ func TestResetRunTakesTheKeyOver(t *testing.T) {
 	}
 }
 
-// No other activity takes over the key with such a time. A worker of an ended
-// run does not take over the key, and a worker without a completer does not
-// either.
+// An activity that was not scheduled later takes over the key only in another
+// run, and only if Temporal says that its attempt runs. A worker without a
+// completer cannot ask Temporal, so it does not take over the key.
 func TestResetRunDoesNotTakeTheKeyOver(t *testing.T) {
 	over := completer.Status{End: completer.EndOurs}
 	waits := func(*world, string) {}

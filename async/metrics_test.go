@@ -75,8 +75,8 @@ func (s *sink) series() (n int) {
 	return n
 }
 
-// TestMetrics tests Metrics alone, for which hubs have a shorter path, and
-// joined with another observer.
+// TestMetrics tests Metrics alone, and joined with another observer. For
+// Metrics alone, hubs have a shorter path.
 func TestMetrics(t *testing.T) {
 	t.Run("alone", func(t *testing.T) { testMetrics(t, func(o async.Observer) async.Observer { return o }) })
 	t.Run("joined", func(t *testing.T) {

@@ -153,8 +153,9 @@ func TestSignalIsToldAgainWhileItsRoundGoesOn(t *testing.T) {
 	}
 }
 
-// Signals of a round after which another one has begun are treated in the same
-// way. The hook gets the reference that was remembered after the signal.
+// The hook of a signal is retried even if the next round has begun. The hook
+// gets the reference that was remembered in the signal's round, after the
+// signal.
 func TestSignalOfAnOlderRoundHasItsReference(t *testing.T) {
 	for name, mended := range map[string]bool{"it is taken": true, "it fails once more": false} {
 		t.Run(name, func(t *testing.T) {

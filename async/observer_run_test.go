@@ -9,7 +9,8 @@ import (
 	"github.com/latchkey-go/latchkey/async"
 )
 
-// statsObserver is an observer that violates the contract, also with snapshots.
+// statsObserver is an observer that violates the contract, also in
+// ObserveStats.
 type statsObserver struct {
 	badObserver
 	stats func()

@@ -32,7 +32,7 @@ func in(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// tomorrow is an attempt that does not end within the test's virtual time.
+// lasting returns an attempt whose time limit is d.
 func lasting(d time.Duration) activity.Info {
 	info := attempt(1)
 	info.StartedTime = time.Now()

@@ -119,8 +119,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// Each condition of a query selects the entry that has the value in its own
-// field, and no other condition does.
+// Each condition of a query selects only the entry that has the value in the
+// condition's own field.
 func TestPageSelectsByField(t *testing.T) {
 	w := newWorld(t)
 	begin := func(namespace, workflow, typ, key string, labels map[string]string) string {

@@ -56,7 +56,7 @@ func TestUnknownPump(t *testing.T) {
 	})
 }
 
-// A panic of Next has no other effect.
+// A panic of Next does not affect other activities.
 func TestNextPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t, func(o *async.Options) {
@@ -75,8 +75,8 @@ func TestNextPanics(t *testing.T) {
 	})
 }
 
-// A hub dies while it holds an entry. Another hub replaces it before the
-// heartbeat timeout of three claim times.
+// A hub dies while it holds entries. Another hub takes over before the
+// heartbeat timeout, which is three claim times.
 func TestFailOver(t *testing.T) {
 	for name, dies := range map[string]func(s *watched, c *deadCompleter){
 		"it hangs":                func(s *watched, c *deadCompleter) { c.hangs.Store(true); s.gone.Store(true) },
@@ -227,8 +227,8 @@ func TestNearestDeadlineFirst(t *testing.T) {
 	})
 }
 
-// An answer goes before the beats that are due with it. Answers and due beats
-// go before calls for which no caller and no timeout waits.
+// An answer goes before the beats that are due with it. Calls that no caller
+// and no timeout waits for go after answers and due beats.
 func TestUrgency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := newBeatWorld(t)

@@ -39,7 +39,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// meet makes the calls.
+// meet makes every call that reads a record.
 func meet(t *testing.T, in *source) {
 	shape := in.next()
 	r := wellFormed(int(shape % 6))
@@ -69,7 +69,8 @@ func meet(t *testing.T, in *source) {
 		Hooks: async.Hooks{Delivered: pay, CancelRequested: pay, Paused: pay, Reset: pay, Over: over, Refused: over},
 	})
 	wantNil(t, err)
-	// A count leaves out fields, so it may count an entry that is damaged there.
+	// A count does not decode all fields, so it may count an entry that is
+	// damaged in another field.
 	if counted, full, countedErr, fullErr := async.Counted(h, stored); fullErr == nil && (countedErr != nil || counted != full) {
 		t.Errorf("a count has %+v, %v, want %+v", counted, countedErr, full)
 	}

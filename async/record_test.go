@@ -171,8 +171,8 @@ func TestRecordIsSmall(t *testing.T) {
 	}
 }
 
-// TestLargestRecord checks that records are at most store.MaxBody. The rest of
-// a backend's limit is for wrapping stores.
+// TestLargestRecord checks that a record has at most store.MaxBody bytes.
+// Backends accept more, so that a store that wraps a backend can add bytes.
 func TestLargestRecord(t *testing.T) {
 	r := &record.Record{Details: make([]byte, store.MaxBody-100)}
 	e, err := async.EncodeRecord(store.Entry{ID: "x"}, r)

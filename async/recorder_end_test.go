@@ -92,8 +92,8 @@ func TestRunEndsWhileTheStoreHangs(t *testing.T) {
 	})
 }
 
-// If one of two Runs of a hub ends, it leaves to the other one the deliveries
-// that it has not taken.
+// If one of two Runs of a hub ends, the other one records the deliveries that
+// the first has not taken.
 func TestOneRunEndsBeforeTheOtherHasWrittenAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &hangingEnd{Store: store.NewMemory()}

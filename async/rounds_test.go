@@ -211,7 +211,8 @@ func TestOutcomeOfAnotherTypeThatHadArrived(t *testing.T) {
 		w.work(w.hub)
 		o.want(t, "delivered")
 		wantNil(t, w.open(first).Fail(t.Context(), errors.New("no")))
-		// While this cannot be determined, nothing is dropped.
+		// While the hub cannot determine whether an outcome had arrived, it
+		// drops nothing.
 		q, err := async.Open[int](t.Context(), w.hub, asked)
 		wantNil(t, err)
 		wantNil(t, q.Complete(t.Context(), 7))

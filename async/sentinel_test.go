@@ -85,7 +85,7 @@ func TestStartGoesOnWhereTheLastFailureIsUnknown(t *testing.T) {
 }
 
 // The line is logged rarely, because a fleet with a wrong interceptor would
-// otherwise write thousands.
+// otherwise write thousands of lines.
 func TestWrappedSentinelIsLoggedRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)

@@ -36,9 +36,9 @@ type server struct {
 	mu      sync.Mutex
 	beats   []beatCall
 	calls   int // number of Heartbeat calls, including failed ones
-	looks   int // of Describe
+	looks   int // number of Describe calls
 	details *commonpb.Payloads
-	last    time.Time // heartbeat
+	last    time.Time // when the last heartbeat came
 
 	signals  completer.Signals
 	slow     time.Duration // how long a heartbeat takes until it has an effect

@@ -61,10 +61,10 @@ func (w *simWorld) noteDetails(text string, d simDetail) simDetail {
 	return d
 }
 
-// brought records that the external system has sent details, and whose clock
-// measured the time. brought also covers an activity that takes over details
-// with its business key, and a Heartbeat that repeats a write on which others
-// have built.
+// brought records details that the external system has sent, and the clock that
+// measured their time. brought is also called when an activity takes over
+// details with its business key, and when a Heartbeat repeats a write after
+// other writes.
 func (w *simWorld) brought(f *simFrame, text string) {
 	if f.op == "heartbeat" {
 		delete(w.details, text)
@@ -198,8 +198,8 @@ func (w *simWorld) beatSent(f *simFrame, t completer.Target) {
 		w.violate("G5", "a beat not by token, or to no activity")
 		return
 	}
-	// A call that settles a cancellation has called Describe for another reason
-	// before.
+	// A call that settles a cancellation has called Describe before, for
+	// another reason.
 	if n := len(f.calls); n > 0 && f.calls[n-1] == "look:back-off" && !f.beating && f.op != "heartbeat" && len(f.settled) == 0 {
 		w.violate("G5", "details were sent to an attempt that is over, as Temporal has said")
 	}

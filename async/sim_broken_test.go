@@ -236,8 +236,8 @@ func mistakenDuplicate(err error) error {
 	return err
 }
 
-// simDeadlines does not ask Temporal whether an activity is over after its
-// deadline.
+// simDeadlines does not ask Temporal, after an activity's deadline, whether the
+// activity is over.
 type simDeadlines struct{ *simCompleter }
 
 func (c simDeadlines) Describe(ctx context.Context, t completer.Target, mark string) (completer.Status, error) {
@@ -273,8 +273,8 @@ func reusedID(w *simWorld, id string) string {
 	return id
 }
 
-// forceAsked records over any version of the entry that the function has
-// returned.
+// forceAsked overwrites any version of the entry to record that the function
+// has returned.
 func forceAsked(s *simStore, ctx context.Context, e store.Entry, r *record.Record) (uint64, error) {
 	version, err := s.put(ctx, e, r)
 	if !errors.Is(err, store.ErrConflict) || State(r.State) != Waiting || r.HandedOffStarted != r.Started || s.p.w.frame().op != "start" {

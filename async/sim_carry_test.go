@@ -10,7 +10,8 @@ import (
 // delivery is then a separate operation, which runs later, or never if the
 // process dies. Temporal refuses some hubs and accepts others.
 
-// simUnwaited is how many of a thousand callers do not wait for the delivery.
+// simUnwaited is the number of callers in a thousand that do not wait for the
+// delivery.
 const simUnwaited = 200
 
 // carries makes the deliveries of a process's callers run within the answer, or

@@ -12,8 +12,8 @@ const (
 	simToken  = "token-"
 	simSecret = "value-"
 
-	// simListens: in one of this number of histories, the test reads all logs
-	// and returned errors, which is slow.
+	// simListens says how often the test reads all logs and returned errors,
+	// which is slow: in one of simListens histories.
 	simListens = 10
 )
 

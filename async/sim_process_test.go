@@ -23,7 +23,7 @@ type simProc struct {
 	w    *simWorld
 	name string
 	hub  *Hub
-	skew time.Duration // how fast the clock of the process is
+	skew time.Duration // by how much the clock of the process is fast
 	dead bool
 
 	storeAway time.Time // the process cannot reach the store until this time
@@ -127,8 +127,8 @@ const (
 	simDepth = 2
 
 	// simEdges is the number of boundaries of an operation at which a process
-	// may die. Few operations have more. Early boundaries are drawn more often,
-	// because every operation has them.
+	// may die. Few operations have more boundaries. Early boundaries are drawn
+	// more often, because every operation has them.
 	simEdges = 40
 )
 

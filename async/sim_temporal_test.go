@@ -19,7 +19,7 @@ type simRun struct {
 	workflow, run string
 	task          bool // a workflow task is running: close events are buffered until it ends
 	closed        bool
-	gone          bool // its history is
+	gone          bool // the server has removed its history
 	acts          []*simAct
 }
 
@@ -47,7 +47,7 @@ type simAct struct {
 	beats    time.Duration // heartbeat timeout; zero: none
 	details  string        // details of the last heartbeat
 	lastBeat time.Time
-	beatBy   *simFrame // whose it was
+	beatBy   *simFrame // the operation that sent the last heartbeat
 	muddled  bool      // heartbeats may have arrived in another order than they were sent
 
 	resetting bool // the running attempt is the last one before a reset
@@ -79,7 +79,7 @@ type simAttempt struct {
 	token    string
 	typ      string
 	ran      int  // how often its function has run
-	returned bool // nil, once
+	returned bool // its function has returned nil, at least once
 	lost     int  // the write in which a hub recorded that Temporal no longer accepts the token
 	forgot   int  // the write after which the entry belonged to another attempt, or 0
 	calls    int  // how often Start was called

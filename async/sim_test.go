@@ -26,14 +26,18 @@ import (
 // narrow as possible, and counts the exceptions. A large number would hide
 // errors.
 //
-// Files: sim_temporal_test.go is the model of Temporal; sim_process_test.go
-// what can happen to a call; sim_clock_test.go the clocks; sim_ops_test.go,
-// sim_answers_test.go, sim_beats_test.go, sim_runs_test.go and
-// sim_behind_test.go and sim_retry_test.go the operations; sim_finish_test.go
-// the end; sim_check_test.go, sim_accept_test.go and sim_leaks_test.go what
-// must hold; sim_journal_test.go what must hold of notes; sim_rows_test.go the
-// rows of the state table; sim_broken_test.go and its neighbours the versions
-// that must be found wrong.
+// Files:
+//   - model of Temporal: sim_temporal_test.go
+//   - what can happen to a call: sim_process_test.go
+//   - clocks: sim_clock_test.go
+//   - operations: sim_ops_test.go, sim_answers_test.go, sim_beats_test.go,
+//     sim_runs_test.go, sim_behind_test.go and sim_retry_test.go
+//   - end of a history: sim_finish_test.go
+//   - what must hold: sim_check_test.go, sim_accept_test.go and
+//     sim_leaks_test.go, and for notes sim_journal_test.go
+//   - rows of the state table: sim_rows_test.go
+//   - versions that must be found wrong: sim_broken_test.go and its
+//     neighbours
 
 // play plays a history in a separate time bubble.
 func (h simHistory) play(t *testing.T, broken simBroken, rows map[string]int, trace *[]string) (wrong string) {

@@ -83,15 +83,15 @@ type simWorld struct {
 	jittered map[int64]int64
 	clock    time.Time // the time to which the history itself has moved the clock
 	procs    []*simProc
-	made     int // processes
+	made     int // number of processes that were started
 
 	runs           []*simRun
 	attempts       []*simAttempt
-	seq            int // activities
+	seq            int // number of activities
 	keyed          int // how many of a thousand activities have a business key
 	away, refusing bool
 	late           []simLate // effects of calls whose callers gave up
-	landing        bool      // one of them
+	landing        bool      // one of these effects takes place now
 
 	details  map[string]simDetail
 	detailNo int

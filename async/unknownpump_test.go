@@ -13,9 +13,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// If no hub knows a pump, its entries do not keep the store busy. The store is
-// not kept busy with or without a heartbeat timeout, and before or after it has
-// passed.
+// If no hub knows a pump, its entries do not keep the store busy. This holds
+// without a heartbeat timeout, and before and after a heartbeat timeout passes.
 func TestPumpThatNobodyKnowsIsNoBusyWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout     time.Duration
@@ -83,7 +82,7 @@ func TestPumpThatOneHubOfTwoKnows(t *testing.T) {
 	})
 }
 
-// If a hub leaves a beat to others, they do not send it before the pump says
+// If a hub leaves a beat to other hubs, they send it only when the pump says
 // so. With a relay, a silent external system keeps no activity alive.
 func TestPumpThatOneHubKnowsIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

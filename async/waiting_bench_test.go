@@ -15,11 +15,12 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkWaiting measures the cost of a waiting activity: B/entry is the
-// memory of an entry in the in-memory store, without its body, and goroutines
-// is the number of goroutines of a running hub. x-naive compares with a
-// goroutine and a ticker for each activity that keeps only its token: it is
-// their memory, divided by Latchkey's with bodies.
+// BenchmarkWaiting measures the cost of a waiting activity. B/entry is the
+// memory of an entry in the in-memory store, without its body. goroutines is
+// the number of goroutines of a running hub. x-naive is the memory of a naive
+// implementation, divided by Latchkey's memory with bodies. The naive
+// implementation has a goroutine and a ticker for each activity, and keeps only
+// the token.
 //
 // The benchmark uses a million activities, or a hundred thousand with -short.
 func BenchmarkWaiting(b *testing.B) {

@@ -147,7 +147,7 @@ func TestSignalsWakeAnIdleHub(t *testing.T) {
 	})
 }
 
-// Run sends answers equally fast while it is busy, and claims at most once in
+// A busy Run sends answers as fast as an idle Run, and claims at most once in
 // 10 ms.
 func TestSignalsOfManyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

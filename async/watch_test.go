@@ -105,8 +105,8 @@ func TestWatchNoticesTheEnd(t *testing.T) {
 	}
 }
 
-// No hub asks about an activity that heartbeats. About one that waits, hubs ask
-// once per interval.
+// Hubs do not ask about an activity that heartbeats. They ask about a waiting
+// activity once per interval.
 func TestWatchAsksOnceAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newBeatWorld(t)
@@ -151,8 +151,7 @@ func TestWatchAsksOnceAnInterval(t *testing.T) {
 }
 
 // 10,000 waiting activities of 10,000 runs cost 10,000 questions an hour,
-// spread evenly. The number of questions is a hundredth of the calls for
-// 1,000,000 activities.
+// spread evenly. 1,000,000 activities cost a hundred times as many.
 func TestWatchAtScale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const activities = 10_000

@@ -112,7 +112,8 @@ func TestWheelGoesRound(t *testing.T) {
 	}
 }
 
-// After a long pause, Run polls at most once too often.
+// After a long pause, Run polls at most once for each span that an old bit
+// marks, and then waits.
 func TestWheelAfterALongPause(t *testing.T) {
 	s := wheel{span: tenth}
 	s.pass(at(0))

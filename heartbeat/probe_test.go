@@ -90,7 +90,7 @@ func TestProbeTimeout(t *testing.T) {
 	}
 }
 
-// The context ends with the question, so code that ask leaves running holds no
+// The context ends when ask returns, so code that ask leaves running holds no
 // timer.
 func TestProbeEndsItsContext(t *testing.T) {
 	var asked context.Context

@@ -40,7 +40,7 @@ type process struct {
 }
 
 // openSpans counts the spans that have begun and have not ended. The exporter
-// sees a span only when it ends, so it cannot tell.
+// cannot count them, because it sees a span only when the span ends.
 type openSpans struct {
 	mu    sync.Mutex
 	names map[string]int
@@ -121,7 +121,8 @@ func (p *process) run(own bool) (id string) {
 	return id
 }
 
-// runWith is run with a function of Start that calls f.
+// runWith is like run, but the function that Start calls returns the error of
+// f.
 func (p *process) runWith(own bool, f func() error) (id string, err error) {
 	p.t.Helper()
 	tracer, err := temporalotel.NewTracer(temporalotel.TracerOptions{Tracer: p.tracer.Tracer("temporal")})

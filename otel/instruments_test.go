@@ -24,8 +24,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestMetricsHaveNoIDs checks every attribute of every instrument, and the
-// buckets of people's time.
+// TestMetricsHaveNoIDs checks every attribute of every instrument. The test
+// also checks the buckets of latchkey.wait, which measures the time of people.
 func TestMetricsHaveNoIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(t, store.NewMemory(), true)
@@ -91,7 +91,8 @@ func TestInstruments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		points, sent, failed := playInstruments(t)
 		typ, _ := async.ResultType[Decision]()
-		// Exactly these series, with the number of values; -1 if the jitter of the run decides the number.
+		// The run makes exactly these series. A number of values is -1 if the
+		// jitter of the run decides it.
 		want := map[string]int64{
 			"latchkey.asked{activity_type=Approve,class=asked,result_type=" + typ + "}":                    1,
 			"latchkey.answers{activity_type=Approve,kind=result,result_type=" + typ + ",verdict=accepted}": 1,
@@ -130,10 +131,10 @@ func TestInstruments(t *testing.T) {
 	})
 }
 
-// playInstruments plays the life of an activity with a heartbeat that fails, one
-// that is late, an outcome that is delivered at the second try, and a hook that
-// fails once. playInstruments returns the number of values by series, and of
-// heartbeats that were sent and that failed.
+// playInstruments plays the life of an activity with a heartbeat that fails,
+// one that is late, an outcome that is delivered at the second try, and a hook
+// that fails once. points is the number of values by series. sent and failed
+// are the numbers of heartbeats that were sent and that failed.
 func playInstruments(t *testing.T) (points map[string]int64, sent, failed int64) {
 	t.Helper()
 	var hooks, deliveries, beats, losses atomic.Int64

@@ -21,8 +21,8 @@ type Reply struct{ Text string }
 
 const day = 24 * time.Hour
 
-// desk is a workflow's test environment, the hub of its activities, and the
-// workflows and activities.
+// desk has the test environment of a workflow, and the hub of its activities.
+// The methods of desk are the workflows and the activities.
 type desk struct {
 	t         *testing.T
 	env       *testsuite.TestWorkflowEnvironment
@@ -85,7 +85,7 @@ func (d *desk) Parent(ctx workflow.Context) (Reply, error) {
 	return r, err
 }
 
-// after calls f once, after the duration d of the workflow's time.
+// after calls f once, when the duration wait has passed in the workflow's time.
 func (d *desk) after(wait time.Duration, f func(ctx context.Context)) {
 	d.env.RegisterDelayedCallback(func() { f(d.t.Context()) }, wait)
 }

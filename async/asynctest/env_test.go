@@ -97,8 +97,8 @@ func TestEnvWithinFunction(t *testing.T) {
 	}
 }
 
-// TestEnvInBubble: a test can check the second tries of a hub together with the
-// workflow.
+// TestEnvInBubble: the test of a workflow can run in a synctest bubble, and can
+// thus also check the retries of a hub.
 func TestEnvInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)
@@ -168,8 +168,8 @@ func TestEnvTooLate(t *testing.T) {
 	d.wantClosed(completer.ErrOver)
 }
 
-// TestEnvSameID: the second activity with an ID is a different activity,
-// whatever the end of the first one was.
+// TestEnvSameID: a second activity with the same ID is a different activity,
+// however the first one ended.
 func TestEnvSameID(t *testing.T) {
 	for _, cancelled := range []bool{false, true} {
 		d := newDesk(t)
@@ -238,7 +238,8 @@ func TestEnvActivityNeverTimesOut(t *testing.T) {
 	}
 }
 
-// TestEnvNoMark: no sender owns an outcome without a mark.
+// TestEnvNoMark: Describe attributes an outcome without a mark to another
+// client.
 func TestEnvNoMark(t *testing.T) {
 	d := newDesk(t)
 	d.after(day, func(ctx context.Context) {

@@ -45,7 +45,8 @@ func (f *fakeTB) Errorf(format string, args ...any) {
 	f.errors = append(f.errors, fmt.Sprintf(format, args...))
 }
 
-// watch runs a test that uses the helpers, until it ends.
+// watch runs test until it returns or stops, and then runs its cleanups. watch
+// returns the failures of test.
 func watch(t *testing.T, test func(t testing.TB)) *fakeTB {
 	t.Helper()
 	f := &fakeTB{TB: t}
@@ -196,8 +197,8 @@ func TestPendingSettled(t *testing.T) {
 	}
 }
 
-// TestPendingOfOneInstant: the order is the same for each call, even if the
-// clock stands still.
+// TestPendingOfOneInstant: each call of Pending returns the same order, even if
+// all callbacks were created at one instant.
 func TestPendingOfOneInstant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := asynctest.NewHub(t, async.Options{})
@@ -245,8 +246,8 @@ func TestPendingListError(t *testing.T) {
 	}
 }
 
-// failing makes TestFailing fail in one of several ways, in a process of its
-// own.
+// failing is the environment variable that makes TestFailing fail in one of
+// several ways. TestWhatIsPrinted sets it for a process of its own.
 const failing = "LATCHKEY_ASYNCTEST_FAILING"
 
 // TestFailing is not a test of its own: TestWhatIsPrinted runs it.

@@ -17,7 +17,8 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// classes are the classes of a completer's errors, or "try again".
+// classes are the classes of a completer's errors. An error of no class means
+// "try again".
 var classes = []error{ErrOver, ErrNotStarted, ErrCancelNotRequested, ErrRefused}
 
 // TestClassify: each error of the server has exactly one class.

@@ -29,8 +29,8 @@ func failedWith(f *failurepb.Failure) *activitypb.ActivityExecutionOutcome {
 	return &activitypb.ActivityExecutionOutcome{Value: &activitypb.ActivityExecutionOutcome_Failure{Failure: f}}
 }
 
-// The time of the last start stays in backoff. The time belongs to the attempt
-// only while an attempt runs.
+// In backoff, the server still reports the time of the last start. Describe
+// returns this time only while an attempt runs.
 func TestStandalonePending(t *testing.T) {
 	const isRunning, isPaused = enumspb.ACTIVITY_EXECUTION_STATUS_RUNNING, enumspb.ACTIVITY_EXECUTION_STATUS_PAUSED
 	for name, c := range map[string]struct {

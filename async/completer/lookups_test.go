@@ -84,8 +84,8 @@ func TestLookupOfACallerThatIsGone(t *testing.T) {
 	})
 }
 
-// With since, callers share the answer to a question that is running or already
-// answered.
+// With SharedSince, callers also share the answer to a question that was sent
+// before their own call.
 func TestLookupsShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lookups

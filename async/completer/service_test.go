@@ -147,7 +147,8 @@ func (s *said) completer(t *testing.T) *clientCompleter {
 	return completerOf(saidClient{service: newService(s, workflowservice.WorkflowServiceClient.DescribeActivityExecution)})
 }
 
-// Identities that end an activity.
+// us and others are the identities of clients that end an activity: us is
+// Latchkey's.
 const (
 	us     = "worker@host" + identitySuffix
 	others = "worker@host"

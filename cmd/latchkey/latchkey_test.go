@@ -22,7 +22,7 @@ func TestRead(t *testing.T) {
 		t.Errorf("list -q: %+v", x)
 	}
 	ids := []string{waiting, refused}
-	slices.Sort(ids) // pages of one millisecond are in no order
+	slices.Sort(ids) // entries of one millisecond are not in the order of their creation
 	x := r.latchkey("list", "-limit", "1", "all")
 	x.want(t, "a first page", 0, "-after "+ids[0])
 	if x := r.latchkey("list", "-limit", "1", "-all", "-q", "all"); x.out != strings.Join(ids, "\n")+"\n" {

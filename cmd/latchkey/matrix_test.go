@@ -17,7 +17,8 @@ import (
 // forbidden, hidden and sign-in.
 type way func(r *rig, id, verb string) string
 
-// always and viewOnly are what a decision means for each verb.
+// always(word) and viewOnly return, for each verb, the word that a way must
+// return.
 func always(word string) func(string) string { return func(string) string { return word } }
 
 func viewOnly(verb string) string {

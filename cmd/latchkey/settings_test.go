@@ -57,8 +57,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// The configuration file may name a file with the token. Others may then read
-// the configuration file.
+// The configuration file may name a file with the token. Other users may then
+// read the configuration file.
 func TestTokenFileInFile(t *testing.T) {
 	r := newRigInMemory(t)
 	tokens := r.file("token", token+"\n", 0o600)

@@ -31,7 +31,7 @@ func TestTail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigInMemory(t)
 		one, oneID := r.entry(async.StartOptions{})
-		time.Sleep(time.Millisecond) // another time is another activity
+		time.Sleep(time.Millisecond) // activities are distinguished by their times
 		_, twoID := r.entry(async.StartOptions{})
 		three := make(chan string, 1)
 		time.AfterFunc(1500*time.Millisecond, func() { // between the two polls
@@ -91,8 +91,8 @@ func TestTailJSON(t *testing.T) {
 	})
 }
 
-// tail goes on when the board is unavailable, and reports what has changed
-// meanwhile. An error that repeats would not cure ends tail.
+// tail continues when the board is unavailable, and later reports the changes
+// of that time. tail ends at an error that a repeat would not cure.
 func TestTailErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigInMemory(t)
@@ -188,10 +188,11 @@ func (p *paged) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// tail follows the pages of a list, which may be empty, up to a limit. An entry
-// on which a poll has not looked is neither new nor has it left.
+// tail follows the pages of a list, which may be empty, up to a limit. If a
+// poll has not read the place of an entry, tail reports the entry neither as
+// new nor as left.
 func TestTailFollowsPages(t *testing.T) {
-	const all = 10 * tailPages // places that a poll of pages of ten reads
+	const all = 10 * tailPages // number of places that one poll reads, with pages of ten
 	for name, x := range map[string]struct {
 		before, after []int
 		unordered     bool
@@ -236,8 +237,8 @@ func TestTailFollowsPages(t *testing.T) {
 	}
 }
 
-// An entry whose place was not read for a while has left if it is gone when its
-// place is read again, and is not new if it is there.
+// When tail reads a place again that it did not read for a while, an entry that
+// is still there is not new. An entry that is gone has left.
 func TestTailRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigInMemory(t)

@@ -45,8 +45,8 @@ func mustFor[T any](t testing.TB, o answer.TypeOptions) answer.Type {
 	return typ
 }
 
-// decode returns the reasons for which a body is refused, as "pointer detail"
-// lines.
+// decode decodes a body, and returns the value. If the body is refused, decode
+// returns the reasons as "pointer detail" lines.
 func decode(typ answer.Type, mediaType, body string) (any, []string) {
 	v, err := typ.Decode(mediaType, []byte(body))
 	var lines []string
@@ -59,8 +59,8 @@ func decode(typ answer.Type, mediaType, body string) (any, []string) {
 	return v, lines
 }
 
-// encoding/json accepts each of the bodies in this test, or a part of it. The
-// decoder refuses the body and names the wrong place.
+// encoding/json accepts many of the bad bodies in this test, or a part of them.
+// The decoder refuses them, and names the place of the problem.
 func TestBodies(t *testing.T) {
 	typ := mustFor[Decision](t, answer.TypeOptions{})
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)

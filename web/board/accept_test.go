@@ -6,7 +6,7 @@ import (
 )
 
 // The header Accept decides between a page and JSON. Only a sender that prefers
-// JSON gets it.
+// JSON gets JSON.
 func TestAccept(t *testing.T) {
 	r := newRig(t)
 	_, id := r.entry(nil)

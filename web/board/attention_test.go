@@ -24,7 +24,7 @@ type trouble struct {
 	name  string
 	make  func(r *rig, tries int) (id string)
 	tries int           // failed tries
-	after time.Duration // age at which the board is read; of the outcome if a hub has tried to deliver it
+	after time.Duration // age of the entry when the board is read; age of the outcome if a hub has tried to deliver it
 
 	state, class string
 	want         string // on the page for what needs attention; "": the entry is not on it
@@ -91,7 +91,7 @@ func TestAttention(t *testing.T) {
 
 var errAway = errors.New("connection refused")
 
-// other returns another hub on the store of the rig, and its fake of Temporal.
+// other returns another hub with the store and the fake of Temporal of the rig.
 func (r *rig) other(change ...func(*async.Options)) *async.Hub {
 	r.t.Helper()
 	o := async.Options{Store: r.store, Completer: finding{r.temporal, time.Hour}, DeliveryWait: time.Minute, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
@@ -101,7 +101,8 @@ func (r *rig) other(change ...func(*async.Options)) *async.Hub {
 	return asynctest.NewHub(r.t, o)
 }
 
-// adopted returns an entry of the namespace "default".
+// adopted adopts an activity of the namespace "default", and returns its
+// callback.
 func (r *rig) adopted(h *async.Hub, o async.AdoptOptions) async.Pending[Decision] {
 	r.t.Helper()
 	o.Namespace, o.WorkflowID, o.ActivityID = "default", "expense-7", "5"

@@ -54,7 +54,7 @@ func TestBounded(t *testing.T) {
 	r.page("/all?type=none").wantPage(t, "a page with nothing yet", 200, "None so far", "Look further")
 }
 
-// slow is a store in which each page takes a time.
+// slow is a store in which reading a page takes the given time.
 type slow struct {
 	store.Store
 	page time.Duration

@@ -56,7 +56,7 @@ func TestEarly(t *testing.T) {
 			t.Errorf("the journal is %q", notes)
 		}
 
-		// Its time passes.
+		// The time of the early result passes.
 		time.Sleep(time.Hour)
 		if _, err := r.hub.Work(t.Context()); err != nil {
 			t.Fatal(err)

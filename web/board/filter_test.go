@@ -47,8 +47,8 @@ func (r *rig) ids(path string) string {
 	return strings.Join(list, " ")
 }
 
-// Each filter selects the entry that has its value in its own field. No two
-// fields of the entry have the same value.
+// Each filter selects the entry that has the value in the filter's own field.
+// No two fields of the entry have the same value.
 func TestEachFilter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

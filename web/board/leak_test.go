@@ -34,7 +34,7 @@ func (f finding) Find(_ context.Context, t completer.Target) (completer.Found, e
 	return completer.Found{Target: t, Attempt: 1, HeartbeatTimeout: time.Minute, Deadline: now.Add(f.deadline), Status: completer.Status{Pending: true, Running: true, Started: t.Started}}, nil
 }
 
-// planted is an entry of an activity whose token, callback ID, heartbeat
+// planted returns an entry of an activity whose token, callback ID, heartbeat
 // details and votes are secrets. The test searches for each secret in several
 // encodings.
 func (r *rig) planted(h *async.Hub, name string) (p async.Pending[Decision], id string) {
@@ -138,9 +138,10 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// A secret without its entry's ID is not repeated, not even in part: as a row,
-// as a path, or as the value of a filter. The only place of a filter's value is
-// the form and the links of the sender's own page.
+// A sender may send a secret without its entry's ID, as a row, as a path, or as
+// the value of a filter. The board does not repeat any part of the secret. The
+// value of a filter appears only in the form and the links of the sender's own
+// page.
 func TestSecretAlone(t *testing.T) {
 	r := newRig(t)
 	c, id := r.entry(nil)
@@ -193,8 +194,8 @@ func TestSecretAlone(t *testing.T) {
 	}
 }
 
-// Of an unknown ID, a result repeats only a time. A filter refuses a callback
-// ID.
+// The result for an unknown ID repeats at most the time in the ID. A filter
+// refuses a callback ID.
 func TestUnknownIDs(t *testing.T) {
 	r := newRig(t)
 	c, id := r.entry(nil)

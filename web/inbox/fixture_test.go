@@ -59,7 +59,7 @@ type rig struct {
 	hub      *async.Hub
 	box      *inbox.Inbox
 	keys     *webhook.Keys
-	opened   atomic.Int64 // links, by k1
+	opened   atomic.Int64 // number of links that were opened
 	log      *lockedBuffer
 
 	mu     sync.Mutex

@@ -91,7 +91,7 @@ func newLists(t *testing.T) *lists {
 	return l
 }
 
-// listPage is a list as programs see it.
+// listPage is a page of a list as programs see it.
 type listPage struct {
 	Requests   []struct{ Title string }
 	Next       string
@@ -162,8 +162,8 @@ func TestListPages(t *testing.T) {
 	}
 }
 
-// TestListIsBounded: a page reads at most 2,000 entries of any number, and
-// calls Options.May only for requests to the person.
+// TestListIsBounded: a page reads at most 2,000 entries, however many there
+// are. It calls Options.May only for requests to the person.
 func TestListIsBounded(t *testing.T) {
 	l := newLists(t)
 	l.post(2300, "Travel", "sales")
@@ -215,9 +215,9 @@ func TestListAddresses(t *testing.T) {
 	}
 }
 
-// TestTemporalIsAskedForReadersOnly: When a person who may see a request opens
-// it, the inbox asks Temporal about it. For other people, the inbox does not
-// ask Temporal.
+// TestTemporalIsAskedForReadersOnly: the inbox asks Temporal about a request if
+// the person who opens it may see it. For other people, the inbox does not ask
+// Temporal.
 func TestTemporalIsAskedForReadersOnly(t *testing.T) {
 	r := newRig(t)
 	asked := 0

@@ -153,7 +153,7 @@ func TestManyVoters(t *testing.T) {
 	}
 }
 
-// Pointer is a result type whose activity has a pointer to it.
+// Pointer is a type for an activity whose result is a *Pointer.
 type Pointer struct {
 	OK bool   `json:"ok"`
 	By string `json:"by,omitempty"`

@@ -327,7 +327,8 @@ func TestList(t *testing.T) {
 
 // TestTemplates: the application replaces parts of the pages.
 func TestTemplates(t *testing.T) {
-	// As with ParseFS, the set has a template that only defines others.
+	// As with ParseFS, the set has a template that only defines other
+	// templates.
 	own := template.Must(template.New("header.html").Parse("\n{{define \"header\"}}<title>ACME: {{.Title}}</title>{{end}}\n"))
 	r := newRig(t, func(o *inbox.Options) { o.Templates = own })
 	p := r.post(inbox.Request{Title: "Dinner <3", For: []string{"finance"}})

@@ -331,7 +331,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// Status has one table, and finds the error inside any wrapper.
+// Status returns the status and the code of each error, even if the error is
+// wrapped.
 func TestStatus(t *testing.T) {
 	_, invalid := mustFor[Decision](t).Decode("application/json", []byte("{}"))
 	for _, c := range []struct {
@@ -375,7 +376,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// The task token is also in no response and no log line.
+// No response and no log line contains the task token.
 func TestNoTaskToken(t *testing.T) {
 	r := newRig(t)
 	id := start[Decision](r, async.StartOptions{Labels: map[string]string{"l": secret}, Key: "order-" + secret})

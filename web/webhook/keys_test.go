@@ -89,8 +89,8 @@ func TestKeys(t *testing.T) {
 
 var update = flag.Bool("update", false, "add a golden link of this release to testdata/links.json")
 
-// TestKeysUsed: Used gets the name of the key of each link that opens, and of no
-// other. Used may panic.
+// TestKeysUsed: Used gets the name of the key of each link that opens, and of
+// no other link. Used may panic.
 func TestKeysUsed(t *testing.T) {
 	k := newKeys("2026-b", "2026-a")
 	old := newKeys("2026-a")
@@ -191,7 +191,8 @@ func TestLinks(t *testing.T) {
 		}
 		r.wantWaiting(id)
 
-		// After a rotation, the old key still opens links, and is counted.
+		// After a rotation, the old key still opens links, and Used gets its
+		// name.
 		if a := r.do(request{method: "GET", path: link(&webhook.Keys{Keys: k.Keys, Active: "old"}, webhook.Look)}); a.status != 200 {
 			t.Errorf("a link of the old key: %d %s", a.status, a.body)
 		}

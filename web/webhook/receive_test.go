@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// first is a function for Receive that answers by business key.
+// first returns a function for Receive that answers by business key.
 func first(r *rig) func(context.Context, webhook.Message, []byte) error {
 	return func(ctx context.Context, _ webhook.Message, body []byte) error {
 		var m struct {
@@ -117,8 +117,8 @@ func TestReceiveStatus(t *testing.T) {
 	}
 }
 
-// A message that is delivered again is the same answer. Another message with
-// the same ID is another answer, and both get 204.
+// A message that is delivered again is the same answer. A message with the same
+// ID and another body is another answer. Each of them gets 204.
 func TestReceiveIdempotency(t *testing.T) {
 	r := newRig(t)
 	h := r.receiver(first(r), must(t)(webhook.Standard(standardSecret)))

@@ -110,7 +110,7 @@ type breaks struct {
 	word          func(w Word) Word
 	arriving      func(w *Word)
 	anyVersion    bool // the hand-off overwrites any version of the entry
-	anyVote       bool // a vote is
+	anyVote       bool // a vote overwrites any version of the entry
 	noVote        bool // the deciding vote is not written
 }
 
@@ -132,7 +132,8 @@ func (u *universe) clone() *universe {
 	return &c
 }
 
-// key distinguishes a universe from others, but not by its history.
+// key returns a hash of the universe without its history: two sequences of
+// events that lead to the same state have the same key.
 func (u *universe) key() [16]byte {
 	var b bytes.Buffer
 	write := func(r *record.Record) {

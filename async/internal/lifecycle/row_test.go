@@ -49,8 +49,9 @@ func awaitsB(r *record.Record) { r.ResultType = "B" }
 func once(r *record.Record)    { r.Once = true }
 func keyed(r *record.Record)   { r.Key = key }
 
-// nextRun is an activity of a later run. otherWorkflow is one of another
-// workflow. afterReset is one of a run that a workflow reset has begun.
+// nextRun makes r the record of an activity in a later run. otherWorkflow makes
+// it one in another workflow, and afterReset one in a run that a workflow reset
+// has begun.
 func nextRun(r *record.Record) {
 	r.Key, r.RunId, r.Scheduled, r.Started = key, "run2", 100*sec, 101*sec
 }
@@ -141,7 +142,8 @@ func (c *row) offered(r *record.Record, kind record.Kind, print string, want Ans
 	}
 }
 
-// notFound is a try to deliver by token that gets the answer NotFound.
+// notFound checks the verdict on an outcome whose delivery by token gets the
+// answer NotFound.
 func (c *row) notFound(kind record.Kind, w Word, end record.End, byID bool) {
 	c.t.Helper()
 	r := settledOn(kind)

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/async/internal/record"
 )
 
-// The checks of one run come together and an interval apart. The checks of many
-// runs are spread evenly.
+// All activities of one run are checked at the same time, once in each
+// interval. The checks of many runs are spread evenly.
 func TestNextLook(t *testing.T) {
 	const interval = time.Hour
 	at := time.Date(2026, 11, 30, 4, 0, 0, 0, time.UTC)
@@ -42,7 +42,7 @@ func TestPlanQuestion(t *testing.T) {
 	for name, c := range map[string]struct {
 		rec   *record.Record
 		watch time.Duration
-		look  bool // and else
+		look  bool // the next question is at the next look; otherwise at want
 		want  int64
 	}{
 		"waits":                     {&record.Record{State: record.Waiting, Started: 1, Deadline: far}, time.Hour, true, 0},

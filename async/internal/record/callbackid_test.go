@@ -34,8 +34,8 @@ func TestParseCallbackID(t *testing.T) {
 	}
 }
 
-// Only Reveal shows a callback ID. Not even a struct that holds one by a
-// pointer prints it.
+// Only Reveal shows a callback ID. A struct that holds a callback ID by a
+// pointer does not print it either.
 func TestCallbackIDIsNotPrinted(t *testing.T) {
 	c := NewCallbackID(KeyedEntryID("n", "order-7"), []byte("0123456789abcdef"))
 	holder := struct{ id *CallbackID }{&c}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// goldenScheduled is a time in nanoseconds that is no whole millisecond.
+// goldenScheduled is a time in nanoseconds, with a fraction of a millisecond.
 const goldenScheduled = 1796022120668026402
 
 // TestGoldenEntryIDs: the IDs of entries are in stores, and each attempt derives
@@ -32,7 +32,7 @@ func TestGoldenEntryIDs(t *testing.T) {
 }
 
 // TestGoldenCallbackIDs: external systems hold callback IDs for months, and
-// records have the digests of those of ended rounds.
+// records keep the digests of the callback IDs of ended rounds.
 func TestGoldenCallbackIDs(t *testing.T) {
 	secret := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 	for _, c := range []struct {
