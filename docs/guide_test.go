@@ -10,7 +10,7 @@ import (
 )
 
 // TestGuideCode: each Go block in the guide and in the page on migrating occurs
-// in a file that is compiled and run, word for word.
+// word for word in a file that is compiled and run.
 func TestGuideCode(t *testing.T) {
 	for page, want := range map[string]struct {
 		least int // blocks

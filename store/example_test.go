@@ -38,7 +38,7 @@ func ExampleOpen() {
 	// true
 }
 
-// A sealed store encrypts bodies and hides IDs in any other store.
+// A sealed store wraps any other store. It encrypts bodies and hides IDs.
 func ExampleSeal() {
 	ctx := context.Background()
 	inner := store.NewMemory()

@@ -12,9 +12,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// BenchmarkMemory measures the in-memory store: puts per second with bodies like
-// those of package async, bytes per entry in addition to the body (with the ID),
-// and a claim of a thousand entries among a million.
+// BenchmarkMemory measures the in-memory store, with bodies as long as those of
+// package async: puts per second, the bytes of an entry (with its ID) in
+// addition to the body, and the time of a claim of a thousand entries among a
+// million.
 func BenchmarkMemory(b *testing.B) {
 	body := make([]byte, 400)
 	b.Run("put", func(b *testing.B) {
@@ -42,8 +43,8 @@ func BenchmarkMemory(b *testing.B) {
 	b.Run("claim", func(b *testing.B) {
 		const entries, n = 1_000_000, 1000
 		s := fill(b, entries, body)
-		// Each claim returns the next thousand: claimed entries are due after all
-		// others.
+		// Each claim returns the next thousand: claimed entries are due after
+		// all other entries.
 		now := start.Add(entries * time.Millisecond)
 		for b.Loop() {
 			now = now.Add(time.Hour)

@@ -53,7 +53,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// registered counts the schemes that tests have registered, which is for good.
+// registered counts the schemes that tests have registered. A registration is
+// permanent.
 var registered atomic.Int64
 
 func TestRegister(t *testing.T) {

@@ -162,8 +162,8 @@ func TestSealOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A store knows its keys: Seal refuses other keys, and stores that are not
-// sealed.
+// TestSealRefuses: Seal refuses keys that differ from those of the store, and a
+// store with unsealed entries.
 func TestSealRefuses(t *testing.T) {
 	refused := func(name string, s Store, o SealOptions, want error) {
 		t.Helper()

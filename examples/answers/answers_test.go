@@ -133,7 +133,7 @@ type lossy struct {
 	away  bool
 	deaf  bool // Complete reports that the attempt is over, without a call
 	sent  int
-	byID  int // of those
+	byID  int // number of sent outcomes that name the activity by its ID
 }
 
 func (l *lossy) block(deaf bool) {
@@ -142,7 +142,7 @@ func (l *lossy) block(deaf bool) {
 	l.deaf = deaf
 }
 
-// misjudge makes Describe return another answer than the server's.
+// misjudge makes Describe return an answer that differs from the server's.
 func (l *lossy) misjudge(lie func(*completer.Status)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,7 +266,7 @@ func patient() workflow.ActivityOptions {
 	}
 }
 
-// quick is a retry policy that retries at once.
+// quick returns options with which a failed attempt is retried at once.
 func quick() workflow.ActivityOptions {
 	o := patient()
 	o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Millisecond, BackoffCoefficient: 1}
@@ -277,7 +277,8 @@ func quick() workflow.ActivityOptions {
 // time on a busy machine.
 const soon = 15 * time.Second
 
-// expiring lets each attempt time out after a second, and retries at once.
+// expiring returns options with which each attempt times out after a second and
+// is retried at once.
 func expiring() workflow.ActivityOptions {
 	o := quick()
 	o.StartToCloseTimeout = time.Second

@@ -20,8 +20,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// sealed is a codec that binds payloads to the activity, and never makes the
-// same bytes twice, as an encrypting codec does.
+// sealed is a codec that binds payloads to the activity. Like an encrypting
+// codec, it never makes the same bytes twice.
 type sealed struct{ bound string }
 
 const wrapped = "binary/sealed"
@@ -77,8 +77,8 @@ func sealing() client.Options {
 	}
 }
 
-// binding is a failure converter that uses its serialization context, which the
-// SDK's own does not.
+// binding is a failure converter that uses its serialization context. The SDK's
+// own failure converter does not use it.
 type binding struct {
 	converter.FailureConverter
 	data converter.DataConverter

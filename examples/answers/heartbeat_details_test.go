@@ -113,7 +113,7 @@ func wantFound(t *testing.T, finds <-chan found, want found) {
 	}
 }
 
-// beats waits until the server has accepted this many more beats.
+// beats waits until the server has accepted n more beats.
 func (w *world) beats(run client.WorkflowRun, n int) *workflowpb.PendingActivityInfo {
 	w.t.Helper()
 	last := w.Pending(run).GetLastHeartbeatTime().AsTime()
@@ -142,7 +142,8 @@ func (w *world) detailed(run client.WorkflowRun, o client.Options, want string) 
 	})
 }
 
-// again retries at once, and heartbeats.
+// again returns options with a heartbeat timeout, with which a failed attempt
+// is retried at once.
 func again(timeout time.Duration) workflow.ActivityOptions {
 	o := quick()
 	o.HeartbeatTimeout = timeout
@@ -171,7 +172,7 @@ func TestRecordedDetailsOutliveBeats(t *testing.T) {
 			wantFound(t, finds, found{attempt: 1})
 			runHub(t, w.another(beatingAs(o)))
 			w.beats(run, 3)
-			must(t, p.Heartbeat(w.Context())) // says nothing either
+			must(t, p.Heartbeat(w.Context())) // has no details either
 			w.beats(run, 2)
 			must(t, p.Fail(w.Context(), errBroken))
 			wantFound(t, finds, found{attempt: 2, details: "job 42"})

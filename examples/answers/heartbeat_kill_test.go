@@ -162,7 +162,7 @@ func (p *process) heard() string {
 	return ""
 }
 
-// sharedStore is a store that several processes share.
+// sharedStore returns a store that several processes share, and its URL.
 func sharedStore(t *testing.T) (store.Store, string) {
 	t.Helper()
 	url := redistest.Start(t)

@@ -18,16 +18,16 @@ import (
 	"github.com/latchkey-go/latchkey/heartbeat"
 )
 
-// beating makes an activity heartbeat, with long waits between its attempts.
-// The timeout leaves a busy machine time for heartbeats.
+// beating returns options with a heartbeat timeout, and with long waits between
+// attempts. The timeout leaves a busy machine time for heartbeats.
 func beating(timeout time.Duration) workflow.ActivityOptions {
 	o := patient()
 	o.HeartbeatTimeout = timeout
 	return o
 }
 
-// often is the heartbeat timeout of activities for which a hub heartbeats at
-// each pace. A busy machine may be late. rarely is a timeout in which no
+// often is the heartbeat timeout of activities for which a hub heartbeats once
+// every pace. A busy machine may be late. rarely is a timeout in which no
 // heartbeat is expected.
 const (
 	often  = 15 * time.Second
@@ -99,8 +99,8 @@ type waiting struct {
 	result func() error
 }
 
-// standalone and ofWorkflow start an activity and return it at this attempt.
-// The earlier attempts have failed.
+// standalone and ofWorkflow start an activity, fail its earlier attempts, and
+// return it at the given attempt.
 func (w *world) standalone(timeout time.Duration, attempt int32) waiting {
 	w.t.Helper()
 	h := w.StartActivity(client.StartActivityOptions{HeartbeatTimeout: timeout, RetryPolicy: quick().RetryPolicy})

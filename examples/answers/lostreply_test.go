@@ -98,8 +98,8 @@ var ends = map[string]struct {
 
 var errLarge = errors.New(strings.Repeat("errBroken ", 600))
 
-// retries are the retry policies for these failures, and for activities that
-// are retried after the end of the test.
+// retries returns the retry policy for these failures. An activity that is
+// retried waits until after the end of the test.
 func retries(attempts int32) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: time.Hour, MaximumAttempts: attempts}
 }

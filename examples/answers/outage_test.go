@@ -35,8 +35,8 @@ func ownServer(t *testing.T) (*devserver.Server, client.Client, client.Options) 
 	return s, c, o
 }
 
-// handingOver is a rig whose activities call Start, and the callback IDs that the
-// external system has received.
+// handingOver returns a rig whose activities call Start, and a channel of the
+// callback IDs that the external system receives.
 func handingOver(t *testing.T, c client.Client, o client.Options, hub *async.Hub) (*rig.Rig, <-chan string) {
 	t.Helper()
 	ids := make(chan string, 10)

@@ -26,8 +26,8 @@ func retrySoon() error {
 	return temporal.NewApplicationErrorWithOptions("errBroken", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
 }
 
-// short lets each attempt time out after two seconds, and then waits an hour
-// before the next attempt.
+// short returns options with which each attempt times out after two seconds,
+// and the next attempt begins an hour later.
 func short() workflow.ActivityOptions {
 	o := patient()
 	o.StartToCloseTimeout = 2 * time.Second
@@ -300,7 +300,7 @@ func TestEndCallsTheOverHook(t *testing.T) {
 	}
 }
 
-// Work does the same, for short-lived processes.
+// Work also calls the Over hook, for short-lived processes.
 func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})

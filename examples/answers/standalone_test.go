@@ -22,8 +22,8 @@ func (w *world) wantOutcome(h client.ActivityHandle, want Decision) {
 	}
 }
 
-// later are options with which an activity waits an hour for its next attempt
-// after an attempt of two seconds has timed out.
+// later returns options with which each attempt times out after two seconds,
+// and the next attempt begins an hour later.
 func later() client.StartActivityOptions {
 	return client.StartActivityOptions{
 		StartToCloseTimeout: 2 * time.Second, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour},

@@ -11,7 +11,7 @@ import (
 // office files expenses and sends mails.
 type office struct {
 	client client.Client
-	queue  string // the worker's
+	queue  string // the worker's task queue
 	base   string // the address of the site
 	mails  *Mails
 }

@@ -24,9 +24,9 @@ import (
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
 
-// BenchmarkAccept answers through a hub that only settles, with 64 callers, and
-// includes Open. x-bare is its throughput, divided by that of reads and writes
-// of equal entries in the same store.
+// BenchmarkAccept answers through a hub that only settles, with 64 callers. The
+// measured time includes Open. x-bare is the hub's throughput, divided by that
+// of reads and writes of equal entries in the same store.
 func BenchmarkAccept(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// compare runs rounds of both in turn, so that a change in the machine's speed
-// affects both alike. compare runs at least minTurns rounds, and continues for
-// budget. compare reports n per second of the first one, and the ratio of the
-// times as the metric. The ratio is the median over the rounds; the limits of
-// its 90 % interval have -low and -high after the name.
+// compare runs rounds of bare and ours in turn, so that a change in the
+// machine's speed affects both alike. compare runs at least minTurns rounds,
+// and continues for budget. compare reports the rate of ours, as n per second.
+// compare also reports, as the metric, the time of bare divided by the time of
+// ours. The ratio is the median over the rounds; the limits of its 90 %
+// interval have -low and -high after the name.
 func compare(b *testing.B, budget time.Duration, n int, metric string, bare, ours func() time.Duration) {
 	b.Helper()
 	bare() // warms up

@@ -11,9 +11,9 @@ import (
 )
 
 // The test completes with a token of an earlier attempt while the next attempt
-// is in backoff: Temporal answers NotFound, and the answer is lost. By ID it
-// would be accepted at the same time (the server force-completes). A failure by
-// ID would not be accepted.
+// is in backoff: Temporal answers NotFound, and the answer is lost. At the same
+// time, a completion by ID is accepted (the server force-completes), and a
+// failure by ID is not.
 func TestOldTokenInBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -31,7 +31,7 @@ func TestOldTokenInBackOff(t *testing.T) {
 }
 
 // The test completes with a token of an earlier attempt while the next attempt
-// runs: NotFound.
+// runs: Temporal answers NotFound.
 func TestOldTokenWhileNextRuns(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

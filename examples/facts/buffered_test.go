@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-go/latchkey/examples/internal/rig"
 )
 
-// The test checks whether a completion arrived while a workflow task runs. The
-// activity is neither pending nor in history, because the event is buffered
+// A completion arrives while a workflow task runs. The activity is then not
+// pending, and history does not show its end yet, because the event is buffered
 // until that task ends.
 func TestBufferedCompletion(t *testing.T) {
 	t.Parallel()

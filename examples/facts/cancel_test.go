@@ -18,8 +18,8 @@ import (
 )
 
 // An error has context.Canceled or a CanceledError anywhere among its causes.
-// The SDK sends it as a cancellation, the server refuses it, and the failure is
-// lost.
+// The SDK sends the error as a cancellation, the server refuses the
+// cancellation, and the failure is lost.
 func TestFailureWithCancellationInside(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -97,9 +97,9 @@ func derive(t *testing.T, c client.Client, o client.Options) client.Client {
 
 // A client sends a stored, already encoded payload. The codec encodes it a
 // second time (RawValue skips conversion, but not codecs), and the workflow
-// fails. A payload that was stored before the codec must be sent through the
-// client. A payload that was stored after the codec must be sent through the
-// raw service or a derived client.
+// fails. A payload that was stored without the codec's encoding must be sent
+// through the client. A payload that was stored with this encoding must be sent
+// through the raw service or a derived client.
 func TestStoredPayload(t *testing.T) {
 	t.Parallel()
 	before, err := converter.GetDefaultDataConverter().ToPayload(approved)

@@ -85,8 +85,8 @@ func TestGarbageToken(t *testing.T) {
 	}
 }
 
-// An answer by IDs that match no pending activity gets NotFound: another
-// activity ID, another run, another workflow.
+// An answer gets NotFound if its activity ID, its run ID or its workflow ID
+// matches no pending activity.
 func TestUnknownIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

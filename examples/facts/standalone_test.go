@@ -25,8 +25,9 @@ func standaloneByID(r *rig.Rig, info activity.Info, result any, err error) error
 	return r.Client.CompleteActivityByActivityID(r.Context(), r.Namespace, info.ActivityID, info.ActivityRunID, result, err)
 }
 
-// The test completes a standalone activity twice. By ID, the second call gets:
-// FailedPrecondition. By token, and for all other calls, it gets: NotFound.
+// The test completes a standalone activity twice. A second completion by ID
+// gets FailedPrecondition. A second completion by token, and all other calls,
+// get NotFound.
 func TestStandaloneCompletedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -15,7 +15,7 @@ type reading struct {
 	number      int
 	answer      Answer // the answer that the workflow has read
 	completions int    // in the history
-	attempt     int32  // that was completed
+	attempt     int32  // the attempt that was completed
 }
 
 // read returns the result of a workflow and the contents of its history.

@@ -6,8 +6,9 @@
 //
 // The program starts a Redis (redis-server must be installed), the four
 // processes and a Temporal server. If the TEMPORAL_* environment names a
-// server, it uses that one. At the end it compares the promised answers with
-// Temporal's data. The exit code is 0 if no answer is lost.
+// server, the program uses that server. At the end, the program compares the
+// promised answers with Temporal's data. The exit code is 0 if no answer is
+// lost.
 //
 // Read survey.go first, which has the activity. Then read member.go, which each
 // process uses, and callbacks.go, which accepts answers. The other files play

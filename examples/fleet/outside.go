@@ -21,8 +21,8 @@ const (
 	// than the heartbeat timeout.
 	longestWait = 2 * heartbeatTimeout
 
-	// rivalEvery is how many questions there are for each one that gets a
-	// second, different answer.
+	// rivalEvery is the number of questions of which one gets a second,
+	// different answer.
 	rivalEvery = 10
 )
 

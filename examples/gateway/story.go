@@ -46,7 +46,7 @@ type story struct {
 	settings  settings
 	server    *devserver.Server
 	fail      func(error)
-	base      string // of the gateway
+	base      string // URL of the gateway
 
 	mu    sync.Mutex
 	links map[string]string // by order

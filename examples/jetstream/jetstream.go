@@ -12,10 +12,10 @@
 // publishes a message on the condition that the last sequence number of its
 // subject is the expected one. Put's compare-and-swap uses this condition.
 //
-// JetStream cannot ask for entries by due time, so each process keeps an index
-// in memory. The index may be behind, so it is only a hint. Before Claim
-// answers that no entry is due, it asks the stream for its newest sequence
-// number and reads up to it. Claim takes each entry by compare-and-swap.
+// JetStream cannot find messages by due time, so each process keeps an index in
+// memory. The index may be behind, so it is only a hint. Before Claim answers
+// that no entry is due, it asks the stream for its newest sequence number and
+// reads up to it. Claim takes each entry by compare-and-swap.
 //
 // The store does not use the client's key-value API. The buckets of that API
 // let replicas answer reads, which may be stale, and the API sets no headers.

@@ -20,8 +20,8 @@ const answerWait = 5 * time.Second
 var errDown = errors.New("the connection to NATS is down")
 
 // line is a connection to NATS. When a connection breaks, its calls end at
-// once. The replies to these calls never come, and the client would wait for
-// them until the context ends.
+// once. The client alone would wait until the context ends, for replies that
+// never come.
 type line struct {
 	*nats.Conn
 	maxMessage int

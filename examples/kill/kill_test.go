@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(server.Main(m))
 }
 
-// bound is how long the kills and the delivery may take. bound only prevents
+// bound is the time limit of the kills and the delivery. bound only prevents
 // hanging; a round takes seconds.
 const bound = 10 * time.Minute
 

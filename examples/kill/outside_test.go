@@ -178,8 +178,8 @@ func (o *outside) heard(line string, from *life) {
 	}
 }
 
-// awaitWord waits until a process prints a line, but no longer than d. At that
-// time, a process that accepts callbacks may have a delivery to record.
+// awaitWord waits until a process prints a line, but no longer than d. After a
+// line, a process that accepts callbacks may have a delivery to record.
 func (o *outside) awaitWord(d time.Duration) {
 	select {
 	case <-o.changed: // said before

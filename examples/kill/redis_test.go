@@ -32,7 +32,7 @@ import (
 type failover struct {
 	lasts      time.Duration
 	every      time.Duration // the time from one kill to the next
-	down       time.Duration // of that
+	down       time.Duration // the part of every in which Redis is down
 	activities int
 }
 

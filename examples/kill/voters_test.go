@@ -51,7 +51,7 @@ func (d *Decision) SetDecided(by []inbox.Vote) { d.Decided = by }
 const (
 	votersRole = "voters" // the first argument of a process that votes
 	board      = 20       // number of people who vote on each request
-	needed     = 2        // of them
+	needed     = 2        // number of equal votes that decide a request
 )
 
 func newVotersInbox(hub *async.Hub) (*inbox.Inbox, error) {

@@ -5,10 +5,10 @@
 //	go -C examples run ./longjob
 //
 // The program starts a job runner, a worker and a Temporal server. If the
-// TEMPORAL_* environment names a server, it uses that one. The runner, the
-// worker and the server are separate processes. A job crashes, a workflow is
-// cancelled, and the worker is killed. The exit code is 0 if all results are as
-// expected.
+// TEMPORAL_* environment names a server, the program uses that server. The
+// runner, the worker and the server are separate processes. A job crashes, a
+// workflow is cancelled, and the worker is killed. The exit code is 0 if all
+// results are as expected.
 //
 // Read workflow.go first, which has the activity that starts a job. Then read
 // watch.go, which watches the job, and worker.go, which connects the two.

@@ -17,8 +17,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// TestBoard has operators use the board in Chromium: with the mouse and without
-// JavaScript, and with the keyboard alone on a narrow dark screen. See
+// TestBoard makes operators use the board in Chromium: with the mouse and
+// without JavaScript, and with the keyboard alone on a narrow dark screen. See
 // browser.Examiner for pictures of the pages.
 func TestBoard(t *testing.T) {
 	t.Parallel()

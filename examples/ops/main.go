@@ -5,11 +5,11 @@
 //	go -C examples run ./ops -auto    # plays an incident, and ends
 //
 // With -auto, Temporal goes away and comes back, a namespace refuses answers,
-// and a pump is missing. The example shows the board during each fault, with
-// a line of the metrics, and repairs the fault with the command line
-// (cmd/latchkey). The exit code is 0 if
-// the board shows no trouble at the end. The example starts its own Temporal
-// server and a Redis (redis-server must be installed).
+// and a pump is missing. The example shows the board during each fault, with a
+// line of the metrics, and repairs the fault with the command line
+// (cmd/latchkey). The exit code is 0 if the board shows no trouble at the end.
+// The example starts its own Temporal server and a Redis (redis-server must be
+// installed).
 //
 // Read next: board.go mounts the board, metrics.go has the metrics, fleet.go
 // has the hubs and the workers, and incident.go has the story.

@@ -18,9 +18,10 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// What a scrape each second costs a process: with LATCHKEY_SOAK=1 a million entries
-// for ten minutes, and otherwise 3,000 entries and a few scrapes. The test logs the
-// processor time; it depends on the machine, so the test does not judge it.
+// TestScrapes measures what a scrape each second costs a process. With
+// LATCHKEY_SOAK=1, there are a million entries and ten minutes of scrapes;
+// otherwise there are 3,000 entries and a few scrapes. The test logs the
+// processor time and does not judge it, because it depends on the machine.
 func TestScrapes(t *testing.T) {
 	for _, name := range []string{"memory", "redis"} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +44,7 @@ type meter struct {
 	t       *testing.T
 	entries int
 	idle    time.Duration // how long the meter measures without scrapes
-	scrapes int           // at least, until the page has the number of entries
+	scrapes int           // minimum number of scrapes; more follow until the page has the number of entries
 	every   time.Duration
 }
 

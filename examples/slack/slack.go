@@ -131,7 +131,7 @@ func (a *Adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(r.Context()), replyTime)
 	defer cancel()
-	_ = a.Reply(ctx, p.ResponseURL, text) // the page of the message shows the same
+	_ = a.Reply(ctx, p.ResponseURL, text) // if this fails, the page of the request shows the result
 }
 
 // pressed performs the action, and returns the text for the person.

@@ -33,7 +33,7 @@ type figure struct {
 	metric    string  // of the benchmark
 	format    string  // of its value
 	goal      float64 // 0: none
-	most      bool    // the goal is the largest value, and not the least
+	most      bool    // the goal is the largest allowed value, and not the smallest
 	rate      string  // what rate/s counts; "" if it is not shown
 }
 

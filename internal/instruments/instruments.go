@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// least is the number of instruments that the table has at least. A table that
-// is not recognized would have none.
+// least is the minimum number of instruments in the table. A table that is not
+// recognized would have none.
 const least = 23
 
 var (

@@ -96,13 +96,13 @@ func (w *world) page(h *async.Hub, q async.Query) async.Page {
 }
 
 // times contains the durations of calls, and the processor time of the process
-// for each. The processor time includes that of other goroutines.
+// for each call. The processor time includes that of other goroutines.
 type times struct {
 	Calls                 int
 	Median, P99, Max, CPU time.Duration
 }
 
-// enough is when times makes no more calls, on a slow machine.
+// enough is the time after which times makes no more calls, on a slow machine.
 const enough = 45 * time.Second
 
 func (w *world) times(n int, f func()) times {

@@ -41,8 +41,8 @@ func (Decision) ResultType() string { return "million.Decision" }
 // Test fills an empty store, and tests pages, the board and counts on it.
 func Test(t *testing.T, s store.Store) { TestFilled(t, s, s) }
 
-// TestFilled is Test, with a faster way to fill the store: the same entries, through
-// a connection that does not sync each write, for example.
+// TestFilled is Test with another handle to the same entries, which fills the
+// store faster. For example, the connection of filler does not sync each write.
 func TestFilled(t *testing.T, s, filler store.Store) {
 	w := newWorld(t, s)
 	w.fill(filler)

@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// Secrets are the data with which an attacker could answer an activity, and an
-// accepted answer, by name.
+// Secrets contains, by name, the data with which an attacker could answer an
+// activity, and an accepted answer.
 type Secrets map[string][]byte
 
 // answer is the result type. Its text is the planted answer.
@@ -83,8 +83,9 @@ func In(t *testing.T, s store.Store) Secrets {
 }
 
 // Check searches a dump for the secrets: as they are, in hexadecimal, and in
-// base64. Check fails the test if a sealed store's dump has one of them, or if
-// another dump lacks one: then the search shows nothing.
+// base64. Check fails the test if the dump of a sealed store has one of them.
+// Check also fails the test if the dump of an unsealed store lacks one, because
+// the search is then not able to find secrets.
 func (s Secrets) Check(t *testing.T, dump []byte, sealed bool) {
 	t.Helper()
 	lower := bytes.ToLower(dump)

@@ -12,8 +12,8 @@ type account struct{ uid, gid int }
 
 // unprivileged returns the user for the server's programs, or nil for the user
 // that runs the tests. PostgreSQL refuses to run as root. If root runs the
-// tests, it is the user that Debian's package creates, otherwise the system's
-// least privileged user.
+// tests, unprivileged returns the user that Debian's package creates. If that
+// user is missing, unprivileged returns the system's least privileged user.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

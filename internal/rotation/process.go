@@ -15,8 +15,8 @@ import (
 )
 
 // urlVariable turns the test's program into a process that uses the store with
-// this URL until it is killed. roleVariable contains the role and the key that
-// seals writes. Reseal uses the new key.
+// this URL until the process is killed. roleVariable contains the role, and the
+// key with which the process seals its writes. Reseal always uses the new key.
 const (
 	urlVariable  = "LATCHKEY_ROTATION_URL"
 	roleVariable = "LATCHKEY_ROTATION_ROLE"

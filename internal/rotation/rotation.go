@@ -22,9 +22,9 @@ const (
 	oldKey, newKey = "2025", "2026"
 	unwritten      = 120 // number of entries that only Reseal writes
 
-	// Before the first of these rounds, all processes use the old key. From
-	// then on, a process reseals. From the second one on, the new key is active
-	// in all processes.
+	// Before resealRound, all processes use the old key. From resealRound on, a
+	// process reseals. From activeRound on, the new key is active in all
+	// processes.
 	resealRound = 1
 	activeRound = 3
 	rounds      = 6
@@ -36,7 +36,8 @@ type Test struct {
 	URL string
 
 	// Alone means that one process writes and reseals, because the backend
-	// admits only one process. Otherwise these are two processes.
+	// admits only one process. Otherwise one process writes and another one
+	// reseals.
 	Alone bool
 
 	// Quiet returns when no call of a killed process has an effect any more.
@@ -104,7 +105,7 @@ func (x Test) Run(t *testing.T) {
 	x.finish(t, h)
 }
 
-// open opens the sealed store for the time of f.
+// open opens the sealed store while f runs.
 func (x Test) open(t *testing.T, o store.SealOptions, f func(s *store.Sealed)) {
 	t.Helper()
 	inner, err := store.Open(t.Context(), x.URL)
@@ -123,8 +124,8 @@ func (x Test) open(t *testing.T, o store.SealOptions, f func(s *store.Sealed)) {
 	f(s)
 }
 
-// killed runs processes until they are killed. killed returns the last write of
-// each entry that a process has begun.
+// killed runs processes until they are killed. killed returns, for each entry,
+// the last write that a process has begun.
 func (x Test) killed(t *testing.T, h *history, roles []string) (begun map[string]int) {
 	t.Helper()
 	begun = make(map[string]int)

@@ -16,8 +16,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// TestBackup copies a store during writes. The copy shows one moment: all writes
-// that were acknowledged before, and no write without those that preceded it.
+// TestBackup copies a store during writes. The copy has all writes that were
+// acknowledged before the backup began. If the copy has a write, it also has
+// all earlier writes.
 func TestBackup(t *testing.T) {
 	s := openWith(t, newPath(t), Options{Mode: 0o640})
 	for i := range 500 {

@@ -20,8 +20,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Every ratio is the median of this many rounds. All contestants have a turn in
-// each round, so that slow moments of the machine affect all of them.
+// Every ratio is the median over this number of rounds. All contestants have a
+// turn in each round, so that slow moments of the machine affect all of them.
 const rounds = 5
 
 const payload = 400 // bytes: about the size of an entry of package async
@@ -81,8 +81,8 @@ func barePut(id string, due int64, body []byte) func(*bbolt.Tx) error {
 	}
 }
 
-// A round has this many turns of each, so that slow moments of the disk affect all
-// of them.
+// A round has this number of turns of each contestant, so that slow moments of
+// the disk affect all of them.
 const (
 	turns = 8
 	turn  = 50 * time.Millisecond

@@ -157,8 +157,7 @@ func TestFailedCommitFailsAllOfItsCallers(t *testing.T) {
 
 		a.put(t.Context(), s, store.Entry{ID: "first"})
 		synctest.Wait()
-		// The disk decides the answer of this call, whatever happens to the
-		// others.
+		// The result of this call depends only on what is on the disk.
 		a.call("refused", func() error {
 			_, err := s.Put(t.Context(), store.Entry{ID: "there"})
 			return err

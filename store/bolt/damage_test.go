@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// soaking means that tests run longer, as in make soak.
+// soaking reports whether tests run longer, as in make soak.
 func soaking() bool { return os.Getenv("LATCHKEY_SOAK") != "" }
 
 // newRandom returns a generator with a new seed, or with the seed in
@@ -170,9 +170,9 @@ func use(t *testing.T, s *Store, entries map[string]store.Entry) (sound bool) {
 }
 
 // TestDamagedMeta damages the newer of the two meta pages. bbolt treats this as
-// a commit that a crash interrupted. TestDamagedMeta uses the older page, so
-// the last write is lost. The two cases cannot be distinguished, as the package
-// comment and the documentation say.
+// a commit that a crash interrupted and uses the older page, so the last write
+// is lost. The package comment and the documentation say that the damage cannot
+// be distinguished from a crash.
 func TestDamagedMeta(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)

@@ -41,7 +41,7 @@ func TestFileMode(t *testing.T) {
 	}
 }
 
-// wantOnly checks that a directory has no other file.
+// wantOnly checks that a directory has exactly these files.
 func wantOnly(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	var got []string

@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write testdata/v1.db anew: only when a 
 
 const golden = "testdata/v1.db"
 
-// goldenEntries are in the golden file, at these versions. The file had one
-// more entry, at version 7, which was deleted.
+// goldenEntries returns the entries of the golden file, with their versions.
+// The file had one more entry, at version 7, which was deleted.
 func goldenEntries() []store.Entry {
 	return []store.Entry{
 		{ID: "due", Version: 2, Due: at(1), Body: []byte("replaced once")},

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/bolt"
 )
 
-// The test runs a hub and a board on a file with many entries; with
+// TestManyEntries runs a hub and a board on a file with many entries; with
 // LATCHKEY_SOAK=1, there are a million.
 func TestManyEntries(t *testing.T) {
 	s, err := bolt.Open(t.Context(), filepath.Join(t.TempDir(), "latchkey.db"), bolt.Options{})

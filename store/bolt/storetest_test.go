@@ -58,9 +58,9 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(harnessWith(Options{NoSyncForTests: true})))
 }
 
-// TestSealedFileShowsNothing searches files for secrets that hubs store, and for
-// the bodies of deleted entries. The file of a sealed store has none of them.
-// The file of another store has all of them.
+// TestSealedFileShowsNothing searches files for secrets that hubs store, and
+// for the bodies of deleted entries. The file of a sealed store has none of
+// them. The file of an unsealed store has all of them.
 func TestSealedFileShowsNothing(t *testing.T) {
 	for _, sealed := range []bool{true, false} {
 		path := newPath(t)

@@ -27,8 +27,8 @@ func dirtyPages(t *testing.T, f *os.File) uint64 {
 
 // TestAckIsOnDisk: when a write is acknowledged, all bytes of the file are on
 // the disk. A test that kills a process cannot show that the bytes are on the
-// disk, because the kernel's cache survives. The test first uses one writer,
-// then many, and checks the last one.
+// disk, because the kernel's cache survives. The test checks each write of a
+// single writer, and the last write of many concurrent writers.
 func TestAckIsOnDisk(t *testing.T) {
 	var fs syscall.Statfs_t
 	must(t, syscall.Statfs(t.TempDir(), &fs))

@@ -135,7 +135,7 @@ func TestRowAndAnswerAgree(t *testing.T) {
 	exec(t, "CREATE TABLE "+o.place.schema+".expenses (expense integer PRIMARY KEY, callback text NOT NULL)")
 	asked := make([][]any, expenses)
 	var asking sync.WaitGroup
-	const asks = 16 // at once, because the server groups commits
+	const asks = 16 // concurrent callers, because the server groups commits
 	for first := range asks {
 		asking.Go(func() {
 			env := newEnvironment()
@@ -246,8 +246,8 @@ func (d *deliveries) rows(ctx context.Context) map[int]string {
 	return rows
 }
 
-// answerAndDie runs a child, and kills it after it has printed this many lines,
-// unless it has ended before.
+// answerAndDie runs a child, and kills it after it has printed the given number
+// of lines, or its last line.
 func answerAndDie(t *testing.T, p place, lines int) {
 	exe, err := os.Executable()
 	if err != nil {

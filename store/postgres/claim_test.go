@@ -13,8 +13,8 @@ import (
 )
 
 // TestClaimOfWhatIsLocked claims while another transaction holds the only due
-// entry. The claim may not return that nothing is due. The claim must wait, and
-// then answer according to the state that the other transaction left.
+// entry. The claim must not report that nothing is due. The claim must wait,
+// and then answer according to the state that the other transaction left.
 func TestClaimOfWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -115,7 +115,7 @@ func TestEmptyClaimWritesNothing(t *testing.T) {
 	if after := rows(); after != before {
 		t.Errorf("rows after claims of nothing: got %s, want %s", after, before)
 	}
-	// The condition finds a locked row:
+	// The comparison notices a claim that takes an entry:
 	if _, err := s.Claim(t.Context(), at(10), at(100), 3); err != nil {
 		t.Fatal(err)
 	}

@@ -129,10 +129,10 @@ func (w *writes) check(t *testing.T, s handle) {
 }
 
 // claims claims a few entries again and again. Each claim begins when the
-// claims before have expired.
+// earlier claims have expired.
 type claims struct {
 	held map[string]store.Entry // as acknowledged
-	n    int64                  // of acknowledged claims
+	n    int64                  // number of acknowledged claims
 }
 
 const claimable = 12

@@ -157,9 +157,9 @@ func (l *lines) restore() {
 	l.away = false
 }
 
-// loseReply loses the next answer of the server, and ends its connection. When
-// the reply is lost, the server has executed the request. meanwhile is called
-// before the caller learns of the end.
+// loseReply loses the next reply of the server, and ends its connection. The
+// server has executed the request when meanwhile is called, and the caller
+// learns of the loss afterwards.
 func (l *lines) loseReply(meanwhile func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"github.com/latchkey-go/latchkey/internal/million"
 )
 
-// The test runs a hub and a board on a database with many entries; with
+// TestManyEntries runs a hub and a board on a database with many entries; with
 // LATCHKEY_SOAK=1, there are a million. The entries are written without a sync
-// for each.
+// after each one.
 func TestManyEntries(t *testing.T) {
 	p := newPlace(t)
 	s := open(t, p, func(c *pgxpool.Config) { c.MaxConns = 20 })

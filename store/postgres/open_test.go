@@ -149,9 +149,9 @@ func TestStoresShareASchema(t *testing.T) {
 	}
 }
 
-// TestEveryIsolation makes callers race in a database whose default is not read
-// committed. In such a database, a Put that has to wait fails, and the store
-// runs it again.
+// TestEveryIsolation makes callers race in a database whose default isolation
+// level is not read committed. In such a database, a Put that has to wait
+// fails, and the store runs it again.
 func TestEveryIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {

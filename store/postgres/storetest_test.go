@@ -38,8 +38,8 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 	}
 }
 
-// TestConformance runs the suite on a server of its own. A store that is opened
-// again finds a server that has crashed, except within long random runs.
+// TestConformance runs the suite on a server of its own. The server crashes
+// before a store is opened again, except within long random runs.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.Start(t)
@@ -70,8 +70,8 @@ func TestConformanceSealed(t *testing.T) {
 
 // TestSealedDumpShowsNothing searches dumps for secrets that hubs store: the
 // table in binary form, and the output of pg_dump, which has bodies in
-// hexadecimal. The dumps of a sealed store have none of them. The dumps of
-// another store have all of them.
+// hexadecimal. The dumps of a sealed store have none of them. The dumps of an
+// unsealed store have all of them.
 func TestSealedDumpShowsNothing(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

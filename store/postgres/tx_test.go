@@ -208,7 +208,7 @@ func TestTxIsUsableAfterAnswers(t *testing.T) {
 	})
 }
 
-// TestTxSeesCommits has another caller write the entry that a transaction has
+// TestTxSeesCommits makes another caller write the entry that a transaction has
 // read. The transaction learns of the conflict, reads the committed entry and
 // continues.
 func TestTxSeesCommits(t *testing.T) {

@@ -40,9 +40,9 @@ type contest struct {
 }
 
 // run lets the contestants run in turn, five times, so that a change in the
-// machine's speed affects all alike. run reports the first one's median rate.
-// run also reports the median of that rate as a multiple of each other one's
-// rate in the same round.
+// machine's speed affects all of them. run reports the median rate of the
+// store. For script and set, run reports the median ratio of the store's rate
+// to theirs in the same round.
 func run(b *testing.B, callers int, store, script, set *contest) {
 	b.Helper()
 	contestants := []*contest{store, script, set}
@@ -97,8 +97,8 @@ func benchClient(b *testing.B) *goredis.Client {
 func benchID(i int) string { return fmt.Sprintf("%010d-abcdefghijklmnopqrstuv", i) }
 
 // BenchmarkPut replaces entries. Each caller has its own entry. BenchmarkPut
-// compares with a script that makes the same writes without checks, and with a
-// bare SET.
+// compares the store with a script that makes the same writes without checks,
+// and with a bare SET.
 func BenchmarkPut(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -131,18 +131,19 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// freshValue returns a value with the length of an entry's, which differs from
-// all others, as an entry's value does by its version. A string that Lua has
-// seen before costs it neither memory nor a copy.
+// freshValue returns a value as long as that of an entry, and a different one
+// for each i. An entry's value also differs in each write, because it contains
+// the version. Lua needs neither memory nor a copy for a string that it has
+// seen before.
 func freshValue(i int) []byte {
 	value := make([]byte, 16+benchBody)
 	binary.BigEndian.PutUint64(value, uint64(i))
 	return value
 }
 
-// BenchmarkGet reads entries. BenchmarkGet compares with a script that does
-// GET, and with a bare GET of equally many bytes, named x-set as in
-// BenchmarkPut.
+// BenchmarkGet reads entries. BenchmarkGet compares the store with a script
+// that does GET, and with a bare GET of the same number of bytes. The ratio to
+// the bare GET is named x-set, as in BenchmarkPut.
 func BenchmarkGet(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

@@ -121,9 +121,9 @@ func TestConformanceSealed(t *testing.T) {
 	storetest.Run(t, storetest.Sealed(durable(t).harness()))
 }
 
-// TestSealedSnapshotShowsNothing searches snapshots for secrets that hubs store.
-// The snapshot of a sealed store has none of them. The snapshot of another
-// store has all of them.
+// TestSealedSnapshotShowsNothing searches snapshots for secrets that hubs
+// store. The snapshot of a sealed store has none of them. The snapshot of an
+// unsealed store has all of them.
 func TestSealedSnapshotShowsNothing(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

@@ -12,8 +12,9 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// TestDamage stores values that the store never writes. Other entries are still
-// claimed, and a damaged value is neither absent nor an entry.
+// TestDamage stores values that the store never writes. Undamaged entries are
+// still claimed. A damaged value is read neither as an absent entry nor as a
+// valid one.
 func TestDamage(t *testing.T) {
 	const prefix, shard = "latchkey:", "latchkey:{0}:"
 	for _, damage := range []struct {

@@ -34,7 +34,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Only one of all processes gets the entry, for a minute.
+	// Only one process gets the entry, for a minute.
 	claimed, err := s.Claim(ctx, now, now.Add(time.Minute), 10)
 	if err != nil {
 		log.Fatal(err)

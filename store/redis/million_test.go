@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// The test runs a hub and a board on a Redis with many entries; with
+// TestManyEntries runs a hub and a board on a Redis with many entries; with
 // LATCHKEY_SOAK=1, there are a million.
 func TestManyEntries(t *testing.T) {
 	server := startServer(t)

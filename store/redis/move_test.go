@@ -92,9 +92,9 @@ func (m move) finish(pace func()) {
 	}
 }
 
-// wantMoving reports an error unless do is refused until its context ends, with
-// Redis's error for a moving slot. A busy machine may need more time for the
-// first try.
+// wantMoving reports an error unless do fails with Redis's error for a moving
+// slot when its context ends. A busy machine may need more time for the first
+// try.
 func wantMoving(t *testing.T, doing string, do func(ctx context.Context) error) {
 	t.Helper()
 	var err error

@@ -90,8 +90,8 @@ func (p *proxy) drop() bool {
 	return true
 }
 
-// arm makes the proxy drop one reply, after some that it forwards. arm calls
-// meanwhile before the client can learn of the loss.
+// arm makes the proxy forward pass replies and drop the next one. The proxy
+// calls meanwhile before the client can learn of the loss.
 func (p *proxy) arm(pass int, meanwhile func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// writer is the only writer of its entries, although others may claim them.
-// writer records the acknowledged writes.
+// writer is the only writer of its entries, although another client may claim
+// them. writer records the acknowledged writes.
 type writer struct {
 	s     store.Store
 	name  string
 	rng   *rand.Rand
 	acked map[string]string // body by ID; "" if the entry was deleted
 	doubt map[string]string // the last write, if it is unknown whether it took place
-	ops   *atomic.Int64     // acknowledged
+	ops   *atomic.Int64     // number of acknowledged operations
 }
 
 func newWriter(s store.Store, name string, ops *atomic.Int64) *writer {

@@ -27,7 +27,7 @@ type twoHubs struct {
 	delivered chan time.Time
 }
 
-// newTwoHubs starts them. The running hub polls at that interval.
+// newTwoHubs returns two hubs. The running hub polls at the given interval.
 func newTwoHubs(tb testing.TB, poll time.Duration) *twoHubs {
 	tb.Helper()
 	server := startServer(tb)

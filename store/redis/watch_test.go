@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-go/latchkey/store/redis"
 )
 
-// A watch survives the loss of its connection, and then sends a signal because
-// others may have been lost.
+// TestWatchConnectsAgain: a watch survives the loss of its connection. The
+// watch then sends a signal, because signals may have been lost.
 func TestWatchConnectsAgain(t *testing.T) {
 	server := startServer(t)
 	s := openStore(t, server.client(t), redis.Options{})

@@ -6,8 +6,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// memory is the harness of the in-memory store. The in-memory store has nothing
-// that could be broken or damaged from outside.
+// memory returns the harness of the in-memory store, which has nothing that
+// could be broken or damaged from outside.
 func memory() Harness {
 	return Harness{
 		Features: Features{Ordered: true, Pager: true, Counter: true, Notifier: true},

@@ -22,7 +22,7 @@ type world struct {
 	mu      sync.Mutex
 	entries map[string]store.Entry
 	damaged map[string]bool
-	last    uint64 // version given
+	last    uint64 // the last version given
 	bell    wake.Bell
 }
 
@@ -361,8 +361,8 @@ func (r *ref) Close() error {
 }
 
 // everything returns a harness with all features and hooks. wrap makes a store
-// of each handle that is opened, reopened or a peer. If reopened is not nil, it
-// may change the data between Close and Reopen.
+// of each handle, whether the handle is opened, reopened or a peer. If reopened
+// is not nil, reopened may change the data between Close and Reopen.
 func everything(wrap func(r *ref) store.Store, reopened func(w *world)) Harness {
 	of := func(s store.Store) *ref { return s.(interface{ handle() *ref }).handle() }
 	return Harness{

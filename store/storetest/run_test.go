@@ -46,7 +46,7 @@ func TestScenario(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	beyond := 0 // number of the checks under Put, and of those that need more than any store has
+	beyond := 0 // number of checks under the subjects below
 	for _, k := range checks() {
 		if subject, _, _ := strings.Cut(k.name, "/"); strings.Contains("Put Durable Shared Break Lost Flap Corrupt Model", subject) {
 			beyond++

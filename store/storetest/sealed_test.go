@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// limited is a store whose bodies have at most a number of bytes.
+// limited is a store with a limit on the size of bodies.
 type limited struct {
 	store.Store
 	most int
@@ -25,7 +25,7 @@ func (s limited) Put(ctx context.Context, e store.Entry) (uint64, error) {
 }
 
 // TestSealedSmallestMaxBody seals stores with the smallest MaxBody that a
-// harness may have. Sealing takes a part of that size.
+// harness may have. Sealing itself uses a part of that size.
 func TestSealedSmallestMaxBody(t *testing.T) {
 	for _, more := range []int{0, store.SealRoom - 1} {
 		t.Run(fmt.Sprint("256KiB+", more), func(t *testing.T) {

@@ -187,7 +187,7 @@ func wrongClaims() []wrong {
 			return r.claim(ctx, now, until, int(int32(n)))
 		})},
 		{name: "a claim makes room for all that is asked for", caughtBy: []string{"Claim/AnyNumberMayBeAskedFor"}, wrap: claiming(func(r *ref, ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
-			if n == math.MaxInt { // a machine with much memory may return fewer
+			if n == math.MaxInt { // for a smaller n, a machine with much memory may have room
 				_ = make([]store.Entry, 0, n)
 			}
 			return r.claim(ctx, now, until, n)

@@ -239,7 +239,7 @@ func (r *ref) poke(id string, change func(e *store.Entry)) {
 	}
 }
 
-// claimAs is claim with another way to take an entry.
+// claimAs is claim, but calls the given function to take an entry.
 func (r *ref) claimAs(ctx context.Context, now, until time.Time, n int, take func(e store.Entry) store.Entry) ([]store.Entry, error) {
 	if err := store.CheckClaim(now, until, n); err != nil {
 		return nil, err
@@ -258,8 +258,8 @@ func (r *ref) claimAs(ctx context.Context, now, until time.Time, n int, take fun
 	return got, nil
 }
 
-// meeting makes two goroutines wait for each other within a call, so that
-// errors between two callers always happen if there are two.
+// meeting makes two goroutines wait for each other within a call, so that an
+// error that needs two callers happens whenever there are two.
 type meeting struct {
 	door     chan struct{}
 	patience time.Duration // the maximum wait, because there may be no other caller

@@ -108,7 +108,8 @@ func wrongCloses() []wrong {
 	}
 }
 
-// saying returns another error, or none, if the reference returns from.
+// saying wraps the reference: each error that matches from becomes answer,
+// which may be nil.
 func saying(from, answer error) func(r *ref) store.Store {
 	of := func(err error) error {
 		if errors.Is(err, from) {

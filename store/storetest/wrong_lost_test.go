@@ -10,7 +10,8 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// repeatingPut returns a store whose Put calls again if its reply was lost.
+// repeatingPut replaces Put by one that calls the given function if its reply
+// was lost.
 func repeatingPut(again func(r *ref, ctx context.Context, e store.Entry) (uint64, error)) func(r *ref) store.Store {
 	return func(r *ref) store.Store {
 		return &twisted{ref: r, put: func(ctx context.Context, e store.Entry) (uint64, error) {
@@ -90,8 +91,8 @@ func wrongLost() []wrong {
 }
 
 // TestRepeatingStoresPass: the checks under Lost accept everything that the
-// contract allows: ErrExists and ErrConflict against the store's own earlier
-// try are allowed, and so is a store that recognizes its own write.
+// contract allows. It allows ErrExists and ErrConflict against the store's own
+// earlier try, and a store that recognizes its own write.
 func TestRepeatingStoresPass(t *testing.T) {
 	again := func(recognise bool) func(r *ref) store.Store {
 		return func(r *ref) store.Store {

@@ -241,8 +241,9 @@ func (t *Tab) runScripts(run bool) {
 	t.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !run}, nil)
 }
 
-// painted reports whether the page is loaded and has been painted. Two frames: the
-// first begins before the page is painted.
+// painted reports whether the page is loaded and has been painted. painted
+// waits for two frames, because the first one begins before the page is
+// painted.
 func (t *Tab) painted() bool {
 	t.t.Helper()
 	const painted = `document.readyState === "complete" &&
@@ -251,8 +252,9 @@ func (t *Tab) painted() bool {
 	return err == nil && got == "true" // an error: the page is gone, and the next one comes
 }
 
-// Eval returns the value of an expression as JSON. Eval waits for the value if
-// that is a promise. The page can run scripts during the call.
+// Eval returns the value of an expression as JSON. If the value is a promise,
+// Eval waits for it. During the call, the page can run scripts, even in a
+// window with NoScript.
 func (t *Tab) Eval(expression string) string {
 	t.t.Helper()
 	got, err := t.eval(expression)

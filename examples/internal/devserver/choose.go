@@ -28,9 +28,8 @@ const serverVariable = "LATCHKEY_SERVER"
 
 // Connect returns the options for dialling a server. Options.Server chooses the
 // server. Connect starts a server for CLI and Built, which Auto may choose, and
-// never starts one at a given address. The caller must
-// call stop when it no longer needs the server. A server that was already
-// running keeps running.
+// never starts a server at a given address. The caller must call stop when it
+// no longer needs the server. A server that was already running keeps running.
 func Connect(ctx context.Context, o Options) (options client.Options, stop func() error, err error) {
 	if o.Log == nil {
 		o.Log = io.Discard

@@ -10,7 +10,7 @@ import (
 
 // Server runs simulated jobs.
 type Server struct {
-	pace time.Duration // for a percent
+	pace time.Duration // the time for each percent
 
 	mu    sync.Mutex
 	all   []*job

@@ -1,4 +1,5 @@
-// Command bare imports only Temporal's client, for comparison.
+// Command bare imports only Temporal's client. TestOutsideModule compares its
+// dependencies with those of command expenses.
 package main
 
 import "go.temporal.io/sdk/client"
