@@ -46,7 +46,7 @@ newest: ## build and test with the newest SDK that is supported, that of example
 	$(GO) mod edit -require=go.temporal.io/sdk@$(NEWEST) $$dir/newest.mod && echo "SDK $(NEWEST)" && \
 	$(GO) test -mod=mod -modfile=$$dir/newest.mod ./async/completer ./async/asynctest ./docs
 
-bench: ## the figures of docs/performance.md as a table, in 20 to 30 minutes
+bench: ## the figures of docs/performance.md as a table, in about 20 minutes
 	@{ $(GO) test -run '^$$' -bench '^Benchmark(Start|Complete|Waiting)$$' -benchmem ./async || echo 'FAIL: go test'; \
 	$(GO) -C examples test -run '^$$' -bench '^Benchmark(Accept|Handler|Away|Deliver|Backlog|Beat|Size)$$' -timeout 1h ./bench || echo 'FAIL: go test in examples'; \
 	} | $(GO) run ./internal/benchreport

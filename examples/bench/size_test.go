@@ -8,20 +8,24 @@ import (
 	"github.com/latchkey-go/latchkey/async/completer"
 )
 
-// BenchmarkSize stores 20,000 entries. B/waiting is the size of a waiting
-// entry, B/over is the part of it that is not the entry's body, and B/delivered
-// is the size of an entry whose answer was delivered. The size of a database
-// includes its indexes and its free space.
+// BenchmarkSize stores 20,000 entries, and 200,000 in bolt, whose file grows by
+// 16 MiB at a time. B/waiting is the size of a waiting entry, B/over is the part
+// of it that is not the entry's body, and B/delivered is the size of an entry
+// whose answer was delivered. The size of a database includes its indexes and
+// its free space.
 func BenchmarkSize(b *testing.B) {
-	const entries = 20_000
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {
+			entries := 20_000
+			if kind.name == "bolt" {
+				entries = 200_000
+			}
 			at := kind.start(b)
 			a := newAccepting(b, openStore(b, at.url))
 			each := func(put func()) float64 {
 				before := at.size(b)
 				put()
-				return float64(at.size(b)-before) / entries
+				return float64(at.size(b)-before) / float64(entries)
 			}
 			a.fill(b, 100) // opens the connections, and allocates the first pages
 			waiting := each(func() { a.fill(b, entries) })
