@@ -13,6 +13,10 @@ help: ## show this list
 RACE := $(shell { command -v gcc || command -v clang; } >/dev/null 2>&1 && echo -race)
 TEST = test -json $(RACE) -shuffle=on -timeout 30m
 
+# Without TEMPORAL_DEBUG, the SDK ends a workflow that gets no processor for a
+# second ("Potential deadlock detected"). A loaded machine must not fail a test.
+test newest soak: export TEMPORAL_DEBUG = 1
+
 test: ## all tests of all modules, and a list of those that were skipped; installs what is missing on Debian and Ubuntu as root
 	@.ci/setup
 	$(GO) -C examples build ./... # the Temporal server, without the race detector: minutes, the first time

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/store"
@@ -13,7 +14,8 @@ import (
 // NewHub returns a hub for one test. Without o.Store the hub gets a store in
 // memory, which is closed when the test ends. Without o.Completer, the hub gets
 // a [Completer] of its own, which accepts everything. A wrong option ends the
-// test.
+// test. Options.DeliveryWait defaults to one minute, so that the result of a
+// test does not depend on the speed of the machine.
 //
 // The hub does not run in the background. The hub delivers an answer within the
 // call that gives it, unless the delivery takes longer than
@@ -30,6 +32,7 @@ func NewHub(t testing.TB, o async.Options) *async.Hub {
 	if o.Completer == nil {
 		o.Completer = new(Completer)
 	}
+	o.DeliveryWait = cmp.Or(o.DeliveryWait, time.Minute)
 	h, err := async.New(o)
 	if err != nil {
 		t.Fatalf("asynctest.NewHub: %v", err)

@@ -307,3 +307,21 @@ func TestWhatIsPrinted(t *testing.T) {
 		})
 	}
 }
+
+// TestNewHubWaitsForASlowDelivery gives an answer while Temporal takes half a
+// minute for each call.
+func TestNewHubWaitsForASlowDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		temporal := &asynctest.Completer{CompleteFunc: func(context.Context, completer.Target, completer.Outcome) error {
+			time.Sleep(30 * time.Second)
+			return nil
+		}}
+		hub := asynctest.NewHub(t, async.Options{Completer: temporal, ClaimTime: time.Minute})
+		p, err := async.Open[Reply](t.Context(), hub, askFor(t, hub, ""))
+		wantIs(t, "Open", err, nil)
+		wantIs(t, "Complete", p.Complete(t.Context(), Reply{"yes"}), nil)
+		if n := len(temporal.Completed()); n != 1 {
+			t.Errorf("when Complete returned, Temporal had %d answers, want 1", n)
+		}
+	})
+}
