@@ -37,7 +37,7 @@ func TestClaimOfWhatIsLocked(t *testing.T) {
 				t.Fatal(err)
 			}
 			watch, locker := connect(t, s.place), other.PgConn().PID()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a claim that does not wait would loop
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a claim that does not wait would loop
 			defer cancel()
 			claimed := make(chan []store.Entry, 1)
 			go func() {
@@ -85,7 +85,7 @@ func TestClaimPassesLocksOver(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "BEGIN; SELECT FROM "+s.place.entries()+" WHERE id = 'locked' FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a claim that waits would wait forever
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a claim that waits would wait forever
 	defer cancel()
 	got, err := s.Claim(ctx, at(5), at(100), 3)
 	if err != nil || len(got) != 1 || got[0].ID != "free" {

@@ -16,8 +16,7 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// settleLimit is how long a call waits for earlier statements without an
-// answer.
+// settleLimit is how long calls wait for an earlier statement without an answer.
 const settleLimit = 5 * time.Second
 
 // poolerLag is how long a statement may take from its caller through a pooler
@@ -56,13 +55,15 @@ func latest(open []*doubt) time.Time {
 	return slices.MaxFunc(open, func(a, b *doubt) int { return a.at.Compare(b.at) }).at
 }
 
-// present returns the present doubts.
+// present returns the doubts that are not older than settleLimit.
 func (d *doubts) present() []*doubt {
 	if d.number.Load() == 0 {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.all = slices.DeleteFunc(d.all, func(one *doubt) bool { return time.Since(one.at) > settleLimit })
+	d.number.Store(int64(len(d.all)))
 	return slices.Clone(d.all)
 }
 
@@ -94,36 +95,31 @@ func settled[T any](ctx context.Context, s *Store, op, id string, invalid error,
 }
 
 // settle returns when each statement without an answer has taken effect or never
-// will. settle gives up after settleLimit, for example if the server does not
-// notice that a connection has ended. Behind a pooler, settle cannot be sure: it
-// waits until no write of the store is in progress, and at least poolerLag.
+// will. settle gives up settleLimit after the statement, for example if the
+// server does not notice that a connection has ended. Behind a pooler, settle
+// cannot be sure: it waits until no write of the store is in progress, and at
+// least poolerLag.
 func (s *Store) settle(ctx context.Context) error {
-	open := s.doubts.present()
-	if len(open) == 0 {
-		return nil
-	}
-	limited, cancel := context.WithTimeout(ctx, settleLimit)
-	defer cancel()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		working, err := s.working(limited, open)
-		if s.pooled && time.Since(latest(open)) < poolerLag {
-			working = true
+		open := s.doubts.present()
+		if len(open) == 0 {
+			return nil
 		}
+		working, err := s.working(ctx, open)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case limited.Err() != nil, strings.HasPrefix(sqlState(err), "42"): // the server does not show its sessions
-			working = false
+		case strings.HasPrefix(sqlState(err), "42"): // the server does not show its sessions
 		case err != nil:
 			return fmt.Errorf("after a statement without an answer: %w", err)
 		}
-		if !working {
+		if !working && (!s.pooled || time.Since(latest(open)) >= poolerLag) {
 			s.doubts.remove(open)
 			return nil
 		}
 		timer := time.NewTimer(pause)
 		select {
-		case <-limited.Done():
+		case <-ctx.Done():
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -158,7 +154,8 @@ func (s *Store) working(ctx context.Context, open []*doubt) (yes bool, err error
 	if s.pooled {
 		sql, which = writesSQL, []string{s.sql.insert, s.sql.replace, s.sql.delete, s.sql.claim}
 	}
-	found, err := s.entries.conn.query(ctx, sql, time.Since(latest(open)).Seconds(), which)
+	on := pgxConn{s.pool, s.mode} // its own statement causes no doubt
+	found, err := on.query(ctx, sql, time.Since(latest(open)).Seconds(), which)
 	if err != nil {
 		return false, err
 	}
