@@ -102,9 +102,10 @@ type Entry struct {
 //
 // If Put, Delete or Claim returns an error that is none of this package's
 // sentinels, the write is unacknowledged: it is either fully present or absent.
-// An unacknowledged write takes effect before the next call of the same caller
-// returns, or never. A driver must therefore not keep a failed write and send
-// it when the connection is back.
+// An unacknowledged Put or Delete takes effect before the same caller's next
+// call for this entry returns, or never. An unacknowledged Claim takes effect
+// before the same caller's next Claim returns, or never. A driver must therefore
+// not keep a failed write and send it when the connection is back.
 //
 // A driver may send a write again by itself within the call. The second try may
 // then meet the first and return ErrExists or ErrConflict, so callers must

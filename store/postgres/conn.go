@@ -25,12 +25,13 @@ type rows interface {
 	close()
 }
 
-// poolConn is a pool. It notes the statements whose connection ended before the
-// answer.
+// poolConn is a pool that writes an entry, or claims if id is "". It notes the
+// writes whose connection ended before the answer.
 type poolConn struct {
 	pool   *pgxpool.Pool
 	mode   pgx.QueryExecMode
 	doubts *doubts
+	id     string
 }
 
 func (c poolConn) exec(ctx context.Context, sql string, args ...any) (int64, error) {
@@ -40,7 +41,7 @@ func (c poolConn) exec(ctx context.Context, sql string, args ...any) (int64, err
 	}
 	defer on.Release()
 	n, err := pgxConn{on, c.mode}.exec(ctx, sql, args...)
-	c.doubts.note(on, err)
+	c.doubts.note(c.id, on, err)
 	return n, err
 }
 
@@ -51,27 +52,27 @@ func (c poolConn) query(ctx context.Context, sql string, args ...any) (rows, err
 	}
 	r, err := pgxConn{on, c.mode}.query(ctx, sql, args...)
 	if err != nil {
-		c.doubts.note(on, err)
+		c.doubts.note(c.id, on, err)
 		on.Release()
 		return nil, err
 	}
-	return pooledRows{r, on, c.doubts}, nil
+	return pooledRows{r, on, c}, nil
 }
 
 // pooledRows gives its connection back when it is closed.
 type pooledRows struct {
 	rows
-	on     *pgxpool.Conn
-	doubts *doubts
+	on   *pgxpool.Conn
+	from poolConn
 }
 
 func (r pooledRows) close() {
 	r.rows.close()
-	r.doubts.note(r.on, r.Err())
+	r.from.doubts.note(r.from.id, r.on, r.Err())
 	r.on.Release()
 }
 
-// pgxConn is a connection or a transaction of pgx.
+// pgxConn is a pool, a connection or a transaction of pgx.
 type pgxConn struct {
 	conn interface {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

@@ -11,14 +11,17 @@ import (
 func TestDoubtsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d doubts
-		d.all = []*doubt{{pid: 1, at: time.Now()}}
+		d.all = []*doubt{{id: "entry", pid: 1, at: time.Now()}}
 		d.number.Store(1)
+		if got := d.about("another"); len(got) != 0 {
+			t.Errorf("another entry: got %d doubts, want none", len(got))
+		}
 		time.Sleep(settleLimit)
-		if got := d.present(); len(got) != 1 {
+		if got := d.about("entry"); len(got) != 1 {
 			t.Errorf("after settleLimit: got %d doubts, want 1", len(got))
 		}
 		time.Sleep(1)
-		if got := d.present(); len(got) != 0 || d.number.Load() != 0 {
+		if got := d.about("another"); len(got) != 0 || d.number.Load() != 0 {
 			t.Errorf("after that: got %d doubts and the number %d, want none", len(got), d.number.Load())
 		}
 	})

@@ -16,16 +16,16 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// settleLimit is how long calls wait for an earlier statement without an answer.
+// settleLimit is how long calls wait for an earlier write without an answer.
 const settleLimit = 5 * time.Second
 
-// poolerLag is how long a statement may take from its caller through a pooler
+// poolerLag is how long a write may take from its caller through a pooler
 // to the server.
 const poolerLag = 200 * time.Millisecond
 
-// doubts are the statements without an answer: their connections ended first.
-// The server may still execute such a statement, or sync it, when its caller
-// makes the next call. The zero value has none.
+// doubts are the writes without an answer: their connections ended first. The
+// server may still execute such a write, or sync it, when its caller makes the
+// next call. The zero value has none.
 type doubts struct {
 	number atomic.Int64 // so that a call without doubts takes no lock
 
@@ -33,38 +33,46 @@ type doubts struct {
 	all []*doubt
 }
 
-// doubt is one statement without an answer.
+// doubt is one write without an answer.
 type doubt struct {
-	pid int32 // of the server's process; with a pooler, the pooler's own number
+	id  string // of the entry; "" for a claim
+	pid int32  // of the server's process; with a pooler, the pooler's own number
 	at  time.Time
 }
 
-// note adds a doubt if a statement has ended with err and without an answer.
-func (d *doubts) note(on *pgxpool.Conn, err error) {
+// note adds a doubt if a write of this entry has ended with err and without an
+// answer.
+func (d *doubts) note(id string, on *pgxpool.Conn, err error) {
 	if err == nil || !on.Conn().IsClosed() || pgconn.SafeToRetry(err) {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.all = append(d.all, &doubt{int32(on.Conn().PgConn().PID()), time.Now()})
-	d.number.Store(int64(len(d.all)))
+	d.all = append(d.all, &doubt{id, int32(on.Conn().PgConn().PID()), time.Now()})
+	d.forget()
 }
 
-// latest returns the time of the latest of some doubts.
-func latest(open []*doubt) time.Time {
-	return slices.MaxFunc(open, func(a, b *doubt) int { return a.at.Compare(b.at) }).at
-}
-
-// present returns the doubts that are not older than settleLimit.
-func (d *doubts) present() []*doubt {
+// about returns the doubts about an entry, or about claims if id is "".
+func (d *doubts) about(id string) (found []*doubt) {
 	if d.number.Load() == 0 {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.forget()
+	for _, one := range d.all {
+		if one.id == id {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// forget removes the doubts that are older than settleLimit. The caller of
+// forget holds d.mu.
+func (d *doubts) forget() {
 	d.all = slices.DeleteFunc(d.all, func(one *doubt) bool { return time.Since(one.at) > settleLimit })
 	d.number.Store(int64(len(d.all)))
-	return slices.Clone(d.all)
 }
 
 func (d *doubts) remove(some []*doubt) {
@@ -72,6 +80,11 @@ func (d *doubts) remove(some []*doubt) {
 	defer d.mu.Unlock()
 	d.all = slices.DeleteFunc(d.all, func(one *doubt) bool { return slices.Contains(some, one) })
 	d.number.Store(int64(len(d.all)))
+}
+
+// latest returns the time of the latest of some doubts.
+func latest(open []*doubt) time.Time {
+	return slices.MaxFunc(open, func(a, b *doubt) int { return a.at.Compare(b.at) }).at
 }
 
 // isAnswer reports whether err is the result of a call, and not its failure.
@@ -84,24 +97,25 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// settled runs one method of the store, after settle.
+// settled runs a method on one entry, or a claim if id is "", after settle.
 func settled[T any](ctx context.Context, s *Store, op, id string, invalid error, f func() (T, error)) (T, error) {
 	return call(ctx, &s.calls, op, id, invalid, func() (result T, err error) {
-		if err = s.settle(ctx); err != nil {
+		if err = s.settle(ctx, id); err != nil {
 			return result, err
 		}
 		return f()
 	})
 }
 
-// settle returns when each statement without an answer has taken effect or never
-// will. settle gives up settleLimit after the statement, for example if the
-// server does not notice that a connection has ended. Behind a pooler, settle
-// cannot be sure: it waits until no write of the store is in progress, and at
-// least poolerLag.
-func (s *Store) settle(ctx context.Context) error {
+// settle returns when each earlier write of the entry without an answer has
+// taken effect or never will. Calls for other entries do not wait: a caller that
+// gives up must not delay the other callers. settle gives up settleLimit after
+// the write, for example if the server does not notice that a connection has
+// ended. Behind a pooler, settle cannot be sure: it waits until no write of the
+// store is in progress that began before, and at least poolerLag.
+func (s *Store) settle(ctx context.Context, id string) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		open := s.doubts.present()
+		open := s.doubts.about(id)
 		if len(open) == 0 {
 			return nil
 		}
@@ -111,7 +125,7 @@ func (s *Store) settle(ctx context.Context) error {
 			return ctx.Err()
 		case strings.HasPrefix(sqlState(err), "42"): // the server does not show its sessions
 		case err != nil:
-			return fmt.Errorf("after a statement without an answer: %w", err)
+			return fmt.Errorf("after a write without an answer: %w", err)
 		}
 		if !working && (!s.pooled || time.Since(latest(open)) >= poolerLag) {
 			s.doubts.remove(open)
@@ -144,7 +158,7 @@ const (
 	AND EXISTS (SELECT FROM unnest($2::text[]) AS write WHERE query <> '' AND left(write, length(query)) = query))`
 )
 
-// working reports whether a session may still execute one of the statements.
+// working reports whether a session may still execute one of the writes.
 func (s *Store) working(ctx context.Context, open []*doubt) (yes bool, err error) {
 	pids := make([]int32, len(open))
 	for i, one := range open {
@@ -154,7 +168,7 @@ func (s *Store) working(ctx context.Context, open []*doubt) (yes bool, err error
 	if s.pooled {
 		sql, which = writesSQL, []string{s.sql.insert, s.sql.replace, s.sql.delete, s.sql.claim}
 	}
-	on := pgxConn{s.pool, s.mode} // its own statement causes no doubt
+	on := pgxConn{s.pool, s.mode}
 	found, err := on.query(ctx, sql, time.Since(latest(open)).Seconds(), which)
 	if err != nil {
 		return false, err

@@ -11,8 +11,8 @@ import (
 )
 
 // TestUnacknowledgedWriteIsSettled ends the context of a write that the server
-// commits slowly. The next call of the store, on another connection, returns
-// the result of the write, unless the write never takes effect.
+// commits slowly. The next call for the entry, on another connection, returns the
+// result of the write, unless the write never takes effect.
 func TestUnacknowledgedWriteIsSettled(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPlace(t), func(c *pgxpool.Config) { // each commit takes a tenth of a second, as on a slow disk
@@ -38,6 +38,11 @@ func TestUnacknowledgedWriteIsSettled(t *testing.T) {
 		s.lines.afterNext(cancel)
 		if err := write(ctx, e); err != nil && !errors.Is(err, context.Canceled) { // nil: the process was slower than the server
 			t.Fatalf("%s whose context ends: got %v, want context.Canceled", name, err)
+		}
+		if name == "claim" { // the next claim of the caller waits, and calls for an entry do not
+			if _, err := s.Claim(t.Context(), at(-2), at(-1), 1); err != nil {
+				t.Fatal(err)
+			}
 		}
 		seen := get(e.ID)
 		put(t, s, store.Entry{ID: name + "-later"}) // its commit takes as long

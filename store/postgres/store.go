@@ -35,11 +35,17 @@ func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 	})
 }
 
+// writing returns the entries for a write of one entry, or for a claim if id is
+// "".
+func (s *Store) writing(id string) entries {
+	return entries{conn: poolConn{s.pool, s.mode, &s.doubts, id}, sql: &s.sql}
+}
+
 // Put implements [store.Store] with one round trip. If the entry is due soon,
 // the store then sends NOTIFY; Put does not wait for that.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
 	return settled(ctx, s, "put", e.ID, e.Check(), func() (uint64, error) {
-		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
+		version, err := retried(ctx, func() (uint64, error) { return s.writing(e.ID).put(ctx, e, false) })
 		if err == nil {
 			s.signal(e.Due)
 		}
@@ -59,7 +65,7 @@ func (s *Store) signal(due time.Time) {
 // delete at that version, Delete takes two round trips.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 	_, err := settled(ctx, s, "delete", id, store.CheckID(id), func() (struct{}, error) {
-		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })
+		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.writing(id).delete(ctx, id, version) })
 	})
 	return err
 }
@@ -71,7 +77,7 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store
 	return settled(ctx, s, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
 		for {
 			all, err := retried(ctx, func() (found, error) {
-				return s.entries.query(ctx, s.sql.claim, now.UnixMilli(), until.UnixMilli(), min(n, batch), newVersion(), store.MaxClaim)
+				return s.writing("").query(ctx, s.sql.claim, now.UnixMilli(), until.UnixMilli(), min(n, batch), newVersion(), store.MaxClaim)
 			})
 			switch {
 			case err != nil:
@@ -109,7 +115,7 @@ func (s *Store) wait(ctx context.Context, id string) error {
 // context.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return list(func(after string) (found, error) {
-		return settled(ctx, s, "list", "", nil, func() (found, error) {
+		return call(ctx, &s.calls, "list", "", nil, func() (found, error) {
 			return retried(ctx, func() (found, error) { return s.entries.page(ctx, after, batch) })
 		})
 	})

@@ -90,7 +90,7 @@ func flapChecks() []check {
 		},
 		{
 			name: "Flap/NoWriteComesLater",
-			says: "An unacknowledged write takes effect before the next call of the same caller returns, or never.",
+			says: "An unacknowledged write takes effect before the same caller's next call for this entry returns, or never.",
 			run:  flapNoWriteComesLater,
 		},
 	}
