@@ -26,11 +26,11 @@ func retrySoon() error {
 	return temporal.NewApplicationErrorWithOptions("errBroken", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
 }
 
-// short lets each attempt time out after two seconds, and then waits an hour
-// before the next attempt.
+// short lets each attempt time out soon, and then waits an hour before the next
+// attempt.
 func short() workflow.ActivityOptions {
 	o := patient()
-	o.StartToCloseTimeout = 2 * time.Second
+	o.StartToCloseTimeout = brief
 	return o
 }
 
@@ -305,7 +305,7 @@ func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	o := patient()
-	o.ScheduleToCloseTimeout = time.Second
+	o.ScheduleToCloseTimeout = brief
 	w.Start(awaitDecision, o)
 	p := w.next()
 	rig.Eventually(t, "the end is told", func() bool {

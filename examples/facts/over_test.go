@@ -44,7 +44,7 @@ func TestOver(t *testing.T) {
 			r := newRig(t, register)
 			o := patient()
 			if name == "timed out" {
-				o = timed(time.Second)
+				o = timed(soon)
 			}
 			run := r.Start(goesOn, o)
 			info := r.Next()
