@@ -20,6 +20,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/examples/internal/browser"
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/inbox"
 	"github.com/latchkey-go/latchkey/web/webhook"
@@ -96,7 +97,7 @@ func TestInboxScanners(t *testing.T) {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-popup-blocking",
-		"--user-data-dir="+t.TempDir(), "--virtual-time-budget=600000", "--dump-dom", server.URL+"/mails").Output()
+		"--user-data-dir="+browser.Profile(t), "--virtual-time-budget=600000", "--dump-dom", server.URL+"/mails").Output()
 	if err != nil {
 		t.Fatalf("chromium: %v\n%s", err, out)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/latchkey-go/latchkey/async"
 	"github.com/latchkey-go/latchkey/async/asynctest"
+	"github.com/latchkey-go/latchkey/examples/internal/browser"
 	"github.com/latchkey-go/latchkey/web/answer"
 	"github.com/latchkey-go/latchkey/web/webhook"
 )
@@ -118,7 +119,7 @@ func TestScanners(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-popup-blocking",
-			"--user-data-dir="+t.TempDir(), "--virtual-time-budget=600000", "--dump-dom", fmt.Sprintf("%s/mails/%d", server.URL, n))
+			"--user-data-dir="+browser.Profile(t), "--virtual-time-budget=600000", "--dump-dom", fmt.Sprintf("%s/mails/%d", server.URL, n))
 		out, err := cmd.Output()
 		cancel()
 		if err != nil {

@@ -63,13 +63,8 @@ func call[T any](ctx context.Context, c *calls, op, id string, invalid error, f 
 // has ended. pgx ends a call by a deadline on its connection. Therefore a call
 // whose context ended can fail with a network timeout.
 func endedError(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) || isAnswer(err) {
 		return err
-	}
-	for _, answer := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict, store.ErrClosed, store.ErrCorrupt, store.ErrInvalid} {
-		if errors.Is(err, answer) {
-			return err
-		}
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }

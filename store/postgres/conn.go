@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // conn runs statements on a pool or on a transaction of the application.
@@ -24,7 +25,53 @@ type rows interface {
 	close()
 }
 
-// pgxConn is a pool or a transaction of pgx.
+// poolConn is a pool. It notes the statements whose connection ended before the
+// answer.
+type poolConn struct {
+	pool   *pgxpool.Pool
+	mode   pgx.QueryExecMode
+	doubts *doubts
+}
+
+func (c poolConn) exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	on, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer on.Release()
+	n, err := pgxConn{on, c.mode}.exec(ctx, sql, args...)
+	c.doubts.note(on, err)
+	return n, err
+}
+
+func (c poolConn) query(ctx context.Context, sql string, args ...any) (rows, error) {
+	on, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := pgxConn{on, c.mode}.query(ctx, sql, args...)
+	if err != nil {
+		c.doubts.note(on, err)
+		on.Release()
+		return nil, err
+	}
+	return pooledRows{r, on, c.doubts}, nil
+}
+
+// pooledRows gives its connection back when it is closed.
+type pooledRows struct {
+	rows
+	on     *pgxpool.Conn
+	doubts *doubts
+}
+
+func (r pooledRows) close() {
+	r.rows.close()
+	r.doubts.note(r.on, r.Err())
+	r.on.Release()
+}
+
+// pgxConn is a connection or a transaction of pgx.
 type pgxConn struct {
 	conn interface {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)

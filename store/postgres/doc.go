@@ -47,6 +47,12 @@
 // due entries, Claim waits for one of them, and checks again every half second.
 // Delete takes a second round trip if the entry has another version or is gone.
 //
+// If a connection ends before the server has answered, for example because a
+// context ends, the next call of the store first waits until the server has
+// ended the session, for at most five seconds. The server may still commit the
+// write. Behind a pooler, the call waits for all writes of the store that are in
+// progress, and at least 200 ms.
+//
 // # Wake-ups, pages and counts
 //
 // After a write that makes an entry due within [store.WatchAhead], the store

@@ -112,6 +112,7 @@ type lines struct {
 	conns []net.Conn
 	flaps bool   // the next request is sent, and then all connections end
 	lost  func() // if set, the next reply is lost and this function is called
+	sent  func() // if set, called after the next request was sent
 
 	halted   func()        // if set, the next write calls this function and waits for a deadline
 	deadline chan struct{} // closed when the connection of that write has a deadline
@@ -166,6 +167,13 @@ func (l *lines) loseReply(meanwhile func()) {
 	l.lost = meanwhile
 }
 
+// afterNext calls sent when the next request was sent.
+func (l *lines) afterNext(sent func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = sent
+}
+
 // halt calls end in the next write. The write then waits until its connection
 // has a deadline, and continues.
 func (l *lines) halt(end func()) {
@@ -202,6 +210,10 @@ func (l lossy) Write(b []byte) (int, error) {
 	n, err := l.Conn.Write(b)
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()
+	if l.lines.sent != nil {
+		l.lines.sent()
+		l.lines.sent = nil
+	}
 	if l.lines.flaps {
 		l.lines.flaps = false
 		for _, conn := range l.lines.conns {

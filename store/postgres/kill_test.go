@@ -108,7 +108,10 @@ func TestKilledBesideAnother(t *testing.T) {
 			case "claimed":
 				claimed[id] = n
 			}
-			if left--; left == 0 {
+			if round%2 == 0 || len(claimed) > 0 { // on a busy machine, a child may write many times before its first claim
+				left--
+			}
+			if left == 0 {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}

@@ -35,7 +35,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.calls.ended, s.calls.end = context.WithCancel(context.Background())
 	s.sql = newStatements(server.names)
 	s.mode = modeFor(pool, server.pooled)
-	s.entries = entries{conn: pgxConn{pool, s.mode}, sql: &s.sql}
+	s.entries = entries{conn: poolConn{pool, s.mode, &s.doubts}, sql: &s.sql}
 	return s, nil
 }
 

@@ -10,7 +10,7 @@ import (
 // page has at most 500 entries.
 func (s *Store) Page(ctx context.Context, after string, n int) ([]store.Entry, error) {
 	var damaged error
-	entries, err := call(ctx, &s.calls, "page", "", store.CheckPage(after, n), func() ([]store.Entry, error) {
+	entries, err := settled(ctx, s, "page", "", store.CheckPage(after, n), func() ([]store.Entry, error) {
 		for {
 			all, err := retried(ctx, func() (found, error) { return s.entries.page(ctx, after, min(n, batch)) })
 			if err != nil {
@@ -48,7 +48,7 @@ const estimateSQL = `SELECT CASE WHEN reltuples > 0 AND relpages > 0
 // that, Count returns PostgreSQL's estimate as of the last vacuum or analyze,
 // because the server needs a tenth of a second or more to count a million rows.
 func (s *Store) Count(ctx context.Context) (int, error) {
-	return call(ctx, &s.calls, "count", "", nil, func() (int, error) {
+	return settled(ctx, s, "count", "", nil, func() (int, error) {
 		return retried(ctx, func() (int, error) {
 			n, err := s.number(ctx, s.sql.count, exact)
 			if err != nil || n <= exact {

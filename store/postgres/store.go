@@ -25,11 +25,12 @@ type Store struct {
 
 	rule     wake.Rule // decides which writes are signaled
 	notifier notifier
+	doubts   doubts
 }
 
 // Get implements [store.Store] with one round trip.
 func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
-	return call(ctx, &s.calls, "get", id, store.CheckID(id), func() (store.Entry, error) {
+	return settled(ctx, s, "get", id, store.CheckID(id), func() (store.Entry, error) {
 		return retried(ctx, func() (store.Entry, error) { return s.entries.get(ctx, id) })
 	})
 }
@@ -37,7 +38,7 @@ func (s *Store) Get(ctx context.Context, id string) (store.Entry, error) {
 // Put implements [store.Store] with one round trip. If the entry is due soon,
 // the store then sends NOTIFY; Put does not wait for that.
 func (s *Store) Put(ctx context.Context, e store.Entry) (uint64, error) {
-	return call(ctx, &s.calls, "put", e.ID, e.Check(), func() (uint64, error) {
+	return settled(ctx, s, "put", e.ID, e.Check(), func() (uint64, error) {
 		version, err := retried(ctx, func() (uint64, error) { return s.entries.put(ctx, e, false) })
 		if err == nil {
 			s.signal(e.Due)
@@ -57,7 +58,7 @@ func (s *Store) signal(due time.Time) {
 // Delete implements [store.Store] with one round trip. If there is nothing to
 // delete at that version, Delete takes two round trips.
 func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
-	_, err := call(ctx, &s.calls, "delete", id, store.CheckID(id), func() (struct{}, error) {
+	_, err := settled(ctx, s, "delete", id, store.CheckID(id), func() (struct{}, error) {
 		return retried(ctx, func() (struct{}, error) { return struct{}{}, s.entries.delete(ctx, id, version) })
 	})
 	return err
@@ -67,7 +68,7 @@ func (s *Store) Delete(ctx context.Context, id string, version uint64) error {
 // have locked all due entries, Claim waits for one of them, because an empty
 // answer would mean that nothing is due.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]store.Entry, error) {
-	return call(ctx, &s.calls, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
+	return settled(ctx, s, "claim", "", store.CheckClaim(now, until, n), func() ([]store.Entry, error) {
 		for {
 			all, err := retried(ctx, func() (found, error) {
 				return s.entries.query(ctx, s.sql.claim, now.UnixMilli(), until.UnixMilli(), min(n, batch), newVersion(), store.MaxClaim)
@@ -108,7 +109,7 @@ func (s *Store) wait(ctx context.Context, id string) error {
 // context.
 func (s *Store) List(ctx context.Context) iter.Seq2[store.Entry, error] {
 	return list(func(after string) (found, error) {
-		return call(ctx, &s.calls, "list", "", nil, func() (found, error) {
+		return settled(ctx, s, "list", "", nil, func() (found, error) {
 			return retried(ctx, func() (found, error) { return s.entries.page(ctx, after, batch) })
 		})
 	})

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -24,7 +25,15 @@ func harness(notifies bool, newPlace func(t testing.TB) place, change ...func(*p
 		Reopen:   func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Peer:     func(t *testing.T, s store.Store) store.Store { return open(t, s.(handle).place, change...) },
 		Break:    func(t *testing.T, s store.Store) { s.(handle).lines.cut() },
-		Flap:     func(t *testing.T, s store.Store) { s.(handle).lines.flap() },
+		Flap: func(t *testing.T, s store.Store) {
+			if _, err := s.Get(t.Context(), "absent"); !errors.Is(err, store.ErrNotFound) { // settles an earlier write
+				t.Fatal(err)
+			}
+			if h := s.(handle); h.place.url == h.place.direct {
+				warm(t, s) // the next request is not one that prepares a statement
+			}
+			s.(handle).lines.flap()
+		},
 		Lose: func(t *testing.T, s store.Store, meanwhile func()) {
 			warm(t, s)
 			s.(handle).lines.loseReply(meanwhile)

@@ -31,7 +31,7 @@ func TestWaitForReplicas(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
 	ctx := t.Context()
-	s := openStore(t, p.primary.client(t), redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: 2 * time.Second}})
+	s := openStore(t, p.primary.client(t), redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: time.Minute}})
 	replica := p.replica.client(t)
 	e := store.Entry{ID: "a", Due: at(1)}
 	for range 50 {
@@ -189,7 +189,7 @@ func TestWaitAOFSwitchedOff(t *testing.T) {
 func TestAckedScriptForgotten(t *testing.T) {
 	p := startPair(t)
 	client := p.primary.client(t)
-	s := openStore(t, client, redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: 2 * time.Second}})
+	s := openStore(t, client, redis.Options{Ack: redis.Ack{Replicas: 1, Timeout: time.Minute}})
 	forgetful(t, s, func() {
 		if err := client.ScriptFlush(t.Context()).Err(); err != nil {
 			t.Fatal(err)

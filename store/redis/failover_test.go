@@ -16,14 +16,16 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// startSentinel starts a Sentinel that decides alone.
+// startSentinel starts a Sentinel that decides alone, and that promotes a
+// replica only when a test asks for it: a busy machine can make a primary
+// silent.
 func startSentinel(t *testing.T, primary *server) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(primary.addr)
 	own := freePort(t)
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main %s %s 1\n"+
-		"sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n", own, filepath.Dir(conf), host, port)
+		"sentinel down-after-milliseconds main 600000\nsentinel failover-timeout main 60000\n", own, filepath.Dir(conf), host, port)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +45,8 @@ func TestFailover(t *testing.T) {
 		info, err := c.Info(t.Context(), "sentinel").Result()
 		return strings.Contains(info, "status=ok") && strings.Contains(info, "slaves=1"), err
 	})
-	url := "redis://" + sentinel.addr + "?master_name=main"
-	s, err := store.Open(t.Context(), url+"&replicas=1")
+	url := "redis://" + sentinel.addr + "?master_name=main&" + stallInURL
+	s, err := store.Open(t.Context(), url+"&replicas=1&ack_timeout=1m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,10 @@ func TestFailover(t *testing.T) {
 	wg.Wait()
 
 	var after store.Store
+	operator := sentinel.client(t)
 	eventually(t, "open after the fail-over", func() bool {
-		after, err = store.Open(t.Context(), url) // writes the meta key
+		_ = operator.Do(t.Context(), "sentinel", "failover", "main").Err() // an error if the fail-over has begun
+		after, err = store.Open(t.Context(), url)                          // writes the meta key
 		return err == nil
 	})
 	defer after.Close()

@@ -118,7 +118,7 @@ func TestFourProcesses(t *testing.T) {
 		rounds = 500
 	}
 	server := startServer(t)
-	url := "redis://" + server.addr
+	url := "redis://" + server.addr + "?" + stallInURL
 	s := openStore(t, server.client(t), redis.Options{})
 	for i := range entries {
 		mustPut(t, s, store.Entry{ID: fmt.Sprintf("entry-%d", i), Due: at(0)})

@@ -83,6 +83,15 @@ func (h *trips) add(what string) {
 	h.sent = append(h.sent, what)
 }
 
+// claims returns the round trips since the last take, without the questions
+// that a cluster's client asks about its nodes from time to time.
+func (h *trips) claims() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer func() { h.sent = nil }()
+	return slices.DeleteFunc(h.sent, func(what string) bool { return what == "cluster" || what == "command" })
+}
+
 // take returns the round trips since the last take.
 func (h *trips) take() string {
 	h.mu.Lock()

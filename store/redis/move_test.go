@@ -64,7 +64,7 @@ func (m move) set(on *goredis.Client, state, id string) {
 func (m move) key(key string) {
 	m.t.Helper()
 	host, port, _ := net.SplitHostPort(m.to.Options().Addr)
-	if err := m.from.Migrate(m.t.Context(), host, port, key, 0, 5*time.Second).Err(); err != nil {
+	if err := m.from.Migrate(m.t.Context(), host, port, key, 0, stall).Err(); err != nil {
 		m.t.Fatalf("migrate: %v", err)
 	}
 }

@@ -20,5 +20,5 @@ func TestRotationDuringKills(t *testing.T) {
 			return strings.Count(list, "\n") == 1, err
 		})
 	}
-	rotation.Test{URL: "redis://" + server.addr, Quiet: quiet}.Run(t)
+	rotation.Test{URL: "redis://" + server.addr + "?" + stallInURL, Quiet: quiet}.Run(t)
 }

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"bufio"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -103,31 +104,47 @@ func (s *server) client(tb testing.TB) *redis.Client {
 	return newClient(tb, &redis.Options{Addr: s.addr})
 }
 
+// stall is how long a server may be silent. The default of go-redis is 3 s.
+// After a timeout, go-redis sends a command again, and a second claim does not
+// return the entries that the first one took.
+const stall = 5 * time.Minute
+
+// stallInURL has the parameters for stall in a URL.
+const stallInURL = "read_timeout=5m&write_timeout=5m&dial_timeout=5m"
+
 func newClient(tb testing.TB, o *redis.Options) *redis.Client {
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = stall
+	}
+	o.WriteTimeout, o.DialTimeout = stall, stall
 	o.MinRetryBackoff, o.MaxRetryBackoff = time.Millisecond, 8*time.Millisecond
 	c := redis.NewClient(o)
 	tb.Cleanup(func() { c.Close() })
 	return c
 }
 
-var ports sync.Map // ports that freePort has returned, because the system may offer one twice
+var ports sync.Map // ports that freePort has returned
 
-// freePort returns a port of the loopback interface without a listener.
+// freePort returns a port of the loopback interface without a listener. The
+// port is below those that systems give to connections and to listeners on port
+// 0. Otherwise another program could take the port before the server listens,
+// or while it restarts.
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
+	for range 1000 {
+		port := 15_000 + rand.IntN(15_000)
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if _, given := ports.LoadOrStore(port, true); !given {
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			l.Close()
 			return strconv.Itoa(port)
 		}
 	}
+	tb.Fatal("no port of 1,000 is free")
+	return ""
 }
 
 // await polls the server until ok returns true.

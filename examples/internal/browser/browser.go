@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,7 +39,7 @@ func Start(t testing.TB) *Browser {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir())
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--user-data-dir="+Profile(t))
 	toBrowser, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +80,28 @@ func Start(t testing.TB) *Browser {
 		_ = out.Close()
 	})
 	return b
+}
+
+// Profile returns a directory for the data of Chromium, which is removed at the
+// end of the test. Processes of Chromium may write for a moment after the first
+// one has ended, so Profile removes the directory until nothing is left.
+func Profile(t testing.TB) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(patience)
+		for err := os.RemoveAll(directory); err != nil; err = os.RemoveAll(directory) {
+			if time.Now().After(deadline) {
+				t.Errorf("the data of Chromium stays: %v", err)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return directory
 }
 
 // Window configures the window of a person.
@@ -252,15 +275,30 @@ func (t *Tab) painted() bool {
 }
 
 // Eval returns the value of an expression as JSON. Eval waits for the value if
-// that is a promise. The page can run scripts during the call.
+// that is a promise. The page can run scripts during the call. If the page is
+// replaced meanwhile, for example because it refreshes itself, Eval evaluates
+// the expression in the next page.
 func (t *Tab) Eval(expression string) string {
 	t.t.Helper()
-	got, err := t.eval(expression)
-	if err != nil {
-		t.t.Fatalf("%.200s: %v", expression, err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := t.eval(expression)
+		if err == nil {
+			return got
+		}
+		if errors.Is(err, errException) || t.ctx.Err() != nil {
+			t.t.Fatalf("%.200s: %v", expression, err)
+		}
+		select {
+		case <-tick.C:
+		case <-t.ctx.Done():
+		}
 	}
-	return got
 }
+
+// errException means that the page has thrown an exception.
+var errException = errors.New("exception")
 
 func (t *Tab) eval(expression string) (string, error) {
 	t.t.Helper()
@@ -277,7 +315,7 @@ func (t *Tab) eval(expression string) (string, error) {
 	case err != nil:
 		return "", err
 	case r.Exception != nil:
-		return "", errors.New(r.Exception.Text)
+		return "", fmt.Errorf("%w: %s", errException, r.Exception.Text)
 	}
 	return string(r.Result.Value), nil
 }
