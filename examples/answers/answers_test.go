@@ -93,7 +93,7 @@ func newWorld(t *testing.T, c config) *world {
 	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: reporter}, asked: make(chan string, 100)}
 	options := async.Options{
 		Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter,
-		DeliveryWait: time.Minute, // the tests check the result of the first try, however busy the machine is
+		DeliveryWait: time.Minute, ClaimTime: time.Minute, // the tests check the result of the first try, however busy the machine is
 	}
 	if c.hub != nil {
 		c.hub(&options)

@@ -2,7 +2,6 @@ package facts
 
 import (
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
