@@ -214,7 +214,7 @@ func TestStoreClosed(t *testing.T) {
 func TestManyCallersOneOutcome(t *testing.T) {
 	w := newWorld(t)
 	id := w.start(1, async.StartOptions{})
-	other, err := async.New(async.Options{Store: w.store, Completer: w.completer})
+	other, err := async.New(async.Options{Store: w.store, Completer: w.completer, DeliveryWait: time.Minute})
 	wantNil(t, err)
 	hubs := []*async.Hub{w.hub, other}
 	var accepted [2]atomic.Int32

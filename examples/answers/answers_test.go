@@ -93,7 +93,7 @@ func newWorld(t *testing.T, c config) *world {
 	w := &world{t: t, store: store.NewMemory(), completer: &lossy{Completer: reporter}, asked: make(chan string, 100)}
 	options := async.Options{
 		Store: w.store, Completer: w.completer, DataConverter: o.DataConverter, FailureConverter: o.FailureConverter,
-		DeliveryWait: time.Minute, // the tests check the result of the first try, however busy the machine is
+		DeliveryWait: time.Minute, ClaimTime: time.Minute, // the tests check the result of the first try, however busy the machine is
 	}
 	if c.hub != nil {
 		c.hub(&options)
@@ -277,11 +277,15 @@ func quick() workflow.ActivityOptions {
 // time on a busy machine.
 const soon = 15 * time.Second
 
-// expiring returns options with which each attempt times out after a second and
-// is retried at once.
+// brief is the timeout of an attempt that times out within a test. On a busy
+// machine, Start may take a second.
+const brief = 4 * time.Second
+
+// expiring returns options with which each attempt times out after brief and is
+// retried at once.
 func expiring() workflow.ActivityOptions {
 	o := quick()
-	o.StartToCloseTimeout = time.Second
+	o.StartToCloseTimeout = brief
 	return o
 }
 

@@ -25,7 +25,7 @@ func timedOut(t *testing.T, w *world) (run interface {
 }, p async.Pending[Decision]) {
 	t.Helper()
 	o := patient()
-	o.StartToCloseTimeout = time.Second
+	o.StartToCloseTimeout = brief
 	r := w.Start(awaitDecision, o)
 	p = w.next()
 	w.AwaitPending(r, "back-off", rig.BackOff(2))
@@ -147,7 +147,7 @@ func TestResultWhoseReplyWasLost(t *testing.T) {
 func TestLaterAttemptTakesOver(t *testing.T) {
 	w := newWorld(t, config{})
 	o := quick()
-	o.StartToCloseTimeout = 4 * time.Second
+	o.StartToCloseTimeout = brief
 	run := w.Start(awaitDecision, o)
 	first, second := w.next(), w.next()
 	if first.ID() != second.ID() {
@@ -205,7 +205,7 @@ func TestResetWhileItRuns(t *testing.T) {
 func TestLowerNumberIsLater(t *testing.T) {
 	w := newWorld(t, config{})
 	o := patient()
-	o.StartToCloseTimeout = time.Second
+	o.StartToCloseTimeout = brief
 	run := w.Start(awaitDecision, o)
 	info := w.Next()
 	p := w.next()
@@ -238,7 +238,7 @@ func TestPausedActivityTakesItsAnswer(t *testing.T) {
 func TestTimedOutForGood(t *testing.T) {
 	w := newWorld(t, config{})
 	o := patient()
-	o.StartToCloseTimeout = time.Second
+	o.StartToCloseTimeout = brief
 	o.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
 	run := w.Start(awaitDecision, o)
 	p := w.next()

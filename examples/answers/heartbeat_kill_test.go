@@ -183,7 +183,7 @@ func TestKilledHubIsReplacedInTime(t *testing.T) {
 	s, url := sharedStore(t)
 	w := newWorld(t, config{hub: func(o *async.Options) {
 		o.Store, o.Completer = s, nil
-		o.ClaimTime = 2 * time.Second
+		o.ClaimTime = 4 * time.Second
 	}})
 	w.store = s
 	dies := spawn(t, "beats", url, "")

@@ -39,7 +39,7 @@ const (
 func beatingHub(c tellings) func(o *async.Options) {
 	return func(o *async.Options) {
 		running(nil)(o)
-		o.ClaimTime = 2 * time.Second
+		o.ClaimTime = 4 * time.Second
 		if o.Pumps == nil {
 			o.Pumps = map[string]heartbeat.Pump{"": heartbeat.KeepAlive(heartbeat.KeepAliveOptions{Interval: pace})}
 		}

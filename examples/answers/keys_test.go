@@ -96,7 +96,7 @@ func TestEarlyAnswerExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{start: keyed(key), hub: running(hooks)})
 	o := early()
-	o.Early = time.Second
+	o.Early = brief
 	must(t, w.openKey(key, o).Complete(w.Context(), approved))
 	p := w.openKey(key, o)
 	w.run()

@@ -121,7 +121,9 @@ func TestRevivedTokenIsNotUsed(t *testing.T) {
 	w.AwaitPending(run, "back-off", rig.BackOff(2))
 	i := w.wantState(p, async.Settled)
 	info := activity.Info{WorkflowExecution: workflow.Execution{ID: i.WorkflowID, RunID: i.RunID}, ActivityID: i.ActivityID}
-	w.ExtendScheduleToClose(info, time.Hour) // the next attempt must not time out
+	// The next attempt must not time out. The server ends an activity whose next
+	// attempt, here in an hour, would come after its schedule-to-close timeout.
+	w.ExtendScheduleToClose(info, 2*time.Hour)
 	w.Reset(info)
 	awaitClosed(t, g.in)
 	w.run()

@@ -28,7 +28,7 @@ func TestNewerEntryIsLeftAlone(t *testing.T) {
 			hooks := newTellings()
 			w := newWorld(t, config{hub: running(hooks)})
 			o := patient()
-			o.StartToCloseTimeout = 2 * time.Second
+			o.StartToCloseTimeout = brief
 			o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1}
 			run := w.Start(awaitDecision, o)
 			w.Next()

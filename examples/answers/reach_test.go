@@ -26,7 +26,7 @@ func TestActivityIDUsedTwice(t *testing.T) {
 			o := patient()
 			o.ActivityID = "approve"
 			short := o
-			short.StartToCloseTimeout = time.Second
+			short.StartToCloseTimeout = brief
 			short.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
 			_ = await(ctx, short, rig.Activity).Get(ctx, nil)
 			return d, await(ctx, o, rig.Activity).Get(ctx, &d)
@@ -47,7 +47,7 @@ func TestNextRunIsNotReached(t *testing.T) {
 			var d Decision
 			o := patient()
 			if again {
-				o.StartToCloseTimeout = time.Second
+				o.StartToCloseTimeout = brief
 				o.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}
 			}
 			err := await(ctx, o, rig.Activity).Get(ctx, &d)
@@ -164,7 +164,7 @@ func TestStandaloneActivity(t *testing.T) {
 	})
 	t.Run("failed, then completed in back-off", func(t *testing.T) {
 		w := newWorld(t, config{})
-		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: time.Second, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour}})
+		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: brief, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour}})
 		p := w.next()
 		rig.Eventually(t, "back-off", func() bool { return w.DescribeActivity(h).GetInfo().GetAttempt() == 2 })
 		must(t, p.Complete(w.Context(), approved))
@@ -203,7 +203,7 @@ func TestStandaloneActivity(t *testing.T) {
 	})
 	t.Run("timed out", func(t *testing.T) {
 		w := newWorld(t, config{})
-		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: time.Second, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}})
+		h := w.StartActivity(client.StartActivityOptions{StartToCloseTimeout: brief, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}})
 		p := w.next()
 		if err := h.Get(w.Context(), nil); err == nil {
 			t.Fatal("the activity has a result")
@@ -256,7 +256,7 @@ func TestNoClientForTheNamespace(t *testing.T) {
 	hub, err := async.New(async.Options{Store: w.store, Completer: other})
 	must(t, err)
 	o := quick()
-	o.StartToCloseTimeout = 4 * time.Second
+	o.StartToCloseTimeout = brief
 	run := w.Start(awaitDecision, o)
 	p, err := async.Open[Decision](w.Context(), hub, w.next().ID())
 	must(t, err)

@@ -26,11 +26,11 @@ func retrySoon() error {
 	return temporal.NewApplicationErrorWithOptions("errBroken", "", temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
 }
 
-// short returns options with which each attempt times out after two seconds,
-// and the next attempt begins an hour later.
+// short returns options with which each attempt times out after brief, and the
+// next attempt begins an hour later.
 func short() workflow.ActivityOptions {
 	o := patient()
-	o.StartToCloseTimeout = 2 * time.Second
+	o.StartToCloseTimeout = brief
 	return o
 }
 
@@ -305,7 +305,7 @@ func TestWorkCallsTheOverHook(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	o := patient()
-	o.ScheduleToCloseTimeout = time.Second
+	o.ScheduleToCloseTimeout = brief
 	w.Start(awaitDecision, o)
 	p := w.next()
 	rig.Eventually(t, "the end is told", func() bool {

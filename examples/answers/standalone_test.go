@@ -22,11 +22,11 @@ func (w *world) wantOutcome(h client.ActivityHandle, want Decision) {
 	}
 }
 
-// later returns options with which each attempt times out after two seconds,
-// and the next attempt begins an hour later.
+// later returns options with which each attempt times out after brief, and the
+// next attempt begins an hour later.
 func later() client.StartActivityOptions {
 	return client.StartActivityOptions{
-		StartToCloseTimeout: 2 * time.Second, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour},
+		StartToCloseTimeout: brief, RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Hour},
 	}
 }
 
@@ -126,7 +126,7 @@ func TestStandalonePaused(t *testing.T) {
 func TestStandaloneFailureInBackOff(t *testing.T) {
 	w := newWorld(t, config{})
 	o := later()
-	o.RetryPolicy.InitialInterval = 3 * time.Second
+	o.RetryPolicy.InitialInterval = brief
 	h := w.StartActivity(o)
 	p := w.next()
 	w.awaitAttempt(h, 2)
@@ -168,7 +168,7 @@ func TestStandaloneDeadlineIsAQuestion(t *testing.T) {
 // A later activity with the same ID is a different activity.
 func TestStandaloneIDUsedTwice(t *testing.T) {
 	w := newWorld(t, config{})
-	o := client.StartActivityOptions{ID: "approve-" + w.Queue, ScheduleToCloseTimeout: 3 * time.Second}
+	o := client.StartActivityOptions{ID: "approve-" + w.Queue, ScheduleToCloseTimeout: brief}
 	first := w.StartActivity(o)
 	p := w.next()
 	if err := first.Get(w.Context(), nil); err == nil {

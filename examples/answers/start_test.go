@@ -256,7 +256,7 @@ func changing(others chan<- string) func(w *world, r worker.Registry) {
 		r.RegisterWorkflowWithOptions(func(ctx workflow.Context) (Other, error) {
 			var other Other
 			o := quick()
-			o.StartToCloseTimeout = 2 * time.Second
+			o.StartToCloseTimeout = brief
 			return other, await(ctx, o, "changing").Get(ctx, &other)
 		}, workflow.RegisterOptions{Name: "changing"})
 	}
@@ -331,8 +331,8 @@ func TestItWasNotOver(t *testing.T) {
 		hooks := newTellings()
 		w := newWorld(t, config{hub: running(hooks)})
 		o := patient()
-		o.StartToCloseTimeout = 2 * time.Second
-		o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: 2 * time.Second}
+		o.StartToCloseTimeout = brief
+		o.RetryPolicy = &temporal.RetryPolicy{InitialInterval: brief}
 		run := w.Start(awaitDecision, o)
 		p := w.next()
 		w.completer.misjudge(over)

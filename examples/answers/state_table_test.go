@@ -42,7 +42,7 @@ func TestFailureInBackOffExpires(t *testing.T) {
 	hooks := newTellings()
 	w := newWorld(t, config{hub: running(hooks)})
 	o := patient()
-	o.StartToCloseTimeout = time.Second
+	o.StartToCloseTimeout = brief
 	run := w.Start(awaitDecision, o)
 	info := w.Next()
 	p := w.next()

@@ -66,7 +66,7 @@ func with(form url.Values, name, value string) url.Values {
 // would. tell prints each step, and returns an error at the first step with an
 // unexpected result.
 func tell(ctx context.Context, o *office, out io.Writer) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("-auto has not come to its end within two minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 8*time.Minute, errors.New("-auto has not come to its end within eight minutes"))
 	defer cancel()
 	defer func() {
 		if err != nil && ctx.Err() != nil {

@@ -2,7 +2,6 @@ package facts
 
 import (
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -44,7 +43,7 @@ func TestOver(t *testing.T) {
 			r := newRig(t, register)
 			o := patient()
 			if name == "timed out" {
-				o = timed(time.Second)
+				o = timed(soon)
 			}
 			run := r.Start(goesOn, o)
 			info := r.Next()

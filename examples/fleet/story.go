@@ -28,7 +28,7 @@ const (
 
 // errLate ends the example if it takes too long. The example normally takes
 // half a minute.
-var errLate = errors.New("the example has not ended within three minutes")
+var errLate = errors.New("the example has not ended within eight minutes")
 
 // story is the program that starts, kills and checks the fleet.
 type story struct {
@@ -55,7 +55,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errLate)
+	ctx, cancel := context.WithTimeoutCause(ctx, 8*time.Minute, errLate)
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

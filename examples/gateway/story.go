@@ -37,7 +37,7 @@ const orders = 3
 
 // errLate ends the example if it takes too long. The example normally takes a
 // quarter of a minute.
-var errLate = errors.New("the example has not ended within four minutes")
+var errLate = errors.New("the example has not ended within eight minutes")
 
 // story is the program that starts and checks the gateway.
 type story struct {
@@ -70,7 +70,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.server.Stop()) }()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, 4*time.Minute, errLate)
+	ctx, cancel := context.WithTimeoutCause(ctx, 8*time.Minute, errLate)
 	defer cancel()
 	ctx, s.fail = context.WithCancelCause(ctx)
 	defer s.fail(nil)

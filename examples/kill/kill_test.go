@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 // hanging; a round takes seconds.
 const bound = 10 * time.Minute
 
+// mostKills is the maximum number of kills in a round, so that a round ends on
+// a slow machine too. A round has about 20 kills.
+const mostKills = 60
+
 // TestKilledWhileAnswering answers 500 activities while it kills three
 // processes at random: the worker, the one that accepts callbacks, and the one
 // that delivers. Each workflow reads the answer that was acknowledged. No
@@ -110,8 +114,14 @@ func (r *round) run(activities int) {
 	// killed. Each process is killed early once.
 	early := r.random.Perm(len(names))
 	next := r.soon()
+	var up <-chan struct{} // closed when the process that was started last can work
+	kills := 0
 	for !r.outside.complete(activities) {
 		select {
+		case <-up: // On a busy machine, a process may take longer to start than the time between two kills.
+			if up = nil; kills < mostKills {
+				next = r.soon()
+			}
 		case <-next:
 			name := names[r.random.IntN(len(names))]
 			if len(early) > 0 {
@@ -122,8 +132,9 @@ func (r *round) run(activities int) {
 			}
 			children[name].kill()
 			r.kills[name]++
+			kills++
 			children[name] = r.spawn(name)
-			next = r.soon()
+			next, up = nil, children[name].up
 		case <-r.outside.changed:
 		case <-ctx.Done():
 			r.t.Fatalf("after %v: %s", bound, r.outside.progress())

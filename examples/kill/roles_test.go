@@ -44,6 +44,9 @@ var roles = map[string]func(ctx context.Context) error{
 
 const workflowName = "Ask"
 
+// isUp is the line that a process prints when it is connected.
+const isUp = "up"
+
 // ask is a workflow with one activity, and returns its result.
 func ask(ctx workflow.Context, n int) (string, error) {
 	var answer string
@@ -74,6 +77,7 @@ func connect(ctx context.Context) (client.Client, *async.Hub, error) {
 		reporter = nil
 	}
 	hub, err := async.New(async.Options{Store: s, Completer: reporter, PollInterval: 100 * time.Millisecond, ClaimTime: 4 * time.Second})
+	say(isUp)
 	return c, hub, err
 }
 
@@ -191,6 +195,7 @@ func untilOrphaned() {
 // child is one of the processes.
 type child struct {
 	cmd   *exec.Cmd
+	up    chan struct{} // closed when the process is connected, or dead
 	ended chan struct{} // closed when the process is dead and all of its output was handled
 }
 
@@ -222,18 +227,24 @@ func (r *round) spawn(role string) *child {
 	if err := cmd.Start(); err != nil {
 		r.t.Fatalf("start the %s: %v", role, err)
 	}
-	c := &child{cmd: cmd, ended: make(chan struct{})}
+	c := &child{cmd: cmd, up: make(chan struct{}), ended: make(chan struct{})}
+	up := sync.OnceFunc(func() { close(c.up) })
 	var life *life
 	if role == "callbacks" {
 		life = r.outside.serve(in)
 	}
 	go func() {
 		defer close(c.ended)
+		defer up()
 		lines := bufio.NewReader(out)
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil { // an incomplete line is ignored
 				break
+			}
+			if line == isUp+"\n" {
+				up()
+				continue
 			}
 			r.outside.heard(line, life)
 		}

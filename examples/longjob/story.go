@@ -32,7 +32,7 @@ type story struct {
 
 // errLate ends the example if it takes too long. The example normally takes a
 // quarter of a minute.
-var errLate = errors.New("the example has not ended within three minutes")
+var errLate = errors.New("the example has not ended within eight minutes")
 
 // tell starts all processes, runs the example, and stops the processes.
 func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
@@ -47,7 +47,7 @@ func tell(ctx context.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errLate)
+	ctx, cancel := context.WithTimeoutCause(ctx, 8*time.Minute, errLate)
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

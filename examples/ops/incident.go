@@ -26,6 +26,9 @@ func (f *fleet) incident(ctx context.Context, story *live.Story) error {
 	}
 	o := operator{program, f, story}
 
+	if err := o.until(ctx, 0, "settled", "-type", "Approve"); err != nil { // the first answers are delivered
+		return err
+	}
 	story.Say("\nTemporal is stopped. Answers are still accepted.")
 	if err := f.server.Stop(); err != nil {
 		return err

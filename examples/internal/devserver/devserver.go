@@ -169,9 +169,13 @@ func (s *Server) HostPort() string {
 }
 
 // ClientOptions returns the options for dialling the server, in its first
-// namespace.
+// namespace. On a busy machine, the first call may take longer than the SDK's
+// default of five seconds.
 func (s *Server) ClientOptions() client.Options {
-	return client.Options{HostPort: s.HostPort(), Namespace: s.options.Namespaces[0]}
+	return client.Options{
+		HostPort: s.HostPort(), Namespace: s.options.Namespaces[0],
+		ConnectionOptions: client.ConnectionOptions{GetSystemInfoTimeout: time.Minute},
+	}
 }
 
 // dynamicConfig returns the settings of every server, overridden by those of the

@@ -74,6 +74,11 @@ func New(t testing.TB, o Options) *Rig {
 	if o.Worker.MaxConcurrentWorkflowTaskPollers == 0 && o.Worker.WorkflowTaskPollerBehavior == nil {
 		o.Worker.MaxConcurrentWorkflowTaskPollers = 2 // one poller for the sticky queue
 	}
+	if o.Worker.DeadlockDetectionTimeout == 0 {
+		// By default, the SDK fails a workflow task that does not yield for a
+		// second. On a busy machine, the decoding of a large result takes longer.
+		o.Worker.DeadlockDetectionTimeout = time.Minute
+	}
 	r := &Rig{
 		Client: o.Client, Namespace: o.Namespace, Queue: "rig-" + rand.Text(),
 		t: t, starts: make(chan activity.Info, 100),

@@ -81,7 +81,8 @@ func (s *Shared) Client(t testing.TB) client.Client {
 }
 
 // Dial returns a client for one test, which ends with the test. Dial sets the
-// address in the options, and the namespace and the logger if they are not set.
+// address in the options. Dial also sets the namespace, the logger and the
+// timeout of the first call if they are not set.
 func (s *Shared) Dial(t testing.TB, o client.Options) client.Client {
 	t.Helper()
 	c, err := client.Dial(complete(s.Server(t), o))
@@ -108,6 +109,9 @@ func (s *Shared) start() {
 func complete(s *devserver.Server, o client.Options) client.Options {
 	defaults := s.ClientOptions()
 	o.HostPort = defaults.HostPort
+	if o.ConnectionOptions.GetSystemInfoTimeout == 0 {
+		o.ConnectionOptions.GetSystemInfoTimeout = defaults.ConnectionOptions.GetSystemInfoTimeout
+	}
 	if o.Namespace == "" {
 		o.Namespace = defaults.Namespace
 	}
