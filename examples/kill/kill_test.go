@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 const bound = 10 * time.Minute
 
 // mostKills is the maximum number of kills in a round, so that a round ends on
-// a slow machine too. A round has about 20 kills.
+// a slow machine too.
 const mostKills = 60
 
 // TestKilledWhileAnswering answers 500 activities while it kills three
