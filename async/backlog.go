@@ -59,8 +59,9 @@ func (b *backlog) recall(w way) {
 	delete(b.parked, w)
 }
 
-// queue puts a claimed answer behind older answers that are recalled. queue
-// reports whether there are older ones.
+// queue adds a claimed answer to the recalled answers, which are taken oldest
+// first. If no answer is recalled, or if the backlog is full, queue adds nothing
+// and returns false.
 func (b *backlog) queue(p parked) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -130,8 +130,9 @@ func asApplicationFailure(f *failurepb.Failure, retryable bool) *failurepb.Failu
 // removes stack traces, then details, then the ends of messages and the deepest
 // causes.
 //
-// f is the encoded failure, plain is the failure by the default converter, and
-// encode encodes an error. An encrypted failure cannot be cut, so cutFailure
+// f is the failure from the application's converter. plain is the same failure
+// from the SDK's default converter. encode converts an error as f was converted.
+// An encrypted failure cannot be cut, so cutFailure
 // encodes a shorter error instead.
 func cutFailure(f, plain *failurepb.Failure, limit int, encode func(error) (*failurepb.Failure, error)) (*failurepb.Failure, error) {
 	whole := proto.Size(f)

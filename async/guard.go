@@ -33,8 +33,9 @@ func (e *panicError) Unwrap() error { return e.cause }
 // again when it is logged. All calls of application code go through guarded,
 // except for the function of Start, whose panic belongs to the activity.
 //
-// A call that ends its goroutine also ends the goroutine of the caller. Callers
-// whose goroutine must survive use outside.
+// The call runs in the goroutine of its caller. If the call ends this goroutine
+// with runtime.Goexit, guarded does not return. Callers whose goroutine must
+// survive use outside.
 func guarded[T any](call string, f func() (T, error)) (v T, err error) {
 	returned := false
 	defer func() {

@@ -109,8 +109,8 @@ func assemble(s store.Store, o settings) *Hub {
 	return h
 }
 
-// isNilInterface also finds a nil pointer in an interface. A nil pointer in an
-// interface would panic far from the mistake.
+// isNilInterface reports whether v is nil or holds a nil pointer. A nil pointer
+// in an interface is not equal to nil, and would panic far from the mistake.
 func isNilInterface(v any) bool {
 	if v == nil {
 		return true

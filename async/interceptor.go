@@ -19,8 +19,8 @@ import (
 // interceptor wraps all others. Interceptors of the client wrap those of the
 // worker. If an interceptor of the client wraps errors, put async.Interceptor
 // first in client.Options.Interceptors instead. The interceptor changes only
-// the error of an activity for which [Start] returned
-// activity.ErrResultPending.
+// an error that wraps activity.ErrResultPending, and after [Start] has returned
+// that error, an error with its text.
 func Interceptor() interceptor.Interceptor { return new(bareInterceptor) }
 
 type bareInterceptor struct{ interceptor.InterceptorBase }
@@ -53,8 +53,8 @@ func (b *bareActivity) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 type pendingKey struct{}
 
 // notePending records for the interceptor that Start has handed the activity
-// over. Only then does the interceptor unwrap an error that merely repeats the
-// sentinel's text. Without this condition, the text could be the message of
+// over. Without this record, the interceptor keeps an error that only contains
+// the text of activity.ErrResultPending. Such a text could be the message of
 // another activity's failure.
 func notePending(ctx context.Context) {
 	if pending, ok := ctx.Value(pendingKey{}).(*atomic.Bool); ok {

@@ -27,7 +27,7 @@ const (
 	// as in OpSettle. Class is "delivered"; the class of the error, such as
 	// "unavailable"; or how the activity ended without the outcome: "expired",
 	// "unknown end" or "over". Count is the number of tries so far. Lag is the
-	// time from acceptance.
+	// time from acceptance to the end of this try.
 	OpDeliver Op = "deliver"
 
 	// OpBeat is one heartbeat. Detail is the name of the pump. Class is "sent",

@@ -34,10 +34,13 @@ type Accepted[T any] struct {
 // without delivery, it can be read until the entry is removed. A failure can be
 // read only until the next attempt asks.
 //
-// Errors: Outcome returns ErrNoOutcome before an outcome is accepted, and
-// ErrOutcomeGone after its content was dropped. Outcome returns ErrClosed if
-// the activity ended without an outcome, ErrSuperseded if the round did, and
-// ErrNotFound.
+// Outcome returns:
+//   - ErrNoOutcome before an outcome is accepted;
+//   - ErrOutcomeGone after its content was dropped;
+//   - ErrClosed if the activity ended without an outcome;
+//   - ErrSuperseded if the round ended without an outcome, and a later round
+//     replaced it;
+//   - ErrNotFound if no callback has this ID.
 func (p Pending[T]) Outcome(ctx context.Context) (Accepted[T], error) {
 	a, err := p.outcome(ctx)
 	return a, failed("outcome", p.entryID(), err)

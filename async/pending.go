@@ -32,8 +32,8 @@ func open[T any](ctx context.Context, h *Hub, id record.CallbackID, ok bool) (Pe
 	if err != nil {
 		return Pending[T]{}, err
 	}
-	// An answer with a callback ID of an earlier round is judged by that
-	// round's outcome.
+	// An answer to an earlier round is only compared with that round's outcome.
+	// Its type does not matter.
 	if current, _ := id.RoundOf(c.entry.rec); current && c.entry.rec.ResultType != name {
 		return Pending[T]{}, &TypeMismatchError{Want: c.entry.rec.ResultType, Got: name}
 	}

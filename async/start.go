@@ -17,8 +17,8 @@ import (
 type StartOptions struct {
 	// Key is a business key, such as an order number. [OpenKey] finds the
 	// activity by its business key. A business key is unique in the namespace
-	// while its activity waits. A later activity of the same workflow takes the
-	// key over. A business key has at most 1 KiB. Defaults to none.
+	// while its activity waits. When that activity is over, a later activity of
+	// the same workflow takes the key over. A business key has at most 1 KiB. Defaults to none.
 	Key string
 
 	// Once makes Start run the function once for each round instead of once for

@@ -108,7 +108,8 @@ func (b *observer) Begin(ctx context.Context, o async.Operation) (context.Contex
 	return ctx, func(d async.Done) { b.instruments.other(ctx, o, d, time.Since(begun)) }
 }
 
-// start starts a span with links to the spans that are kept under these keys.
+// start starts a span. For each key of links, the span links to the span that
+// o.Carry holds under this key, if there is one.
 func (b *observer) start(ctx context.Context, name string, kind trace.SpanKind, o async.Operation, links ...string) (context.Context, trace.Span) {
 	options := []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attributes(o.Info)...)}
 	if o.Detail != "" {

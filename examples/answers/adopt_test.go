@@ -32,8 +32,8 @@ func byIDs(i activity.Info) async.AdoptOptions {
 	}
 }
 
-// TestAdopt registers waiting activities that did not call Start, of a workflow
-// and standalone ones, and answers them.
+// TestAdopt adopts waiting activities that did not call Start, and answers them.
+// The activities are standalone or belong to a workflow.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	for how, options := range map[string]func(activity.Info) async.AdoptOptions{"by token": byToken, "by IDs": byIDs} {

@@ -27,9 +27,9 @@ import (
 // activities, so that a change in the machine's speed affects both alike.
 //
 // x-sdk is Latchkey's throughput, divided by the bare SDK's. x-floor is the
-// same, but before each call the SDK makes one bare read and one bare write on
-// the store's server. Both metrics are medians over the rounds. Each heartbeat
-// of Latchkey is a durable write.
+// same ratio, but before each call of the bare SDK, the benchmark makes one bare
+// read and one bare write on the store's server. Both metrics are medians over
+// the rounds. Each heartbeat of Latchkey is a durable write.
 func BenchmarkBeat(b *testing.B) {
 	for _, kind := range kinds {
 		b.Run(kind.name, func(b *testing.B) {

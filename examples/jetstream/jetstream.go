@@ -76,7 +76,7 @@ type Store struct {
 	index  index
 
 	turn   chan struct{} // held by the call that reads from the stream or claims
-	unsure atomic.Bool   // a write got no answer
+	unsure atomic.Bool   // a write got no reply
 
 	mu     sync.RWMutex // held by calls, so that Close waits for them
 	closed bool
@@ -160,8 +160,8 @@ func (s *Store) publish(ctx context.Context, e store.Entry) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// settle is called after a write without an answer. When settle returns, the
-// write has taken place or never will. A stream handles messages in order.
+// settle runs before every call. If an earlier write got no reply, settle waits
+// until that write has taken place or never will. A stream handles messages in order.
 // Therefore settle publishes a message that the stream refuses, and waits for
 // the refusal.
 func (s *Store) settle(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (s *Store) settle(ctx context.Context) error {
 	}
 	_, err := s.js.PublishMsg(ctx, nats.NewMsg(s.prefix+"barrier"), jetstream.WithExpectLastSequence(math.MaxInt64))
 	if !isWrongSequence(err) {
-		return fmt.Errorf("after a write without an answer: %w", err)
+		return fmt.Errorf("after a write without a reply: %w", err)
 	}
 	s.unsure.Store(false)
 	return nil

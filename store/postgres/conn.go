@@ -26,7 +26,7 @@ type rows interface {
 }
 
 // poolConn is a pool that writes an entry, or claims if id is "". It notes the
-// writes whose connection ended before the answer.
+// writes whose connection ended before the reply.
 type poolConn struct {
 	pool   *pgxpool.Pool
 	mode   pgx.QueryExecMode

@@ -47,7 +47,7 @@
 // due entries, Claim waits for one of them, and checks again every half second.
 // Delete takes a second round trip if the entry has another version or is gone.
 //
-// If a connection ends before the server has answered a write, for example
+// If a connection ends before the server has replied to a write, for example
 // because a context ends, the server may still commit the write. The next call
 // for the same entry first waits until the server has ended the session, for at
 // most five seconds after the write. After a claim, the next claim waits. Behind

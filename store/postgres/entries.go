@@ -104,8 +104,8 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 			e.Due = time.UnixMilli(*due).UTC()
 		}
 		all.last = e.ID
-		// A stored body is never NULL: a row without a body is the hidden row
-		// of a claim.
+		// A stored body is never NULL. A NULL body marks the row that a claim
+		// returns for a due entry that it could not claim.
 		if e.Body != nil && (kept != sum(e) || e.Check() != nil) {
 			all.damaged = append(all.damaged, e.ID)
 			continue
@@ -122,8 +122,8 @@ func (s entries) query(ctx context.Context, sql string, args ...any) (all found,
 func corrupt(op, id string) error { return store.Wrap(op, backend, id, store.ErrCorrupt) }
 
 // newVersion returns a version that no entry has had. The version comes from
-// the system's random source. With a generator in the process, copies of a
-// machine would draw the same versions.
+// the system's random source. A generator in the process could draw the same
+// versions in two clones of a virtual machine.
 func newVersion() int64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails

@@ -16,14 +16,14 @@ import (
 	"github.com/latchkey-go/latchkey/store"
 )
 
-// settleLimit is how long calls wait for an earlier write without an answer.
+// settleLimit is how long calls wait for an earlier write without a reply.
 const settleLimit = 5 * time.Second
 
 // poolerLag is how long a write may take from its caller through a pooler
 // to the server.
 const poolerLag = 200 * time.Millisecond
 
-// doubts are the writes without an answer: their connections ended first. The
+// doubts are the writes without a reply: their connections ended first. The
 // server may still execute such a write, or sync it, when its caller makes the
 // next call. The zero value has none.
 type doubts struct {
@@ -33,15 +33,15 @@ type doubts struct {
 	all []*doubt
 }
 
-// doubt is one write without an answer.
+// doubt is one write without a reply.
 type doubt struct {
 	id  string // of the entry; "" for a claim
 	pid int32  // of the server's process; with a pooler, the pooler's own number
 	at  time.Time
 }
 
-// note adds a doubt if a write of this entry has ended with err and without an
-// answer.
+// note adds a doubt if a write of this entry has ended with err and without a
+// reply.
 func (d *doubts) note(id string, on *pgxpool.Conn, err error) {
 	if err == nil || !on.Conn().IsClosed() || pgconn.SafeToRetry(err) {
 		return
@@ -107,7 +107,7 @@ func settled[T any](ctx context.Context, s *Store, op, id string, invalid error,
 	})
 }
 
-// settle returns when each earlier write of the entry without an answer has
+// settle returns when each earlier write of the entry without a reply has
 // taken effect or never will. Calls for other entries do not wait: a caller that
 // gives up must not delay the other callers. settle gives up settleLimit after
 // the write, for example if the server does not notice that a connection has
@@ -125,7 +125,7 @@ func (s *Store) settle(ctx context.Context, id string) error {
 			return ctx.Err()
 		case strings.HasPrefix(sqlState(err), "42"): // the server does not show its sessions
 		case err != nil:
-			return fmt.Errorf("after a write without an answer: %w", err)
+			return fmt.Errorf("after a write without a reply: %w", err)
 		}
 		if !working && (!s.pooled || time.Since(latest(open)) >= poolerLag) {
 			s.doubts.remove(open)
@@ -151,7 +151,7 @@ const (
 	// whether another session executes one of the statements $2 and began it
 	// more than $1 seconds ago. The server shows only the beginning of
 	// statements. A session that waits for a lock does not count: pgx cancels a
-	// statement without an answer.
+	// statement without a reply.
 	writesSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
 	WHERE state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_catalog.pg_backend_pid()
 	AND query_start <= clock_timestamp() - make_interval(secs => $1::float8)

@@ -9,13 +9,12 @@ import (
 
 // each issues n commands with do, and returns them with their errors. On a
 // cluster, each uses one pipeline for each node, at the same time. If a node
-// refers a command to another node, each follows the reference and issues the
-// command again.
+// redirects a command (MOVED or ASK), each issues the command again through the
+// cluster client, which follows redirects.
 //
 // each does not use the cluster client's pipeline. With that pipeline, go-redis
-// 9.23 can run a command on two nodes, if a node refers the command to another
-// node while the pipeline's first command is retried. Nodes refer commands
-// while slots move.
+// 9.23 can run a command on two nodes, if a node redirects the command while the
+// pipeline's first command is retried. Nodes redirect commands while slots move.
 func each[C redis.Cmder](ctx context.Context, s *Store, n int, key func(i int) string, do func(c redis.Cmdable, i int) C) []C {
 	cmds := make([]C, n)
 	run := func(node redis.UniversalClient, indexes []int) {

@@ -275,8 +275,8 @@ func isReply(err error) bool {
 }
 
 // drawVersions returns n random versions of eight bytes each. The versions come
-// from the system's random source. With a generator in the process, copies of a
-// machine would draw the same versions.
+// from the system's random source. A generator in the process could draw the
+// same versions in two clones of a virtual machine.
 func drawVersions(n int) []byte {
 	b := make([]byte, 8*n)
 	for {

@@ -59,7 +59,7 @@ func (s *Store) watch(ctx context.Context) (<-chan struct{}, error) {
 	if s.watchers == nil {
 		s.watchers = make(map[*watcher]func())
 	}
-	end := sync.OnceFunc(func() { w.sub.Close() }) // closing the subscription closes the channel that pass reads
+	end := sync.OnceFunc(func() { w.sub.Close() }) // ends the goroutine below, because it closes messages
 	forget := context.AfterFunc(ctx, end)
 	s.watchers[w] = end
 	messages := w.sub.ChannelWithSubscriptions()

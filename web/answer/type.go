@@ -92,9 +92,9 @@ func (t Type) Decode(mediaType string, body []byte) (any, error) {
 }
 
 // Complete decodes body and completes the activity of c with the value.
-// Complete returns the errors of Decode, after which nothing was accepted, and
-// those of async.Pending.Complete. A TypeMismatchError, for example, means that
-// the activity awaits another type.
+// If Decode returns an error, Complete returns that error and accepts nothing.
+// Otherwise Complete returns the error of async.Pending.Complete. A
+// TypeMismatchError, for example, means that the activity awaits another type.
 func (t Type) Complete(ctx context.Context, c async.Callback, mediaType string, body []byte) error {
 	value, err := t.Decode(mediaType, body)
 	if err != nil {

@@ -64,7 +64,7 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	}
-	// The name of the key is part of the sealed data.
+	// The seal also authenticates the name of the key.
 	swapped := &webhook.Keys{Keys: map[string][]byte{"2026-b": k.Keys["2026-a"]}, Active: "2026-b"}
 	if _, err := swapped.Open("2026-b" + strings.TrimPrefix(token, "2026-a")); !errors.Is(err, webhook.ErrBadLink) {
 		t.Errorf("under another name: %v", err)

@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// TestSlowRequests sends 300 requests that never arrive completely. Without
-// limits, all of them would stay open.
+// TestSlowRequests checks that the server closes a connection that sends
+// nothing, a part of a request, or nothing after a request. Without limits, such
+// a connection would stay open.
 func TestSlowRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent   string
