@@ -50,9 +50,11 @@
 // If a connection ends before the server has replied to a write, for example
 // because a context ends, the server may still commit the write. The next call
 // for the same entry first waits until the server has ended the session, for at
-// most five seconds after the write. After a claim, the next claim waits. Behind
-// a pooler, such a call waits for all earlier writes of the store that are in
-// progress, and at least 200 ms.
+// most five seconds after the write. A write that the server commits later than
+// that can still take effect. After a claim, the next claim waits. Behind a
+// pooler, such a call waits for all earlier writes of the store that are in
+// progress, and at least 200 ms. Calls within a transaction of the application
+// do not wait.
 //
 // # Wake-ups, pages and counts
 //

@@ -114,7 +114,7 @@ func settled[T any](ctx context.Context, s *Store, op, id string, invalid error,
 // ended. Behind a pooler, settle cannot be sure: it waits until no write of the
 // store is in progress that began before, and at least poolerLag.
 func (s *Store) settle(ctx context.Context, id string) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		open := s.doubts.about(id)
 		if len(open) == 0 {
 			return nil
@@ -143,9 +143,11 @@ func (s *Store) settle(ctx context.Context, id string) error {
 const (
 	// sessionsSQL selects whether one of the sessions $2 exists that began more
 	// than $1 seconds ago. A session ends after the statement that it executes.
-	// After a restart of the server, other sessions can have these numbers.
+	// After a restart of the server, other sessions can have these numbers. The
+	// server may hide when the session of another role began. Such a session
+	// counts.
 	sessionsSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
-	WHERE pid = ANY ($2::integer[]) AND backend_start <= clock_timestamp() - make_interval(secs => $1::float8))`
+	WHERE pid = ANY ($2::integer[]) AND coalesce(backend_start <= clock_timestamp() - make_interval(secs => $1::float8), true))`
 
 	// writesSQL is for a pooler, which hides the sessions. writesSQL selects
 	// whether another session executes one of the statements $2 and began it
@@ -153,9 +155,9 @@ const (
 	// statements. A session that waits for a lock does not count: pgx cancels a
 	// statement without a reply.
 	writesSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
-	WHERE state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_catalog.pg_backend_pid()
+	WHERE datname = current_database() AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_catalog.pg_backend_pid()
 	AND query_start <= clock_timestamp() - make_interval(secs => $1::float8)
-	AND EXISTS (SELECT FROM unnest($2::text[]) AS write WHERE query <> '' AND left(write, length(query)) = query))`
+	AND EXISTS (SELECT FROM unnest($2::text[]) AS write WHERE query <> '' AND starts_with(write, query)))`
 )
 
 // working reports whether a session may still execute one of the writes.
@@ -164,12 +166,13 @@ func (s *Store) working(ctx context.Context, open []*doubt) (yes bool, err error
 	for i, one := range open {
 		pids[i] = one.pid
 	}
-	sql, which := sessionsSQL, any(pids)
+	age, sql, which := time.Since(latest(open)), sessionsSQL, any(pids)
 	if s.pooled {
+		age -= poolerLag // the write may still have been on its way to the server
 		sql, which = writesSQL, []string{s.sql.insert, s.sql.replace, s.sql.delete, s.sql.claim}
 	}
 	on := pgxConn{s.pool, s.mode}
-	found, err := on.query(ctx, sql, time.Since(latest(open)).Seconds(), which)
+	found, err := on.query(ctx, sql, age.Seconds(), which)
 	if err != nil {
 		return false, err
 	}
