@@ -52,9 +52,8 @@
 // for the same entry first waits until the server has ended the session, for at
 // most five seconds after the write. A write that the server commits later than
 // that can still take effect. After a claim, the next claim waits. Behind a
-// pooler, such a call waits for all earlier writes of the store that are in
-// progress, and at least 200 ms. Calls within a transaction of the application
-// do not wait.
+// pooler, such a call waits at least 200 ms, and for all writes of the store that
+// had begun by then. Calls within a transaction of the application do not wait.
 //
 // # Wake-ups, pages and counts
 //

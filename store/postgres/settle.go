@@ -111,8 +111,8 @@ func settled[T any](ctx context.Context, s *Store, op, id string, invalid error,
 // taken effect or never will. Calls for other entries do not wait: a caller that
 // gives up must not delay the other callers. settle gives up settleLimit after
 // the write, for example if the server does not notice that a connection has
-// ended. Behind a pooler, settle cannot be sure: it waits until no write of the
-// store is in progress that began before, and at least poolerLag.
+// ended. Behind a pooler, settle cannot be sure: it waits at least poolerLag,
+// and until no write of the store is in progress that had begun by then.
 func (s *Store) settle(ctx context.Context, id string) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		open := s.doubts.about(id)
@@ -151,8 +151,8 @@ const (
 
 	// writesSQL is for a pooler, which hides the sessions. writesSQL selects
 	// whether another session executes one of the statements $2 and began it
-	// more than $1 seconds ago. The server shows only the beginning of
-	// statements. A session that waits for a lock does not count: pgx cancels a
+	// more than $1 seconds ago. $1 can be negative. The server shows only the
+	// beginning of statements. A session that waits for a lock does not count: pgx cancels a
 	// statement without a reply.
 	writesSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
 	WHERE datname = current_database() AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_catalog.pg_backend_pid()

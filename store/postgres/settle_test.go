@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/latchkey-go/latchkey/store"
@@ -15,9 +16,37 @@ import (
 // result of the write, unless the write never takes effect.
 func TestUnacknowledgedWriteIsSettled(t *testing.T) {
 	t.Parallel()
-	s := open(t, newPlace(t), func(c *pgxpool.Config) { // each commit takes a tenth of a second, as on a slow disk
+	testSettled(t, newPlace(t), func(*pgxpool.Config) {})
+}
+
+// TestHiddenSessionIsSettled: a role may not see when the session of another
+// role began, here that of the role that has logged in.
+func TestHiddenSessionIsSettled(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	role := "blind_" + p.schema
+	exec(t, "CREATE ROLE "+role)
+	t.Cleanup(func() {
+		if _, err := adminPool(t).Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	exec(t, "GRANT USAGE ON SCHEMA "+p.schema+" TO "+role)
+	exec(t, "GRANT ALL ON ALL TABLES IN SCHEMA "+p.schema+" TO "+role)
+	testSettled(t, p, func(c *pgxpool.Config) {
+		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "SET ROLE "+role)
+			return err
+		}
+	})
+}
+
+func testSettled(t *testing.T, p place, change func(*pgxpool.Config)) {
+	t.Helper()
+	s := open(t, p, func(c *pgxpool.Config) { // each commit takes a tenth of a second, as on a slow disk
 		c.ConnConfig.RuntimeParams["commit_delay"] = "100000" // microseconds
 		c.ConnConfig.RuntimeParams["commit_siblings"] = "0"
+		change(c)
 	})
 	get := func(id string) (version uint64) {
 		t.Helper()
